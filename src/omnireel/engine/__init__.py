@@ -1,0 +1,1 @@
+"""Many sequences, one model; knows token ids, not words."""

@@ -1,0 +1,111 @@
+"""What the engine is asked (Request), how far it got (Sequence), why it ended (FinishReason).
+
+Free of torch at import time, so that anything may name these types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from omnireel.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from omnireel.engine.sampler import Sampler
+
+SequenceId = Hashable
+
+
+class FinishReason(StrEnum):
+    """Why a sequence ended."""
+
+    stop = "stop"
+    length = "length"
+    cancelled = "cancelled"
+    error = "error"
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next token is chosen and when to give up.
+
+    temperature: 0 takes the likeliest token; above 1 flattens
+    top_p:       sample from the smallest set of tokens that together reach this probability
+    max_tokens:  most output tokens, the stop token included
+    seed:        same seed, same prompt, same answer; None draws a fresh one
+    """
+
+    temperature: float = 0.7
+    top_p: float = 0.95
+    max_tokens: int = 1024
+    seed: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One prompt, ready for the model.
+
+    id:         the caller's name for the sequence, unique among the living
+    embeddings: [S, D] prompt embeddings, kept vision tokens in place
+    stop_ids:   tokens that end the answer
+    """
+
+    id: SequenceId
+    embeddings: Tensor
+    sampling: SamplingParams
+    stop_ids: frozenset[int]
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Prompt length, vision tokens included."""
+        return int(self.embeddings.shape[0])
+
+
+@dataclass(eq=False)
+class Sequence:
+    """The timeline of one request; written by the engine alone.
+
+    max_output_tokens: max_tokens, or fewer where the context ends first
+    state:             the model's memory of it; None before the first prefill and after the end
+    """
+
+    request: Request
+    sampler: Sampler
+    max_output_tokens: int
+    state: Any = None
+    output_ids: list[int] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+    @property
+    def max_tokens_in_state(self) -> int:
+        """Places its state can need: the last output token is never fed back."""
+        return self.request.num_prompt_tokens + self.max_output_tokens - 1
+
+    def append(self, token_id: int) -> None:
+        """Add an output token and decide whether it was the last one.
+
+        The stop token is no part of the answer's text but counts as an output token.
+        """
+        self.output_ids.append(token_id)
+        if token_id in self.request.stop_ids:
+            self.finish_reason = FinishReason.stop
+        elif len(self.output_ids) >= self.max_output_tokens:
+            self.finish_reason = FinishReason.length
+
+
+def check_prompt_fits(num_prompt_tokens: int, max_context: int) -> None:
+    """Raise InputError(sequence_too_long) unless the prompt leaves room for one output token."""
+    max_length = max_context - 1
+    if num_prompt_tokens <= max_length:
+        return
+    raise InputError(
+        f"prompt is {num_prompt_tokens} tokens, limit {max_length}",
+        kind="sequence_too_long",
+        loc=("body", "prompt"),
+        ctx={"max_length": max_length, "provided": num_prompt_tokens},
+        hint="send a shorter prompt, fewer frames, or a higher video_pruning_rate",
+    )
