@@ -1,0 +1,46 @@
+# The targets other programs rely on. Each sets up what it needs; set-up is instant when nothing changed.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+STAMP := $(VENV)/.setup-done
+
+.PHONY: setup demo test check format bench serve train evaluate
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)
+	@$(PY) tools/demo.py
+
+test: $(STAMP)
+	$(PY) -m pytest
+
+check: $(STAMP)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(PY) -m pytest -q tests/test_layers.py
+
+format: $(STAMP)
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: $(STAMP)
+	@set -e; for file in bench/bench_*.py; do echo "== $$file"; $(PY) $$file; done
+
+serve: $(STAMP)
+	@$(VENV)/bin/omnireel serve
+
+train: $(STAMP)
+	$(PY) -m training.train
+
+evaluate: $(STAMP)
+	$(PY) -m training.evaluate

@@ -1,0 +1,219 @@
+"""How this process was told to run: the only reader of the environment and of omnireel.toml.
+
+Every setting can be given four ways; the first that is present wins: a flag (`--port 9000`), a variable
+(`OMNIREEL_PORT=9000`), a line of `omnireel.toml` in the working directory (`port = 9000`), the default
+written here. A value that cannot be used is refused by name, never replaced.
+"""
+
+import dataclasses
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omnireel.errors import SettingsError
+
+PREFIX = "OMNIREEL_"
+FILE = Path("omnireel.toml")
+MIB = 1024 * 1024
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What values a setting takes.
+
+    parse:  turns a flag, variable or TOML value into the setting's value, or raises ValueError
+    wanted: the same in words, for the error message
+    """
+
+    parse: Callable[[Any], Any]
+    wanted: str
+
+
+def _integer(low: int, high: int) -> Kind:
+    def parse(raw: Any) -> int:
+        value = int(raw) if isinstance(raw, str) else raw
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Kind(parse, f"a whole number from {low} to {high}")
+
+
+def _number(low: float, high: float, *, below: bool = False) -> Kind:
+    def parse(raw: Any) -> float:
+        value = float(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else raw
+        if not isinstance(value, float) or not math.isfinite(value) or not low <= value <= high:
+            raise ValueError
+        if below and value == high:
+            raise ValueError
+        return value
+
+    return Kind(parse, f"a number from {low:g} to {'below ' if below else ''}{high:g}")
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise ValueError
+    return raw
+
+
+def _one_of(*choices: str) -> Kind:
+    def parse(raw: Any) -> str:
+        if raw not in choices:
+            raise ValueError
+        return str(raw)
+
+    return Kind(parse, " or ".join(choices))
+
+
+def _switch(raw: Any) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    value = words.get(raw.lower()) if isinstance(raw, str) else raw
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+TEXT = Kind(_text, "text")
+PATH = Kind(lambda raw: raw if isinstance(raw, Path) else Path(_text(raw)).expanduser(), "a path")
+SWITCH = Kind(_switch, "true or false")
+SECOND = _number(0, 86_400)
+
+
+def _setting(default: Any, kind: Kind) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The deployment: which model, where it listens, how much it takes on.
+
+    model:               "demo" or the directory of a checkpoint
+    data_dir:            where files live that outlast a call of a function; None: the user's data directory
+    max_body_bytes:      longest request body that is read at all
+    max_data_uri_bytes:  largest file that a data: URI may hold
+    max_requests:        how many requests may run or wait at a time
+    echo_token_s:        seconds the echo backend takes for each token
+    """
+
+    model: str = _setting("demo", TEXT)
+    backend: str = _setting("local", _one_of("local", "echo"))
+    host: str = _setting("127.0.0.1", TEXT)
+    port: int = _setting(8000, _integer(0, 65_535))
+    data_dir: Path | None = _setting(None, PATH)
+    auth: str = _setting("none", _one_of("none"))
+    max_body_bytes: int = _setting(64 * MIB, _integer(1024, 1024 * MIB))
+    max_data_uri_bytes: int = _setting(32 * MIB, _integer(1024, 1024 * MIB))
+    max_requests: int = _setting(32, _integer(1, 10_000))
+    echo_token_s: float = _setting(0.0, _number(0, 3600))
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Where the videos of running requests lie."""
+        data_dir = self.data_dir or Path.home() / ".local" / "share" / "omnireel"
+        return data_dir / "incoming"
+
+
+@dataclass(frozen=True)
+class AskSettings:
+    """What `omnireel ask` and `omnireel inspect` send along with the question; None: the model's own choice."""
+
+    think: bool = _setting(False, SWITCH)
+    system: str | None = _setting(None, TEXT)
+    max_tokens: int = _setting(1024, _integer(1, 20_000))
+    temperature: float = _setting(0.7, _number(0, 2))
+    top_p: float = _setting(0.95, _number(0, 1))
+    seed: int | None = _setting(None, _integer(0, 2**63 - 1))
+    start: float | None = _setting(None, SECOND)
+    end: float | None = _setting(None, SECOND)
+    fps: float | None = _setting(None, _number(0.01, 120))
+    max_frames: int | None = _setting(None, _integer(1, 1024))
+    video_pruning_rate: float | None = _setting(None, _number(0, 1, below=True))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where settings come from, weakest last: flags, environment, file."""
+
+    flags: Mapping[str, Any]
+    environment: Mapping[str, str]
+    file: Mapping[str, Any]
+
+    def find(self, key: str) -> tuple[Any, str] | None:
+        """The value given for `key` and the name of the place it was given in."""
+        variable = PREFIX + key.upper()
+        if self.flags.get(key) is not None:
+            return self.flags[key], "--" + key.replace("_", "-")
+        if variable in self.environment:
+            return self.environment[variable], variable
+        if key in self.file:
+            return self.file[key], f"{FILE}: {key}"
+        return None
+
+
+def _read(cls: type[_T], sources: Sources) -> _T:
+    values = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # both classes here are dataclasses
+        found = sources.find(field.name)
+        if found is None:
+            continue
+        raw, place = found
+        kind: Kind = field.metadata["kind"]
+        try:
+            values[field.name] = kind.parse(raw)
+        except ValueError:
+            raise SettingsError(
+                f"{place} is {raw!r}, not {kind.wanted}", hint=f"set {place} to {kind.wanted}"
+            ) from None
+    return cls(**values)
+
+
+def _names() -> set[str]:
+    return {field.name for cls in (Settings, AskSettings) for field in dataclasses.fields(cls)}
+
+
+def _read_file() -> dict[str, Any]:
+    try:
+        text = FILE.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{FILE} is not TOML: {error}", hint=f"mend {FILE} or move it away") from None
+    for key in table:
+        if key not in _names():
+            raise SettingsError(f"{FILE} has the unknown setting {key!r}", hint=_closest(key, _names()))
+    return table
+
+
+def _closest(name: str, names: set[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(names), n=1)
+    return f"did you mean {near[0]}?" if near else f"known settings: {', '.join(sorted(names))}"
+
+
+def unknown_variables() -> list[str]:
+    """One line of warning for each OMNIREEL_* variable that sets nothing."""
+    known = {PREFIX + name.upper() for name in _names()}
+    strangers = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
+    return [f"{name} sets nothing; {_closest(name, known)}" for name in sorted(strangers)]
+
+
+def read_settings(flags: Mapping[str, Any]) -> Settings:
+    """The deployment's settings.
+
+    flags: what the command line gave, by setting name; None means not given
+    Raises SettingsError, which names the place, the value and what was wanted.
+    """
+    return _read(Settings, Sources(flags, os.environ, _read_file()))
+
+
+def read_ask_settings(flags: Mapping[str, Any]) -> AskSettings:
+    """What the command line sends along with a question; `flags` and errors as in `read_settings`."""
+    return _read(AskSettings, Sources(flags, os.environ, _read_file()))
