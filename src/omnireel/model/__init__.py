@@ -1,0 +1,1 @@
+"""The architecture as pure functions of tensors: no strings, no files but checkpoints, no scheduling."""

@@ -1,0 +1,107 @@
+"""Weights on disk → model: every tensor used, or named as ignored, or the load fails.
+
+Only safetensors are read, BF16 and F32. A module's parameter says which type it wants (router, A_log, D,
+dt_bias are fp32), everything else takes the model's type.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from omnireel.errors import CheckpointError
+from omnireel.model.config import OmniConfig, read_config
+from omnireel.model.omni import Omni
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Normalisation constants that preprocessing applies; the tower must not apply them again.
+IGNORED = re.compile(r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)")
+
+
+def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
+    """Read a checkpoint in the official layout.
+
+    directory: holds config.json and model.safetensors, or shards with model.safetensors.index.json
+    dtype:     of weights and hidden states; None takes the stored one
+    Raises CheckpointError that names the first tensor missing, left over, misshapen or not finite.
+    """
+    config = read_config(directory)
+    model = empty_model(config, dtype or _dtype(config))
+    wanted = model.state_dict()
+    tensors = {}
+    for shard, names in _shards(directory).items():
+        tensors.update(_read_shard(shard, names, wanted))
+    if missing := sorted(set(wanted) - set(tensors)):
+        raise CheckpointError(f"checkpoint lacks {len(missing)} tensors, first {missing[0]!r}")
+    model.load_state_dict(tensors, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
+    """The module tree without memory behind its weights, typed as it will be loaded."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"):
+            return Omni(config)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _dtype(config: OmniConfig) -> torch.dtype:
+    if config.dtype not in DTYPES:
+        raise CheckpointError(f"config.json says dtype {config.dtype!r}; known: {', '.join(DTYPES)}")
+    return DTYPES[config.dtype]
+
+
+def _shards(directory: Path) -> dict[Path, list[str] | None]:
+    """Each file with the names it must hold; None when there is no index and one file holds all."""
+    index = directory / "model.safetensors.index.json"
+    single = directory / "model.safetensors"
+    if not index.exists():
+        if not single.exists():
+            raise CheckpointError(
+                f"no model.safetensors or model.safetensors.index.json in {directory}",
+                hint="point --model at a directory with the checkpoint's files",
+            )
+        return {single: None}
+    shards: dict[Path, list[str] | None] = {}
+    for name, file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].items():
+        if Path(file).name != file:
+            raise CheckpointError(f"the index places {name!r} outside the checkpoint: {file!r}")
+        names = shards.setdefault(directory / file, [])
+        assert names is not None
+        names.append(name)
+    return shards
+
+
+def _read_shard(path: Path, names: list[str] | None, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            present = set(file.keys())
+            if names is not None and present != set(names):
+                odd = sorted(present ^ set(names))[0]
+                raise CheckpointError(f"{path.name} and the index disagree about {odd!r}")
+            return {
+                name: _checked(name, file.get_tensor(name), wanted)
+                for name in sorted(present)
+                if not IGNORED.fullmatch(name)
+            }
+    except (SafetensorError, OSError) as e:
+        raise CheckpointError(f"cannot read {path.name}: {e}") from None
+
+
+def _checked(name: str, tensor: Tensor, wanted: dict[str, Tensor]) -> Tensor:
+    if name not in wanted:
+        raise CheckpointError(f"checkpoint holds a tensor that this model does not have: {name!r}")
+    place = wanted[name]
+    if tensor.shape != place.shape:
+        raise CheckpointError(f"{name!r} has shape {list(tensor.shape)}, expected {list(place.shape)}")
+    if tensor.dtype not in DTYPES.values():
+        raise CheckpointError(f"{name!r} is stored as {tensor.dtype}, expected BF16 or F32")
+    if not tensor.isfinite().all():
+        raise CheckpointError(f"{name!r} holds NaN or infinite values")
+    return tensor.to(place.dtype)

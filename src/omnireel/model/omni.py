@@ -1,0 +1,64 @@
+"""The whole model: pixels and ids in, logits out."""
+
+import torch
+from torch import Tensor, nn
+
+from omnireel.model.backbone import LanguageModel
+from omnireel.model.config import OmniConfig
+from omnireel.model.projector import pixel_shuffle, vision_projector
+from omnireel.model.state import ModelState, new_state
+from omnireel.model.vision import VisionTower
+
+
+class Omni(nn.Module):
+    """Vision tower, projector and language model; attribute names are the checkpoint's tensor names."""
+
+    def __init__(self, config: OmniConfig) -> None:
+        super().__init__()
+        self.config = config
+        language = config.language
+        self.language_model = LanguageModel(language)
+        self.vision_model = VisionTower(config.vision)
+        self.mlp1 = vision_projector(
+            config.vision.width, config.projector_width, language.hidden_size, language.norm_eps
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of hidden states."""
+        return self.language_model.lm_head.weight.dtype
+
+    def encode_video(self, tubelets: Tensor) -> Tensor:
+        """Vision tokens of some tubelets; tubelets are independent, so batches may be concatenated.
+
+        tubelets: [n, T·3, R·p, K·p] normalised pixels, frame-major
+        Returns [n, R/2, K/2, D].
+        """
+        grid = self.vision_model(tubelets.to(self.dtype))
+        return self.mlp1(pixel_shuffle(grid))  # type: ignore[no-any-return]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """ids: [...] int64 → [..., D]."""
+        return self.language_model.backbone.embeddings(ids)  # type: ignore[no-any-return]
+
+    def embed_prompt(self, ids: Tensor, kept: Tensor, is_vision: Tensor) -> Tensor:
+        """Embeddings of a prompt with the kept vision tokens in their places, in order.
+
+        ids: [S]; kept: [K, D]; is_vision: bool [S] with exactly K places set. Returns [S, D].
+        """
+        assert int(is_vision.sum()) == len(kept), "prompt layout and kept tokens disagree"
+        embeddings = self.embed(ids).clone()
+        embeddings[is_vision] = kept.to(embeddings.dtype)
+        return embeddings
+
+    def new_state(self, batch_size: int = 1, *, capacity: int | None = None) -> ModelState:
+        """An empty past for `batch_size` sequences with KV room for `capacity` tokens each."""
+        return new_state(self.config.language, batch_size=batch_size, capacity=capacity, dtype=self.dtype)
+
+    def forward_hidden(self, x: Tensor, state: ModelState) -> Tensor:
+        """x: [B, T, D] embeddings of the next tokens → hidden states after the final norm; advances `state`."""
+        return self.language_model.backbone(x, state)  # type: ignore[no-any-return]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden: [..., D] → [..., V] fp32. Ask only for the positions needed: the head is large."""
+        return self.language_model.logits(hidden)

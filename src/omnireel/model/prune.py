@@ -1,0 +1,31 @@
+"""Efficient video sampling: keep the vision tokens that differ from the tubelet before.
+
+Source: EVS, arXiv 2510.14624; vLLM 0.32 `evs.py`.
+"""
+
+import torch
+from torch import Tensor
+
+
+def num_kept(num_tubelets: int, tokens_per_tubelet: int, rate: float) -> int:
+    """How many vision tokens survive, known before anything is encoded.
+
+    rate: share to drop, 0 ≤ rate < 1; at least one whole tubelet always stays
+    Example: 4 tubelets of 252 tokens at 0.5 keep 504; 2 tubelets keep 252.
+    """
+    return max(tokens_per_tubelet, int(num_tubelets * tokens_per_tubelet * (1 - rate)))
+
+
+def keep_mask(tokens: Tensor, rate: float) -> Tensor:
+    """Which vision tokens stay.
+
+    tokens: [n, h, w, D] projected, in the model's type: ties in bf16 are common and resolved by order
+    Returns bool [n, h, w] with exactly `num_kept` places set; the first tubelet is whole.
+    """
+    n, rows, cols, _ = tokens.shape
+    change = tokens.new_full((n, rows, cols), 255.0)  # cosine distance never reaches 255
+    change[1:] = 1 - torch.cosine_similarity(tokens[1:], tokens[:-1], dim=-1)
+    order = change.flatten().argsort(descending=True, stable=True)
+    mask = torch.zeros(n * rows * cols, dtype=torch.bool, device=tokens.device)
+    mask[order[: num_kept(n, rows * cols, rate)]] = True
+    return mask.view(n, rows, cols)
