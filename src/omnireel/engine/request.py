@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omnireel.errors import InputError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from omnireel.engine.sampler import Sampler
+    from omnireel.model.state import ModelState
 
 SequenceId = Hashable
 
@@ -76,7 +77,7 @@ class Sequence:
     request: Request
     sampler: Sampler
     max_output_tokens: int
-    state: Any = None
+    state: ModelState | None = None
     output_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 

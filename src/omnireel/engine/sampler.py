@@ -1,0 +1,48 @@
+"""Logits to one token."""
+
+import torch
+from torch import Tensor
+
+from omnireel.engine.request import SamplingParams
+
+
+class Sampler:
+    """Chooses the tokens of one sequence.
+
+    Each has its own generator, so that a seed gives the same answer whatever runs beside it.
+    """
+
+    def __init__(self, params: SamplingParams) -> None:
+        self._temperature = params.temperature
+        self._top_p = params.top_p
+        self._generator = torch.Generator()
+        if params.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(params.seed)
+
+    def choose(self, logits: Tensor) -> int:
+        """logits: [V] fp32. Raises ArithmeticError when they are not finite."""
+        if not torch.isfinite(logits).all():
+            raise ArithmeticError("the model produced logits that are not finite")
+        if self._temperature == 0:
+            return int(logits.argmax())
+        # Relative to the largest, so that no temperature, however small, overflows.
+        probabilities = ((logits - logits.max()) / self._temperature).softmax(-1)
+        if self._top_p < 1:
+            probabilities = keep_nucleus(probabilities, self._top_p)
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+
+def keep_nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """Zero all but the smallest set of likeliest tokens that together reach `top_p`; never empty.
+
+    probabilities: [V], summing to 1. Returns [V], no longer summing to 1.
+    Example: [0.5, 0.25, 0.15, 0.1] at 0.7 → [0.5, 0.25, 0, 0]
+    """
+    ordered, order = probabilities.sort(descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered
+    before[0] = 0
+    ordered[before >= top_p] = 0
+    ordered[0] = probabilities[order[0]]
+    return torch.zeros_like(probabilities).scatter(-1, order, ordered)

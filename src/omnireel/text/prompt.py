@@ -1,0 +1,78 @@
+"""The prompt's ids around the vision tokens that pruning kept.
+
+Pruning comes first and the layout after it, so each tubelet's span has its true length at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omnireel.text.chat import Piece
+from omnireel.text.tokenizer import Tokenizer
+
+IMAGE, IMAGE_START, IMAGE_END = "<image>", "<img>", "</img>"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """ids: the whole prompt; spans: (start, length) of each tubelet's kept tokens in it."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
+def time_labels(indices: Sequence[int], source_fps: float, temporal_patch_size: int = 2) -> list[str]:
+    """One label per tubelet, naming its frames and their times.
+
+    indices: chosen source frames, in order; source_fps: greater than 0
+    A frame lasts a whole number of milliseconds here, so at 30 fps the times run 1 % slow: the model was
+    trained on these very strings.
+    Example: [0, 15, 30] at 30 fps →
+        "Frame 1 sampled at 0.00 seconds and frame 2 sampled at 0.49 seconds: ",
+        "Frame 3 sampled at 0.99 seconds: "
+    Source: transformers 5.23 processing_nemotron_h_omni.py#L183-L199
+    """
+    frame_ms = int(1000.0 / source_fps)
+    frames = [f"frame {n} sampled at {i * frame_ms / 1000.0:.2f} seconds" for n, i in enumerate(indices, 1)]
+    tubelets = (frames[n : n + temporal_patch_size] for n in range(0, len(frames), temporal_patch_size))
+    return [f"F{' and '.join(tubelet)[1:]}: " for tubelet in tubelets]
+
+
+def lay_out_prompt(
+    pieces: Sequence[Piece], labels: Sequence[str], num_kept_per_tubelet: Sequence[int], tokenizer: Tokenizer
+) -> Prompt:
+    """Ids of the rendered chat with the video in its place.
+
+    pieces: a rendered chat, with one video among them
+    labels, num_kept_per_tubelet: one of each per tubelet; a count may be 0, its label stays
+    A label is encoded alone, with its leading newline except for the first, so the ids of one tubelet
+    do not depend on its neighbours. Between added tokens, template and user text are encoded together.
+    """
+    ids: list[int] = []
+    spans: list[tuple[int, int]] = []
+    text = ""
+    for piece in pieces:
+        for part in tokenizer.split_markup(piece.text) if piece.kind == "markup" else [piece.text]:
+            if piece.kind != "video" and isinstance(part, str):
+                text += part
+                continue
+            ids += tokenizer.encode_text(text)
+            text = ""
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                spans = _append_video(ids, labels, num_kept_per_tubelet, tokenizer)
+    return Prompt(ids + tokenizer.encode_text(text), spans)
+
+
+def _append_video(
+    ids: list[int], labels: Sequence[str], counts: Sequence[int], tokenizer: Tokenizer
+) -> list[tuple[int, int]]:
+    start, image, end = (tokenizer.id_of(token) for token in (IMAGE_START, IMAGE, IMAGE_END))
+    spans = []
+    for n, (label, count) in enumerate(zip(labels, counts, strict=True)):
+        ids += [*tokenizer.encode_text(f"\n{label}" if n else label), start]
+        spans.append((len(ids), count))
+        ids += [*[image] * count, end]
+    return spans

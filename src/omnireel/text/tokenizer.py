@@ -1,0 +1,121 @@
+"""A checkpoint's byte-level BPE, split in two: ordinary text, and added (control) tokens.
+
+The BPE here is built without the added tokens, so that text can never turn into one, whatever it spells.
+Added tokens come out of `encode_markup` and `id_of` alone.
+
+Not covered: tokenizers other than byte-level BPE, and added tokens that swallow neighbouring white space.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as BpeTokenizer
+
+from omnireel.errors import CheckpointError
+from omnireel.text.bytelevel import BYTE_OF_CHAR
+
+END_OF_TURN = ("<|im_end|>", "</s>")
+# Tags that belong to an answer's text; the text of every other added token is hidden.
+VISIBLE_TAGS = frozenset(
+    {"<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"}
+)
+
+
+class Tokenizer:
+    """Strings to ids and ids to bytes.
+
+    description: the parsed tokenizer.json
+    end_ids:     further ids that end an answer, beside <|im_end|> and </s>
+    """
+
+    def __init__(self, description: Mapping[str, Any], *, end_ids: frozenset[int] = frozenset()) -> None:
+        self.added_tokens: dict[str, int] = {t["content"]: t["id"] for t in description["added_tokens"]}
+        added_ids = frozenset(self.added_tokens.values())
+        vocab = {t: i for t, i in description["model"]["vocab"].items() if i not in added_ids}
+        self._bpe = _bpe_without_added_tokens(description, vocab)
+        self._bytes = _bytes_of_tokens(vocab) | {
+            i: t.encode() for t, i in self.added_tokens.items() if t in VISIBLE_TAGS
+        }
+        self._added_pattern = _any_of(self.added_tokens)
+        self.stop_ids = end_ids | {self.added_tokens[t] for t in END_OF_TURN if t in self.added_tokens}
+
+    @classmethod
+    def from_directory(cls, path: Path) -> Tokenizer:
+        """Read tokenizer.json, and the end tokens of generation_config.json where there is one."""
+        file = path / "tokenizer.json"
+        if not file.is_file():
+            raise CheckpointError(f"{path} has no tokenizer.json")
+        description = json.loads(file.read_text(encoding="utf-8"))
+        if description["model"].get("type") != "BPE":
+            raise CheckpointError(f"{file} is not a byte-level BPE tokenizer")
+        return cls(description, end_ids=_read_end_ids(path / "generation_config.json"))
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of text that is nothing but text: no added token comes out, whatever it spells."""
+        return list(self._bpe.encode(text, add_special_tokens=False).ids)
+
+    def split_markup(self, text: str) -> list[str | int]:
+        """Template text cut at its added tokens: each as its id, what lies between as strings."""
+        pieces = self._added_pattern.split(text)
+        return [self.added_tokens.get(piece, piece) for piece in pieces if piece]
+
+    def encode_markup(self, text: str) -> list[int]:
+        """Ids of template text, added tokens recognised; for text that no user can influence."""
+        ids: list[int] = []
+        for piece in self.split_markup(text):
+            ids += [piece] if isinstance(piece, int) else self.encode_text(piece)
+        return ids
+
+    def id_of(self, token: str) -> int:
+        """The id of an added token; raises CheckpointError when the checkpoint has none such."""
+        if token not in self.added_tokens:
+            raise CheckpointError(f"the tokenizer has no added token {token}")
+        return self.added_tokens[token]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a token adds to an answer: hidden added tokens and ids without a token add nothing.
+
+        Heads are often padded to a round number of rows, so a model can emit an id without a token.
+        """
+        return self._bytes.get(token_id, b"")
+
+
+def _bpe_without_added_tokens(description: Mapping[str, Any], vocab: dict[str, int]) -> BpeTokenizer:
+    model = description["model"]
+    merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
+    merges = [[a, b] for a, b in merges if a in vocab and b in vocab and a + b in vocab]
+    text_only: dict[str, Any] = {
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": description.get("normalizer"),
+        "pre_tokenizer": description.get("pre_tokenizer"),
+        "post_processor": None,
+        "decoder": None,
+        # An unknown token would be an added one; with every byte in the vocabulary nothing is unknown.
+        "model": {**model, "unk_token": None, "vocab": vocab, "merges": merges},
+    }
+    return BpeTokenizer.from_str(json.dumps(text_only))
+
+
+def _bytes_of_tokens(vocab: Mapping[str, int]) -> dict[int, bytes]:
+    missing = [char for char in BYTE_OF_CHAR if char not in vocab]
+    if missing:
+        raise CheckpointError(f"the tokenizer is not byte-level: {len(missing)} of 256 bytes have no token")
+    return {i: bytes(BYTE_OF_CHAR[char] for char in token) for token, i in vocab.items()}
+
+
+def _any_of(tokens: Mapping[str, int]) -> re.Pattern[str]:
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first))})" if tokens else "((?!))")
+
+
+def _read_end_ids(file: Path) -> frozenset[int]:
+    if not file.is_file():
+        return frozenset()
+    end = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") or []
+    return frozenset([end] if isinstance(end, int) else end)
