@@ -36,7 +36,7 @@ class Kind:
 
 
 def _integer(low: int, high: int) -> Kind:
-    def parse(raw: Any) -> int:
+    def parse(raw: object) -> int:
         value = int(raw) if isinstance(raw, str) else raw
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError
@@ -46,7 +46,7 @@ def _integer(low: int, high: int) -> Kind:
 
 
 def _number(low: float, high: float, *, below: bool = False) -> Kind:
-    def parse(raw: Any) -> float:
+    def parse(raw: object) -> float:
         value = float(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else raw
         if not isinstance(value, float) or not math.isfinite(value) or not low <= value <= high:
             raise ValueError
@@ -57,14 +57,14 @@ def _number(low: float, high: float, *, below: bool = False) -> Kind:
     return Kind(parse, f"a number from {low:g} to {'below ' if below else ''}{high:g}")
 
 
-def _text(raw: Any) -> str:
+def _text(raw: object) -> str:
     if not isinstance(raw, str):
         raise ValueError
     return raw
 
 
 def _one_of(*choices: str) -> Kind:
-    def parse(raw: Any) -> str:
+    def parse(raw: object) -> str:
         if raw not in choices:
             raise ValueError
         return str(raw)
@@ -72,7 +72,7 @@ def _one_of(*choices: str) -> Kind:
     return Kind(parse, " or ".join(choices))
 
 
-def _switch(raw: Any) -> bool:
+def _switch(raw: object) -> bool:
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     value = words.get(raw.lower()) if isinstance(raw, str) else raw
     if not isinstance(value, bool):
@@ -80,14 +80,38 @@ def _switch(raw: Any) -> bool:
     return value
 
 
+def _path(raw: object) -> Path:
+    return raw if isinstance(raw, Path) else Path(_text(raw)).expanduser()
+
+
 TEXT = Kind(_text, "text")
-PATH = Kind(lambda raw: raw if isinstance(raw, Path) else Path(_text(raw)).expanduser(), "a path")
+PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false")
 SECOND = _number(0, 86_400)
 
-
-def _setting(default: Any, kind: Kind) -> Any:
-    return dataclasses.field(default=default, metadata={"kind": kind})
+KINDS: Mapping[str, Kind] = {
+    "model": TEXT,
+    "backend": _one_of("local", "echo"),
+    "host": TEXT,
+    "port": _integer(0, 65_535),
+    "data_dir": PATH,
+    "auth": _one_of("none"),
+    "max_body_bytes": _integer(1024, 1024 * MIB),
+    "max_data_uri_bytes": _integer(1024, 1024 * MIB),
+    "max_requests": _integer(1, 10_000),
+    "echo_token_s": _number(0, 3600),
+    "think": SWITCH,
+    "system": TEXT,
+    "max_tokens": _integer(1, 20_000),
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1),
+    "seed": _integer(0, 2**63 - 1),
+    "start": SECOND,
+    "end": SECOND,
+    "fps": _number(0.01, 120),
+    "max_frames": _integer(1, 1024),
+    "video_pruning_rate": _number(0, 1, below=True),
+}
 
 
 @dataclass(frozen=True)
@@ -102,16 +126,16 @@ class Settings:
     echo_token_s:        seconds the echo backend takes for each token
     """
 
-    model: str = _setting("demo", TEXT)
-    backend: str = _setting("local", _one_of("local", "echo"))
-    host: str = _setting("127.0.0.1", TEXT)
-    port: int = _setting(8000, _integer(0, 65_535))
-    data_dir: Path | None = _setting(None, PATH)
-    auth: str = _setting("none", _one_of("none"))
-    max_body_bytes: int = _setting(64 * MIB, _integer(1024, 1024 * MIB))
-    max_data_uri_bytes: int = _setting(32 * MIB, _integer(1024, 1024 * MIB))
-    max_requests: int = _setting(32, _integer(1, 10_000))
-    echo_token_s: float = _setting(0.0, _number(0, 3600))
+    model: str = "demo"
+    backend: str = "local"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path | None = None
+    auth: str = "none"
+    max_body_bytes: int = 64 * MIB
+    max_data_uri_bytes: int = 32 * MIB
+    max_requests: int = 32
+    echo_token_s: float = 0.0
 
     @property
     def incoming_dir(self) -> Path:
@@ -122,19 +146,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class AskSettings:
-    """What `omnireel ask` and `omnireel inspect` send along with the question; None: the model's own choice."""
+    """What `ask` and `inspect` send along with the question; None: the model's own choice."""
 
-    think: bool = _setting(False, SWITCH)
-    system: str | None = _setting(None, TEXT)
-    max_tokens: int = _setting(1024, _integer(1, 20_000))
-    temperature: float = _setting(0.7, _number(0, 2))
-    top_p: float = _setting(0.95, _number(0, 1))
-    seed: int | None = _setting(None, _integer(0, 2**63 - 1))
-    start: float | None = _setting(None, SECOND)
-    end: float | None = _setting(None, SECOND)
-    fps: float | None = _setting(None, _number(0.01, 120))
-    max_frames: int | None = _setting(None, _integer(1, 1024))
-    video_pruning_rate: float | None = _setting(None, _number(0, 1, below=True))
+    think: bool = False
+    system: str | None = None
+    max_tokens: int = 1024
+    temperature: float = 0.7
+    top_p: float = 0.95
+    seed: int | None = None
+    start: float | None = None
+    end: float | None = None
+    fps: float | None = None
+    max_frames: int | None = None
+    video_pruning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +188,7 @@ def _read(cls: type[_T], sources: Sources) -> _T:
         if found is None:
             continue
         raw, place = found
-        kind: Kind = field.metadata["kind"]
+        kind = KINDS[field.name]
         try:
             values[field.name] = kind.parse(raw)
         except ValueError:
@@ -172,10 +196,6 @@ def _read(cls: type[_T], sources: Sources) -> _T:
                 f"{place} is {raw!r}, not {kind.wanted}", hint=f"set {place} to {kind.wanted}"
             ) from None
     return cls(**values)
-
-
-def _names() -> set[str]:
-    return {field.name for cls in (Settings, AskSettings) for field in dataclasses.fields(cls)}
 
 
 def _read_file() -> dict[str, Any]:
@@ -188,8 +208,8 @@ def _read_file() -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{FILE} is not TOML: {error}", hint=f"mend {FILE} or move it away") from None
     for key in table:
-        if key not in _names():
-            raise SettingsError(f"{FILE} has the unknown setting {key!r}", hint=_closest(key, _names()))
+        if key not in KINDS:
+            raise SettingsError(f"{FILE} has the unknown setting {key!r}", hint=_closest(key, set(KINDS)))
     return table
 
 
@@ -200,7 +220,7 @@ def _closest(name: str, names: set[str]) -> str:
 
 def unknown_variables() -> list[str]:
     """One line of warning for each OMNIREEL_* variable that sets nothing."""
-    known = {PREFIX + name.upper() for name in _names()}
+    known = {PREFIX + name.upper() for name in KINDS}
     strangers = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
     return [f"{name} sets nothing; {_closest(name, known)}" for name in sorted(strangers)]
 

@@ -1,0 +1,1 @@
+"""From what a request names to a file on this machine."""
