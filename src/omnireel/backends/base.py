@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -143,7 +143,7 @@ class Backend(Protocol):
     def name(self) -> str:
         """What it is called in settings: local, echo."""
 
-    def generate(self, ask: Ask) -> AsyncIterator[Event]:
+    def generate(self, ask: Ask) -> AsyncGenerator[Event]:
         """Progress and deltas as they come, the Answer last; closing the iterator aborts.
 
         Raises InputError where the ask cannot be met, GenerationError where the backend failed.

@@ -133,6 +133,7 @@ class Engine:
         return self._model.logits(hidden[0, -1]) if chunk.is_last else None
 
     def _decode(self, sequence: Sequence) -> Tensor:
+        assert sequence.state is not None, "decode follows prefill"
         x = self._model.embed(torch.tensor([sequence.output_ids[-1:]]))  # [1, 1, D]
         hidden = self._model.forward_hidden(x, sequence.state)
         return self._model.logits(hidden[0, -1])

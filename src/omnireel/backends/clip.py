@@ -1,0 +1,80 @@
+"""What every backend does with a clip: sample it, look at it, say what was seen. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from omnireel.backends.base import MediaOptions, Progress, VideoFacts
+from omnireel.video.frames import ClipFacts, Frame, Sampling
+
+
+@dataclass(frozen=True)
+class MediaDefaults:
+    """What a request that does not say gets.
+
+    pruning_rate: share of vision tokens to drop
+    """
+
+    fps: float = 2.0
+    max_frames: int = 256
+    pruning_rate: float = 0.5
+
+    def sampling(self, media: MediaOptions) -> Sampling:
+        """Which frames to look at."""
+        return Sampling(
+            fps=self.fps if media.fps is None else media.fps,
+            max_frames=self.max_frames if media.max_frames is None else media.max_frames,
+            start_s=media.start_s,
+            end_s=media.end_s,
+        )
+
+    def rate(self, media: MediaOptions) -> float:
+        """Which share of vision tokens to drop."""
+        return self.pruning_rate if media.video_pruning_rate is None else media.video_pruning_rate
+
+
+@dataclass
+class FramesSeen:
+    """Index and time of each frame that was delivered, in order."""
+
+    indices: list[int] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+
+    def add(self, frame: Frame) -> None:
+        """Note one more."""
+        self.indices.append(frame.index)
+        self.times_s.append(frame.time_s)
+
+
+def frames_planned(clip: ClipFacts) -> FramesSeen:
+    """The chosen frames before they are read; times are index / frame rate."""
+    return FramesSeen(list(clip.indices), [index / clip.source_fps for index in clip.indices])
+
+
+def video_facts(
+    clip: ClipFacts, frames: FramesSeen, *, num_vision_tokens: int = 0, num_kept_tokens: int = 0
+) -> VideoFacts:
+    """The clip as an answer reports it."""
+    return VideoFacts(
+        width=clip.width,
+        height=clip.height,
+        codec=clip.codec,
+        source_fps=clip.source_fps,
+        duration_s=clip.duration_s,
+        has_audio=clip.has_audio,
+        frame_indices=tuple(frames.indices),
+        frame_times_s=tuple(frames.times_s),
+        num_vision_tokens=num_vision_tokens,
+        num_kept_tokens=num_kept_tokens,
+        warnings=clip.warnings,
+    )
+
+
+def opening_notes(clip: ClipFacts) -> Iterable[Progress]:
+    """One line on the clip, and one per warning."""
+    size = f"{clip.width}x{clip.height} {clip.codec} at {clip.source_fps:.4g} fps"
+    frames = f"{len(clip.indices)} of {clip.num_source_frames} frames chosen"
+    yield Progress("video", f"{clip.duration_s:.1f} s of {size}, {frames}")
+    for warning in clip.warnings:
+        yield Progress("video", f"warning: {warning}")

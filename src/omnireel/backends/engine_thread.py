@@ -1,0 +1,90 @@
+"""The thread that owns the engine: commands go in through a queue, events come out to listeners."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from omnireel.engine.engine import Engine, TokenEvent
+from omnireel.engine.request import FinishReason, Request, SequenceId
+from omnireel.errors import InputError
+
+Listener = Callable[[TokenEvent], None]
+
+
+class EngineThread:
+    """The one thread that steps an engine, from construction to `close`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._listeners: dict[SequenceId, Listener] = {}
+        self._door = threading.Lock()  # nothing enters the queue once `_is_closed`
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still steps."""
+        return self._thread.is_alive()
+
+    def submit(self, request: Request, listener: Listener) -> None:
+        """Queue a request; the listener is called in the engine thread, the last time with a reason.
+
+        Raises RuntimeError when the thread has ended.
+        """
+        with self._door:
+            if self._is_closed:
+                raise RuntimeError("the engine has stopped")
+            self._commands.put(partial(self._add, request, listener))
+
+    def abort(self, sequence_id: SequenceId) -> None:
+        """End a sequence before the next step; no-op once it has ended."""
+        self._commands.put(partial(self._engine.abort, sequence_id))
+
+    def close(self) -> None:
+        """End the thread after the step it is in; who is still listening is told of an error."""
+        self._commands.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._take_commands():
+                for event in self._engine.step():
+                    self._deliver(event)
+        finally:
+            self._turn_away_everyone()
+
+    def _turn_away_everyone(self) -> None:
+        with self._door:
+            self._is_closed = True
+        while not self._commands.empty():
+            if command := self._commands.get():
+                command()
+        stopped = RuntimeError("the engine has stopped")
+        for sequence_id in list(self._listeners):
+            self._deliver(TokenEvent(sequence_id, None, FinishReason.error, stopped))
+
+    def _take_commands(self) -> bool:
+        """Obey what has been asked, waiting for it when there is nothing to do; False: end."""
+        while self._engine.is_idle or not self._commands.empty():
+            command = self._commands.get()
+            if command is None:
+                return False
+            command()
+        return True
+
+    def _add(self, request: Request, listener: Listener) -> None:
+        self._listeners[request.id] = listener
+        try:
+            self._engine.add(request)
+        except InputError as error:
+            self._deliver(TokenEvent(request.id, None, FinishReason.error, error))
+
+    def _deliver(self, event: TokenEvent) -> None:
+        is_last = event.finish_reason is not None
+        listener = self._listeners.pop(event.sequence_id) if is_last else self._listeners[event.sequence_id]
+        listener(event)
