@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from omnireel.errors import SettingsError
 
 PREFIX = "OMNIREEL_"
+TRACEBACK = PREFIX + "TRACEBACK"
 FILE = Path("omnireel.toml")
 MIB = 1024 * 1024
 _T = TypeVar("_T")
@@ -220,9 +221,14 @@ def _closest(name: str, names: set[str]) -> str:
 
 def unknown_variables() -> list[str]:
     """One line of warning for each OMNIREEL_* variable that sets nothing."""
-    known = {PREFIX + name.upper() for name in KINDS}
+    known = {PREFIX + name.upper() for name in KINDS} | {TRACEBACK}
     strangers = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
     return [f"{name} sets nothing; {_closest(name, known)}" for name in sorted(strangers)]
+
+
+def wants_tracebacks() -> bool:
+    """Whether OMNIREEL_TRACEBACK asks for the traceback of an internal error."""
+    return os.environ.get(TRACEBACK, "0") not in ("", "0")
 
 
 def read_settings(flags: Mapping[str, Any]) -> Settings:

@@ -1,0 +1,155 @@
+"""The `omnireel` command: flags in, exit codes out; the work is done elsewhere.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable weights, 130 interrupted.
+Commands import what they need when they run: loading torch takes longer than `--help` may take.
+"""
+
+# ruff: noqa: PLC0415  # imports inside commands, see above
+
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omnireel.cli.failures import reports_failures
+
+app = typer.Typer(
+    help="A self-hosted video-reasoning endpoint: an mp4 and a prompt go in, text comes out.",
+    epilog="Every flag can be set by a variable (--max-tokens: OMNIREEL_MAX_TOKENS) or in omnireel.toml.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Video = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file, or a data: URI.")]
+Model = Annotated[str | None, typer.Option(show_default="demo", help="demo, or a checkpoint's directory.")]
+Think = Annotated[bool | None, typer.Option("--think/--no-think", help="Reason first, then answer.")]
+System = Annotated[str | None, typer.Option(help="System message.")]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.")]
+MaxTokens = Annotated[int | None, typer.Option(show_default="1024", help="Most tokens of the answer.")]
+Temperature = Annotated[float | None, typer.Option(show_default="0.7", help="0 takes the likeliest token.")]
+TopP = Annotated[float | None, typer.Option(show_default="0.95", help="Share of probability to draw from.")]
+Start = Annotated[float | None, typer.Option(metavar="SECOND", help="Look from here on.")]
+End = Annotated[float | None, typer.Option(metavar="SECOND", help="Look up to here.")]
+Fps = Annotated[float | None, typer.Option(show_default="2", help="Frames looked at per second.")]
+MaxFrames = Annotated[int | None, typer.Option(show_default="256", help="Most frames looked at.")]
+PruningRate = Annotated[float | None, typer.Option(help="Share of vision tokens to drop.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, as the endpoint answers.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+@reports_failures
+def ask(
+    video: Video,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question or instruction.")],
+    *,
+    model: Model = None,
+    think: Think = None,
+    system: System = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    seed: Seed = None,
+    start: Start = None,
+    end: End = None,
+    fps: Fps = None,
+    max_frames: MaxFrames = None,
+    video_pruning_rate: PruningRate = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a question about a video; the answer is printed as it is written."""
+    from omnireel.cli.ask import ask_once
+    from omnireel.settings import read_ask_settings, read_settings
+
+    asked = read_ask_settings(
+        {
+            "think": think,
+            "system": system,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+            "start": start,
+            "end": end,
+            "fps": fps,
+            "max_frames": max_frames,
+            "video_pruning_rate": video_pruning_rate,
+        }
+    )
+    ask_once(video, prompt, read_settings({"model": model}), asked=asked, as_json=as_json)
+
+
+@app.command()
+@reports_failures
+def inspect(
+    video: Video,
+    prompt: Annotated[
+        str, typer.Argument(metavar="[PROMPT]", help="The question, if it is to be counted.")
+    ] = "",
+    *,
+    model: Model = None,
+    think: Think = None,
+    system: System = None,
+    start: Start = None,
+    end: End = None,
+    fps: Fps = None,
+    max_frames: MaxFrames = None,
+    video_pruning_rate: PruningRate = None,
+    as_json: Json = False,
+) -> None:
+    """Show which frames would be looked at and how many tokens they cost; nothing is generated."""
+    from omnireel.cli.inspect import inspect_once
+    from omnireel.settings import read_ask_settings, read_settings
+
+    asked = read_ask_settings(
+        {
+            "think": think,
+            "system": system,
+            "start": start,
+            "end": end,
+            "fps": fps,
+            "max_frames": max_frames,
+            "video_pruning_rate": video_pruning_rate,
+        }
+    )
+    inspect_once(video, prompt, read_settings({"model": model}), asked=asked, as_json=as_json)
+
+
+@app.command()
+@reports_failures
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(show_default="127.0.0.1", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(show_default="8000", help="Port; 0 takes a free one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the server keeps its files.")] = None,
+    model: Model = None,
+    backend: Annotated[
+        str | None, typer.Option(show_default="local", help="local, or echo for tests.")
+    ] = None,
+    auth: Annotated[str | None, typer.Option(show_default="none", help="none: anyone may call.")] = None,
+) -> None:
+    """Serve the endpoint over HTTP."""
+    from omnireel.cli.serve import serve_forever
+    from omnireel.settings import read_settings
+
+    flags = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "model": model,
+        "backend": backend,
+        "auth": auth,
+    }
+    serve_forever(read_settings(flags))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"omnireel {installed_version('omnireel')}")

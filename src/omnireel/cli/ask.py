@@ -1,0 +1,97 @@
+"""`omnireel ask`: one question, one answer."""
+
+import asyncio
+import json
+from contextlib import aclosing
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from omnireel.api.wire import to_output
+from omnireel.backends.base import Answer, Ask, Backend, Delta
+from omnireel.cli.backend import make_ask, open_backend
+from omnireel.errors import GenerationError
+from omnireel.jobs.fetch import FetchRule, fetch_video
+from omnireel.settings import AskSettings, Settings
+
+
+def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
+    """Print the answer to `prompt` about the video `source`: as it is written, or as JSON at the end."""
+    asyncio.run(_ask(source, prompt, settings, asked=asked, as_json=as_json))
+
+
+async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
+    rule = FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, takes_paths=True)
+    with Waiting() as waiting:
+        async with fetch_video(source, rule) as video:
+            waiting.show("loading the model", None)
+            backend = open_backend(settings)
+            ask = make_ask(video, prompt, asked)
+            try:
+                answer = await _answer(backend, ask, waiting, streams=not as_json)
+            finally:
+                await backend.close()
+    for warning in answer.video.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if as_json:
+        typer.echo(json.dumps(to_output(answer, ask.media), ensure_ascii=False))
+    else:
+        typer.echo()
+        waiting.note(_summary(answer))
+
+
+async def _answer(backend: Backend, ask: Ask, waiting: "Waiting", *, streams: bool) -> Answer:
+    async with aclosing(backend.generate(ask)) as events:
+        async for event in events:
+            if isinstance(event, Answer):
+                return event
+            if not isinstance(event, Delta):
+                waiting.show(event.message, event.fraction)
+            elif streams:
+                waiting.stop()
+                typer.echo(event.text, nl=False)
+    raise GenerationError("the model gave no answer", kind="internal_server_error", status=500)
+
+
+def _summary(answer: Answer) -> str:
+    text = f"{len(answer.video.frame_indices)} frames, {answer.input_tokens} tokens in"
+    text += f", {answer.output_tokens} tokens out"
+    return text + (", cut short by --max-tokens" if answer.finish_reason == "length" else "")
+
+
+class Waiting:
+    """What a person at a terminal sees until the answer begins; silent when stderr is not a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24))
+        self._progress = Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        )
+        self._task: TaskID = self._progress.add_task("reading the video", total=None)
+
+    def __enter__(self) -> "Waiting":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def show(self, message: str, fraction: float | None) -> None:
+        """Name the stage; fraction: how much of it is done, None when nobody knows."""
+        self._progress.update(
+            self._task,
+            description=message,
+            total=None if fraction is None else 1.0,
+            completed=fraction or 0.0,
+        )
+
+    def stop(self) -> None:
+        """Clear the line, so that text may follow."""
+        self._progress.stop()
+
+    def note(self, text: str) -> None:
+        """A remark that belongs to no output."""
+        if self._console.is_terminal:
+            self._console.print(text, style="dim", highlight=False)

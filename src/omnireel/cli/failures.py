@@ -1,0 +1,70 @@
+"""From exceptions to one line of error, one line of hint, and an exit code."""
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from omnireel.errors import CheckpointError, OmnireelError, SettingsError
+from omnireel.settings import unknown_variables, wants_tracebacks
+
+FAILED, USAGE, NO_WEIGHTS, INTERRUPTED = 1, 2, 3, 130
+
+_P = ParamSpec("_P")
+
+
+def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
+    """`command`, whose exceptions end the process the way its documentation says."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        for line in unknown_variables():
+            typer.echo(f"warning: {line}", err=True)
+        try:
+            command(*args, **kwargs)
+        except OmnireelError as error:
+            tell(error.message, error.hint)
+            raise typer.Exit(_exit_code(error)) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has gone; a second failure at exit would only print noise.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(FAILED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001  # the edge of the program: a bug is reported without a traceback
+            _tell_bug(error)
+            raise typer.Exit(FAILED) from None
+
+    return run
+
+
+def tell(message: str, hint: str | None) -> None:
+    """Two lines on stderr: what went wrong, and what to do about it."""
+    typer.echo(f"error: {_one_line(message)}", err=True)
+    if hint:
+        typer.echo(f"hint: {_one_line(hint)}", err=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _exit_code(error: OmnireelError) -> int:
+    if isinstance(error, SettingsError):
+        return USAGE
+    return NO_WEIGHTS if isinstance(error, CheckpointError) else FAILED
+
+
+def _tell_bug(error: Exception) -> None:
+    if wants_tracebacks():
+        traceback.print_exception(error)
+    tell(
+        f"internal error: {type(error).__name__}",
+        "set OMNIREEL_TRACEBACK=1, run again and report what it prints",
+    )

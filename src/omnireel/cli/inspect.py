@@ -1,0 +1,54 @@
+"""`omnireel inspect`: what an ask would look at and cost."""
+
+import asyncio
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from omnireel.api.wire import inspection_report, price_usd
+from omnireel.backends.base import Inspection
+from omnireel.cli.backend import make_ask, open_backend
+from omnireel.jobs.fetch import FetchRule, fetch_video
+from omnireel.settings import AskSettings, Settings
+
+
+def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
+    """Print what asking `prompt` about the video `source` would look at, as a table or as JSON."""
+    inspection = asyncio.run(_inspect(source, prompt, settings, asked))
+    if as_json:
+        typer.echo(json.dumps(inspection_report(inspection), ensure_ascii=False))
+    else:
+        Console().print(_table(inspection))
+
+
+async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSettings) -> Inspection:
+    rule = FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, takes_paths=True)
+    async with fetch_video(source, rule) as video:
+        backend = open_backend(settings)
+        try:
+            return await backend.inspect(make_ask(video, prompt, asked))
+        finally:
+            await backend.close()
+
+
+def _table(inspection: Inspection) -> Table:
+    video = inspection.video
+    times = ", ".join(f"{time_s:.2f}" for time_s in video.frame_times_s)
+    table = Table(show_header=False)
+    for name, value in (
+        (
+            "clip",
+            f"{video.width}×{video.height} {video.codec}, {video.source_fps:g} fps, {video.duration_s:g} s",
+        ),
+        ("sound", "present, not listened to" if video.has_audio else "none"),
+        ("frames", f"{len(video.frame_indices)}: {', '.join(map(str, video.frame_indices))}"),
+        ("at seconds", times),
+        ("vision tokens", f"{video.num_vision_tokens} before pruning, {video.num_kept_tokens} after"),
+        ("prompt tokens", f"{inspection.input_tokens} of {inspection.max_context} that fit"),
+        ("price of the prompt", f"${price_usd(inspection.input_tokens):.6f} at the hosted endpoint"),
+        ("warnings", ", ".join(video.warnings) or "none"),
+    ):
+        table.add_row(name, value)
+    return table
