@@ -41,8 +41,6 @@ def keep_nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     Example: [0.5, 0.25, 0.15, 0.1] at 0.7 → [0.5, 0.25, 0, 0]
     """
     ordered, order = probabilities.sort(descending=True, stable=True)
-    before = ordered.cumsum(-1) - ordered
-    before[0] = 0
-    ordered[before >= top_p] = 0
-    ordered[0] = probabilities[order[0]]
-    return torch.zeros_like(probabilities).scatter(-1, order, ordered)
+    is_kept = ordered.cumsum(-1) - ordered < top_p
+    is_kept[0] = True
+    return torch.zeros_like(probabilities).scatter(-1, order, ordered * is_kept)

@@ -1,0 +1,62 @@
+"""A model without weights: each token fades, the logits are a fixed mix of what is left."""
+
+from dataclasses import dataclass
+
+import torch
+
+from omnireel.engine.request import Request, SamplingParams
+from omnireel.model.state import ModelState
+
+VOCABULARY = 32
+STOP = 0
+
+
+@dataclass
+class FadingState(ModelState):
+    memory: torch.Tensor | None = None
+    capacity: int = 0
+
+
+class FadingModel:
+    """hidden[t] = 0.8 · hidden[t−1] + x[t]; so any split of a prompt gives the same, up to rounding.
+
+    breaks_at: a sequence fails when its state has seen this many tokens
+    """
+
+    def __init__(self, *, breaks_at=None):
+        noise = torch.Generator().manual_seed(3)
+        self.mix = torch.randn(VOCABULARY, VOCABULARY, generator=noise)
+        self.mix[STOP] = -9
+        self.breaks_at = breaks_at
+        self.states = []
+        self.chunks = []
+
+    def embed(self, ids):
+        return torch.nn.functional.one_hot(ids, VOCABULARY).float()
+
+    def new_state(self, batch_size=1, *, capacity=None):
+        state = FadingState(memory=torch.zeros(batch_size, VOCABULARY), capacity=capacity)
+        self.states.append(state)
+        return state
+
+    def forward_hidden(self, x, state):
+        self.chunks.append(x.shape[1])
+        hidden = []
+        for t in range(x.shape[1]):
+            state.memory = 0.8 * state.memory + x[:, t]
+            hidden.append(state.memory)
+        state.num_tokens += x.shape[1]
+        assert state.num_tokens <= state.capacity, "the reserved room is too small"
+        if self.breaks_at is not None and state.num_tokens >= self.breaks_at:
+            raise FloatingPointError("broken on purpose")
+        return torch.stack(hidden, 1)
+
+    def logits(self, hidden):
+        return hidden @ self.mix.T
+
+
+def request(name, prompt_ids=(5, 6, 7), *, stop_ids=(STOP,), **sampling):
+    sampling.setdefault("temperature", 0)
+    sampling.setdefault("max_tokens", 4)
+    embeddings = FadingModel().embed(torch.tensor(list(prompt_ids)))
+    return Request(name, embeddings, SamplingParams(**sampling), frozenset(stop_ids))

@@ -1,0 +1,90 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnireel.engine.scheduler import Decode, Prefill, Scheduler
+
+
+def test_a_prompt_is_read_in_chunks_then_decoded():
+    scheduler = Scheduler(prefill_chunk=4)
+    scheduler.add("a", 10)
+    assert [scheduler.next_step() for _ in range(5)] == [
+        Prefill("a", 0, 4, is_last=False),
+        Prefill("a", 4, 8, is_last=False),
+        Prefill("a", 8, 10, is_last=True),
+        Decode(("a",)),
+        Decode(("a",)),
+    ]
+
+
+def test_one_sequence_runs_at_a_time_first_come_first_served():
+    scheduler = Scheduler(prefill_chunk=4)
+    for name in "abc":
+        scheduler.add(name, 1)
+    order = []
+    for _ in range(3):
+        plan = scheduler.next_step()
+        order.append(plan.sequence_id)
+        assert scheduler.next_step() == Decode((plan.sequence_id,))
+        scheduler.end(plan.sequence_id)
+    assert order == ["a", "b", "c"]
+    assert scheduler.is_idle
+
+
+def test_several_may_run_and_then_decode_together():
+    scheduler = Scheduler(prefill_chunk=4, max_running=2)
+    for name in "abc":
+        scheduler.add(name, 1)
+    plans = [scheduler.next_step() for _ in range(3)]
+    assert [plan.sequence_id for plan in plans[:2]] == ["a", "b"]
+    assert plans[2] == Decode(("a", "b"))
+
+
+def test_one_that_waits_can_be_ended():
+    scheduler = Scheduler(prefill_chunk=4)
+    scheduler.add("a", 1)
+    scheduler.add("b", 1)
+    scheduler.end("b")
+    assert scheduler.next_step().sequence_id == "a"
+    scheduler.end("a")
+    assert scheduler.next_step() is None
+    assert scheduler.is_idle
+
+
+def test_an_empty_prompt_is_a_bug():
+    with pytest.raises(AssertionError, match="empty prompt"):
+        Scheduler(prefill_chunk=4).add("a", 0)
+
+
+operations = st.lists(
+    st.tuples(st.just("add"), st.integers(1, 9))
+    | st.tuples(st.just("end"), st.integers(0, 20))
+    | st.tuples(st.just("step"), st.just(0))
+)
+
+
+@given(operations, st.integers(1, 4), st.integers(1, 3))
+def test_every_prompt_is_read_once_in_order_and_nobody_overtakes(operations, chunk, max_running):
+    scheduler = Scheduler(prefill_chunk=chunk, max_running=max_running)
+    lengths, read, living = [], {}, []
+    for what, n in operations:
+        if what == "add":
+            living.append(len(lengths))
+            read[len(lengths)] = 0
+            scheduler.add(len(lengths), n)
+            lengths.append(n)
+        elif what == "end":
+            scheduler.end(n)
+            living = [name for name in living if name != n]
+        else:
+            plan = scheduler.next_step()
+            assert (plan is None) == (not living)
+            if isinstance(plan, Prefill):
+                assert plan.sequence_id in living[:max_running]
+                assert read[plan.sequence_id] == plan.start < plan.end <= plan.start + chunk
+                assert plan.is_last == (plan.end == lengths[plan.sequence_id])
+                read[plan.sequence_id] = plan.end
+            elif isinstance(plan, Decode):
+                assert list(plan.sequence_ids) == living[:max_running]
+                assert all(read[name] == lengths[name] for name in plan.sequence_ids)
+    assert scheduler.is_idle == (not living)
