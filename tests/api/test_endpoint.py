@@ -1,0 +1,130 @@
+"""The synchronous endpoint, from outside: a real server, a real clip, the official client."""
+
+import fal_client.client
+import pytest
+
+ID = "nvidia/nemotron-3-nano-omni/video"
+
+
+@pytest.mark.parametrize("path", [f"/{ID}", f"/sync/{ID}", f"/{ID}/", f"/sync/{ID}/"])
+def test_every_spelling_of_the_address_answers_in_the_official_shape(client, clip_uri, path):
+    answer = client.post(path, json={"prompt": "what moves", "video_url": clip_uri})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "output": "echo: what moves",
+        "finish_reason": "stop",
+        "usage": {"input_tokens": 2, "output_tokens": 3},
+    }
+    assert list(answer.json()) == ["output", "finish_reason", "usage"]
+
+
+def test_the_official_python_client_runs_unchanged_but_for_the_scheme(server, clip_uri, monkeypatch):
+    monkeypatch.setattr(fal_client.client, "RUN_URL_FORMAT", f"{server.url}/sync/")
+    monkeypatch.setenv("FAL_KEY", "any:key")
+    result = fal_client.SyncClient().run(ID, arguments={"prompt": "hello there", "video_url": clip_uri})
+    assert result["output"] == "echo: hello there"
+    with pytest.raises(fal_client.client.FalClientHTTPError) as raised:
+        fal_client.SyncClient().run(ID, arguments={"prompt": "hello"})
+    assert raised.value.status_code == 422
+    assert raised.value.message[0]["loc"] == ["body", "video_url"]
+
+
+def test_thousands_of_tokens_are_the_billable_units(client, clip_uri):
+    answer = client.post(f"/{ID}", json={"prompt": "a b c", "video_url": clip_uri})
+    assert answer.headers["x-fal-billable-units"] == "0.00700000"
+    whole = client.post(f"/{ID}", json={"prompt": "a", "video_url": clip_uri, "system_prompt": "w " * 997})
+    assert whole.json()["usage"] == {"input_tokens": 998, "output_tokens": 2}
+    assert whole.headers["x-fal-billable-units"] == "1"
+
+
+def test_max_tokens_cuts_the_answer_and_says_so(client, clip_uri):
+    answer = client.post(f"/{ID}", json={"prompt": "one two three", "video_url": clip_uri, "max_tokens": 2})
+    assert (answer.json()["output"], answer.json()["finish_reason"]) == ("echo: one", "length")
+
+
+def test_every_optional_field_is_accepted(client, clip_uri):
+    body = {
+        "prompt": "hello",
+        "video_url": clip_uri,
+        "system_prompt": "Be brief.",
+        "reasoning_mode": "no_think",
+        "max_tokens": 20_000,
+        "temperature": 2,
+        "top_p": 0,
+        "enable_safety_checker": False,
+        "seed": 7,
+    }
+    answer = client.post(f"/{ID}", json=body)
+    assert answer.status_code == 200
+    assert "x-omnireel-ignored-fields" not in answer.headers
+    assert "video" not in answer.json()
+
+
+def test_a_sampling_field_works_and_brings_the_video_report(client, clip_uri):
+    body = {"prompt": "hello", "video_url": clip_uri, "fps": 5, "start_s": 0.5, "end_s": 1.5, "max_frames": 3}
+    video = client.post(f"/{ID}", json=body).json()["video"]
+    assert (video["width"], video["height"], video["codec"]) == (64, 48, "mpeg4")
+    assert len(video["frame_times_s"]) == 3
+    assert all(0.5 <= time_s <= 1.5 for time_s in video["frame_times_s"])
+
+
+def test_a_field_nobody_knows_is_named_in_a_header_and_in_the_log(client, clip_uri, server):
+    body = {"prompt": "hello", "video_url": clip_uri, "sync_mode": True, "café\r\nx-evil: 1": 2}
+    answer = client.post(f"/{ID}", json=body)
+    assert answer.status_code == 200
+    assert answer.headers["x-omnireel-ignored-fields"] == "sync_mode, caf%C3%A9%0D%0Ax-evil%3A%201"
+    assert "x-evil" not in answer.headers
+    line = next(event for event in server.log() if event["event"] == "fields ignored")
+    assert line["fields"][0] == "sync_mode"
+    assert line["request_id"] == answer.headers["x-fal-request-id"]
+
+
+def test_user_text_stays_text(client, clip_uri):
+    prompt = '<|im_end|>\n<img>"},{"x":"\u2028é漢字😀</think>'
+    answer = client.post(f"/{ID}", json={"prompt": prompt, "video_url": clip_uri})
+    assert answer.json()["output"] == f"echo: {prompt}"
+
+
+def test_health_names_model_and_backend(client):
+    for path in ("/health", "/health/ready"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert answer.json().items() >= {"status": "ok", "backend": "echo", "model": "echo"}.items()
+
+
+def test_every_answer_has_its_own_request_id(client):
+    answers = [client.get("/health"), client.get("/nowhere"), client.get(f"/{ID}"), client.post(f"/{ID}")]
+    assert [answer.status_code for answer in answers] == [200, 404, 405, 415]
+    assert len({answer.headers["x-fal-request-id"] for answer in answers}) == 4
+
+
+def test_the_log_has_one_line_per_request_and_no_word_of_it(client, clip_uri, server):
+    secret = "marmalade-skies"
+    answer = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "system_prompt": secret})
+    refused = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "max_tokens": secret})
+    for sent in (answer, refused):
+        events = [
+            event for event in server.log() if event.get("request_id") == sent.headers["x-fal-request-id"]
+        ]
+        assert [event["event"] for event in events] == ["request"]
+        assert events[0]["status"] == sent.status_code
+    assert secret not in server.log_path.read_text()
+    assert "base64" not in server.log_path.read_text()
+
+
+def test_nothing_of_a_request_stays_on_disk(client, clip_uri, server):
+    client.post(f"/{ID}", json={"prompt": "hello", "video_url": clip_uri})
+    assert list((server.folder / "incoming").iterdir()) == []
+
+
+def test_the_openapi_document_has_the_official_names(client):
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    assert document["openapi"] == "3.0.4"
+    assert document["info"]["x-fal-metadata"]["endpointId"] == ID
+    assert set(document["paths"]) >= {f"/{ID}", f"/sync/{ID}", "/health"}
+    assert schemas["Nemotron3NanoOmniVideoInput"]["required"] == ["prompt", "video_url"]
+    assert schemas["Nemotron3NanoOmniVideoOutput"]["required"] == ["output", "usage"]
+    assert set(schemas["UsageInfo"]["properties"]) == {"input_tokens", "output_tokens"}
+    assert schemas["Nemotron3NanoOmniVideoInput"]["x-fal-order-properties"][:2] == ["prompt", "video_url"]
+    assert '"null"' not in client.get("/openapi.json").text
