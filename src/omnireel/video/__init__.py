@@ -1,0 +1,1 @@
+"""Video bytes become chosen RGB frames, and frames become model pixels."""

@@ -1,0 +1,285 @@
+"""The decoding child: reads hostile bytes so that the server does not have to.
+
+Started by frames.py as `python -I -m omnireel.video.child`; speaks messages.py on stdin and stdout, gets the
+clip and the shared memory as open descriptors, and opens nothing itself. One clip, then it exits. It is the
+only place that imports PyAV, and it never imports torch or numpy.
+Not here: the choice of frames (sample.py), the choice of packets (plan.py).
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import resource
+import struct
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple, NoReturn
+
+import av
+from av.container import InputContainer
+from av.sidedata.sidedata import Type
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from omnireel.video.limits import SUPPORTED_CODECS
+from omnireel.video.messages import (
+    NUM_SLOTS,
+    REQUEST,
+    Container,
+    End,
+    Facts,
+    Flag,
+    FrameReady,
+    Reason,
+    Request,
+)
+from omnireel.video.packets import MAX_THREADS, ClipError, Timeline, decoded_frames, survey
+from omnireel.video.pictures import role_reader
+from omnireel.video.sample import choose_frames_between, window
+
+_DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
+_ADDRESS_SPACE_BYTES = 4 << 30
+_MAX_TRACKS = 16
+_ENCRYPTED_TAG = "encv"
+
+
+class Slots:
+    """The ring of frame slots in shared memory, as seen from the writing side."""
+
+    def __init__(self, request: Request) -> None:
+        self._memory = memoryview(mmap.mmap(request.memory_fd, request.slot_bytes * NUM_SLOTS))
+        self._slot_bytes = request.slot_bytes
+        self._num_free = threading.Semaphore(NUM_SLOTS)
+        self._next = 0
+
+    def follow_reader(self) -> None:
+        """Count the slots that the reader gives back; end this process as soon as the reader is gone."""
+        while os.read(0, 1):
+            self._num_free.release()
+        os._exit(0)
+
+    def put(self, plane: VideoPlane, row_bytes: int) -> int:
+        """Copy a packed RGB plane into the next free slot and return the slot's number."""
+        self._num_free.acquire()
+        slot = self._next
+        self._next = (slot + 1) % NUM_SLOTS
+        start = slot * self._slot_bytes
+        pixels, stride = memoryview(plane), plane.line_size
+        if stride == row_bytes:
+            num_bytes = row_bytes * plane.height
+            self._memory[start : start + num_bytes] = pixels[:num_bytes]
+            return slot
+        for row in range(plane.height):
+            target = start + row * row_bytes
+            self._memory[target : target + row_bytes] = pixels[row * stride : row * stride + row_bytes]
+        return slot
+
+
+def main() -> None:
+    """Serve one request."""
+    request = Request.unpack(_read_exactly(0, REQUEST.size))
+    _limit_resources(request.timeout_s)
+    slots = Slots(request)
+    threading.Thread(target=slots.follow_reader, daemon=True).start()
+    try:
+        _read_clip(request, slots)
+        _send(End().pack())
+    except ClipError as refused:
+        _send(refused.failure.pack())
+    except av.FFmpegError:
+        _send(ClipError(Reason.CORRUPT).failure.pack())
+
+
+def _read_exactly(fd: int, num_bytes: int) -> bytes:
+    data = b""
+    while len(data) < num_bytes:
+        piece = os.read(fd, num_bytes - len(data))
+        if not piece:
+            sys.exit(0)
+        data += piece
+    return data
+
+
+def _send(record: bytes) -> None:
+    # A record is shorter than PIPE_BUF, so one write is whole.
+    os.write(1, record)
+
+
+def _limit_resources(timeout_s: float) -> None:
+    for kind, bound in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 32),
+        (resource.RLIMIT_AS, _ADDRESS_SPACE_BYTES),
+    ):
+        resource.setrlimit(kind, (bound, bound))
+    # The soft limit sends SIGXCPU, which the reader can tell from a crash; the hard one would send SIGKILL.
+    cpu_s = math.ceil(timeout_s * MAX_THREADS) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+
+
+def _read_clip(request: Request, slots: Slots) -> None:
+    with _open(request) as container:
+        stream = _video_stream(container)
+        codec = _codec_of(stream)
+        _check_size(stream.codec_context.width, stream.codec_context.height, request)
+        timeline = survey(
+            container, stream, role_reader(codec, stream.codec_context.extradata or b""), request
+        )
+        flags = Flag.HAS_AUDIO if container.streams.audio else Flag(0)
+    if timeline.is_truncated:
+        flags |= Flag.TRUNCATED
+    with _open(request) as container:
+        stream = _video_stream(container)
+        first, count = _window(timeline, request)
+        source_fps = _source_fps(stream, timeline)
+        chosen = choose_frames_between(first, count, source_fps, **_sampling(request))
+        frames = decoded_frames(container, stream, timeline, chosen)
+        head, shape = _first_frame(frames, stream, request)
+        facts = Facts(
+            *shape,
+            codec=SUPPORTED_CODECS.index(codec),
+            flags=flags,
+            num_source_frames=len(timeline.times_s),
+            first_index=first,
+            num_in_window=count,
+            source_fps=source_fps,
+            duration_s=timeline.duration_s,
+        )
+        _send(facts.pack())
+        _send_frames(chain([head], frames), timeline, shape, slots)
+
+
+def _open(request: Request) -> InputContainer:
+    os.lseek(request.clip_fd, 0, os.SEEK_SET)
+    options = {
+        "format_whitelist": _DEMUXERS[Container(request.container)],
+        "protocol_whitelist": "",
+        "enable_drefs": "0",
+        "use_absolute_path": "0",
+        "max_streams": str(_MAX_TRACKS),
+        "max_pixels": str(2 * request.max_long_side * request.max_short_side),
+    }
+    file = open(request.clip_fd, "rb", buffering=0, closefd=False)  # noqa: SIM115  the container holds it
+    return av.open(
+        file,
+        "r",
+        format=_DEMUXERS[Container(request.container)],
+        options=options,
+        buffer_size=1 << 18,
+        metadata_errors="replace",
+        io_open=_refuse_nested,
+    )
+
+
+def _refuse_nested(*_args: object) -> NoReturn:
+    raise PermissionError
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise ClipError(Reason.NO_VIDEO)
+
+
+def _codec_of(stream: VideoStream) -> str:
+    if stream.codec_context is None:
+        raise ClipError(Reason.CODEC, name="unknown")
+    codec = stream.codec_context.codec.canonical_name
+    if stream.codec_context.codec_tag == _ENCRYPTED_TAG:
+        raise ClipError(Reason.CODEC, name="encrypted")
+    if codec not in SUPPORTED_CODECS:
+        raise ClipError(Reason.CODEC, name=codec)
+    return str(codec)
+
+
+def _check_size(width: int, height: int, request: Request) -> None:
+    if max(width, height) > request.max_long_side or min(width, height) > request.max_short_side:
+        raise ClipError(Reason.RESOLUTION, width=width, height=height)
+    if min(width, height) < request.min_side:
+        raise ClipError(Reason.TOO_SMALL, width=width, height=height)
+
+
+def _window(timeline: Timeline, request: Request) -> tuple[int, int]:
+    start_s = None if math.isnan(request.start_s) else request.start_s
+    end_s = None if math.isnan(request.end_s) else request.end_s
+    if start_s is not None and start_s >= max(timeline.duration_s, timeline.times_s[-1] + 1e-3):
+        raise ClipError(Reason.START, value=timeline.duration_s)
+    return window(timeline.times_s, start_s, end_s)
+
+
+def _sampling(request: Request) -> dict[str, Any]:
+    return {
+        "fps": None if math.isnan(request.fps) else request.fps,
+        "max_frames": request.max_frames or None,
+    }
+
+
+def _source_fps(stream: VideoStream, timeline: Timeline) -> float:
+    """The container's rate, unless the frames' own times contradict it."""
+    claimed = float(stream.average_rate or 0)
+    num_frames = len(timeline.times_s)
+    if timeline.duration_s <= 0:
+        return claimed if claimed > 0 else 1.0
+    measured = num_frames / timeline.duration_s
+    return claimed if measured / 2 <= claimed <= measured * 2 else measured
+
+
+class Shape(NamedTuple):
+    """Size of the pixels in a slot, and what makes them upright."""
+
+    width: int
+    height: int
+    turns: int
+    mirrored: int
+
+
+def _first_frame(
+    frames: Iterator[tuple[int | None, VideoFrame]], stream: VideoStream, request: Request
+) -> tuple[tuple[int | None, VideoFrame], Shape]:
+    """The first decoded frame, and the shape that all frames are brought to."""
+    head = next(frames, None)
+    if head is None:
+        raise ClipError(Reason.CORRUPT)
+    frame = head[1]
+    ratio = stream.sample_aspect_ratio
+    width = max(round(frame.width * ratio), 1) if ratio and ratio > 0 else frame.width
+    _check_size(width, frame.height, request)
+    return head, Shape(width, frame.height, *_orientation(frame))
+
+
+def _orientation(frame: VideoFrame) -> tuple[int, int]:
+    """Quarter turns to the left and mirroring (applied first) of the frame's display matrix."""
+    matrix = next((data for data in frame.side_data if data.type is Type.DISPLAYMATRIX), None)
+    if matrix is None:
+        return 0, 0
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    angle = math.degrees(math.atan2(-b, a))
+    return round(angle / 90) % 4, int(mirrored)
+
+
+def _send_frames(
+    frames: Iterable[tuple[int | None, VideoFrame]], timeline: Timeline, shape: Shape, slots: Slots
+) -> None:
+    reformatter = VideoReformatter()
+    for index, frame in frames:
+        if index is None:
+            continue
+        rgb = reformatter.reformat(frame, width=shape.width, height=shape.height, format="rgb24")
+        slot = slots.put(rgb.planes[0], 3 * shape.width)
+        _send(FrameReady(index, slot, timeline.times_s[index]).pack())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""What the reader and its decoding child say to each other: fixed structs, nothing that executes when read.
+
+The reader sends one Request, later one byte for each slot that is free again. The child answers with
+records of RECORD_BYTES each: one Facts, any number of FrameReady, then End; or, at any point, Failure.
+Every unpack checks its ranges: the child has read hostile bytes and may say anything.
+"""
+
+import math
+import struct
+from enum import IntEnum, IntFlag
+from typing import NamedTuple, Self
+
+RECORD_BYTES = 128
+NUM_SLOTS = 4
+MAX_COUNT = 1 << 24
+MAX_SIDE = 1 << 16
+
+
+class Container(IntEnum):
+    """The family of file formats; the value is what crosses the pipe."""
+
+    MOV = 1
+    MATROSKA = 2
+
+
+class Reason(IntEnum):
+    """Why the child gave up on a clip."""
+
+    CORRUPT = 1
+    NO_VIDEO = 2
+    DURATION = 3
+    NUM_FRAMES = 4
+    RESOLUTION = 5
+    TOO_SMALL = 6
+    CODEC = 7
+    START = 8
+
+
+class Flag(IntFlag):
+    """What else is true of a clip."""
+
+    HAS_AUDIO = 1
+    TRUNCATED = 2
+
+
+class Request(NamedTuple):
+    """What to read and how. NaN and 0 stand for "not given" in the sampling fields."""
+
+    clip_fd: int
+    memory_fd: int
+    slot_bytes: int
+    container: int
+    max_duration_s: float
+    max_long_side: int
+    max_short_side: int
+    min_side: int
+    max_num_packets: int
+    timeout_s: float
+    fps: float
+    max_frames: int
+    start_s: float
+    end_s: float
+
+    def pack(self) -> bytes:
+        """The bytes for the child."""
+        return REQUEST.pack(*self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """The reader is trusted: no checks here."""
+        return cls(*REQUEST.unpack(data))
+
+
+REQUEST = struct.Struct("<iiqBdiiiiddqdd")
+
+
+class Facts(NamedTuple):
+    """A clip as measured by the child; sizes in stored pixels, before `turns` and `mirrored`.
+
+    turns:    quarter turns to the left that make the picture upright, after mirroring
+    codec:    index into SUPPORTED_CODECS
+    first_index, num_in_window: the frames of the wanted window
+    """
+
+    width: int
+    height: int
+    turns: int
+    mirrored: int
+    codec: int
+    flags: int
+    num_source_frames: int
+    first_index: int
+    num_in_window: int
+    source_fps: float
+    duration_s: float
+
+    def pack(self) -> bytes:
+        """One record."""
+        return _record(_FACTS, *self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Raises ValueError when a field is out of range."""
+        facts = cls(*_FACTS.unpack_from(data, 1))
+        num_frames = facts.num_source_frames
+        _check(0 < facts.width <= MAX_SIDE and 0 < facts.height <= MAX_SIDE)
+        _check(facts.turns <= 3 and facts.mirrored <= 1)
+        _check(0 < num_frames <= MAX_COUNT and 0 <= facts.first_index < num_frames)
+        _check(0 < facts.num_in_window <= num_frames - facts.first_index)
+        _check(math.isfinite(facts.source_fps) and facts.source_fps > 0)
+        _check(math.isfinite(facts.duration_s) and facts.duration_s >= 0)
+        return facts
+
+
+_FACTS = struct.Struct("<iiBBBBiiidd")
+
+
+class FrameReady(NamedTuple):
+    """A slot holds the RGB pixels of one chosen frame."""
+
+    frame_index: int
+    slot: int
+    time_s: float
+
+    def pack(self) -> bytes:
+        """One record."""
+        return _record(_FRAME, *self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Raises ValueError when a field is out of range."""
+        frame = cls(*_FRAME.unpack_from(data, 1))
+        _check(0 <= frame.frame_index < MAX_COUNT and frame.slot < NUM_SLOTS)
+        _check(math.isfinite(frame.time_s))
+        return frame
+
+
+_FRAME = struct.Struct("<iBd")
+
+
+class End(NamedTuple):
+    """Every chosen frame that can be had was delivered."""
+
+    def pack(self) -> bytes:
+        """One record."""
+        return _record(_END)
+
+    @classmethod
+    def unpack(cls, _data: bytes) -> Self:
+        """There is nothing in it."""
+        return cls()
+
+
+_END = struct.Struct("<")
+
+
+class Failure(NamedTuple):
+    """The clip is refused; width, height, value and name are filled where the reason needs them."""
+
+    reason: int
+    width: int
+    height: int
+    value: float
+    name: bytes
+
+    @property
+    def codec(self) -> str:
+        """The codec's name, made of letters, digits and underscores whatever the child sent."""
+        text = self.name.rstrip(b"\0").decode("ascii", "replace")
+        return text if text.replace("_", "").isalnum() and text.isascii() else "unknown"
+
+    def pack(self) -> bytes:
+        """One record."""
+        return _record(_FAILURE, *self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Raises ValueError when a field is out of range."""
+        failure = cls(*_FAILURE.unpack_from(data, 1))
+        Reason(failure.reason)
+        _check(math.isfinite(failure.value))
+        return failure
+
+
+_FAILURE = struct.Struct("<Biid16s")
+
+Record = Facts | FrameReady | End | Failure
+_STRUCTS: tuple[tuple[type[Record], struct.Struct], ...] = (
+    (Facts, _FACTS),
+    (FrameReady, _FRAME),
+    (End, _END),
+    (Failure, _FAILURE),
+)
+
+
+def read_record(data: bytes) -> Record:
+    """The record in RECORD_BYTES bytes; raises ValueError when it is none."""
+    tag = data[0]
+    _check(tag < len(_STRUCTS))
+    return _STRUCTS[tag][0].unpack(data)
+
+
+def _record(layout: struct.Struct, *values: float | bytes) -> bytes:
+    tag = [known for _, known in _STRUCTS].index(layout)
+    return (bytes([tag]) + layout.pack(*values)).ljust(RECORD_BYTES, b"\0")
+
+
+def _check(is_valid: bool) -> None:
+    if not is_valid:
+        raise ValueError("a record of the decoding child is out of range")

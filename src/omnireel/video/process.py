@@ -1,0 +1,127 @@
+"""The decoding child as its reader sees it: a process, two pipes and shared memory."""
+
+import fcntl
+import logging
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnireel.video.messages import NUM_SLOTS, RECORD_BYTES, Record, Request, read_record
+
+_COMMAND = (sys.executable, "-I", "-m", "omnireel.video.child")
+# Each arena of glibc reserves 64 MiB of the child's limited address space.
+_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+_MAX_LAST_WORDS = 4096
+_log = logging.getLogger(__name__)
+
+
+class ChildDiedError(Exception):
+    """The child ended, or said something impossible, before it was done."""
+
+
+class ChildTimeoutError(Exception):
+    """The child did not answer within the time that was left."""
+
+
+class Child:
+    """One decoding child.
+
+    make_request: builds the Request from the descriptor of the shared memory and the bytes in a slot
+    """
+
+    def __init__(self, make_request: Callable[[int, int], Request], *, slot_bytes: int) -> None:
+        self._slot_bytes = -(-slot_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        memory_fd = _sealed_memory(self._slot_bytes * NUM_SLOTS)
+        try:
+            self._memory = mmap.mmap(memory_fd, self._slot_bytes * NUM_SLOTS, prot=mmap.PROT_READ)
+            request = make_request(memory_fd, self._slot_bytes)
+            self._process = subprocess.Popen(
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(request.clip_fd, memory_fd),
+                env=_ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            os.close(memory_fd)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._control = self._process.stdin.fileno()
+        self._reply = self._process.stdout.fileno()
+        self._last_words = self._process.stderr.fileno()
+        self._write(request.pack())
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def receive(self, timeout_s: float) -> tuple[Record, float]:
+        """The next record and the seconds spent waiting for it; raises ChildDiedError, ChildTimeoutError."""
+        started_s = time.monotonic()
+        poll = select.poll()
+        poll.register(self._reply, select.POLLIN)
+        data = b""
+        while len(data) < RECORD_BYTES:
+            left_s = started_s + timeout_s - time.monotonic()
+            if not poll.poll(max(left_s, 0) * 1000):
+                raise ChildTimeoutError
+            piece = os.read(self._reply, RECORD_BYTES - len(data))
+            if not piece:
+                raise self._death()
+            data += piece
+        return self._parse(data), time.monotonic() - started_s
+
+    def slot(self, number: int, num_bytes: int) -> NDArray[np.uint8]:
+        """A view of a slot's first bytes, valid until the slot is released."""
+        return np.frombuffer(self._memory, np.uint8, num_bytes, number * self._slot_bytes)
+
+    def release_slot(self) -> None:
+        """Let the child write to the oldest slot again."""
+        self._write(b"+")
+
+    def end(self) -> None:
+        """Kill the process if it still runs, and free what it held."""
+        self._process.kill()
+        self._process.__exit__(None, None, None)
+        self._memory.close()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            os.write(self._control, data)
+        except BrokenPipeError:
+            _log.info("the decoding child is gone")  # the next receive() finds out why
+
+    def _parse(self, data: bytes) -> Record:
+        try:
+            return read_record(data)
+        except ValueError as error:
+            _log.warning("the decoding child sent an impossible record")
+            raise ChildDiedError from error
+
+    def _death(self) -> Exception:
+        status = self._process.wait()
+        words = os.read(self._last_words, _MAX_LAST_WORDS).decode("utf-8", "replace")
+        _log.warning("the decoding child ended early with status %d: %s", status, ascii(words))
+        return ChildTimeoutError() if status == -signal.SIGXCPU else ChildDiedError()
+
+
+def _sealed_memory(num_bytes: int) -> int:
+    """Shared memory that nobody can resize: shrinking it would kill the reader with SIGBUS."""
+    fd = os.memfd_create("omnireel-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, num_bytes)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return fd

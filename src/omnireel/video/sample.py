@@ -1,0 +1,60 @@
+"""Which frames of a clip the model sees: plain numbers in, frame indices out.
+
+Knows nothing of files, decoders or pixels. The rule is the one NVIDIA serves the model with (vLLM's OpenCV
+loader): first and last frame are always taken, so the spacing is slightly more than 1/fps.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+# Container time bases round: a frame at 0.999999 s belongs to a window that starts at 1 s.
+_ROUNDING_S = 1e-4
+
+
+def choose_frames(
+    num_frames: int, source_fps: float, *, fps: float | None, max_frames: int | None
+) -> list[int]:
+    """Indices of the frames to read, ascending, at least one.
+
+    num_frames: frames in the clip, at least 1
+    source_fps: frames per second of the clip, above 0
+    fps:        wanted frames per second; None sets no bound
+    max_frames: inclusive bound on the count; None sets no bound
+    Example: 300 frames at 30 per second, fps 2 → 20 indices: 0 15 31 47 … 283 299.
+    Source: vllm v0.32.0 multimodal/video.py (OpenCV dynamic loader).
+    """
+    count = num_frames
+    if max_frames is not None:
+        count = min(count, max_frames)
+    if fps is not None:
+        count = min(count, int(num_frames / source_fps * fps))
+    return _spread(num_frames, max(count, 1))
+
+
+def choose_frames_between(
+    first: int, num_frames: int, source_fps: float, *, fps: float | None, max_frames: int | None
+) -> list[int]:
+    """The same rule inside a window: num_frames frames, of which the first has index `first`."""
+    chosen = choose_frames(num_frames, source_fps, fps=fps, max_frames=max_frames)
+    return [first + index for index in chosen]
+
+
+def window(times_s: Sequence[float], start_s: float | None, end_s: float | None) -> tuple[int, int]:
+    """First index and number of the frames shown from start_s to end_s, both included.
+
+    times_s: when each frame appears, ascending, not empty
+    A window between two frames holds the frame that is on the screen when it starts.
+    """
+    first = 0 if start_s is None else bisect_left(times_s, start_s - _ROUNDING_S)
+    stop = len(times_s) if end_s is None else bisect_right(times_s, end_s + _ROUNDING_S)
+    if stop <= first:
+        return max(first - 1, 0), 1
+    return first, stop - first
+
+
+def _spread(num_frames: int, count: int) -> list[int]:
+    """`count` indices from 0 to num_frames − 1 at even steps, truncated as numpy's linspace does."""
+    if count == 1:
+        return [0]
+    step = (num_frames - 1) / (count - 1)
+    return [int(i * step) for i in range(count - 1)] + [num_frames - 1]

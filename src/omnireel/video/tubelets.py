@@ -1,0 +1,85 @@
+"""RGB frames become the pixels the vision tower reads.
+
+The only place in video/ with torch. Knows nothing of files; model/vision.py cuts the patches.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Rows and columns are even because the projector joins 2×2 patches.
+_DIVISOR = 2
+
+
+@dataclass(frozen=True)
+class PixelRule:
+    """How a checkpoint wants its frames.
+
+    target_patches: patches per frame to come close to
+    mean, std:      of the channels red, green, blue, for values from 0 to 1
+    """
+
+    target_patches: int
+    patch_size: int
+    temporal_patch_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def target_grid(width: int, height: int, target_patches: int) -> tuple[int, int]:
+    """Rows and columns of patches that a frame is resized to, both even.
+
+    Small frames are enlarged; the aspect ratio is only nearly kept.
+    Example: 1920×1080 and 1024 patches → 24 rows of 42.
+    Source: vllm v0.32.0 nano_nemotron_vl.py, transformers v5.23 Nemotron Omni video processor.
+    """
+    ratio = width / height
+    rows = max(round(math.sqrt(target_patches / ratio)), 1)
+    cols = max(round(math.sqrt(target_patches * ratio)), 1)
+    up = rows + rows % _DIVISOR, cols + cols % _DIVISOR
+    if up[0] * up[1] <= target_patches:
+        return up
+    return max(rows - rows % _DIVISOR, _DIVISOR), max(cols - cols % _DIVISOR, _DIVISOR)
+
+
+def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, rule: PixelRule) -> Tensor:
+    """One frame, resized and normalised.
+
+    rgb: [H, W, 3] uint8
+    Returns [3, rows·p, cols·p] fp32. The overshoot of the bicubic filter is kept: clamping it, or another
+    filter, visibly changes what the model was trained on. A frame that has the size already is not filtered.
+    """
+    size = (rows * rule.patch_size, cols * rule.patch_size)
+    # The channels stay last in memory: a fifth faster to filter here, and the same values.
+    pixels = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+    if pixels.shape[2:] != size:
+        pixels = F.interpolate(pixels, size=size, mode="bicubic", align_corners=False, antialias=True)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (rule.mean, rule.std))
+    return ((pixels[0] / 255 - mean) / std).contiguous()
+
+
+def tubelet_batches(
+    frames: Iterable[NDArray[np.uint8]], rows: int, cols: int, rule: PixelRule, *, max_tubelets: int = 16
+) -> Iterator[Tensor]:
+    """Tubelets in batches: [n, T·3, rows·p, cols·p] fp32, 1 ≤ n ≤ max_tubelets, channels of frame 0 first.
+
+    Holds one batch at a time, whatever the number of frames. A last tubelet that is not full repeats the
+    last frame.
+    """
+    pixels = (frame_pixels(rgb, rows, cols, rule) for rgb in frames)
+    tubelets = _grouped(pixels, rule.temporal_patch_size)
+    while batch := list(islice(tubelets, max_tubelets)):
+        yield torch.stack(batch)
+
+
+def _grouped(pixels: Iterator[Tensor], size: int) -> Iterator[Tensor]:
+    while group := list(islice(pixels, size)):
+        group += [group[-1]] * (size - len(group))
+        yield torch.cat(group)
