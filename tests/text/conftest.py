@@ -1,15 +1,12 @@
 import pytest
-import toy
 
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")
-def directory(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text")
-    toy.write_text_files(path)
-    return path
+def directory(text_directory):
+    return text_directory
 
 
 @pytest.fixture(scope="session")

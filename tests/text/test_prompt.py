@@ -1,5 +1,5 @@
 import pytest
-import toy
+import toy_text as toy
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as HfTokenizer

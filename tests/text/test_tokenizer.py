@@ -1,7 +1,7 @@
 import copy
 
 import pytest
-import toy
+import toy_text as toy
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as HfTokenizer

@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from omnireel.backends.base import MediaOptions, Progress, VideoFacts
-from omnireel.video.frames import ClipFacts, Frame, Sampling
+from omnireel.video.frames import FRAMES_SKIPPED, TRUNCATED, ClipFacts, Frame, Sampling
+
+_WARNINGS = {
+    TRUNCATED: "the file ends early; what is there is used",
+    FRAMES_SKIPPED: "some of the chosen frames are damaged and were left out",
+}
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,19 @@ def video_facts(
     )
 
 
-def opening_notes(clip: ClipFacts) -> Iterable[Progress]:
-    """One line on the clip, and one per warning."""
+def opening_note(clip: ClipFacts) -> Progress:
+    """One line on the clip."""
     size = f"{clip.width}x{clip.height} {clip.codec} at {clip.source_fps:.4g} fps"
     frames = f"{len(clip.indices)} of {clip.num_source_frames} frames chosen"
-    yield Progress("video", f"{clip.duration_s:.1f} s of {size}, {frames}")
-    for warning in clip.warnings:
-        yield Progress("video", f"warning: {warning}")
+    return Progress("video", f"{clip.duration_s:.1f} s of {size}, {frames}", 0.0)
+
+
+def frame_note(frames: FramesSeen, clip: ClipFacts) -> Progress:
+    """How many of the chosen frames have been read."""
+    num_read, num_chosen = len(frames.indices), len(clip.indices)
+    return Progress("video", f"{num_read} of {num_chosen} frames read", num_read / num_chosen)
+
+
+def warning_notes(clip: ClipFacts) -> Iterable[Progress]:
+    """One line per thing that was wrong with the clip; complete once all frames are read."""
+    return [Progress("video", f"warning: {_WARNINGS.get(warning, warning)}") for warning in clip.warnings]

@@ -19,7 +19,15 @@ from omnireel.backends.base import (
     Progress,
     VideoFacts,
 )
-from omnireel.backends.clip import FramesSeen, MediaDefaults, frames_planned, opening_notes, video_facts
+from omnireel.backends.clip import (
+    FramesSeen,
+    MediaDefaults,
+    frame_note,
+    frames_planned,
+    opening_note,
+    video_facts,
+    warning_notes,
+)
 from omnireel.backends.worker import Report, Work
 from omnireel.engine.request import check_prompt_fits
 from omnireel.video.frames import open_clip
@@ -87,12 +95,12 @@ class EchoBackend:
     def _read(self, ask: Ask, report: Report) -> VideoFacts:
         seen = FramesSeen()
         with open_clip(ask.video, self._media.sampling(ask.media), self._limits) as clip:
-            for note in opening_notes(clip.facts):
-                report(note)
-            num_frames = len(clip.facts.indices)
-            for num_seen, frame in enumerate(clip.read_frames(), 1):
+            report(opening_note(clip.facts))
+            for frame in clip.read_frames():
                 seen.add(frame)
-                report(Progress("encoding", f"read {num_seen} of {num_frames} frames", num_seen / num_frames))
+                report(frame_note(seen, clip.facts))
+            for note in warning_notes(clip.facts):
+                report(note)
             return video_facts(clip.facts, seen)
 
     def _look(self, ask: Ask, _: Report) -> VideoFacts:

@@ -17,10 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from omnireel.backends.base import Answer, Ask, Delta, Event, Health, Inspection, Progress, VideoFacts
-from omnireel.backends.clip import FramesSeen, MediaDefaults, frames_planned, opening_notes, video_facts
+from omnireel.backends.clip import (
+    FramesSeen,
+    MediaDefaults,
+    frame_note,
+    frames_planned,
+    opening_note,
+    video_facts,
+    warning_notes,
+)
 from omnireel.backends.engine_thread import EngineThread
 from omnireel.backends.worker import Mailbox, Report, Work
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
@@ -40,10 +49,14 @@ from omnireel.video.tubelets import PixelRule, target_grid, tubelet_batches
 
 @dataclass(frozen=True)
 class LocalOptions:
-    """What a request that does not say gets, and what it may not exceed."""
+    """What a request that does not say gets, and what it may not exceed.
+
+    max_tubelets: encoded at once; like prefill_chunk it bounds memory and how late an abort is heard
+    """
 
     media: MediaDefaults = field(default_factory=MediaDefaults)
     limits: VideoLimits = field(default_factory=VideoLimits)
+    max_tubelets: int = 8
     prefill_chunk: int = 512
 
 
@@ -88,18 +101,13 @@ class LocalBackend:
 
     @classmethod
     def load(
-        cls,
-        directory: Path,
-        *,
-        dtype: torch.dtype,
-        model_name: str | None = None,
-        options: LocalOptions | None = None,
+        cls, directory: Path, *, dtype: torch.dtype, options: LocalOptions | None = None
     ) -> LocalBackend:
-        """Read a checkpoint's directory. Raises CheckpointError."""
+        """Read a checkpoint's directory, whose name becomes the model's. Raises CheckpointError."""
         tokenizer = Tokenizer.from_directory(directory)
         template = ChatTemplate.from_directory(directory)
         model = load_checkpoint(directory, dtype)
-        return cls(model, tokenizer, template, model_name=model_name or directory.name, options=options)
+        return cls(model, tokenizer, template, model_name=directory.name, options=options)
 
     async def generate(self, ask: Ask) -> AsyncGenerator[Event, None]:
         """See Backend.generate."""
@@ -131,10 +139,11 @@ class LocalBackend:
         """In the worker thread: clip → vision tokens → kept tokens → prompt → embeddings."""
         seen = FramesSeen()
         with open_clip(ask.video, self._options.media.sampling(ask.media), self._options.limits) as clip:
-            for note in opening_notes(clip.facts):
-                report(note)
+            report(opening_note(clip.facts))
             self._plan(ask, clip.facts)
             tokens = self._encode(clip, seen, report)  # [n, h, w, D]
+            for note in warning_notes(clip.facts):
+                report(note)
         kept = keep_mask(tokens, self._options.media.rate(ask.media))  # [n, h, w]
         report(_pruning_note(kept))
         prompt = self._lay_out(ask, seen.indices, clip.facts.source_fps, kept.flatten(1).sum(1).tolist())
@@ -166,14 +175,12 @@ class LocalBackend:
     def _encode(self, clip: ClipReader, seen: FramesSeen, report: Report) -> Tensor:
         rule = self._pixel_rule
         rows, cols = target_grid(clip.facts.width, clip.facts.height, rule.target_patches)
-        num_frames = len(clip.facts.indices)
+        frames = _watched(clip, seen, report)
         batches = []
-        for tubelets in tubelet_batches(_watched(clip, seen), rows, cols, rule):
+        for tubelets in tubelet_batches(frames, rows, cols, rule, max_tubelets=self._options.max_tubelets):
             batches.append(self._model.encode_video(tubelets))
-            num_seen = len(seen.indices)
-            report(
-                Progress("encoding", f"looked at {num_seen} of {num_frames} frames", num_seen / num_frames)
-            )
+            share = len(seen.indices) / len(clip.facts.indices)
+            report(Progress("encoding", f"{share:.0%} of the frames encoded", share))
         return torch.cat(batches)
 
     def _lay_out(self, ask: Ask, indices: Sequence[int], source_fps: float, num_kept: list[int]) -> Prompt:
@@ -259,9 +266,10 @@ def _raise_failure(event: TokenEvent) -> None:
         raise GenerationError(message, kind="internal_server_error", status=500) from event.error
 
 
-def _watched(clip: ClipReader, seen: FramesSeen) -> Iterator[np.ndarray]:
+def _watched(clip: ClipReader, seen: FramesSeen, report: Report) -> Iterator[NDArray[np.uint8]]:
     for frame in clip.read_frames():
         seen.add(frame)
+        report(frame_note(seen, clip.facts))
         yield frame.rgb
 
 
