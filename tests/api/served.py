@@ -38,7 +38,7 @@ def data_uri(content: bytes, media_type: str = "video/mp4") -> str:
 class Server:
     """`omnireel serve --backend echo` in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         self.log_path = folder / "log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OMNIREEL_")}
@@ -46,6 +46,7 @@ class Server:
             "OMNIREEL_MAX_BODY_BYTES": str(MAX_BODY),
             "OMNIREEL_MAX_DATA_URI_BYTES": str(MAX_DATA_URI),
         }
+        environment |= variables
         command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", "serve"]
         command += ["--backend", "echo", "--port", "0", "--data-dir", str(folder)]
         with self.log_path.open("wb") as log:

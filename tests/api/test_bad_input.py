@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import httpx
 import pytest
@@ -254,7 +255,7 @@ FIELD = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.dictionaries(FIELD, JSON_TEXT, max_size=6) | JSON_TEXT)
 def test_whatever_json_says_the_answer_is_a_typed_refusal(client, body):
     answer = post(client, body)
@@ -262,7 +263,7 @@ def test_whatever_json_says_the_answer_is_a_typed_refusal(client, body):
     assert problems(answer)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200))
 def test_whatever_bytes_arrive_the_answer_is_a_typed_refusal(client, body):
     answer = post(client, body)
@@ -275,12 +276,12 @@ def test_no_refusal_tells_a_path_or_an_address(client, server):
         text = post(client, {"prompt": "x", "video_url": video_url}).text
         assert str(server.folder) not in text
         assert "Traceback" not in text
-        assert "0x" not in text
+        assert not re.search(r"0x[0-9a-f]{6}", text)
 
 
 def test_a_refusal_leaves_the_server_answering(client):
     valid = base64.b64encode(make_clip()).decode()
     answer = httpx.post(
-        f"{client.base_url}{ID}", json={"prompt": "still", "video_url": f"data:video/mp4;base64,{valid}"}
+        f"{client.base_url}/{ID}", json={"prompt": "still", "video_url": f"data:video/mp4;base64,{valid}"}
     )
     assert answer.json()["output"] == "echo: still"

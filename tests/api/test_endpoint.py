@@ -21,10 +21,12 @@ def test_every_spelling_of_the_address_answers_in_the_official_shape(client, cli
 def test_the_official_python_client_runs_unchanged_but_for_the_scheme(server, clip_uri, monkeypatch):
     monkeypatch.setattr(fal_client.client, "RUN_URL_FORMAT", f"{server.url}/sync/")
     monkeypatch.setenv("FAL_KEY", "any:key")
-    result = fal_client.SyncClient().run(ID, arguments={"prompt": "hello there", "video_url": clip_uri})
+    official = fal_client.SyncClient()
+    with official._client:
+        result = official.run(ID, arguments={"prompt": "hello there", "video_url": clip_uri})
+        with pytest.raises(fal_client.client.FalClientHTTPError) as raised:
+            official.run(ID, arguments={"prompt": "hello"})
     assert result["output"] == "echo: hello there"
-    with pytest.raises(fal_client.client.FalClientHTTPError) as raised:
-        fal_client.SyncClient().run(ID, arguments={"prompt": "hello"})
     assert raised.value.status_code == 422
     assert raised.value.message[0]["loc"] == ["body", "video_url"]
 

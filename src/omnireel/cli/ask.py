@@ -37,7 +37,7 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
     if as_json:
         typer.echo(json.dumps(to_output(answer, ask.media), ensure_ascii=False))
     else:
-        typer.echo()
+        typer.echo("")
         waiting.note(_summary(answer))
 
 

@@ -1,0 +1,195 @@
+"""What happens around an answer: clients that leave, full houses, deadlines, our own bugs, shutdown."""
+
+import asyncio
+import contextlib
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from served import Server
+
+from omnireel.api.app import create_app
+from omnireel.backends.base import Ask, Event, Health, Progress
+from omnireel.backends.echo import EchoBackend
+from omnireel.errors import CapacityError, GenerationError, UpstreamError
+from omnireel.settings import Settings
+
+ID = "nvidia/nemotron-3-nano-omni/video"
+
+
+class Scripted:
+    """A backend that raises what it is told to, and notes what happens to it."""
+
+    name = "scripted"
+
+    def __init__(self, failure: BaseException | None = None, *, silent_s: float = 0.0) -> None:
+        self.failure = failure
+        self.silent_s = silent_s
+        self.events: list[str] = []
+        self.is_ready = True
+
+    async def generate(self, ask: Ask) -> AsyncGenerator[Event, None]:
+        self.events.append("started")
+        try:
+            await asyncio.sleep(self.silent_s)
+            yield Progress("video", "working")
+            if self.failure is not None:
+                raise self.failure
+            await asyncio.sleep(60)
+        finally:
+            self.events.append("ended")
+
+    async def health(self) -> Health:
+        return Health(is_ready=self.is_ready, model="none", detail=None if self.is_ready else "loading")
+
+    async def close(self) -> None:
+        self.events.append("closed")
+
+
+@contextlib.contextmanager
+def serving(backend, **settings) -> Iterator[str]:
+    """A server in a thread of this process; its address."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+        app = create_app(backend, Settings(data_dir=Path(folder), **settings))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def wait_until(condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def body(clip_uri):
+    return {"prompt": "hello", "video_url": clip_uri}
+
+
+def test_a_client_that_leaves_ends_the_work(body):
+    backend = Scripted()
+    with serving(backend) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/{ID}", json=body, timeout=0.3)
+        left = time.monotonic()
+        wait_until(lambda: "ended" in backend.events)
+        assert time.monotonic() - left < 0.25
+
+
+def test_a_client_that_leaves_frees_its_place_at_once(body):
+    with serving(EchoBackend(token_s=0.2), max_requests=1) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/{ID}", json=body | {"prompt": "w " * 100}, timeout=0.5)
+        time.sleep(0.1)
+        assert httpx.post(f"{url}/{ID}", json=body, timeout=10).status_code == 200
+
+
+def test_a_request_beyond_the_limit_is_told_to_come_back(body):
+    backend = Scripted()
+    with serving(backend, max_requests=1) as url:
+        first = threading.Thread(target=_post_and_leave, args=(url, body))
+        first.start()
+        wait_until(lambda: "started" in backend.events)
+        answer = httpx.post(f"{url}/{ID}", json=body)
+        first.join()
+    assert answer.status_code == 429
+    assert answer.json()["error_type"] == "concurrent_requests_limit"
+    assert answer.headers["x-fal-needs-retry"] == "1"
+    assert answer.headers["retry-after"] == "1"
+
+
+def _post_and_leave(url, body):
+    with contextlib.suppress(httpx.ReadTimeout):
+        httpx.post(f"{url}/{ID}", json=body, timeout=0.6)
+
+
+@pytest.mark.parametrize("header", ["x-fal-request-timeout", "X-Fal-Request-Start-Timeout"])
+def test_work_that_does_not_start_in_time_is_a_504_of_the_user(body, header):
+    backend = Scripted(silent_s=30)
+    with serving(backend) as url:
+        answer = httpx.post(f"{url}/{ID}", json=body, headers={header: "0.2"}, timeout=10)
+    assert answer.status_code == 504
+    assert answer.headers["x-fal-request-timeout-type"] == "user"
+    assert answer.headers["x-fal-error-type"] == answer.json()["error_type"] == "request_timeout"
+    assert "ended" in backend.events
+
+
+def test_a_start_deadline_does_not_limit_work_that_has_started(body):
+    with serving(EchoBackend(token_s=0.2)) as url:
+        answer = httpx.post(
+            f"{url}/{ID}", json=body | {"prompt": "a b c d e f"}, headers={"x-fal-request-timeout": "1.0"}
+        )
+    assert answer.json()["output"] == "echo: a b c d e f"
+
+
+FAILURES = [
+    (RuntimeError("secret"), 500, "internal_server_error"),
+    (
+        GenerationError("the model failed", kind="internal_server_error", status=500),
+        500,
+        "internal_server_error",
+    ),
+    (GenerationError("took too long", kind="generation_timeout", status=504), 504, "generation_timeout"),
+    (UpstreamError("host failed"), 500, "internal_server_error"),
+]
+
+
+@pytest.mark.parametrize(("failure", "status", "kind"), FAILURES)
+def test_a_failure_of_ours_is_typed_and_hides_its_text(body, failure, status, kind):
+    with serving(Scripted(failure)) as url:
+        answer = httpx.post(f"{url}/{ID}", json=body)
+        assert httpx.get(f"{url}/health").status_code == 200
+    assert answer.status_code == status
+    assert answer.json()["detail"][0]["type"] == kind
+    assert "x-fal-request-id" in answer.headers
+    assert "secret" not in answer.text
+
+
+def test_a_full_backend_is_a_429(body):
+    with serving(Scripted(CapacityError("full", after_s=2.5))) as url:
+        answer = httpx.post(f"{url}/{ID}", json=body)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "3")
+
+
+def test_readiness_follows_the_backend():
+    backend = Scripted()
+    backend.is_ready = False
+    with serving(backend) as url:
+        assert httpx.get(f"{url}/health").status_code == 200
+        not_ready = httpx.get(f"{url}/health/ready")
+    assert (not_ready.status_code, not_ready.json()["status"], not_ready.json()["detail"]) == (
+        503,
+        "not ready",
+        "loading",
+    )
+
+
+def test_the_backend_is_closed_with_the_server():
+    backend = Scripted()
+    with serving(backend):
+        pass
+    assert backend.events == ["closed"]
+
+
+def test_a_server_that_is_told_to_stop_finishes_what_it_began(tmp_path, clip_uri):
+    server = Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="0.2")
+    body = {"prompt": "a b c d e", "video_url": clip_uri}
+    with ThreadPoolExecutor(1) as caller:
+        asked = caller.submit(httpx.post, f"{server.url}/{ID}", json=body, timeout=20)
+        wait_until(lambda: any((tmp_path / "incoming").glob("*")))
+        assert server.stop() == 0
+        assert asked.result().json()["output"] == "echo: a b c d e"
