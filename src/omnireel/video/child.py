@@ -17,11 +17,11 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import av
 from av.container import InputContainer
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
@@ -258,7 +258,7 @@ def _first_frame(
 
 def _orientation(frame: VideoFrame) -> tuple[int, int]:
     """Quarter turns to the left and mirroring (applied first) of the frame's display matrix."""
-    matrix = next((data for data in frame.side_data if data.type is Type.DISPLAYMATRIX), None)
+    matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return 0, 0
     a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
