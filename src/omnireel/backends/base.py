@@ -120,7 +120,10 @@ Event = Progress | Delta | Answer
 
 @dataclass(frozen=True)
 class Inspection:
-    """What an ask would cost, found without inference."""
+    """What an ask would cost, found without inference.
+
+    video: frame times are index / frame rate here: no frame has been read yet
+    """
 
     video: VideoFacts
     input_tokens: int

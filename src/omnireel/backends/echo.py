@@ -63,7 +63,7 @@ class EchoBackend:
             async for note in work:
                 yield note
             video = await work.result()
-        words = _WORD.findall(PREFIX + ask.prompt)
+        words = words_of(ask.prompt)
         said = words[: ask.sampling.max_tokens]
         for word in said:
             await asyncio.sleep(self._token_s)
@@ -106,6 +106,11 @@ class EchoBackend:
     def _look(self, ask: Ask, _: Report) -> VideoFacts:
         with open_clip(ask.video, self._media.sampling(ask.media), self._limits) as clip:
             return video_facts(clip.facts, frames_planned(clip.facts))
+
+
+def words_of(prompt: str) -> list[str]:
+    """The whole answer, cut into its tokens."""
+    return _WORD.findall(PREFIX + prompt)
 
 
 def _count_input(ask: Ask) -> int:

@@ -1,0 +1,289 @@
+import asyncio
+import gc
+import json
+import threading
+import weakref
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+import torch
+import toy_text
+from safetensors.torch import save_file
+from tiny import CONFIG, answer_of, events_of, make_ask, tiny_model
+
+from omnireel.backends.base import Answer, Delta, MediaOptions, Progress
+from omnireel.backends.local import LocalBackend, LocalOptions
+from omnireel.errors import CheckpointError, GenerationError, InputError
+from omnireel.model.prune import keep_mask
+from omnireel.text.chat import ChatTemplate, video_messages
+from omnireel.text.prompt import lay_out_prompt, time_labels
+from omnireel.text.tokenizer import Tokenizer
+from omnireel.video.frames import open_clip
+from omnireel.video.tubelets import PixelRule, target_grid, tubelet_batches
+
+# 160x90 at a target of 32 patches: 4 rows of 8, so 8 vision tokens per tubelet; 6 frames are 3 tubelets.
+PER_TUBELET, NUM_TUBELETS = 8, 3
+
+
+@torch.inference_mode()
+def greedy_by_hand(model, directory, clip, ask, count):
+    """The same answer without backend, engine or cache: one whole forward per token."""
+    tokenizer = Tokenizer.from_directory(directory)
+    rule = PixelRule(32, 16, 2, model.config.norm_mean, model.config.norm_std)
+    with open_clip(clip) as reader:
+        frames = [frame.rgb for frame in reader.read_frames()]
+        labels = time_labels(reader.facts.indices, reader.facts.source_fps)
+    tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), rule))))
+    kept = keep_mask(tokens, 0.5)
+    pieces = ChatTemplate.from_directory(directory).render(
+        video_messages(ask.prompt, system_prompt=None, thinking=ask.thinking), enable_thinking=ask.thinking
+    )
+    ids = torch.tensor(lay_out_prompt(pieces, labels, kept.flatten(1).sum(1).tolist(), tokenizer).ids)
+    x = model.embed_prompt(ids, tokens[kept], ids == 18)
+    chosen = []
+    while len(chosen) < count:
+        hidden = model.forward_hidden(x[None], model.new_state())
+        chosen.append(int(model.logits(hidden[0, -1]).argmax()))
+        x = torch.cat([x, model.embed(torch.tensor(chosen[-1:]))])
+    text = b"".join(map(tokenizer.token_bytes, chosen)).decode("utf-8", "replace")
+    return text, len(ids)
+
+
+def test_the_answer_is_the_models(local, model, text_directory, clip):
+    ask = make_ask(clip)
+    text, num_prompt_tokens = greedy_by_hand(model, text_directory, clip, ask, 12)
+    answer = answer_of(local, ask)
+    assert answer.output == text.lstrip()
+    assert answer.input_tokens == num_prompt_tokens
+    assert (answer.finish_reason, answer.output_tokens) == ("length", 12)
+
+
+def test_progress_tells_the_story_in_order(local, clip):
+    events = asyncio.run(events_of(local, make_ask(clip)))
+    stages = [event.stage for event in events if isinstance(event, Progress)]
+    assert stages == ["video"] * 7 + ["encoding", "vision tokens", "first token", "done"]
+    messages = [event.message for event in events if isinstance(event, Progress)]
+    assert messages[0] == "3.0 s of 160x90 mpeg4 at 10 fps, 6 of 30 frames chosen"
+    assert messages[8] == "24 vision tokens, 12 kept where the picture changes"
+    assert [type(event) for event in events[-2:]] == [Progress, Answer]
+
+
+def test_the_answer_says_what_was_seen(local, clip):
+    video = answer_of(local, make_ask(clip)).video
+    assert video.frame_indices == (0, 5, 11, 17, 23, 29)
+    assert video.frame_times_s == pytest.approx([0, 0.5, 1.1, 1.7, 2.3, 2.9])
+    assert (video.num_vision_tokens, video.num_kept_tokens) == (24, 12)
+
+
+@pytest.mark.parametrize(
+    ("media", "before", "after"),
+    [
+        (MediaOptions(), 24, 12),
+        (MediaOptions(video_pruning_rate=0), 24, 24),
+        (MediaOptions(video_pruning_rate=0.9), 24, 8),
+        (MediaOptions(fps=5), 64, 32),
+        (MediaOptions(max_frames=3), 16, 8),
+        (MediaOptions(start_s=2.5, video_pruning_rate=0), 8, 8),
+    ],
+)
+def test_the_media_options_decide_what_the_model_sees(local, clip, media, before, after):
+    ask = make_ask(clip, media=media)
+    answer = answer_of(local, ask)
+    assert (answer.video.num_vision_tokens, answer.video.num_kept_tokens) == (before, after)
+    inspection = asyncio.run(local.inspect(ask))
+    assert inspection.input_tokens == answer.input_tokens
+    assert inspection.video.frame_times_s == pytest.approx(answer.video.frame_times_s)
+    assert replace(inspection.video, frame_times_s=answer.video.frame_times_s) == answer.video
+
+
+def test_inspecting_encodes_nothing(local, model, clip):
+    model.encode_video = None
+    assert asyncio.run(local.inspect(make_ask(clip))).max_context == 768
+
+
+def make_it_say(model, directory, text):
+    """From now on the likeliest tokens are those of `text`, whatever was asked."""
+    ids = iter(Tokenizer.from_directory(directory).encode_markup(text))
+    model.logits = lambda _: torch.nn.functional.one_hot(torch.tensor(next(ids)), 320).float()
+
+
+@pytest.mark.parametrize(
+    ("thinking", "output", "reasoning"),
+    [(True, "<think>A red é.</think>Red é.", "A red é."), (False, "Red é.", None)],
+)
+def test_an_answer_ends_at_the_stop_token(local, model, text_directory, clip, thinking, output, reasoning):
+    said = "A red é.\n</think>\nRed é.<|im_end|>" if thinking else "Red é.<|im_end|>"
+    make_it_say(model, text_directory, said)
+    answer = answer_of(local, make_ask(clip, thinking=thinking, sampling={"max_tokens": 99}))
+    assert (answer.output, answer.reasoning, answer.finish_reason) == (output, reasoning, "stop")
+    assert answer.output_tokens == len(Tokenizer.from_directory(text_directory).encode_markup(said))
+
+
+def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, model, text_directory, clip):
+    make_it_say(model, text_directory, "A red square")
+    answer = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 5}))
+    assert (answer.output, answer.finish_reason) == ("<think>A red</think>", "length")
+
+
+def test_a_system_prompt_replaces_the_control_token(local, clip):
+    tokens = {
+        s: answer_of(local, make_ask(clip, system_prompt=s)).input_tokens for s in (None, "", "/no_think!")
+    }
+    assert tokens[""] < tokens[None] == tokens["/no_think!"] - 1
+
+
+def test_every_sampling_parameter_reaches_the_engine(local, clip):
+    usual = {"temperature": 1, "top_p": 1, "seed": 1, "max_tokens": 12}
+    changes = [{}, {}, {"temperature": 0}, {"top_p": 0.1}, {"seed": 2}, {"max_tokens": 9}]
+    first, again, *changed = (answer_of(local, make_ask(clip, sampling=usual | c)).output for c in changes)
+    assert first == again
+    assert first not in changed
+
+
+def test_a_prompt_over_the_context_is_refused_before_anything_is_encoded(local, model, clip):
+    model.encode_video = None
+    with pytest.raises(InputError, match="limit 767") as caught:
+        answer_of(local, make_ask(clip, "x" * 700))
+    assert (caught.value.kind, caught.value.loc) == ("sequence_too_long", ("body", "prompt"))
+    with pytest.raises(InputError, match="limit 767"):
+        asyncio.run(local.inspect(make_ask(clip, "x" * 700)))
+
+
+def test_a_file_that_is_no_video_is_refused(local, tmp_path):
+    (tmp_path / "notes.mp4").write_text("not a video")
+    with pytest.raises(InputError) as caught:
+        answer_of(local, make_ask(tmp_path / "notes.mp4"))
+    assert caught.value.kind == "unsupported_video_format"
+
+
+def record_states(model):
+    """Weak references to every state the model hands out."""
+    states, make = [], model.new_state
+
+    def new_state(*args, **kwargs):
+        state = make(*args, **kwargs)
+        states.append(weakref.ref(state))
+        return state
+
+    model.new_state = new_state
+    return states
+
+
+def test_closing_the_iterator_aborts_within_a_step_and_frees_the_state(local, model, clip):
+    states = record_states(model)
+    num_forwards, gate = [0], threading.Semaphore(0)
+    forward = model.forward_hidden
+
+    def gated(x, state):
+        gate.acquire(timeout=10)
+        num_forwards[0] += 1
+        return forward(x, state)
+
+    model.forward_hidden = gated
+
+    async def leave_after_the_first_token():
+        gate.release()
+        async with aclosing(local.generate(make_ask(clip, sampling={"max_tokens": 500}))) as events:
+            async for event in events:
+                if isinstance(event, Progress) and event.stage == "first token":
+                    break
+
+    asyncio.run(leave_after_the_first_token())
+    for _ in range(5):
+        gate.release()
+    model.forward_hidden = forward
+    assert answer_of(local, make_ask(clip)).output_tokens == 12
+    assert num_forwards[0] <= 2, "the prefill and at most one step more"
+    gc.collect()
+    assert [state() for state in states] == [None, None]
+
+
+def test_closing_while_frames_are_encoded_stops_the_encoding(model, text_directory, clip):
+    calls, entered, gate = [], threading.Event(), threading.Event()
+    encode = model.encode_video
+
+    def slow(tubelets):
+        calls.append(len(tubelets))
+        entered.set()
+        gate.wait(10)
+        return encode(tubelets)
+
+    model.encode_video = slow
+    backend = local_backend(model, text_directory, max_tubelets=1)
+
+    async def leave_while_encoding():
+        task = asyncio.create_task(events_of(backend, make_ask(clip)))
+        await asyncio.to_thread(entered.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave_while_encoding())
+    gate.set()
+    answer_of(backend, make_ask(clip))
+    assert len(calls) == 1 + NUM_TUBELETS
+    asyncio.run(backend.close())
+
+
+def local_backend(model, directory, **options):
+    tokenizer, template = Tokenizer.from_directory(directory), ChatTemplate.from_directory(directory)
+    return LocalBackend(model, tokenizer, template, model_name="tiny", options=LocalOptions(**options))
+
+
+@pytest.mark.parametrize("options", [{"max_tubelets": 1}, {"prefill_chunk": 7}])
+def test_batch_sizes_change_no_answer(model, local, text_directory, clip, options):
+    backend = local_backend(model, text_directory, **options)
+    assert answer_of(backend, make_ask(clip)).output == answer_of(local, make_ask(clip)).output
+    asyncio.run(backend.close())
+
+
+def test_a_failing_model_fails_the_ask_and_the_next_one_is_answered(local, model, clip):
+    forward, model.forward_hidden = model.forward_hidden, None
+    with pytest.raises(GenerationError, match="the model failed") as caught:
+        answer_of(local, make_ask(clip))
+    assert (caught.value.kind, caught.value.status) == ("internal_server_error", 500)
+    assert isinstance(caught.value.__cause__, TypeError)
+    model.forward_hidden = forward
+    assert answer_of(local, make_ask(clip)).output_tokens == 12
+
+
+def test_asks_at_the_same_time_are_all_answered(local, clip):
+    async def together():
+        asks = [make_ask(clip, f"What moves {n}?") for n in range(3)]
+        return await asyncio.gather(*(events_of(local, ask) for ask in asks))
+
+    together_outputs = [events[-1].output for events in asyncio.run(together())]
+    alone = [answer_of(local, make_ask(clip, f"What moves {n}?")).output for n in range(3)]
+    assert together_outputs == alone
+
+
+def test_closing_the_backend_fails_who_is_still_asking(local, clip):
+    async def close_after_the_first_token():
+        async with aclosing(local.generate(make_ask(clip, sampling={"max_tokens": 500}))) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    await local.close()
+
+    assert asyncio.run(local.health()).is_ready
+    with pytest.raises(GenerationError):
+        asyncio.run(close_after_the_first_token())
+    health = asyncio.run(local.health())
+    assert (health.is_ready, health.model, health.detail) == (False, "tiny", "the engine has stopped")
+
+
+def test_a_checkpoint_directory_is_loaded(local, model, clip, tmp_path):
+    toy_text.write_text_files(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    save_file(
+        {name: t.contiguous() for name, t in model.state_dict().items()}, tmp_path / "model.safetensors"
+    )
+    loaded = LocalBackend.load(tmp_path, dtype=torch.float32)
+    assert answer_of(loaded, make_ask(clip)).output == answer_of(local, make_ask(clip)).output
+    assert asyncio.run(loaded.health()).model == tmp_path.name
+    asyncio.run(loaded.close())
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(text_directory):
+    with pytest.raises(CheckpointError, match="<image>"):
+        local_backend(tiny_model(img_context_token_id=19), text_directory)

@@ -1,0 +1,76 @@
+"""The smallest model of this architecture, and ways to ask a backend."""
+
+import asyncio
+from contextlib import aclosing
+
+import torch
+
+from omnireel.backends.base import Answer, Ask, Delta, SamplingParams
+from omnireel.model.config import parse_config
+from omnireel.model.omni import Omni
+
+CONFIG = {
+    "llm_config": {
+        "hybrid_override_pattern": "ME*E",
+        "hidden_size": 32,
+        "vocab_size": 320,
+        "max_position_embeddings": 768,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 16,
+        "ssm_state_size": 8,
+        "n_groups": 2,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "moe_shared_expert_intermediate_size": 16,
+    },
+    "vision_config": {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "args": {"register_multiple": 2},
+        "video_target_num_patches": 32,
+        "max_img_size": 256,
+    },
+    "projector_hidden_size": 32,
+    "img_context_token_id": 18,
+    "downsample_ratio": 0.5,
+    "ps_version": "v2",
+}
+
+
+def tiny_model(**changes):
+    """Random weights, always the same; no control token is ever the likeliest, all others may be drawn."""
+    model = Omni(parse_config(CONFIG | changes)).eval().requires_grad_(False)
+    noise = torch.Generator().manual_seed(5)
+    for parameter in model.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=noise) / 4)
+    model.language_model.lm_head.weight /= 2
+    model.language_model.lm_head.weight[:32] = 0
+    return model
+
+
+def make_ask(clip, prompt="What moves?", **fields):
+    """A short greedy ask."""
+    sampling = fields.pop("sampling", {})
+    params = SamplingParams(**{"temperature": 0, "max_tokens": 12} | sampling)
+    return Ask(clip, prompt, sampling=params, **fields)
+
+
+async def events_of(backend, ask):
+    async with aclosing(backend.generate(ask)) as events:
+        return [event async for event in events]
+
+
+def answer_of(backend, ask) -> Answer:
+    """The answer, after checking what holds for every stream of events."""
+    events = asyncio.run(events_of(backend, ask))
+    deltas = [event.text for event in events if isinstance(event, Delta)]
+    answer = events[-1]
+    assert isinstance(answer, Answer)
+    assert "".join(deltas) == answer.output
+    assert all(deltas), "an empty delta says nothing"
+    return answer
