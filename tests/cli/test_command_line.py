@@ -1,0 +1,160 @@
+"""`omnireel` from outside: what it prints where, and how it exits."""
+
+import base64
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = (sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()")
+
+
+def test_the_answer_goes_to_stdout_and_nothing_to_stderr(omnireel, clip):
+    ran = omnireel("ask", clip, "what moves here")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "echo: what moves here\n", "")
+
+
+def test_json_is_one_object_of_the_official_schema(omnireel, clip):
+    ran = omnireel("ask", clip, "what moves", "--json")
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout) == {
+        "output": "echo: what moves",
+        "finish_reason": "stop",
+        "usage": {"input_tokens": 2, "output_tokens": 3},
+    }
+
+
+def test_flags_reach_the_model(omnireel, clip):
+    ran = omnireel(
+        "ask", clip, "one two three", "--max-tokens", "2", "--system", "a b", "--fps", "5", "--json"
+    )
+    answer = json.loads(ran.stdout)
+    assert answer["finish_reason"] == "length"
+    assert answer["usage"] == {"input_tokens": 5, "output_tokens": 2}
+    assert len(answer["video"]["frame_times_s"]) == 10
+
+
+def test_a_data_uri_is_a_video_too(omnireel, clip):
+    uri = "data:video/mp4;base64," + base64.b64encode(clip.read_bytes()).decode()
+    assert omnireel("ask", uri, "hello", OMNIREEL_DATA_DIR="data").stdout == "echo: hello\n"
+
+
+def test_inspect_shows_frames_and_tokens(omnireel, clip):
+    table = omnireel("inspect", clip, "hello there")
+    assert table.returncode == 0
+    assert "64×48 mpeg4" in table.stdout
+    report = json.loads(omnireel("inspect", clip, "hello there", "--max-frames", "3", "--json").stdout)
+    assert len(report["video"]["frame_indices"]) == 3
+    assert report["usage"] == {"input_tokens": 2}
+    assert report["input_price_usd"] == pytest.approx(2 * 0.006 / 1000)
+
+
+BAD = [
+    (["ask", "missing.mp4", "hello"], 1, "there is no file missing.mp4"),
+    (["ask", ".", "hello"], 1, ". is not a file"),
+    (["ask", "https://example.com/a.mp4", "hello"], 1, "not fetched over https"),
+    (["ask", "ftp://example.com/a.mp4", "hello"], 1, "never fetched"),
+    (["ask", "data:video/mp4;base64,*", "hello"], 1, "not base64"),
+    (["ask", "data:video/mp4;base64,", "hello"], 1, "0 bytes"),
+    (["inspect", "missing.mp4"], 1, "there is no file missing.mp4"),
+    (
+        ["ask", "CLIP", "hello", "--max-tokens", "0"],
+        2,
+        "--max-tokens is 0, not a whole number from 1 to 20000",
+    ),
+    (["ask", "CLIP", "hello", "--temperature", "nan"], 2, "--temperature is nan, not a number from 0 to 2"),
+    (["ask", "CLIP", "hello", "--video-pruning-rate", "1"], 2, "not a number from 0 to below 1"),
+    (["serve", "--port", "65536"], 2, "--port is 65536"),
+    (["serve", "--backend", "magic"], 2, "--backend is 'magic', not local or echo"),
+    (["serve", "--auth", "keys"], 2, "--auth is 'keys', not none"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD)
+def test_bad_input_gets_one_line_of_error_and_one_of_hint(omnireel, clip, arguments, code, message):
+    ran = omnireel(*(clip if argument == "CLIP" else argument for argument in arguments))
+    error, hint = ran.stderr.splitlines()
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert error.startswith("error: ")
+    assert message in error
+    assert hint.startswith("hint: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["ask"], ["ask", "x", "y", "--nonsense"], ["ask", "x"]]
+)
+def test_wrong_usage_exits_with_2(omnireel, arguments):
+    ran = omnireel(*arguments)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+
+
+def test_missing_weights_exit_with_3(omnireel, clip):
+    ran = omnireel("ask", clip, "hello", "--model", "nobody/nothing", OMNIREEL_BACKEND="local")
+    error, hint = ran.stderr.splitlines()
+    assert ran.returncode == 3
+    assert "there is no checkpoint at nobody/nothing" in error
+    assert hint.startswith("hint: ")
+
+
+def test_ctrl_c_exits_with_130_at_once(clip, environment, tmp_path):
+    slow = environment | {"OMNIREEL_ECHO_TOKEN_S": "30"}
+    with subprocess.Popen(
+        [*COMMAND, "ask", clip, "hello"], env=slow, cwd=tmp_path, stderr=subprocess.PIPE
+    ) as process:
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        assert process.wait(10) == 130
+        assert time.monotonic() - asked < 2
+        assert process.stderr.read() == b""
+
+
+def test_a_reader_that_goes_away_is_no_traceback(clip, environment, tmp_path):
+    words = "w " * 20_000
+    with subprocess.Popen(
+        [*COMMAND, "ask", clip, words, "--max-tokens", "20000"],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(20) == 1
+        assert process.stderr.read() == b""
+
+
+def test_a_port_in_use_is_one_line_of_error_and_one_of_hint(omnireel):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = omnireel("serve", "--port", port)
+    error, hint = ran.stderr.splitlines()
+    assert ran.returncode == 1
+    assert error == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert "--port" in hint
+
+
+def test_version_and_help_do_not_wait_for_torch(omnireel):
+    assert omnireel("version").stdout.startswith("omnireel 0.")
+    helped = omnireel("ask", "--help")
+    assert helped.returncode == 0
+    for flag in ("--think", "--max-tokens", "--top-p", "--seed", "--start", "--video-pruning-rate", "--json"):
+        assert flag in helped.stdout
+
+
+def test_a_bug_of_ours_is_two_lines_and_the_traceback_is_there_when_asked_for(omnireel, clip):
+    # An incoming directory that is a file is a state of the machine that nothing checks for.
+    clip.with_name("data").write_text("")
+    uri = "data:video/mp4;base64,AAAA"
+    ran = omnireel("ask", uri, "hello", OMNIREEL_DATA_DIR=str(clip.with_name("data")))
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 2
+    told = omnireel(
+        "ask", uri, "hello", OMNIREEL_DATA_DIR=str(clip.with_name("data")), OMNIREEL_TRACEBACK="1"
+    )
+    assert "Traceback" in told.stderr

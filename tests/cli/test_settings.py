@@ -1,0 +1,104 @@
+"""Where settings come from, which place wins, and how a wrong one is named."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from omnireel import settings
+from omnireel.errors import SettingsError
+from omnireel.settings import AskSettings, Settings, read_ask_settings, read_settings, unknown_variables
+
+
+@pytest.fixture(autouse=True)
+def _empty_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings.os, "environ", {})
+
+
+@pytest.fixture
+def variables():
+    return settings.os.environ
+
+
+def toml(text):
+    Path("omnireel.toml").write_text(text)
+
+
+def test_defaults_hold_where_nothing_is_said():
+    assert read_settings({}) == Settings()
+    assert read_ask_settings({"think": None}) == AskSettings()
+    assert (Settings().host, Settings().port, Settings().model) == ("127.0.0.1", 8000, "demo")
+
+
+def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(variables):
+    toml("port = 1\nhost = 'file'\nmodel = 'file'\n")
+    variables |= {"OMNIREEL_PORT": "2", "OMNIREEL_HOST": "variable"}
+    read = read_settings({"port": 3})
+    assert (read.port, read.host, read.model, read.backend) == (3, "variable", "file", "local")
+
+
+def test_a_false_flag_beats_a_true_variable(variables):
+    variables["OMNIREEL_THINK"] = "yes"
+    assert read_ask_settings({}).think is True
+    assert read_ask_settings({"think": False}).think is False
+
+
+def test_every_setting_has_a_kind_and_takes_its_own_default():
+    for cls in (Settings, AskSettings):
+        for field in dataclasses.fields(cls):
+            kind = settings.KINDS[field.name]
+            if field.default is not None:
+                assert kind.parse(field.default) == field.default
+
+
+BAD = [
+    ("OMNIREEL_PORT", "eighty", "OMNIREEL_PORT is 'eighty', not a whole number from 0 to 65535"),
+    ("OMNIREEL_PORT", "65536", "OMNIREEL_PORT is '65536'"),
+    ("OMNIREEL_PORT", "", "OMNIREEL_PORT is ''"),
+    ("OMNIREEL_PORT", "80.5", "OMNIREEL_PORT is '80.5'"),
+    ("OMNIREEL_ECHO_TOKEN_S", "nan", "OMNIREEL_ECHO_TOKEN_S is 'nan'"),
+    ("OMNIREEL_BACKEND", "vllm", "OMNIREEL_BACKEND is 'vllm', not local or echo"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD)
+def test_a_bad_variable_is_named_with_its_value_and_what_was_wanted(variables, name, value, message):
+    variables[name] = value
+    with pytest.raises(SettingsError) as raised:
+        read_settings({})
+    assert message in raised.value.message
+    assert name in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("port = '80'\nport = 1", "omnireel.toml is not TOML"),
+        ("port = true", "omnireel.toml: port is True"),
+        ("port = [1]", "omnireel.toml: port is [1]"),
+        ("model = 5", "omnireel.toml: model is 5, not text"),
+        ("echo_token_s = 'x'", "omnireel.toml: echo_token_s is 'x'"),
+        ("prot = 1", "omnireel.toml has the unknown setting 'prot'"),
+    ],
+)
+def test_a_bad_file_is_named_with_key_and_value(text, message):
+    toml(text)
+    with pytest.raises(SettingsError) as raised:
+        read_settings({})
+    assert message in raised.value.message
+
+
+def test_a_misspelt_name_gets_a_suggestion(variables):
+    toml("prot = 1")
+    with pytest.raises(SettingsError) as raised:
+        read_settings({})
+    assert raised.value.hint == "did you mean port?"
+    variables |= {"OMNIREEL_MAX_TOKEN": "5", "OMNIREEL_MODEL": "demo", "OTHER": "1"}
+    assert unknown_variables() == ["OMNIREEL_MAX_TOKEN sets nothing; did you mean OMNIREEL_MAX_TOKENS?"]
+
+
+def test_the_rate_below_one_excludes_one():
+    assert read_ask_settings({"video_pruning_rate": 0}).video_pruning_rate == 0.0
+    with pytest.raises(SettingsError):
+        read_ask_settings({"video_pruning_rate": 1.0})

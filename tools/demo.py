@@ -1,0 +1,120 @@
+"""`make demo`: a clip made on the spot, a server, the official Python client, one answer as JSON.
+
+Progress goes to stderr; the last line on stdout is the answer. Exits with 1 unless the server answers 200.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import fal_client.client
+import httpx
+import numpy as np
+
+ENDPOINT_ID = "nvidia/nemotron-3-nano-omni/video"
+PROMPT = "Which way does the red circle move?"
+WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 30, 10
+START_DEADLINE_S = 60
+
+
+def main() -> int:
+    """Run the demo; the exit code."""
+    with tempfile.TemporaryDirectory(prefix="omnireel-demo-") as folder:
+        clip = Path(folder, "clip.mp4")
+        tell(f"making a {SECONDS} s clip: a red circle moves right, a blue square stays")
+        make_clip(clip)
+        tell("starting omnireel serve")
+        with running_server(Path(folder)) as url:
+            tell(f"asking {url}: {PROMPT}")
+            return ask(url, clip)
+
+
+def tell(line: str) -> None:
+    """One line of progress."""
+    print(f"demo: {line}", file=sys.stderr, flush=True)
+
+
+def make_clip(path: Path) -> None:
+    """Write the clip as H.264."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for index in range(FPS * SECONDS):
+            picture = av.VideoFrame.from_ndarray(draw(index / (FPS * SECONDS)), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def draw(progress: float) -> np.ndarray:
+    """One picture; progress: how far through the clip, 0 to 1."""
+    picture = np.full((HEIGHT, WIDTH, 3), 205, np.uint8)
+    y, x = np.ogrid[:HEIGHT, :WIDTH]
+    centre = 160 + 900 * progress
+    picture[(x - centre) ** 2 + (y - 230) ** 2 < 90**2] = (215, 35, 35)
+    picture[480:630, 560:710] = (40, 70, 215)
+    return picture
+
+
+@contextlib.contextmanager
+def running_server(folder: Path) -> Iterator[str]:
+    """`omnireel serve` on a free port of this machine, ready for requests; its address."""
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("omnireel")), "serve", "--port", str(port)]
+    with subprocess.Popen([*command, "--data-dir", str(folder)], stdout=subprocess.DEVNULL) as server:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, server)
+            yield url
+        finally:
+            server.terminate()
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Return when the server answers; exit when it has ended or takes too long."""
+    deadline = time.monotonic() + START_DEADLINE_S
+    while server.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
+                return
+        time.sleep(0.1)
+    sys.exit("demo: the server did not start")
+
+
+def ask(url: str, clip: Path) -> int:
+    """Send the official client's request and print the answer; the exit code."""
+    # The official client builds https addresses only. A server with a certificate needs no such change:
+    # there the variables FAL_RUN_HOST and SSL_CERT_FILE are enough.
+    fal_client.client.RUN_URL_FORMAT = f"{url}/sync/"
+    os.environ["FAL_KEY"] = "demo:demo"  # the client refuses to start without a key; the server asks for none
+    arguments = {
+        "prompt": PROMPT,
+        "video_url": fal_client.encode_file(clip),
+        "temperature": 0,
+    }
+    started = time.monotonic()
+    try:
+        answer = fal_client.run(ENDPOINT_ID, arguments=arguments)
+    except fal_client.client.FalClientHTTPError as error:
+        tell(f"the server answered {error.status_code}: {error.message}")
+        return 1
+    tell(f"answered in {time.monotonic() - started:.1f} s")
+    print(json.dumps(answer, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
