@@ -34,13 +34,13 @@ format: $(STAMP)
 	$(VENV)/bin/ruff format
 
 bench: $(STAMP)
-	@set -e; for file in bench/bench_*.py; do echo "== $$file"; $(PY) $$file; done
+	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(PY) $$file; done
 
 serve: $(STAMP)
 	@$(VENV)/bin/omnireel serve
 
 train: $(STAMP)
-	$(PY) -m training.train
+	@set -e; for step in tower talk export; do $(PY) -m training $$step; done
 
 evaluate: $(STAMP)
-	$(PY) -m training.evaluate
+	$(PY) -m training evaluate
