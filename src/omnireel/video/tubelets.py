@@ -62,7 +62,7 @@ def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, rule: PixelRule) 
     if pixels.shape[2:] != size:
         pixels = F.interpolate(pixels, size=size, mode="bicubic", align_corners=False, antialias=True)
     mean, std = (torch.tensor(values)[:, None, None] for values in (rule.mean, rule.std))
-    return ((pixels[0] / 255 - mean) / std).contiguous()
+    return pixels[0].div(255).sub_(mean).div_(std).contiguous()
 
 
 def tubelet_batches(
@@ -73,13 +73,25 @@ def tubelet_batches(
     Holds one batch at a time, whatever the number of frames. A last tubelet that is not full repeats the
     last frame.
     """
-    pixels = (frame_pixels(rgb, rows, cols, rule) for rgb in frames)
-    tubelets = _grouped(pixels, rule.temporal_patch_size)
-    while batch := list(islice(tubelets, max_tubelets)):
-        yield torch.stack(batch)
+    source = iter(frames)
+    while (batch := _next_batch(source, rows, cols, rule, max_tubelets)) is not None:
+        yield batch
+        del batch  # or two batches would be alive while the next one is made
 
 
-def _grouped(pixels: Iterator[Tensor], size: int) -> Iterator[Tensor]:
-    while group := list(islice(pixels, size)):
-        group += [group[-1]] * (size - len(group))
-        yield torch.cat(group)
+def _next_batch(
+    frames: Iterator[NDArray[np.uint8]], rows: int, cols: int, rule: PixelRule, max_tubelets: int
+) -> Tensor | None:
+    """Frames go straight to their place: nothing is held twice."""
+    num_together = rule.temporal_patch_size
+    size = (rows * rule.patch_size, cols * rule.patch_size)
+    batch = torch.empty(max_tubelets * num_together, 3, *size)  # [n·T, 3, H, W]
+    num_frames = 0
+    for rgb in islice(frames, len(batch)):
+        batch[num_frames] = frame_pixels(rgb, rows, cols, rule)
+        num_frames += 1
+    if num_frames == 0:
+        return None
+    num_tubelets = -(-num_frames // num_together)
+    batch[num_frames : num_tubelets * num_together] = batch[num_frames - 1]
+    return batch[: num_tubelets * num_together].view(num_tubelets, num_together * 3, *size)
