@@ -14,7 +14,7 @@ from tiny import CONFIG, answer_of, events_of, make_ask, tiny_model
 
 from omnireel.backends.base import Answer, Delta, MediaOptions, Progress
 from omnireel.backends.local import LocalBackend, LocalOptions
-from omnireel.errors import CheckpointError, GenerationError, InputError
+from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
 from omnireel.model.prune import keep_mask
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.prompt import lay_out_prompt, time_labels
@@ -102,26 +102,35 @@ def test_inspecting_encodes_nothing(local, model, clip):
     assert asyncio.run(local.inspect(make_ask(clip))).max_context == 768
 
 
-def make_it_say(model, directory, text):
-    """From now on the likeliest tokens are those of `text`, whatever was asked."""
-    ids = iter(Tokenizer.from_directory(directory).encode_markup(text))
-    model.logits = lambda _: torch.nn.functional.one_hot(torch.tensor(next(ids)), 320).float()
+@pytest.fixture
+def say(model, text_directory):
+    """Makes the model say a text, whatever is asked; returns how many tokens that takes."""
+
+    def make_likeliest(text):
+        ids = Tokenizer.from_directory(text_directory).encode_markup(text)
+        left = iter(ids)
+        model.logits = lambda _: torch.nn.functional.one_hot(torch.tensor(next(left)), 320).float()
+        return len(ids)
+
+    return make_likeliest
 
 
-@pytest.mark.parametrize(
-    ("thinking", "output", "reasoning"),
-    [(True, "<think>A red é.</think>Red é.", "A red é."), (False, "Red é.", None)],
-)
-def test_an_answer_ends_at_the_stop_token(local, model, text_directory, clip, thinking, output, reasoning):
-    said = "A red é.\n</think>\nRed é.<|im_end|>" if thinking else "Red é.<|im_end|>"
-    make_it_say(model, text_directory, said)
-    answer = answer_of(local, make_ask(clip, thinking=thinking, sampling={"max_tokens": 99}))
-    assert (answer.output, answer.reasoning, answer.finish_reason) == (output, reasoning, "stop")
-    assert answer.output_tokens == len(Tokenizer.from_directory(text_directory).encode_markup(said))
+def test_an_answer_ends_at_the_stop_token(local, say, clip):
+    num_tokens = say("Red é.<|im_end|>")
+    answer = answer_of(local, make_ask(clip))
+    assert (answer.output, answer.reasoning, answer.finish_reason) == ("Red é.", None, "stop")
+    assert answer.output_tokens == num_tokens
 
 
-def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, model, text_directory, clip):
-    make_it_say(model, text_directory, "A red square")
+def test_a_chain_is_told_apart_from_the_answer(local, say, clip):
+    say("A red é.\n</think>\nRed é.</s>")
+    answer = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 99}))
+    assert (answer.output, answer.reasoning) == ("<think>A red é.</think>Red é.", "A red é.")
+    assert answer.finish_reason == "stop"
+
+
+def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, say, clip):
+    say("A red square")
     answer = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 5}))
     assert (answer.output, answer.finish_reason) == ("<think>A red</think>", "length")
 
@@ -270,6 +279,30 @@ def test_closing_the_backend_fails_who_is_still_asking(local, clip):
         asyncio.run(close_after_the_first_token())
     health = asyncio.run(local.health())
     assert (health.is_ready, health.model, health.detail) == (False, "tiny", "the engine has stopped")
+
+
+def test_closing_the_backend_turns_away_who_has_not_begun(model, text_directory, clip):
+    entered, gate = threading.Event(), threading.Event()
+    encode = model.encode_video
+
+    def slow(tubelets):
+        entered.set()
+        gate.wait(10)
+        return encode(tubelets)
+
+    model.encode_video = slow
+    backend = local_backend(model, text_directory)
+
+    async def close_in_the_middle():
+        asks = [asyncio.create_task(events_of(backend, make_ask(clip))) for _ in range(2)]
+        await asyncio.to_thread(entered.wait)
+        await backend.close()
+        gate.set()
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    being_encoded, queued = asyncio.run(close_in_the_middle())
+    assert isinstance(being_encoded, GenerationError)
+    assert isinstance(queued, Cancelled)
 
 
 def test_a_checkpoint_directory_is_loaded(local, model, clip, tmp_path):

@@ -9,7 +9,7 @@ from functools import partial
 
 from omnireel.engine.engine import Engine, TokenEvent
 from omnireel.engine.request import FinishReason, Request, SequenceId
-from omnireel.errors import InputError
+from omnireel.errors import GenerationError, InputError
 
 Listener = Callable[[TokenEvent], None]
 
@@ -34,11 +34,11 @@ class EngineThread:
     def submit(self, request: Request, listener: Listener) -> None:
         """Queue a request; the listener is called in the engine thread, the last time with a reason.
 
-        Raises RuntimeError when the thread has ended.
+        Raises GenerationError when the thread has ended.
         """
         with self._door:
             if self._is_closed:
-                raise RuntimeError("the engine has stopped")
+                raise GenerationError("the engine has stopped", kind="internal_server_error", status=500)
             self._commands.put(partial(self._add, request, listener))
 
     def abort(self, sequence_id: SequenceId) -> None:

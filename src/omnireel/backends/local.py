@@ -6,6 +6,7 @@ on what they report. Read `LocalBackend.generate` first, then `_prepare`.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -132,7 +133,7 @@ class LocalBackend:
     async def close(self) -> None:
         """See Backend.close."""
         self._worker.shutdown(wait=False, cancel_futures=True)
-        self._engine.close()
+        await asyncio.to_thread(self._engine.close)
 
     @torch.inference_mode()
     def _prepare(self, ask: Ask, report: Report) -> Prepared:

@@ -45,7 +45,7 @@ class Work(Generic[T]):
         self._notes: Mailbox[Progress | None] = Mailbox()
         self._is_left = threading.Event()
         self._future = asyncio.get_running_loop().run_in_executor(pool, function, self._report)
-        self._future.add_done_callback(lambda _: self._notes.post(None))
+        self._future.add_done_callback(self._finished)
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +64,15 @@ class Work(Generic[T]):
         return note
 
     async def result(self) -> T:
-        """What the function returned; raises what it raised."""
+        """What the function returned; raises what it raised, Cancelled when it never began."""
+        if self._future.cancelled():
+            raise Cancelled("the server was shut down before the work began")
         return await self._future
+
+    def _finished(self, future: asyncio.Future[T]) -> None:
+        if not future.cancelled():
+            future.exception()  # asyncio complains about a failure that nobody looked at; we may have left
+        self._notes.post(None)
 
     def _report(self, note: Progress) -> None:
         if self._is_left.is_set():
