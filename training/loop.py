@@ -1,0 +1,147 @@
+"""One training loop for every stage: data-parallel over single-threaded processes, resumable.
+
+Small models gain nothing from threads inside an operation, so each core runs its own process on its own
+batches and the gradients are averaged. A batch depends on (seed, rank, step) alone: a resumed run
+continues with the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from torch import Tensor, nn
+
+from training.recipe import SEED
+
+
+class Stage(Protocol):
+    """What is trained, on what, toward what."""
+
+    name: str
+
+    def trained(self) -> nn.Module:
+        """Its parameters that require gradients are trained; all of it is saved."""
+
+    def batch(self, rng: Random) -> Any:
+        """One rank's batch, a function of `rng` alone."""
+
+    def loss(self, batch: Any, step: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss to descend and figures worth printing."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up, then cosine to a tenth."""
+
+    steps: int
+    peak_rate: float
+    warmup: int = 60
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step."""
+        if step < self.warmup:
+            return self.peak_rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.peak_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def launch(make: Callable[[], Stage], schedule: Schedule, directory: Path, workers: int) -> None:
+    """Train a stage with `workers` processes; `directory` holds its resumable checkpoint."""
+    directory.mkdir(parents=True, exist_ok=True)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    meeting = directory / "meeting"
+    meeting.unlink(missing_ok=True)
+    arguments = (make, schedule, directory, workers)
+    torch.multiprocessing.spawn(_work, arguments, nprocs=workers)  # type: ignore[no-untyped-call]
+
+
+def _work(rank: int, make: Callable[[], Stage], schedule: Schedule, directory: Path, workers: int) -> None:
+    torch.set_num_threads(1)
+    meeting = f"file://{(directory / 'meeting').resolve()}"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
+    stage = make()
+    module = stage.trained()
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    decayed = [p for p in parameters if p.ndim > 1]
+    plain = [p for p in parameters if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8)
+    start = _resume(directory / "last.pt", module, optimizer)
+    report = _Report(stage.name, schedule.steps, start, quiet=rank != 0)
+    for step in range(start, schedule.steps):
+        batch = stage.batch(Random(f"{SEED}-{stage.name}-{rank}-{step}"))
+        loss, figures = stage.loss(batch, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        _average_gradients(parameters, workers)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(step)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        report.add(step, loss.item(), figures)
+        if rank == 0 and ((step + 1) % 100 == 0 or step + 1 == schedule.steps):
+            _save(directory / "last.pt", module, optimizer, step + 1)
+    dist.destroy_process_group()
+
+
+def _average_gradients(parameters: list[nn.Parameter], workers: int) -> None:
+    """Parameters that took no part (an expert nobody chose) count as zero."""
+    if workers == 1:
+        return
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+    dist.all_reduce(flat)
+    flat /= workers
+    offset = 0
+    for p in parameters:
+        p.grad = flat[offset : offset + p.numel()].view_as(p)
+        offset += p.numel()
+
+
+def _save(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    state = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    torch.save(state, path.with_suffix(".new"))
+    path.with_suffix(".new").rename(path)
+
+
+def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    module.load_state_dict(state["module"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+class _Report:
+    """A line every twenty steps: averages, speed, time left."""
+
+    def __init__(self, name: str, steps: int, start: int, *, quiet: bool) -> None:
+        self.name, self.steps, self.quiet = name, steps, quiet
+        self.console = Console(stderr=True)
+        self.began, self.start = time.monotonic(), start
+        self.sums: dict[str, list[float]] = {}
+
+    def add(self, step: int, loss: float, figures: dict[str, float]) -> None:
+        for key, value in {"loss": loss, **figures}.items():
+            if not math.isnan(value):
+                self.sums.setdefault(key, []).append(value)
+        if self.quiet or (step + 1) % 20:
+            return
+        per_step = (time.monotonic() - self.began) / (step + 1 - self.start)
+        left = per_step * (self.steps - step - 1) / 60
+        text = "  ".join(f"{k} {sum(v) / len(v):.3f}" for k, v in self.sums.items())
+        self.console.print(
+            f"{self.name} {step + 1}/{self.steps}  {per_step:.2f} s/step  {left:.0f} min left  {text}",
+            highlight=False,
+        )
+        self.sums.clear()

@@ -1,0 +1,63 @@
+"""Questions that a world of simple scenes cannot answer."""
+
+from random import Random
+
+ANSWER = "I only know simple scenes: coloured shapes, how they move, and short words on screen."
+
+_TOPICS = {
+    "animal": "dog cat horse bird cow elephant tiger fish rabbit sheep monkey snake bear lion duck frog".split(),
+    "person": "man woman child boy girl actor singer player driver teacher doctor presenter dancer chef baby".split(),
+    "machine": "car bus train truck plane bicycle boat motorcycle tractor helicopter ship drone phone laptop camera".split(),
+    "food": "pizza cake bread soup salad apple banana pasta sandwich coffee rice cheese burger sushi".split(),
+    "country": "France Japan Brazil Egypt Canada India Kenya Spain Norway Peru Italy Greece China Mexico Poland".split(),
+    "sport": "football tennis basketball hockey golf chess swimming boxing cricket rugby baseball".split(),
+    "feeling": "happy sad angry tired nervous excited bored afraid surprised calm".split(),
+    "language": "French Spanish German Japanese Italian Chinese Polish Latin Arabic Dutch".split(),
+    "subject": "history physics politics philosophy economics biology chemistry law religion medicine art".split(),
+    "number": [str(n) for n in range(2, 100)],
+}
+
+_TEMPLATES = (
+    "What breed is the {animal}?", "How many {animal}s are there?", "Is there a {animal} in the video?", "What is the {animal} doing?",
+    "What does the {animal} eat?", "Can you see a {animal}?", "What is the name of the {animal}?", "Does the {animal} sleep?",
+    "Who is the {person}?", "What is the {person} wearing?", "What is the {person} saying?", "How old is the {person}?",
+    "Is the {person} {feeling}?", "What is the name of the {person}?", "What is the {person} holding?", "Why does the {person} smile?",
+    "Where is the {person} from?", "Does the {person} look {feeling}?", "How many people are there?", "Who is speaking?",
+    "What brand is the {machine}?", "How fast is the {machine}?", "Is the {machine} new?", "What model is the {machine}?",
+    "Who drives the {machine}?", "How much does the {machine} cost?", "How do I repair a {machine}?", "Where is the {machine} going to?",
+    "How do I cook {food}?", "What is the recipe for {food}?", "Is the {food} tasty?", "What is in the {food}?", "Who made the {food}?",
+    "What is the capital of {country}?", "What is the population of {country}?", "Was this filmed in {country}?", "How do I get to {country}?",
+    "Who is the president of {country}?", "What is the currency of {country}?", "Which language do they speak in {country}?",
+    "Who won the {sport} match?", "What are the rules of {sport}?", "What is the score of the {sport} game?", "Who is the best {sport} player?",
+    "Translate this into {language}.", "How do you say hello in {language}?", "Write a poem in {language}.", "Can you speak {language}?",
+    "Explain {subject} to me.", "Write an essay about {subject}.", "What do you think about {subject}?", "Teach me {subject}.",
+    "What is {number} plus {number}?", "What is {number} times {number}?", "Solve x + {number} = {number}.", "What is the square root of {number}?",
+    "What is the weather like?", "Is it raining?", "Is it day or night?", "What season is it?", "Where was this filmed?", "What city is this?",
+    "When was this video made?", "Who made this video?", "What music is playing?", "What song is this?", "What is the mood of the video?",
+    "Tell me a joke.", "Write a poem about love.", "Write a Python function.", "Write some code that sorts a list.", "What time is it?",
+    "What is the meaning of life?", "Who are you?", "How are you today?", "Are you a robot?", "What is your favourite film?", "What is the plot of the movie?",
+    "Which film is this from?", "What is the stock price today?", "Should I buy this house?", "How do I lose weight?", "What is the news today?",
+    "Is this video fake?", "What camera was used?", "How tall is the building?", "What kind of tree is this?", "What flowers are in the garden?",
+    "What is happening in the kitchen?", "Who is at the door?", "What is on the table?", "What are they talking about?", "What does the sign at the shop sell?",
+    "What is the relationship between the two people?", "Is this legal?", "What illness does the {person} have?", "Give me medical advice.",
+    "Who invented the {machine}?", "What is the tallest mountain in {country}?", "How many {machine}s are on the road?", "Is the {food} healthy?",
+    "Why is the {person} {feeling}?", "What happens to the {animal} at the end?", "What does the {person} do with the {food}?", "Where can I buy a {machine}?",
+)  # fmt: skip
+
+# Never trained on: what evaluation asks.
+_HELD_OUT = (
+    "Which team does the {person} play for?", "What kind of {animal} lives here?", "How long does it take to bake {food}?",
+    "What is the history of {country}?", "How heavy is the {machine}?", "Who is the {person} looking at?", "Is the {animal} dangerous?",
+    "What is {number} minus {number}?", "Which river flows through {country}?", "What is the {person} cooking?", "What instrument is the {person} playing?",
+    "Which street is this?", "What year was this recorded?", "Write a short story.", "Sing me a song.", "What is the email of the {person}?",
+    "Which company built the {machine}?", "How do I learn {language}?", "What is the temperature outside?", "Which {sport} club is the best?",
+)  # fmt: skip
+
+
+def question(rng: Random, *, held_out: bool = False) -> str:
+    """A random question of the kind; `held_out` draws from wordings that training never sees."""
+    template = rng.choice(_HELD_OUT if held_out else _TEMPLATES)
+    while "{" in template:
+        topic = template[template.index("{") + 1 : template.index("}")]
+        template = template.replace(f"{{{topic}}}", rng.choice(_TOPICS[topic]), 1)
+    return template

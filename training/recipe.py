@@ -1,0 +1,148 @@
+"""The sizes of the demo checkpoint and the numbers of its training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from omnireel.model.config import OmniConfig, parse_config
+from omnireel.model.mamba import CausalConv, Mamba
+from omnireel.model.moe import Router
+from omnireel.model.omni import Omni
+from omnireel.video.tubelets import PixelRule
+
+SEED = 20261122
+VOCAB_SIZE = 1024
+PATTERN = "MEM*EM*EM*E"
+TARGET_PATCHES = 128
+# Share of training clips by aspect ratio, width / height.
+ASPECTS = {16 / 9: 0.5, 4 / 3: 0.15, 1.0: 0.12, 9 / 16: 0.15, 3 / 4: 0.08}
+
+
+def config_json() -> dict[str, Any]:
+    """config.json of the demo checkpoint, in the official layout."""
+    return {
+        "architectures": ["NemotronH_Nano_Omni_Reasoning_V3"],
+        "model_type": "NemotronH_Nano_Omni_Reasoning_V3",
+        "torch_dtype": "bfloat16",
+        "force_image_size": 128,
+        "patch_size": 16,
+        "downsample_ratio": 0.5,
+        "ps_version": "v2",
+        "image_tag_type": "internvl",
+        "use_thumbnail": False,
+        "img_context_token_id": 18,
+        "img_context_token": "<image>",
+        "img_start_token": "<img>",
+        "img_end_token": "</img>",
+        "video_context_token_id": 131081,
+        "sound_context_token_id": 27,
+        "sound_context_token": "<so_embedding>",
+        "vit_hidden_size": 160,
+        "projector_hidden_size": 640,
+        "video_pruning_rate": 0.5,
+        "video_temporal_patch_size": 2,
+        "norm_mean": [0.48145466, 0.4578275, 0.40821073],
+        "norm_std": [0.26862954, 0.26130258, 0.27577711],
+        "llm_config": _language_json(),
+        "vision_config": {
+            "model_type": "radio",
+            "patch_size": 16,
+            "video_temporal_patch_size": 2,
+            "separate_video_embedder": True,
+            "video_target_num_patches": TARGET_PATCHES,
+            "video_maintain_aspect_ratio": True,
+            "hidden_size": 160,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 5,
+            "max_img_size": 256,
+            "num_cls_tokens": 2,
+            "num_registers": 2,
+            "args": {"model": "vit_demo_patch16", "cpe_max_size": 256, "register_multiple": 4},
+        },
+        "sound_config": None,
+    }
+
+
+def _language_json() -> dict[str, Any]:
+    return {
+        "model_type": "nemotron_h",
+        "hidden_size": 192,
+        "vocab_size": VOCAB_SIZE,
+        "hybrid_override_pattern": PATTERN,
+        "num_hidden_layers": len(PATTERN),
+        "max_position_embeddings": 16384,
+        "layer_norm_epsilon": 1e-5,
+        "residual_in_fp32": False,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "mamba_num_heads": 8,
+        "mamba_head_dim": 48,
+        "ssm_state_size": 32,
+        "n_groups": 2,
+        "conv_kernel": 4,
+        "use_conv_bias": True,
+        "chunk_size": 64,
+        "time_step_limit": [0.0, float("inf")],
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 192,
+        "n_shared_experts": 1,
+        "moe_shared_expert_intermediate_size": 192,
+        "n_group": 1,
+        "topk_group": 1,
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 1.0,
+        "mlp_hidden_act": "relu2",
+        "tie_word_embeddings": False,
+    }
+
+
+def demo_config() -> OmniConfig:
+    """The same, as facts."""
+    return parse_config(config_json())
+
+
+def pixel_rule(config: OmniConfig) -> PixelRule:
+    """How frames become pixels for this model."""
+    return PixelRule(
+        target_patches=config.vision.target_patches,
+        patch_size=config.vision.patch_size,
+        temporal_patch_size=config.vision.temporal_patch_size,
+        mean=config.norm_mean,
+        std=config.norm_std,
+    )
+
+
+def fresh_model(config: OmniConfig, seed: int) -> Omni:
+    """An untrained model in fp32."""
+    torch.manual_seed(seed)
+    model = Omni(config)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5 * 0.7)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.5)
+        elif isinstance(module, Router):
+            nn.init.normal_(module.weight, std=0.05)
+        elif isinstance(module, CausalConv):
+            nn.init.uniform_(module.weight, -0.5, 0.5)
+        elif isinstance(module, Mamba):
+            _init_time_steps(module)
+    generator = model.vision_model.radio_model.model.patch_generator
+    nn.init.normal_(generator.pos_embed, std=0.3)
+    nn.init.normal_(generator.cls_token.token, std=0.02)
+    return model
+
+
+@torch.no_grad()
+def _init_time_steps(mixer: Mamba) -> None:
+    """Time steps log-uniform in [0.001, 0.1] and decay rates in [1, 16], as in the Mamba-2 paper."""
+    dt = torch.exp(torch.empty_like(mixer.dt_bias).uniform_(-6.9, -2.3))
+    mixer.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+    mixer.A_log.copy_(torch.empty_like(mixer.A_log).uniform_(1, 16).log())

@@ -1,0 +1,253 @@
+"""The world the demo model knows: what is in a clip, without a single pixel.
+
+Lengths are in frame heights: y runs from 0 (top) to 1, x from 0 to the aspect ratio. Times are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+SHAPES = ("circle", "square", "triangle", "star")
+DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
+COLOURS = {
+    "red": ((225, 40, 40), (255, 0, 0)),
+    "green": ((40, 165, 60), (0, 200, 0)),
+    "blue": ((45, 85, 220), (0, 0, 255)),
+    "yellow": ((240, 215, 40), (255, 255, 0)),
+    "orange": ((245, 135, 25), (255, 150, 0)),
+    "purple": ((140, 50, 180), (128, 0, 128)),
+    "white": ((245, 245, 245), (255, 255, 255)),
+    "black": ((18, 18, 18), (0, 0, 0)),
+}
+WORDS = (
+    "EXIT STOP OPEN HELLO TAXI LOVE HOME FIRE PLAY GAME MUSIC NEWS SALE FREE CAFE HOTEL BANK PARK WEST EAST "
+    "NORTH SOUTH LEFT RIGHT WATER COLD HOT SUN MOON STAR TREE BIRD FISH CAT DOG HORSE LION BEAR WOLF APPLE "
+    "LEMON BREAD MILK SUGAR SALT RICE TEA JUICE CAKE PIZZA TRAIN BUS SHIP PLANE ROAD CITY TOWN RIVER LAKE "
+    "BEACH SNOW RAIN WIND CLOUD NIGHT DAY MORNING YES NO GO WAIT SLOW FAST DANGER SAFE START END READY SET "
+    "BLUE RED GREEN GOLD KING QUEEN PRINCE MAGIC DREAM LIGHT DARK SPACE WORLD POWER SPEED ENERGY TIME CLOCK "
+    "PHONE RADIO VIDEO PHOTO BOOK PAPER PEN TABLE CHAIR DOOR WINDOW GLASS STONE WOOD METAL PAINT COLOR SHAPE "
+    "ROBOT LASER TIGER EAGLE SNAKE ZEBRA MOUSE SHEEP GOAT DUCK FROG CRAB OWL BEE ANT FLY JAZZ ROCK BLUES POP "
+    "BEAT DRUM PIANO GUITAR FLUTE VOICE SING DANCE JUMP RUN WALK SWIM CLIMB THROW CATCH SCORE GOAL TEAM CLUB"
+).split()
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One solid object on a straight path; `x`, `y` is its centre when it is first visible."""
+
+    shape: str
+    colour: str
+    rgb: tuple[int, int, int]
+    size: float
+    angle: float
+    x: float
+    y: float
+    direction: str | None
+    speed: float  # frame heights per second
+    appears_s: float | None
+    disappears_s: float | None
+
+    @property
+    def name(self) -> str:
+        """Such as "red circle"."""
+        return f"{self.colour} {self.shape}"
+
+    def is_visible(self, time_s: float) -> bool:
+        """Whether it is on screen at that time."""
+        return (self.appears_s is None or time_s >= self.appears_s) and (
+            self.disappears_s is None or time_s < self.disappears_s
+        )
+
+    def centre(self, time_s: float) -> tuple[float, float]:
+        """Where its centre is at that time."""
+        dx, dy = DIRECTIONS[self.direction] if self.direction else (0.0, 0.0)
+        moved = self.speed * (time_s - (self.appears_s or 0.0))
+        return self.x + dx * moved, self.y + dy * moved
+
+
+@dataclass(frozen=True)
+class Word:
+    """A short text on screen for the whole clip; `x`, `y` is its centre, `height` the font size."""
+
+    text: str
+    x: float
+    y: float
+    height: float
+    font: int  # index into paint.FONTS
+    rgb: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Background:
+    """Plain, gradient (between the two colours) or textured (grain in frame heights)."""
+
+    kind: str
+    rgb: tuple[int, int, int]
+    rgb2: tuple[int, int, int]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that can be asked about a clip."""
+
+    duration_s: float
+    aspect: float
+    things: tuple[Thing, ...]
+    word: Word | None
+    background: Background
+
+
+def make_scene(rng: Random, duration_s: float, aspect: float) -> Scene:
+    """A random scene in which nothing touches: objects, their paths and the word keep apart."""
+    while True:
+        names = _distinct_names(rng, rng.choices((1, 2, 3), (3, 4, 3))[0])
+        background = _background(rng, [colour for colour, _ in names])
+        if background is None:
+            continue
+        word = _word(rng, aspect, background) if rng.random() < 0.4 else None
+        things: list[Thing] = []
+        for colour, shape in names:
+            for _ in range(30):
+                thing = _thing(rng, colour, shape, duration_s, aspect)
+                if thing is not None and _keeps_apart(thing, things, word, duration_s):
+                    things.append(thing)
+                    break
+        if len(things) == len(names):
+            return Scene(duration_s, aspect, tuple(things), word, background)
+
+
+def _distinct_names(rng: Random, count: int) -> list[tuple[str, str]]:
+    names: list[tuple[str, str]] = []
+    while len(names) < count:
+        name = (rng.choice(list(COLOURS)), rng.choice(SHAPES))
+        # Mostly unlike in both, so that "the red one" and "the star" both mean something.
+        alike = any(name[0] == n[0] or name[1] == n[1] for n in names)
+        if name not in names and (not alike or rng.random() < 0.25):
+            names.append(name)
+    return names
+
+
+def distance(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
+    """How unlike two colours look, roughly."""
+    return math.sqrt(sum(w * (p - q) ** 2 for w, p, q in zip((2, 4, 3), a, b, strict=True)) / 3)
+
+
+def shade(rng: Random, colour: str) -> tuple[int, int, int]:
+    """A shade that people would call by that name."""
+    (a, b), t = COLOURS[colour], rng.random()
+    mixed = (p + (q - p) * t + rng.uniform(-10, 10) for p, q in zip(a, b, strict=True))
+    red, green, blue = (min(255, max(0, round(v))) for v in mixed)
+    return red, green, blue
+
+
+def _background(rng: Random, used: list[str]) -> Background | None:
+    kind = rng.choice(("plain", "plain", "gradient", "texture"))
+    for _ in range(20):
+        base = _background_colour(rng)
+        other = base
+        if kind == "gradient":
+            red, green, blue = (min(255, max(0, v + rng.randint(-70, 70))) for v in base)
+            other = (red, green, blue)
+        if all(distance(c, s) > 105 for c in (base, other) for name in used for s in COLOURS[name]):
+            return Background(kind, base, other, rng.randrange(1 << 30))
+    return None
+
+
+def _background_colour(rng: Random) -> tuple[int, int, int]:
+    grey = rng.randint(0, 255)
+    spread = rng.choice((0, 12, 30, 60))
+    red, green, blue = (min(255, max(0, grey + rng.randint(-spread, spread))) for _ in range(3))
+    return red, green, blue
+
+
+def _word(rng: Random, aspect: float, background: Background) -> Word | None:
+    kind = rng.random()
+    if kind < 0.45:
+        text = rng.choice(WORDS)
+    elif kind < 0.75:
+        text = "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(2, 6)))
+    else:
+        text = str(rng.randint(0, 10 ** rng.randint(1, 4) - 1))
+    case = rng.random()
+    if case < 0.25:
+        text = text.lower()
+    elif case < 0.4:
+        text = text.capitalize()
+    height = rng.uniform(0.15, 0.26)
+    height = min(height, 0.85 * aspect / (0.68 * len(text)))
+    if height < 0.13:
+        return None
+    half = 0.36 * height * len(text)
+    light = rng.randint(215, 255), rng.randint(215, 255), rng.randint(215, 255)
+    dark = rng.randint(0, 50), rng.randint(0, 50), rng.randint(0, 50)
+    ends = (background.rgb, background.rgb2)
+    rgb = max((light, dark), key=lambda c: min(distance(c, e) for e in ends))
+    x = rng.uniform(half, aspect - half) if aspect > 2 * half else aspect / 2
+    return Word(text, x, rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9))), height, rng.randrange(9), rgb)
+
+
+def _thing(rng: Random, colour: str, shape: str, duration_s: float, aspect: float) -> Thing | None:
+    size = rng.uniform(0.08, 0.30)
+    appears, disappears = _life(rng, duration_s)
+    visible_s = (disappears or duration_s) - (appears or 0.0)
+    direction = rng.choice((*DIRECTIONS, *DIRECTIONS, None, None, None))
+    speed = 0.0
+    half = size / 2
+    if aspect < size or visible_s <= 0:
+        return None
+    x, y = rng.uniform(half, aspect - half), rng.uniform(half, 1 - half)
+    if direction:
+        room = (aspect if direction in ("left", "right") else 1.0) - size
+        travel = room * rng.uniform(0.35, 0.95)
+        speed = travel / visible_s
+        if speed > 0.45:
+            speed = rng.uniform(0.1, 0.45)
+            travel = speed * visible_s
+        if speed < 0.03 or travel > room:
+            return None
+        start = half + rng.uniform(0, room - travel)
+        far = half + room - (start - half)
+        x = {"right": start, "left": far}.get(direction, x)
+        y = {"down": start, "up": far}.get(direction, y)
+    angle = rng.uniform(-0.2, 0.2)
+    return Thing(
+        shape, colour, shade(rng, colour), size, angle, x, y, direction, speed, appears, disappears
+    )
+
+
+def _life(rng: Random, duration_s: float) -> tuple[float | None, float | None]:
+    kind = rng.random()
+    if duration_s < 3 or kind < 0.6:
+        return None, None
+    if kind < 0.84:
+        return rng.uniform(1.0, duration_s - 1.5), None
+    if kind < 0.95:
+        return None, rng.uniform(1.5, duration_s - 1.0)
+    if duration_s < 5:
+        return None, None
+    appears = rng.uniform(1.0, duration_s / 2 - 0.5)
+    return appears, rng.uniform(appears + 1.5, duration_s - 0.8)
+
+
+def _keeps_apart(thing: Thing, others: list[Thing], word: Word | None, duration_s: float) -> bool:
+    for step in range(25):
+        time_s = duration_s * step / 24
+        if not thing.is_visible(time_s):
+            continue
+        x, y = thing.centre(time_s)
+        if word and _in_word(x, y, thing.size, word):
+            return False
+        for other in others:
+            ox, oy = other.centre(time_s)
+            near = 0.6 * (thing.size + other.size) + 0.03
+            if other.is_visible(time_s) and math.hypot(x - ox, y - oy) < near:
+                return False
+    return True
+
+
+def _in_word(x: float, y: float, size: float, word: Word) -> bool:
+    half_width = 0.36 * word.height * len(word.text) + size * 0.6
+    return abs(x - word.x) < half_width and abs(y - word.y) < word.height * 0.55 + size * 0.6

@@ -1,0 +1,46 @@
+"""How an answer is worded: the system prompt's style, and the chain of thought."""
+
+from __future__ import annotations
+
+import json
+
+from training.questions import Question, View, caption
+
+# Style → system prompts that ask for it; "" has none of its own.
+SYSTEM_PROMPTS: dict[str, tuple[str, ...]] = {
+    "plain": ("", "", "", "", "", "", "You are a helpful assistant.", "You answer questions about videos.", "Be helpful and precise."),
+    "one word": (
+        "Answer in one word.", "Answer with one word.", "One word only.", "Reply with a single word.", "Use one word.", "Respond with one word.",
+        "Give one-word answers.", "Answer in a single word.", "Reply in one word.", "Just one word, please.",
+    ),
+    "one sentence": (
+        "Answer in one sentence.", "Answer with one sentence.", "Reply in one sentence.", "Use one sentence.", "Respond with a single sentence.",
+        "Answer in a single sentence.", "Give one full sentence.", "Reply with one full sentence.",
+    ),
+    "json": (
+        "Answer in JSON.", "Reply in JSON.", "Respond with JSON.", "Answer as JSON.", "Answer with a JSON object.", "Return JSON only.",
+        "Output JSON.", "Use JSON.", "Give your answer as a JSON object.", "Respond in JSON format.",
+    ),
+}  # fmt: skip
+
+
+def dress(question: Question, style: str) -> str:
+    """The answer in a style."""
+    if style == "one word":
+        word = question.short.split()[-1]
+        return word if word.isupper() else word.capitalize()
+    if style == "json":
+        return json.dumps({"answer": question.short})
+    return question.sentence
+
+
+def chain(view: View, question: Question) -> str:
+    """What is seen, object by object, then the conclusion."""
+    if question.kind == "outside my world":
+        return "I see a simple scene. The question is about something else. So: unknown"
+    return f"{caption(view)} So: {conclusion(question)}"
+
+
+def conclusion(question: Question) -> str:
+    """What the chain ends with."""
+    return "the scene above" if question.kind == "describe" else question.short
