@@ -18,10 +18,8 @@ def clip_uri() -> str:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A server that the whole session shares."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -58,12 +59,20 @@ class Server:
             listening = [event for event in self.log() if event["event"] == "listening"]
             if listening:
                 return listening[0]["url"]
+            time.sleep(0.02)
         raise AssertionError(self.log_path.read_text())
 
     def log(self) -> list[dict]:
         """Every complete line of the log."""
         text = self.log_path.read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def stop(self) -> int:
         """Ask it to end and wait; its exit code."""

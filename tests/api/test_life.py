@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 import tempfile
 import threading
@@ -186,10 +187,15 @@ def test_the_backend_is_closed_with_the_server():
 
 
 def test_a_server_that_is_told_to_stop_finishes_what_it_began(tmp_path, clip_uri):
-    server = Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="0.2")
     body = {"prompt": "a b c d e", "video_url": clip_uri}
-    with ThreadPoolExecutor(1) as caller:
+    with Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="0.2") as server, ThreadPoolExecutor(1) as caller:
         asked = caller.submit(httpx.post, f"{server.url}/{ID}", json=body, timeout=20)
         wait_until(lambda: any((tmp_path / "incoming").glob("*")))
         assert server.stop() == 0
         assert asked.result().json()["output"] == "echo: a b c d e"
+
+
+def test_a_server_that_is_interrupted_exits_with_130(tmp_path):
+    with Server(tmp_path) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(10) == 130

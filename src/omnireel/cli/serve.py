@@ -32,12 +32,9 @@ def serve_forever(settings: Settings) -> None:
     Raises OmnireelError when the address cannot be had, CheckpointError when the model cannot be loaded.
     """
     configure_log()
-    with _listening_socket(settings.host, settings.port) as listener:
-        server = _Server(create_app(open_backend(settings), settings))
-        port = listener.getsockname()[1]
-        log.info("listening", url=f"http://{_in_url(settings.host)}:{port}", model=settings.model)
-        if sys.stderr.isatty():
-            typer.echo(_recipe(f"http://{_in_url(settings.host)}:{port}"), err=True)
+    with _bound_socket(settings.host, settings.port) as listener:
+        url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
+        server = _Server(create_app(open_backend(settings), settings), url, settings.model)
         asyncio.run(server.serve([listener]))
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
@@ -46,11 +43,20 @@ def serve_forever(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """Uvicorn's server, which ends a process that was asked to stop with 0 and not with the signal."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, url: str, model: str) -> None:
         super().__init__(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
         )
         self.first_signal: signal.Signals | None = None
+        self._url = url
+        self._model = model
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so: whoever reads the line may connect."""
+        await super().startup(sockets)
+        log.info("listening", url=self._url, model=self._model)
+        if sys.stderr.isatty():
+            typer.echo(_recipe(self._url), err=True)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -68,8 +74,8 @@ class _Server(uvicorn.Server):
         self.first_signal = self.first_signal or number
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
-    """Bound but not yet listening: nobody can connect before the model is there."""
+def _bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that is not listening yet: nobody can connect before the model is there."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror:
