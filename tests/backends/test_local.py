@@ -122,6 +122,17 @@ def test_an_answer_ends_at_the_stop_token(local, say, clip):
     assert answer.output_tokens == num_tokens
 
 
+def test_a_stop_token_that_has_text_is_no_part_of_the_answer(model, say, clip, tmp_path):
+    toy_text.write_text_files(tmp_path)
+    (end,) = Tokenizer.from_directory(tmp_path).encode_text("!")
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
+    backend = local_backend(model, tmp_path)
+    say("Red!")
+    answer = answer_of(backend, make_ask(clip))
+    assert (answer.output, answer.finish_reason) == ("Red", "stop")
+    asyncio.run(backend.close())
+
+
 def test_a_chain_is_told_apart_from_the_answer(local, say, clip):
     say("A red é.\n</think>\nRed é.</s>")
     answer = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 99}))
@@ -199,11 +210,9 @@ def test_closing_the_iterator_aborts_within_a_step_and_frees_the_state(local, mo
                     break
 
     asyncio.run(leave_after_the_first_token())
-    for _ in range(5):
-        gate.release()
-    model.forward_hidden = forward
+    gate.release(999)
     assert answer_of(local, make_ask(clip)).output_tokens == 12
-    assert num_forwards[0] <= 2, "the prefill and at most one step more"
+    assert num_forwards[0] <= 2 + 12, "the prefill and at most one step more, then the next ask's own"
     gc.collect()
     assert [state() for state in states] == [None, None]
 

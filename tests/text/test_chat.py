@@ -31,6 +31,14 @@ def test_the_rendered_text_is_what_transformers_renders(template, hf_tokenizer, 
     assert "".join(piece.text for piece in pieces) == expected
 
 
+def test_white_space_around_blocks_is_cut_as_transformers_cuts_it(hf_tokenizer):
+    source = "a\n  {% if true %}\n{{ messages[0].content }}\n  {% endif %}\n b {# c #}\n"
+    messages = [{"role": "user", "content": "Hi"}]
+    pieces = ChatTemplate(source).render(messages, enable_thinking=True)
+    expected = hf_tokenizer.apply_chat_template(messages, chat_template=source, tokenize=False)
+    assert "".join(piece.text for piece in pieces) == expected
+
+
 def test_a_conversation_falls_into_markup_text_and_video(template):
     assert template.render(QUESTION, enable_thinking=False) == [
         Piece("markup", "<|im_start|>system\n"),

@@ -32,6 +32,12 @@ def whole_tokenizer(directory):
     return HfTokenizer.from_file(str(directory / "tokenizer.json"))
 
 
+def test_the_longest_of_two_added_tokens_wins():
+    description = toy.tokenizer_description()
+    description["added_tokens"][30]["content"] = "<img"
+    assert Tokenizer(description).encode_markup("<img><img") == [21, 30]
+
+
 def test_merges_are_applied(tokenizer):
     assert len(tokenizer.encode_text(" the")) == 1
 
