@@ -1,0 +1,308 @@
+"""Write a checkpoint of this architecture with random weights, at any size, in the official layout.
+
+    python tools/scaled_checkpoint.py OUT [--hidden-size 512] [--pattern 'MEM*E'] ...
+
+The result loads like a real one: shards with an index, official tensor names, config.json with the field
+names of the released files, a byte-level tokenizer with the official control tokens, a chat template.
+The answers are noise. For parity tests and speed measurements.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import pre_tokenizers
+from torch import Generator, Tensor
+
+from omnireel.model.checkpoint import DTYPES, empty_model
+from omnireel.model.config import parse_config
+
+MEAN = [0.48145466, 0.4578275, 0.40821073]
+STD = [0.26862954, 0.26130258, 0.27577711]
+CONTROL_TOKENS = {
+    0: "<unk>", 1: "<s>", 2: "</s>", 10: "<|im_start|>", 11: "<|im_end|>", 12: "<think>", 13: "</think>",
+    14: "<tool_call>", 15: "</tool_call>", 16: "<tool_response>", 17: "</tool_response>", 18: "<image>",
+    21: "<img>", 22: "</img>", 27: "<so_embedding>", 28: "<so_start>", 29: "<so_end>",
+}  # fmt: skip
+NUM_CONTROL_TOKENS = 32
+
+TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' -}}
+{%- if message.content is string -%}{{- message.content -}}
+{%- else -%}
+{%- for part in message.content -%}
+{%- if part.type == 'video' -%}{{- '<video>\\n' -}}{%- else -%}{{- part.text -}}{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\\n' + ('<think>\\n' if enable_thinking else '<think></think>') -}}
+{%- endif -%}
+"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is free to choose; names as in `LanguageConfig` and `VisionConfig`."""
+
+    hidden_size: int = 64
+    pattern: str = "MEM*E"
+    vocab_size: int = 320
+    max_positions: int = 262144
+    num_heads: int = 4
+    num_kv_heads: int = 2
+    head_dim: int = 16
+    mamba_num_heads: int = 8
+    mamba_head_dim: int = 16
+    state_size: int = 16
+    num_groups: int = 2
+    chunk_size: int = 16
+    num_experts: int = 8
+    num_experts_per_token: int = 2
+    expert_width: int = 48
+    shared_expert_width: int = 64
+    vision_width: int = 48
+    vision_layers: int = 2
+    vision_heads: int = 4
+    num_prefix: int = 10
+    position_side: int = 16
+    target_patches: int = 64
+    projector_width: int = 96
+    dtype: str = "float32"
+    seed: int = 0
+    num_shards: int = 2
+
+
+def main() -> None:
+    """Read the sizes from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="directory to write; made if missing")
+    for field in fields(Sizes):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(field.default), default=field.default, help=f"{field.default}")
+    arguments = vars(parser.parse_args())
+    out = arguments.pop("out")
+    num_elements = write_checkpoint(out, Sizes(**arguments))
+    print(f"wrote {num_elements:,} random weights to {out}")
+
+
+def write_checkpoint(directory: Path, sizes: Sizes) -> int:
+    """Write all files of a checkpoint; returns the number of weights."""
+    directory.mkdir(parents=True, exist_ok=True)
+    raw = config_json(sizes)
+    _write_json(directory / "config.json", raw)
+    _write_json(directory / "tokenizer.json", tokenizer_json(sizes.vocab_size))
+    _write_json(directory / "generation_config.json", {"bos_token_id": 1, "eos_token_id": [2, 11]})
+    (directory / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    tensors = random_tensors(sizes)
+    _write_shards(directory, tensors, sizes.num_shards)
+    return sum(t.numel() for t in tensors.values())
+
+
+def config_json(sizes: Sizes) -> dict[str, Any]:
+    """config.json with the field names of the released checkpoints."""
+    return {
+        "architectures": ["NemotronH_Nano_Omni_Reasoning_V3"],
+        "model_type": "NemotronH_Nano_Omni_Reasoning_V3",
+        "torch_dtype": sizes.dtype,
+        "force_image_size": 512,
+        "patch_size": 16,
+        "downsample_ratio": 0.5,
+        "ps_version": "v2",
+        "image_tag_type": "internvl",
+        "use_thumbnail": True,
+        "img_context_token_id": 18,
+        "img_context_token": "<image>",
+        "img_start_token": "<img>",
+        "img_end_token": "</img>",
+        "video_context_token_id": 131081,
+        "sound_context_token_id": 27,
+        "sound_context_token": "<so_embedding>",
+        "vit_hidden_size": sizes.vision_width,
+        "projector_hidden_size": sizes.projector_width,
+        "video_pruning_rate": 0.7,
+        "video_temporal_patch_size": 2,
+        "norm_mean": MEAN,
+        "norm_std": STD,
+        "llm_config": _language_json(sizes),
+        "vision_config": _vision_json(sizes),
+        "sound_config": None,
+    }
+
+
+def _language_json(sizes: Sizes) -> dict[str, Any]:
+    return {
+        "model_type": "nemotron_h",
+        "hidden_size": sizes.hidden_size,
+        "vocab_size": sizes.vocab_size,
+        "hybrid_override_pattern": sizes.pattern,
+        "num_hidden_layers": len(sizes.pattern),
+        "max_position_embeddings": sizes.max_positions,
+        "layer_norm_epsilon": 1e-5,
+        "residual_in_fp32": False,
+        "num_attention_heads": sizes.num_heads,
+        "num_key_value_heads": sizes.num_kv_heads,
+        "head_dim": sizes.head_dim,
+        "attention_bias": False,
+        "mamba_num_heads": sizes.mamba_num_heads,
+        "mamba_head_dim": sizes.mamba_head_dim,
+        "mamba_hidden_act": "silu",
+        "mamba_ssm_cache_dtype": "float32",
+        "ssm_state_size": sizes.state_size,
+        "n_groups": sizes.num_groups,
+        "expand": 2,
+        "conv_kernel": 4,
+        "use_conv_bias": True,
+        "use_bias": False,
+        "chunk_size": sizes.chunk_size,
+        "time_step_limit": [0.0, math.inf],
+        "n_routed_experts": sizes.num_experts,
+        "num_experts_per_tok": sizes.num_experts_per_token,
+        "moe_intermediate_size": sizes.expert_width,
+        "n_shared_experts": 1,
+        "moe_shared_expert_intermediate_size": sizes.shared_expert_width,
+        "n_group": 1,
+        "topk_group": 1,
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 2.5,
+        "mlp_hidden_act": "relu2",
+        "mlp_bias": False,
+        "tie_word_embeddings": False,
+    }
+
+
+def _vision_json(sizes: Sizes) -> dict[str, Any]:
+    """The released file names a ViT-H; the sizes of another tower are given in transformers' words."""
+    side_px = 16 * sizes.position_side
+    return {
+        "model_type": "radio",
+        "patch_size": 16,
+        "video_temporal_patch_size": 2,
+        "separate_video_embedder": True,
+        "video_target_num_patches": sizes.target_patches,
+        "video_maintain_aspect_ratio": True,
+        "hidden_size": sizes.vision_width,
+        "num_hidden_layers": sizes.vision_layers,
+        "num_attention_heads": sizes.vision_heads,
+        "max_img_size": side_px,
+        "num_cls_tokens": min(4, sizes.num_prefix),
+        "num_registers": max(0, sizes.num_prefix - 4),
+        "args": {"model": "vit_scaled", "cpe_max_size": side_px, "register_multiple": sizes.num_prefix},
+    }
+
+
+def random_tensors(sizes: Sizes) -> dict[str, Tensor]:
+    """Every tensor of the checkpoint; the same seed gives the same weights.
+
+    Spread so that no part drops out of a comparison: time steps from 0.001 to 0.1, norms away from 1, a
+    selection bias that changes which experts are chosen.
+    """
+    model = empty_model(parse_config(config_json(sizes)), DTYPES[sizes.dtype])
+    noise = Generator().manual_seed(sizes.seed)
+    tensors = {
+        name: _draw(name, tuple(place.shape), noise).to(_stored_dtype(name, DTYPES[sizes.dtype]))
+        for name, place in model.state_dict().items()
+    }
+    conditioner = "vision_model.radio_model.input_conditioner"
+    tensors[f"{conditioner}.norm_mean"] = torch.tensor(MEAN).view(3, 1, 1)
+    tensors[f"{conditioner}.norm_std"] = torch.tensor(STD).view(3, 1, 1)
+    return tensors
+
+
+def _stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    """Released checkpoints keep the selection bias alone in fp32."""
+    return torch.float32 if name.endswith("e_score_correction_bias") else dtype
+
+
+def _draw(name: str, shape: tuple[int, ...], noise: Generator) -> Tensor:
+    for ending, draw in DRAWS.items():
+        if name.endswith(ending):
+            return draw(shape, noise)
+    if len(shape) == 1:
+        is_norm = "norm" in name or name == "mlp1.0.weight"
+        return float(is_norm and name.endswith("weight")) + torch.randn(shape, generator=noise) / 10
+    return torch.randn(shape, generator=noise) * shape[-1] ** -0.5
+
+
+def _log_uniform(low: float, high: float, shape: tuple[int, ...], noise: Generator) -> Tensor:
+    return torch.rand(shape, generator=noise).mul(math.log(high / low)).exp().mul(low)
+
+
+def _time_step_bias(shape: tuple[int, ...], noise: Generator) -> Tensor:
+    dt = _log_uniform(0.001, 0.1, shape, noise)
+    return dt + torch.log(-torch.expm1(-dt))  # softplus undone
+
+
+DRAWS: dict[str, Callable[[tuple[int, ...], Generator], Tensor]] = {
+    "A_log": lambda shape, noise: _log_uniform(1, 16, shape, noise).log(),
+    ".D": lambda shape, noise: 1 + torch.randn(shape, generator=noise) / 4,
+    "dt_bias": _time_step_bias,
+    "e_score_correction_bias": lambda shape, noise: torch.randn(shape, generator=noise) / 5,
+    "conv1d.weight": lambda shape, noise: torch.rand(shape, generator=noise) - 0.5,
+    "embeddings.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 2,
+    "pos_embed": lambda shape, noise: torch.randn(shape, generator=noise) / 4,
+}
+
+
+def _write_shards(directory: Path, tensors: dict[str, Tensor], num_shards: int) -> None:
+    names = sorted(tensors)
+    places = {}
+    for n in range(num_shards):
+        file = f"model-{n + 1:05}-of-{num_shards:05}.safetensors"
+        shard = {name: tensors[name] for name in names[n::num_shards]}
+        save_file(shard, directory / file, metadata={"format": "pt"})
+        places.update(dict.fromkeys(shard, file))
+    num_bytes = sum(t.numel() * t.element_size() for t in tensors.values())
+    index = {"metadata": {"total_size": num_bytes}, "weight_map": dict(sorted(places.items()))}
+    _write_json(directory / "model.safetensors.index.json", index)
+
+
+def tokenizer_json(vocab_size: int) -> dict[str, Any]:
+    """A tokenizer of single bytes behind the control tokens."""
+    added = {i: CONTROL_TOKENS.get(i, f"<SPECIAL_{i}>") for i in range(NUM_CONTROL_TOKENS)}
+    tokens = [*added.values(), *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    if vocab_size < len(tokens):
+        raise SystemExit(f"the vocabulary needs at least {len(tokens)} entries")
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    bpe: dict[str, Any] = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": {token: i for i, token in enumerate(tokens)},
+        "merges": [],
+    }
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": i, "content": token, **flags} for i, token in added.items()],
+        "normalizer": None,
+        "pre_tokenizer": byte_level,
+        "post_processor": None,
+        "decoder": byte_level,
+        "model": bpe,
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - JSON is anything
+    path.write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
