@@ -47,7 +47,6 @@ from omnireel.video.sample import choose_frames_between, window
 _DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
 _ADDRESS_SPACE_BYTES = 4 << 30
 _MAX_TRACKS = 16
-_ENCRYPTED_TAG = "encv"
 
 
 class Slots:
@@ -141,6 +140,7 @@ def _read_clip(request: Request, slots: Slots) -> None:
         first, count = _window(timeline, request)
         source_fps = _source_fps(stream, timeline)
         chosen = choose_frames_between(first, count, source_fps, **_sampling(request))
+        stream.codec_context.options = {"max_pixels": _max_pixels(request)}
         frames = decoded_frames(container, stream, timeline, chosen)
         head, shape = _first_frame(frames, stream, request)
         facts = Facts(
@@ -165,7 +165,7 @@ def _open(request: Request) -> InputContainer:
         "enable_drefs": "0",
         "use_absolute_path": "0",
         "max_streams": str(_MAX_TRACKS),
-        "max_pixels": str(2 * request.max_long_side * request.max_short_side),
+        "max_pixels": _max_pixels(request),
     }
     file = open(request.clip_fd, "rb", buffering=0, closefd=False)  # noqa: SIM115  the container holds it
     return av.open(
@@ -177,6 +177,11 @@ def _open(request: Request) -> InputContainer:
         metadata_errors="replace",
         io_open=_refuse_nested,
     )
+
+
+def _max_pixels(request: Request) -> str:
+    """Stops a decoder before it allocates a picture far past the limit; padding stays possible."""
+    return str(2 * request.max_long_side * request.max_short_side)
 
 
 def _refuse_nested(*_args: object) -> NoReturn:
@@ -194,8 +199,6 @@ def _codec_of(stream: VideoStream) -> str:
     if stream.codec_context is None:
         raise ClipError(Reason.CODEC, name="unknown")
     codec = stream.codec_context.codec.canonical_name
-    if stream.codec_context.codec_tag == _ENCRYPTED_TAG:
-        raise ClipError(Reason.CODEC, name="encrypted")
     if codec not in SUPPORTED_CODECS:
         raise ClipError(Reason.CODEC, name=codec)
     return str(codec)

@@ -10,6 +10,8 @@ import struct
 from enum import IntEnum, IntFlag
 from typing import NamedTuple, Self
 
+from omnireel.video.limits import SUPPORTED_CODECS
+
 RECORD_BYTES = 128
 NUM_SLOTS = 4
 MAX_COUNT = 1 << 24
@@ -104,7 +106,7 @@ class Facts(NamedTuple):
         facts = cls(*_FACTS.unpack_from(data, 1))
         num_frames = facts.num_source_frames
         _check(0 < facts.width <= MAX_SIDE and 0 < facts.height <= MAX_SIDE)
-        _check(facts.turns <= 3 and facts.mirrored <= 1)
+        _check(facts.turns <= 3 and facts.mirrored <= 1 and facts.codec < len(SUPPORTED_CODECS))
         _check(0 < num_frames <= MAX_COUNT and 0 <= facts.first_index < num_frames)
         _check(0 < facts.num_in_window <= num_frames - facts.first_index)
         _check(math.isfinite(facts.source_fps) and facts.source_fps > 0)

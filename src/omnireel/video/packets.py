@@ -85,6 +85,8 @@ def survey(container: InputContainer, stream: VideoStream, role_of: RoleOf, requ
     shown: list[int | None] = []
     span = Span(container, stream, request.max_duration_s)
     for packet in packets:
+        if packet.has_sidedata("encryption_info"):
+            raise ClipError(Reason.CODEC, name="encrypted")
         pictures.append(Picture(packet.pts, role_of(bytes(packet))))
         if not packet.is_discard:
             shown.append(packet.pts)

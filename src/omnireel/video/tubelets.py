@@ -57,8 +57,8 @@ def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, rule: PixelRule) 
     filter, visibly changes what the model was trained on. A frame that has the size already is not filtered.
     """
     size = (rows * rule.patch_size, cols * rule.patch_size)
-    # The channels stay last in memory: a fifth faster to filter here, and the same values.
-    pixels = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+    # To floats first: torch converts a permuted view several times slower.
+    pixels = torch.from_numpy(rgb).float().permute(2, 0, 1)[None]
     if pixels.shape[2:] != size:
         pixels = F.interpolate(pixels, size=size, mode="bicubic", align_corners=False, antialias=True)
     mean, std = (torch.tensor(values)[:, None, None] for values in (rule.mean, rule.std))

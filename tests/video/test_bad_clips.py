@@ -1,0 +1,267 @@
+import os
+import random
+import re
+import signal
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from clips import ClipSpec, frames_of, write_clip, write_sound
+
+from omnireel.errors import InputError
+from omnireel.video.frames import Sampling, open_clip
+from omnireel.video.limits import VideoLimits
+
+DEFAULT, EVERY_FRAME, LIMITS = Sampling(), Sampling(fps=None), VideoLimits()
+CENC = {
+    "encryption_scheme": "cenc-aes-ctr",
+    "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
+    "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
+}
+
+
+def refusal(path, sampling=DEFAULT, limits=LIMITS):
+    with pytest.raises(InputError) as caught, open_clip(path, sampling, limits) as reader:
+        list(reader.read_frames())
+    error = caught.value
+    assert error.status == 422
+    assert error.hint
+    assert "\n" not in error.message
+    assert not re.search(r"/|\b0x|av\.|Errno", error.message)
+    return error
+
+
+def answer(path, sampling=EVERY_FRAME):
+    with open_clip(path, sampling) as reader:
+        frames = list(reader.read_frames())
+        return reader.facts, frames
+
+
+@pytest.fixture
+def bytes_of(tmp_path):
+    """A file with these bytes."""
+
+    def write(content, name="clip.mp4"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def test_an_empty_file_is_refused(bytes_of):
+    assert refusal(bytes_of(b"")).kind == "file_empty"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not a video at all " * 100,
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n",
+        b"ffconcat version 1.0\nfile '/etc/hostname'\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        b"\x00",
+    ],
+)
+def test_what_is_no_known_container_is_refused_whatever_its_name(content, bytes_of):
+    error = refusal(bytes_of(content))
+    assert error.kind == "unsupported_video_format"
+    assert "mp4" in error.ctx["supported_formats"]
+    assert error.loc == ("body", "video_url")
+
+
+def test_an_avi_file_is_refused(tmp_path):
+    path = write_clip(tmp_path / "clip.avi", ClipSpec("mpeg4", num_frames=3))
+    assert refusal(path).kind == "unsupported_video_format"
+
+
+@pytest.mark.parametrize("name", ["sound.mp4", "sound.mka"])
+def test_sound_alone_is_no_video(name, tmp_path):
+    assert refusal(write_sound(tmp_path / name)).kind == "no_video_stream"
+
+
+def test_a_cover_picture_is_no_video(tmp_path):
+    path = tmp_path / "album.mp4"
+    picture = av.CodecContext.create("mjpeg", "w")
+    picture.width, picture.height, picture.pix_fmt, picture.time_base = 32, 32, "yuvj420p", Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+    frame = frame.reformat(format="yuvj420p", dst_color_range="JPEG")
+    frame.pts = 0
+    (jpeg,) = picture.encode(frame) or picture.encode(None)
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg")
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        sound = container.add_stream("aac", rate=48_000, layout="mono")
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        tone.sample_rate, tone.pts = 48_000, 0
+        container.mux(sound.encode(tone))
+        container.mux(sound.encode(None))
+        jpeg.stream, jpeg.pts, jpeg.dts = cover, 0, 0
+        container.mux(jpeg)
+    assert refusal(path).kind == "no_video_stream"
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "name"),
+    [("mpeg2video", "yuv420p", "a.mkv"), ("mjpeg", "yuvj420p", "a.mov"), ("prores", "yuv422p10le", "a.mov")],
+)
+def test_other_codecs_are_refused_by_name(codec, pix_fmt, name, tmp_path):
+    path = write_clip(tmp_path / name, ClipSpec(codec, num_frames=2, pix_fmt=pix_fmt))
+    error = refusal(path)
+    assert error.kind == "unsupported_codec"
+    assert error.ctx["provided"] == codec
+    assert codec in error.message
+
+
+def test_an_encrypted_clip_is_refused(tmp_path):
+    path = write_clip(tmp_path / "drm.mp4", ClipSpec(num_frames=5, container_options=CENC))
+    error = refusal(path)
+    assert (error.kind, error.ctx["provided"]) == ("unsupported_codec", "encrypted")
+
+
+@pytest.mark.parametrize(("num_frames", "is_fine"), [(120, True), (121, False), (130, False)])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_two_minutes_are_the_limit(num_frames, is_fine, suffix, tmp_path):
+    spec = ClipSpec(num_frames=num_frames, rate=Fraction(1), width=32, height=32)
+    path = write_clip(tmp_path / f"long.{suffix}", spec)
+    if is_fine:
+        assert answer(path, Sampling())[0].duration_s == pytest.approx(120)
+        return
+    error = refusal(path)
+    assert error.kind == "video_duration_too_long"
+    assert error.ctx == {"max_duration": 120.0, "provided_duration": pytest.approx(num_frames)}
+
+
+def test_a_header_that_lies_about_the_length_does_not_help(tmp_path, bytes_of):
+    path = write_clip(tmp_path / "long.mp4", ClipSpec(num_frames=130, rate=Fraction(1), width=32, height=32))
+    content = bytearray(path.read_bytes())
+    for box, offset in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):
+        at = content.index(box) + offset
+        content[at : at + 4] = (5).to_bytes(4, "big")
+    assert refusal(bytes_of(bytes(content))).kind == "video_duration_too_long"
+
+
+@pytest.mark.parametrize(
+    ("size", "limit"),
+    [((1922, 1080), (1920, 1080)), ((1082, 1920), (1080, 1920)), ((1200, 1200), (1920, 1080))],
+)
+def test_more_than_1080p_is_refused_in_either_orientation(size, limit, tmp_path):
+    path = write_clip(tmp_path / "big.mp4", ClipSpec(width=size[0], height=size[1], num_frames=1))
+    error = refusal(path)
+    assert error.kind == "video_resolution_too_large"
+    assert (error.ctx["max_width"], error.ctx["max_height"]) == limit
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (16, 16)])
+def test_the_largest_and_the_smallest_picture_are_read(size, tmp_path):
+    path = write_clip(tmp_path / "edge.mp4", ClipSpec(width=size[0], height=size[1], num_frames=1))
+    facts, (frame,) = answer(path)
+    assert (facts.width, facts.height) == size
+    assert frame.rgb.shape == (size[1], size[0], 3)
+
+
+def test_a_stretched_picture_is_judged_by_its_displayed_size(tmp_path):
+    path = write_clip(tmp_path / "wide.mp4", ClipSpec(num_frames=1, sample_aspect=Fraction(20)))
+    assert refusal(path).kind == "video_resolution_too_large"
+
+
+def test_a_picture_smaller_than_a_patch_is_refused(tmp_path):
+    path = write_clip(tmp_path / "small.mp4", ClipSpec(width=64, height=14, num_frames=1))
+    assert refusal(path).kind == "video_too_small"
+
+
+def test_file_size_and_number_of_frames_are_bounded(clip):
+    assert refusal(clip, limits=VideoLimits(max_bytes=100)).ctx["max_size"] == 100
+    assert refusal(clip, limits=VideoLimits(max_num_packets=59)).kind == "video_too_many_frames"
+
+
+def test_a_window_after_the_end_is_refused_at_its_field(clip):
+    error = refusal(clip, Sampling(start_s=2.5))
+    assert (error.kind, error.loc, error.ctx) == ("less_than", ("body", "start_s"), {"lt": 2.0})
+
+
+@pytest.mark.parametrize("layout", ["faststart", "frag_keyframe+empty_moov", "mkv"])
+def test_a_cut_file_answers_with_the_frames_it_has_and_says_so(layout, tmp_path, bytes_of):
+    suffix, options = ("mkv", {}) if layout == "mkv" else ("mp4", {"movflags": layout})
+    path = write_clip(tmp_path / f"whole.{suffix}", ClipSpec(container_options=options))
+    content, reference = path.read_bytes(), frames_of(path)
+    counts = []
+    for share in (0.4, 0.6, 0.9):
+        facts, frames = answer(bytes_of(content[: int(len(content) * share)], path.name))
+        assert facts.warnings == ("video_truncated",)
+        assert all((frame.rgb == reference[round(frame.time_s * 30)]).all() for frame in frames)
+        counts.append(facts.num_source_frames)
+    assert 0 < counts[0] < counts[1] < counts[2] < 60
+
+
+def test_a_cut_file_without_any_frame_is_corrupt(clip, bytes_of):
+    content = clip.read_bytes()
+    for size in (33, len(content) // 2):  # the index is at the end
+        assert refusal(bytes_of(content[:size])).kind == "video_corrupt"
+
+
+def test_garbage_behind_a_good_signature_is_corrupt(bytes_of, clip):
+    assert (
+        refusal(bytes_of(clip.read_bytes()[:32] + random.Random(1).randbytes(5000))).kind == "video_corrupt"
+    )
+
+
+def test_a_heavily_damaged_clip_is_corrupt(tmp_path, bytes_of):
+    path = write_clip(tmp_path / "whole.mp4", ClipSpec(container_options={"movflags": "faststart"}))
+    content, dice = bytearray(path.read_bytes()), random.Random(1)
+    for i in range(content.index(b"mdat") + 1000, len(content)):
+        content[i] ^= (dice.random() < 0.02) << dice.randrange(8)
+    assert refusal(bytes_of(bytes(content)), Sampling(fps=None)).kind == "video_corrupt"
+
+
+def test_any_damage_ends_in_frames_or_a_designed_refusal(clip, bytes_of):
+    content, dice = clip.read_bytes(), random.Random(2)
+    for _ in range(12):
+        damaged = bytearray(content)
+        for _ in range(dice.randrange(1, 40)):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        path = bytes_of(bytes(damaged))
+        try:
+            answer(path)
+        except InputError as error:
+            assert error.kind != "video_decode_failed"  # noqa: PT017  both outcomes are fine
+
+
+def test_a_child_that_crashes_once_is_replaced_and_no_frame_is_lost(clip):
+    with open_clip(clip, Sampling(fps=None)) as reader:
+        frames = reader.read_frames()
+        seen = [next(frames), next(frames)]
+        os.kill(reader.child_pid, signal.SIGSEGV)
+        seen += frames
+    assert [frame.index for frame in seen] == list(range(60))
+    reference = frames_of(clip)
+    assert all((frame.rgb == reference[frame.index]).all() for frame in seen)
+
+
+def test_a_child_that_crashes_twice_fails_the_clip(clip):
+    with open_clip(clip, Sampling(fps=None)) as reader:
+        frames = reader.read_frames()
+        next(frames)
+        first = reader.child_pid
+        os.kill(first, signal.SIGSEGV)
+        while reader.child_pid == first:
+            next(frames)
+        os.kill(reader.child_pid, signal.SIGKILL)
+        with pytest.raises(InputError) as caught:
+            list(frames)
+    assert caught.value.kind == "video_decode_failed"
+
+
+def test_a_child_that_hangs_is_killed_after_the_timeout(clip):
+    with open_clip(clip, Sampling(fps=None), VideoLimits(timeout_s=1.0)) as reader:
+        frames = reader.read_frames()
+        next(frames)
+        pid = reader.child_pid
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(InputError) as caught:
+            list(frames)
+    assert caught.value.kind == "video_decode_timeout"
+    assert not os.path.exists(f"/proc/{pid}")

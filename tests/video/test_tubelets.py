@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid, tubelet_batches
+
+RULE = PixelRule(
+    target_patches=16, patch_size=8, temporal_patch_size=2, mean=(0.48, 0.46, 0.41), std=(0.27, 0.26, 0.28)
+)
+GOLDEN = [
+    *(
+        ((w, h), (24, 42))
+        for w, h in [(1920, 1080), (1280, 720), (854, 480), (640, 360), (320, 180), (3840, 2160)]
+    ),
+    ((1080, 1920), (42, 24)),
+    ((720, 1280), (42, 24)),
+    *((size, (28, 36)) for size in [(640, 480), (1440, 1080), (720, 576)]),
+    ((500, 500), (32, 32)),
+    ((2560, 1080), (20, 48)),
+    ((4096, 2160), (22, 44)),
+    ((1000, 100), (10, 102)),
+]
+
+
+def random_frames(count, height=30, width=50):
+    rng = np.random.default_rng(7)
+    return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def batches_of(frames, **options):
+    return list(tubelet_batches(frames, 4, 4, RULE, **options))
+
+
+@pytest.mark.parametrize(("size", "grid"), GOLDEN)
+def test_the_reference_grids_are_reproduced(size, grid):
+    assert target_grid(*size, 1024) == grid
+
+
+def test_a_grid_is_even_and_at_least_two_by_two():
+    for width, height in [(1, 5000), (5000, 1), (7, 3), (16, 16)]:
+        rows, cols = target_grid(width, height, 4)
+        assert rows >= 2
+        assert cols >= 2
+        assert rows % 2 == cols % 2 == 0
+
+
+def test_pixels_are_filtered_without_clamping_and_then_normalised():
+    frame = np.zeros((64, 64, 3), np.uint8)
+    frame[:, 32:] = 255
+    pixels = frame_pixels(frame, 4, 4, RULE)
+    expected = F.interpolate(
+        torch.from_numpy(frame).permute(2, 0, 1).contiguous()[None].float(),
+        size=(32, 32),
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
+    )[0]
+    mean, std = torch.tensor(RULE.mean)[:, None, None], torch.tensor(RULE.std)[:, None, None]
+    assert torch.equal(pixels, (expected / 255 - mean) / std)
+    assert expected.max() > 255
+    assert pixels.is_contiguous()
+
+
+def test_a_frame_of_the_right_size_is_not_filtered():
+    frame = random_frames(1, 32, 32)[0]
+    pixels = frame_pixels(frame, 4, 4, RULE)
+    restored = pixels * torch.tensor(RULE.std)[:, None, None] + torch.tensor(RULE.mean)[:, None, None]
+    assert torch.equal((restored * 255).round().permute(1, 2, 0).to(torch.uint8), torch.from_numpy(frame))
+
+
+def test_a_tubelet_holds_all_channels_of_its_first_frame_before_the_second():
+    frames = random_frames(4)
+    (batch,) = batches_of(frames)
+    assert batch.shape == (2, 6, 32, 32)
+    for i, frame in enumerate(frames):
+        assert torch.equal(batch[i // 2, 3 * (i % 2) :][:3], frame_pixels(frame, 4, 4, RULE))
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_an_odd_tail_repeats_the_last_frame(count):
+    frames = random_frames(count)
+    assert torch.equal(torch.cat(batches_of(frames)), torch.cat(batches_of([*frames, frames[-1]])))
+
+
+@pytest.mark.parametrize("max_tubelets", [1, 2, 3, 16])
+def test_any_batch_size_gives_the_same_tubelets(max_tubelets):
+    frames = random_frames(9)
+    batches = batches_of(frames, max_tubelets=max_tubelets)
+    assert all(1 <= len(batch) <= max_tubelets for batch in batches)
+    assert torch.equal(torch.cat(batches), torch.cat(batches_of(frames, max_tubelets=5)))
+
+
+def test_no_more_frames_are_taken_than_one_batch_needs():
+    taken = []
+    source = (taken.append(i) or frame for i, frame in enumerate(random_frames(10)))
+    next(iter(tubelet_batches(source, 4, 4, RULE, max_tubelets=2)))
+    assert len(taken) == 4
+
+
+def test_no_frames_give_no_batches():
+    assert batches_of([]) == []
