@@ -101,6 +101,14 @@ def test_missing_weights_exit_with_3(omnireel, clip):
     assert hint.startswith("hint: ")
 
 
+def test_a_checkpoint_without_its_files_exits_with_3(omnireel, clip, tmp_path):
+    ran = omnireel("ask", clip, "hello", "--model", tmp_path, OMNIREEL_BACKEND="local")
+    error, hint = ran.stderr.splitlines()
+    assert ran.returncode == 3
+    assert error.startswith("error: ")
+    assert "--model" in hint
+
+
 def test_ctrl_c_exits_with_130_at_once(clip, environment, tmp_path):
     slow = environment | {"OMNIREEL_ECHO_TOKEN_S": "30"}
     with subprocess.Popen(

@@ -27,7 +27,7 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
         try:
             command(*args, **kwargs)
         except OmnireelError as error:
-            tell(error.message, error.hint)
+            tell(error.message, error.hint or _hint(error))
             raise typer.Exit(_exit_code(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -59,6 +59,12 @@ def _exit_code(error: OmnireelError) -> int:
     if isinstance(error, SettingsError):
         return USAGE
     return NO_WEIGHTS if isinstance(error, CheckpointError) else FAILED
+
+
+def _hint(error: OmnireelError) -> str | None:
+    if isinstance(error, CheckpointError):
+        return "give --model a directory with all files of the checkpoint, or demo"
+    return None
 
 
 def _tell_bug(error: Exception) -> None:
