@@ -77,4 +77,4 @@ class Server:
     def stop(self) -> int:
         """Ask it to end and wait; its exit code."""
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)

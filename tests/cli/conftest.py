@@ -48,7 +48,7 @@ def omnireel(environment, tmp_path):
             encoding="utf-8",
             cwd=tmp_path,
             env=environment | variables,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

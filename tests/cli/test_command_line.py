@@ -117,8 +117,8 @@ def test_ctrl_c_exits_with_130_at_once(clip, environment, tmp_path):
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
         asked = time.monotonic()
-        assert process.wait(10) == 130
-        assert time.monotonic() - asked < 2
+        assert process.wait(60) == 130
+        assert time.monotonic() - asked < 10
         assert process.stderr.read() == b""
 
 
@@ -133,7 +133,7 @@ def test_a_reader_that_goes_away_is_no_traceback(clip, environment, tmp_path):
     ) as process:
         process.stdout.read(10)
         process.stdout.close()
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         assert process.stderr.read() == b""
 
 
