@@ -110,11 +110,14 @@ def test_a_checkpoint_without_its_files_exits_with_3(omnireel, clip, tmp_path):
 
 
 def test_ctrl_c_exits_with_130_at_once(clip, environment, tmp_path):
-    slow = environment | {"OMNIREEL_ECHO_TOKEN_S": "30"}
     with subprocess.Popen(
-        [*COMMAND, "ask", clip, "hello"], env=slow, cwd=tmp_path, stderr=subprocess.PIPE
+        [*COMMAND, "ask", clip, "w " * 1000],
+        env=environment | {"OMNIREEL_ECHO_TOKEN_S": "1"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
-        time.sleep(1.5)
+        assert process.stdout.read(5) == b"echo:"
         process.send_signal(signal.SIGINT)
         asked = time.monotonic()
         assert process.wait(60) == 130
