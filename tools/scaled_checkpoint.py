@@ -231,7 +231,7 @@ def _draw(name: str, shape: tuple[int, ...], noise: Generator) -> Tensor:
     if len(shape) == 1:
         is_norm = "norm" in name or name == "mlp1.0.weight"
         return float(is_norm and name.endswith("weight")) + torch.randn(shape, generator=noise) / 10
-    return torch.randn(shape, generator=noise) * shape[-1] ** -0.5
+    return torch.randn(shape, generator=noise) / math.sqrt(shape[-1])
 
 
 def _log_uniform(low: float, high: float, shape: tuple[int, ...], noise: Generator) -> Tensor:

@@ -1,22 +1,53 @@
 """`python -m training tower|talk|export`: the steps that make the demo checkpoint, in order."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from training.evaluate import evaluate as judge_clips
+from training.evaluate import show
+from training.export import export as write_checkpoint
 from training.loop import Schedule, launch
+from training.talk import TalkStage
 from training.tower import TowerStage
+from training.vocabulary import write_text_files
 
+DEMO = Path(__file__).parents[1] / "src" / "omnireel" / "assets" / "demo"
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="where resumable checkpoints lie")]
 Workers = Annotated[int, typer.Option(help="single-threaded processes; one per free core")]
 
 
 @app.command()
-def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 700) -> None:
+def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 760) -> None:
     """Teach the vision tower to see: dense targets for every patch."""
     launch(TowerStage, Schedule(steps, peak_rate=1.5e-3), runs / "tower", workers)
+
+
+@app.command()
+def talk(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 2000) -> None:
+    """Teach projector and language model to answer, on the finished tower."""
+    if not (runs / "demo" / "tokenizer.json").exists():
+        write_text_files(runs / "demo")
+    make = partial(TalkStage, runs / "tower" / "last.pt", runs / "demo")
+    launch(make, Schedule(steps, peak_rate=1.5e-3, warmup=100), runs / "talk", workers)
+
+
+@app.command()
+def export(runs: Runs = Path("runs"), directory: Path = DEMO) -> None:
+    """Write the checkpoint in the official layout."""
+    size = write_checkpoint(runs / "talk" / "last.pt", directory)
+    print(f"{directory}: {size / 1e6:.1f} MB of weights")
+
+
+@app.command()
+def evaluate(
+    checkpoint: Path = DEMO, clips: int = 500, seed: int = 1, workers: Workers = 2, temperature: float = 0.7
+) -> None:
+    """Ask about held-out clips through the full path and count the right answers."""
+    show(judge_clips(checkpoint, clips=clips, seed=seed, workers=workers, temperature=temperature))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 from rich.console import Console
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from training.recipe import SEED
 
 
-class Stage(Protocol):
+Batch = TypeVar("Batch")
+
+
+class Stage(Protocol[Batch]):
     """What is trained, on what, toward what."""
 
     name: str
@@ -32,10 +36,10 @@ class Stage(Protocol):
     def trained(self) -> nn.Module:
         """Its parameters that require gradients are trained; all of it is saved."""
 
-    def batch(self, rng: Random) -> Any:
-        """One rank's batch, a function of `rng` alone."""
+    def batch(self, rng: Random, step: int) -> Batch:
+        """One rank's batch, a function of `rng` and the step alone."""
 
-    def loss(self, batch: Any, step: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss to descend and figures worth printing."""
 
 
@@ -55,17 +59,19 @@ class Schedule:
         return self.peak_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def launch(make: Callable[[], Stage], schedule: Schedule, directory: Path, workers: int) -> None:
+def launch(make: Callable[[], Stage[Batch]], schedule: Schedule, directory: Path, workers: int) -> None:
     """Train a stage with `workers` processes; `directory` holds its resumable checkpoint."""
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     meeting = directory / "meeting"
     meeting.unlink(missing_ok=True)
     arguments = (make, schedule, directory, workers)
-    torch.multiprocessing.spawn(_work, arguments, nprocs=workers)  # type: ignore[no-untyped-call]
+    spawn(_work, arguments, nprocs=workers)  # type: ignore[no-untyped-call]
 
 
-def _work(rank: int, make: Callable[[], Stage], schedule: Schedule, directory: Path, workers: int) -> None:
+def _work(
+    rank: int, make: Callable[[], Stage[Batch]], schedule: Schedule, directory: Path, workers: int
+) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{(directory / 'meeting').resolve()}"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
@@ -75,11 +81,11 @@ def _work(rank: int, make: Callable[[], Stage], schedule: Schedule, directory: P
     decayed = [p for p in parameters if p.ndim > 1]
     plain = [p for p in parameters if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8)
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
     start = _resume(directory / "last.pt", module, optimizer)
     report = _Report(stage.name, schedule.steps, start, quiet=rank != 0)
     for step in range(start, schedule.steps):
-        batch = stage.batch(Random(f"{SEED}-{stage.name}-{rank}-{step}"))
+        batch = stage.batch(Random(f"{SEED}-{stage.name}-{rank}-{step}"), step)
         loss, figures = stage.loss(batch, step)
         loss.backward()  # type: ignore[no-untyped-call]
         _average_gradients(parameters, workers)

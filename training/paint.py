@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from training.scenes import Background, Scene, Thing, Word
 
 Frame = NDArray[np.uint8]
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 
 FONTS = (
     (None, ""),
@@ -89,7 +90,8 @@ def _paint_word(plane: Plane, word: Word, aspect: float) -> Plane:
     spot = (word.x * height * scale, word.y * height * scale)
     ImageDraw.Draw(canvas).text(spot, word.text, fill=255, font=_font(word.font, size_px), anchor="mm")
     mask = np.asarray(canvas.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] / 255
-    return plane + (np.asarray(word.rgb, np.float32) - plane) * mask
+    blend: Plane = plane + (np.asarray(word.rgb, np.float32) - plane) * mask
+    return blend
 
 
 def _paint_thing(frame: Frame, thing: Thing, time_s: float, x_scale: float) -> None:
@@ -114,16 +116,16 @@ def _paint_thing(frame: Frame, thing: Thing, time_s: float, x_scale: float) -> N
 
 
 def _circle(u: Plane, v: Plane) -> Plane:
-    return np.hypot(u, v) - np.float32(0.5)
+    return cast(Plane, np.hypot(u, v) - np.float32(0.5))
 
 
 def _square(u: Plane, v: Plane) -> Plane:
-    return np.maximum(np.abs(u), np.abs(v)) - np.float32(0.45)
+    return cast(Plane, np.maximum(np.abs(u), np.abs(v)) - np.float32(0.45))
 
 
 def _triangle(u: Plane, v: Plane) -> Plane:
     slope = np.abs(u) * np.float32(0.894) - (v + np.float32(0.5)) * np.float32(0.447)
-    return np.maximum(slope, v - np.float32(0.45))
+    return cast(Plane, np.maximum(slope, v - np.float32(0.45)))
 
 
 def _star(u: Plane, v: Plane) -> Plane:
@@ -151,11 +153,17 @@ def through_jpeg(frames: Frame, quality: int) -> Frame:
 
 
 def write_video(
-    target: str | io.BytesIO, frames: Frame, fps: float, codec: str, options: dict[str, str], container: str = "mp4"
+    target: str | io.BytesIO,
+    frames: Frame,
+    fps: float,
+    codec: str,
+    options: dict[str, str],
+    container: str = "mp4",
 ) -> None:
     """Encode frames [F, H, W, 3] (even sides) as yuv420p video."""
     with av.open(target, "w", format=container) as box:
-        stream = box.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = cast(av.VideoStream, box.add_stream(codec, rate=rate, options=options))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames:
@@ -168,5 +176,5 @@ def through_video(frames: Frame, codec: str, options: dict[str, str]) -> Frame:
     buffer = io.BytesIO()
     write_video(buffer, frames, 10, codec, options)
     buffer.seek(0)
-    with av.open(buffer) as box:
-        return np.stack([f.to_ndarray(format="rgb24") for f in box.decode(video=0)])
+    with av.open(buffer, "r") as box:
+        return np.stack([cast(Frame, f.to_ndarray(format="rgb24")) for f in box.decode(video=0)])

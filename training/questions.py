@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from training import outside
@@ -104,9 +105,16 @@ def colour(rng: Random, view: View) -> Question | None:
         return None
     word = rng.choice(("colour", "color"))
     text = _pick(
-        rng, f"What {word} is {ref}?", f"Which {word} is {ref}?", f"What {word} does {ref} have?",
-        f"What is the {word} of {ref}?", f"Tell me the {word} of {ref}.", f"{ref} is what {word}?",
-        f"Name the {word} of {ref}.", f"Which {word} does {ref} have?", f"Identify the {word} of {ref}.",
+        rng,
+        f"What {word} is {ref}?",
+        f"Which {word} is {ref}?",
+        f"What {word} does {ref} have?",
+        f"What is the {word} of {ref}?",
+        f"Tell me the {word} of {ref}.",
+        f"{ref} is what {word}?",
+        f"Name the {word} of {ref}.",
+        f"Which {word} does {ref} have?",
+        f"Identify the {word} of {ref}.",
     )
     return Question("colour", text, thing.colour, f"The {thing.shape} is {thing.colour}.")
 
@@ -125,9 +133,16 @@ def shape(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     text = _pick(
-        rng, f"What shape is {ref}?", f"Which shape is {ref}?", f"What is the shape of {ref}?",
-        f"What shape does {ref} have?", f"Tell me the shape of {ref}.", f"What kind of shape is {ref}?",
-        f"Name the shape of {ref}.", f"Which shape does {ref} have?", f"Identify the shape of {ref}.",
+        rng,
+        f"What shape is {ref}?",
+        f"Which shape is {ref}?",
+        f"What is the shape of {ref}?",
+        f"What shape does {ref} have?",
+        f"Tell me the shape of {ref}.",
+        f"What kind of shape is {ref}?",
+        f"Name the shape of {ref}.",
+        f"Which shape does {ref} have?",
+        f"Identify the shape of {ref}.",
     )
     return Question("shape", text, thing.shape, f"The {thing.colour} object is a {thing.shape}.")
 
@@ -137,19 +152,39 @@ def how_many(rng: Random, view: View) -> Question | None:
     things, what = view.things, rng.random()
     if what < 0.45:
         count, noun = len(things), rng.choice(("objects", "shapes", "things"))
-        suffix = _pick(rng, " are there", " can you see", " do you see", " are in the video", " are shown", " appear in the clip")
+        suffix = _pick(
+            rng,
+            " are there",
+            " can you see",
+            " do you see",
+            " are in the video",
+            " are shown",
+            " appear in the clip",
+        )
     elif what < 0.65:
         wanted = rng.choice(SHAPES)
         count, noun = sum(t.shape == wanted for t in things), f"{wanted}s"
         suffix = _pick(rng, " are there", " can you see", " are in the video", " do you see")
     elif what < 0.8:
         hue = rng.choice(things).colour if rng.random() < 0.7 else rng.choice(list(COLOURS))
-        count, noun = sum(t.colour == hue for t in things), f"{hue} {rng.choice(('objects', 'shapes', 'things'))}"
+        count, noun = (
+            sum(t.colour == hue for t in things),
+            f"{hue} {rng.choice(('objects', 'shapes', 'things'))}",
+        )
         suffix = _pick(rng, " are there", " can you see", " are in the video", " do you see")
     else:
-        count, noun = sum(t.direction is not None for t in things), rng.choice(("objects", "shapes", "things"))
+        count, noun = (
+            sum(t.direction is not None for t in things),
+            rng.choice(("objects", "shapes", "things")),
+        )
         suffix = _pick(rng, " move", " are moving", " are in motion")
-    text = _pick(rng, f"How many {noun}{suffix}?", f"How many {noun}{suffix}?", f"Count how many {noun}{suffix}.", f"Say how many {noun}{suffix}.")
+    text = _pick(
+        rng,
+        f"How many {noun}{suffix}?",
+        f"How many {noun}{suffix}?",
+        f"Count how many {noun}{suffix}.",
+        f"Say how many {noun}{suffix}.",
+    )
     sentence = f"There {'is' if count == 1 else 'are'} {NUMBERS[count]}."
     return Question("how many", text, NUMBERS[count], sentence)
 
@@ -162,10 +197,19 @@ def direction(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     text = _pick(
-        rng, f"Which way does {ref} move?", f"In which direction does {ref} move?", f"Where does {ref} move?",
-        f"Which direction is {ref} moving?", f"Which way is {ref} going?", f"What direction does {ref} go?",
-        f"Where is {ref} going?", f"How does {ref} move?", f"In what direction is {ref} moving?",
-        f"Tell me which way {ref} moves.", f"What is the direction of {ref}?", f"Which way does {ref} go?",
+        rng,
+        f"Which way does {ref} move?",
+        f"In which direction does {ref} move?",
+        f"Where does {ref} move?",
+        f"Which direction is {ref} moving?",
+        f"Which way is {ref} going?",
+        f"What direction does {ref} go?",
+        f"Where is {ref} going?",
+        f"How does {ref} move?",
+        f"In what direction is {ref} moving?",
+        f"Tell me which way {ref} moves.",
+        f"What is the direction of {ref}?",
+        f"Which way does {ref} go?",
     )
     if thing.direction is None:
         return Question("direction", text, "still", f"The {thing.name} stays still.")
@@ -185,7 +229,9 @@ def _extreme(view: View, axis: int, sign: int) -> Thing | None:
         if gap < 0.12 or (found is not None and found != ranked[0]):
             return None
         found = ranked[0]
-    together = all(any(a.is_visible(t) and b.is_visible(t) for t in view.times_s) for a in things for b in things)
+    together = all(
+        any(a.is_visible(t) and b.is_visible(t) for t in view.times_s) for a in things for b in things
+    )
     return found if together else None
 
 
@@ -202,8 +248,14 @@ def position(rng: Random, view: View) -> Question | None:
         return None
     where = f"at the {side}" if side in ("top", "bottom") else f"on the {side}"
     text = _pick(
-        rng, f"What is {where}?", f"Which object is {where}?", f"What can you see {where}?", f"Which shape is {where}?",
-        f"What object is {where} of the frame?", f"Name the object {where}.", f"What is {where} of the video?",
+        rng,
+        f"What is {where}?",
+        f"Which object is {where}?",
+        f"What can you see {where}?",
+        f"Which shape is {where}?",
+        f"What object is {where} of the frame?",
+        f"Name the object {where}.",
+        f"What is {where} of the video?",
         f"What is {where} side?" if side in ("left", "right") else f"What is {where} of the picture?",
         f"Tell me what is {where}.",
     )
@@ -225,8 +277,13 @@ def _where(rng: Random, view: View) -> Question | None:
     else:
         return None
     text = _pick(
-        rng, f"Where is {ref}?", f"Where can I find {ref}?", f"On which side is {ref}?", f"In which part of the frame is {ref}?",
-        f"Where in the video is {ref}?", f"Is {ref} on the left, in the middle or on the right?",
+        rng,
+        f"Where is {ref}?",
+        f"Where can I find {ref}?",
+        f"On which side is {ref}?",
+        f"In which part of the frame is {ref}?",
+        f"Where in the video is {ref}?",
+        f"Is {ref} on the left, in the middle or on the right?",
     )
     return Question("position", text, where.split()[-1], f"The {thing.name} is {where}.")
 
@@ -245,27 +302,38 @@ def _events(view: View) -> list[tuple[float, Thing, str]]:
 def order(rng: Random, view: View) -> Question | None:
     """What happens first? Which comes last?"""
     events = _events(view)
-    if not events or any(b[0] - a[0] < 1.1 for a, b in zip(events, events[1:], strict=False)):
+    if not events or any(b[0] - a[0] < 1.1 for a, b in pairwise(events)):
         return None
     if rng.random() < 0.6 or len(view.things) < 2:
         first = rng.random() < 0.6 or len(events) == 1
         _, thing, what = events[0 if first else -1]
         word = "first" if first else "last"
         text = _pick(
-            rng, f"What happens {word}?", f"Which event happens {word}?", f"What is the {word} thing that happens?",
-            f"What is the {word} event?", f"Which change comes {word}?", f"What changes {word}?", f"Tell me what happens {word}.",
+            rng,
+            f"What happens {word}?",
+            f"Which event happens {word}?",
+            f"What is the {word} thing that happens?",
+            f"What is the {word} event?",
+            f"Which change comes {word}?",
+            f"What changes {word}?",
+            f"Tell me what happens {word}.",
         )
         return Question("order", text, f"{thing.name} {what}", f"The {thing.name} {what}.")
     comers = [(view.first(t), t) for t in view.things]
     comers.sort(key=lambda c: c[0] or 0)
-    if any((b[0] or 0) - (a[0] or 0) < 2 for a, b in zip(comers, comers[1:], strict=False)):
+    if any((b[0] or 0) - (a[0] or 0) < 2 for a, b in pairwise(comers)):
         return None
     first = rng.random() < 0.5
     thing = comers[0 if first else -1][1]
     word = "first" if first else "last"
     text = _pick(
-        rng, f"Which object appears {word}?", f"Which object comes {word}?", f"Which shape do we see {word}?",
-        f"What appears {word}?", f"Which one shows up {word}?", f"Which object is seen {word}?",
+        rng,
+        f"Which object appears {word}?",
+        f"Which object comes {word}?",
+        f"Which shape do we see {word}?",
+        f"What appears {word}?",
+        f"Which one shows up {word}?",
+        f"Which object is seen {word}?",
     )
     return Question("order", text, thing.name, f"The {thing.name} comes {word}.")
 
@@ -280,8 +348,15 @@ def lifecycle(rng: Random, view: View) -> Question | None:
             return None
         other = {"appear": "show up", "disappear": "vanish"}[stem]
         text = _pick(
-            rng, f"What {what} during the clip?", f"Which object {what}?", f"Does anything {stem}?", f"Does something {other}?",
-            f"What {what}?", f"Which object {what} in the video?", f"Does any object {stem} during the video?", f"Does anything {other}?",
+            rng,
+            f"What {what} during the clip?",
+            f"Which object {what}?",
+            f"Does anything {stem}?",
+            f"Does something {other}?",
+            f"What {what}?",
+            f"Which object {what} in the video?",
+            f"Does any object {stem} during the video?",
+            f"Does anything {other}?",
             f"Which object {what} during the video?",
         )
         if not doing:
@@ -293,7 +368,11 @@ def lifecycle(rng: Random, view: View) -> Question | None:
         return None
     other = {"appear": "show up later", "disappear": "vanish"}[stem]
     text = _pick(
-        rng, f"Does {ref} {stem}?", f"Does {ref} {stem} during the clip?", f"Does {ref} {other}?", f"Does {ref} {stem} at some point?",
+        rng,
+        f"Does {ref} {stem}?",
+        f"Does {ref} {stem} during the clip?",
+        f"Does {ref} {other}?",
+        f"Does {ref} {stem} at some point?",
         f"Does {ref} {stem} in the video?",
     )
     if thing in doing:
@@ -314,9 +393,16 @@ def second(rng: Random, view: View) -> Question | None:
     stem = what[:-1]
     at = view.appears(thing) if what == "appears" else view.disappears(thing)
     text = _pick(
-        rng, f"At what second does {ref} {stem}?", f"When does {ref} {stem}?", f"At which second does {ref} {stem}?",
-        f"At what time does {ref} {stem}?", f"After how many seconds does {ref} {stem}?", f"In which second does {ref} {stem}?",
-        f"How many seconds in does {ref} {stem}?", f"When exactly does {ref} {stem}?", f"Tell me when {ref} {what}.",
+        rng,
+        f"At what second does {ref} {stem}?",
+        f"When does {ref} {stem}?",
+        f"At which second does {ref} {stem}?",
+        f"At what time does {ref} {stem}?",
+        f"After how many seconds does {ref} {stem}?",
+        f"In which second does {ref} {stem}?",
+        f"How many seconds in does {ref} {stem}?",
+        f"When exactly does {ref} {stem}?",
+        f"Tell me when {ref} {what}.",
     )
     seconds = thing.appears_s if what == "appears" else thing.disappears_s
     kind = "second of appearance" if what == "appears" else "second of disappearance"
@@ -328,11 +414,25 @@ def on_screen(rng: Random, view: View) -> Question | None:
     word = view.scene.word
     if word is None and rng.random() < 0.8:
         return None
-    noun = "number" if word and word.text.isdigit() and rng.random() < 0.5 else rng.choice(("text", "word", "text", "writing"))
+    noun = (
+        "number"
+        if word and word.text.isdigit() and rng.random() < 0.5
+        else rng.choice(("text", "word", "text", "writing"))
+    )
     text = _pick(
-        rng, f"What does the {noun} say?", f"What {noun} is on the screen?", f"Which {noun} is shown?", f"Read the {noun}.",
-        f"What is written in the video?", f"What {noun} can you see?", f"What is the {noun} on screen?", f"What {noun} is written?",
-        f"Can you read the {noun}?", f"What {noun} is displayed?", f"What does the {noun} on the screen say?", f"Which {noun} appears on screen?",
+        rng,
+        f"What does the {noun} say?",
+        f"What {noun} is on the screen?",
+        f"Which {noun} is shown?",
+        f"Read the {noun}.",
+        "What is written in the video?",
+        f"What {noun} can you see?",
+        f"What is the {noun} on screen?",
+        f"What {noun} is written?",
+        f"Can you read the {noun}?",
+        f"What {noun} is displayed?",
+        f"What does the {noun} on the screen say?",
+        f"Which {noun} appears on screen?",
     )
     if word is None:
         return Question("no text", text, "none", "There is no text.")
@@ -341,7 +441,9 @@ def on_screen(rng: Random, view: View) -> Question | None:
 
 def yes_no(rng: Random, view: View) -> Question | None:
     """Is there a red circle? Does X move? Is X blue? Is A left of B?"""
-    return rng.choice((_is_there, _is_there, _is_colour, _does_move, _is_beside, _is_text, _moves_to))(rng, view)
+    return rng.choice((_is_there, _is_there, _is_colour, _does_move, _is_beside, _is_text, _moves_to))(
+        rng, view
+    )
 
 
 def _article(noun: str) -> str:
@@ -355,7 +457,11 @@ def _is_there(rng: Random, view: View) -> Question | None:
         thing = rng.choice(view.things)
         noun = thing.name
         if rng.random() < 0.55:  # change one trait: the hard kind of "no"
-            noun = f"{rng.choice(list(COLOURS))} {thing.shape}" if rng.random() < 0.5 else f"{thing.colour} {rng.choice(SHAPES)}"
+            noun = (
+                f"{rng.choice(list(COLOURS))} {thing.shape}"
+                if rng.random() < 0.5
+                else f"{thing.colour} {rng.choice(SHAPES)}"
+            )
         truth = noun in names
     elif kind < 0.8:
         noun = rng.choice(view.things).shape if rng.random() < 0.5 else rng.choice(SHAPES)
@@ -364,8 +470,13 @@ def _is_there(rng: Random, view: View) -> Question | None:
         hue = rng.choice(view.things).colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
         noun, truth = f"{hue} object", any(t.colour == hue for t in view.things)
     text = _pick(
-        rng, f"Is there {_article(noun)}?", f"Can you see {_article(noun)}?", f"Do you see {_article(noun)}?",
-        f"Does the video show {_article(noun)}?", f"Is {_article(noun)} in the video?", f"Is there {_article(noun)} in the clip?",
+        rng,
+        f"Is there {_article(noun)}?",
+        f"Can you see {_article(noun)}?",
+        f"Do you see {_article(noun)}?",
+        f"Does the video show {_article(noun)}?",
+        f"Is {_article(noun)} in the video?",
+        f"Is there {_article(noun)} in the clip?",
     )
     if truth:
         return Question("yes/no", text, "yes", f"Yes, there is {_article(noun)}.")
@@ -377,7 +488,12 @@ def _is_colour(rng: Random, view: View) -> Question | None:
     if sum(t.shape == thing.shape for t in view.things) > 1:
         return None
     hue = thing.colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
-    text = _pick(rng, f"Is the {thing.shape} {hue}?", f"Is the colour of the {thing.shape} {hue}?", f"Is the {thing.shape} {hue} in color?")
+    text = _pick(
+        rng,
+        f"Is the {thing.shape} {hue}?",
+        f"Is the colour of the {thing.shape} {hue}?",
+        f"Is the {thing.shape} {hue} in color?",
+    )
     if hue == thing.colour:
         return Question("yes/no", text, "yes", f"Yes, the {thing.shape} is {hue}.")
     return Question("yes/no", text, "no", f"No, the {thing.shape} is {thing.colour}.")
@@ -389,12 +505,26 @@ def _does_move(rng: Random, view: View) -> Question | None:
     if ref is None or "mov" in ref:
         return None
     if rng.random() < 0.4:
-        text = _pick(rng, f"Does {ref} stay still?", f"Is {ref} standing still?", f"Is {ref} still?", f"Does {ref} stay in place?")
+        text = _pick(
+            rng,
+            f"Does {ref} stay still?",
+            f"Is {ref} standing still?",
+            f"Is {ref} still?",
+            f"Does {ref} stay in place?",
+        )
         truth = thing.direction is None
     else:
-        text = _pick(rng, f"Does {ref} move?", f"Is {ref} moving?", f"Does {ref} change its place?", f"Is {ref} in motion?")
+        text = _pick(
+            rng,
+            f"Does {ref} move?",
+            f"Is {ref} moving?",
+            f"Does {ref} change its place?",
+            f"Is {ref} in motion?",
+        )
         truth = thing.direction is not None
-    tail = f"the {thing.name} moves {thing.direction}." if thing.direction else f"the {thing.name} stays still."
+    tail = (
+        f"the {thing.name} moves {thing.direction}." if thing.direction else f"the {thing.name} stays still."
+    )
     return Question("yes/no", text, "yes" if truth else "no", f"{'Yes' if truth else 'No'}, {tail}")
 
 
@@ -407,9 +537,20 @@ def _moves_to(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     way = thing.direction if rng.random() < 0.5 else rng.choice(list(DIRECTIONS))
-    text = _pick(rng, f"Does {ref} move {way}?", f"Is {ref} moving {way}?", f"Does {ref} go {way}?", f"Is {ref} going {way}?")
+    text = _pick(
+        rng,
+        f"Does {ref} move {way}?",
+        f"Is {ref} moving {way}?",
+        f"Does {ref} go {way}?",
+        f"Is {ref} going {way}?",
+    )
     truth = way == thing.direction
-    return Question("yes/no", text, "yes" if truth else "no", f"{'Yes' if truth else 'No'}, the {thing.name} moves {thing.direction}.")
+    return Question(
+        "yes/no",
+        text,
+        "yes" if truth else "no",
+        f"{'Yes' if truth else 'No'}, the {thing.name} moves {thing.direction}.",
+    )
 
 
 def _is_beside(rng: Random, view: View) -> Question | None:
@@ -429,13 +570,23 @@ def _is_beside(rng: Random, view: View) -> Question | None:
     word = words[0] if is_before == truth else words[1]
     real = words[0] if is_before else words[1]
     text = _pick(rng, f"Is {ref_a} {word} {ref_b}?", f"Is {ref_a} {word} {ref_b} in the video?")
-    return Question("yes/no", text, "yes" if truth else "no", f"{'Yes' if truth else 'No'}, the {a.name} is {real} the {b.name}.")
+    return Question(
+        "yes/no",
+        text,
+        "yes" if truth else "no",
+        f"{'Yes' if truth else 'No'}, the {a.name} is {real} the {b.name}.",
+    )
 
 
 def _is_text(rng: Random, view: View) -> Question | None:
     text = _pick(
-        rng, "Is there any text?", "Is there text on the screen?", "Is something written in the video?", "Can you see a word?",
-        "Is there a word on screen?", "Does the video show any text?",
+        rng,
+        "Is there any text?",
+        "Is there text on the screen?",
+        "Is something written in the video?",
+        "Can you see a word?",
+        "Is there a word on screen?",
+        "Does the video show any text?",
     )
     if view.scene.word:
         return Question("yes/no", text, "yes", f"Yes, the text says {view.scene.word.text.upper()}")
@@ -447,8 +598,13 @@ def absent(rng: Random, view: View) -> Question | None:
     missing = [s for s in SHAPES if all(t.shape != s for t in view.things)]
     ghost = rng.choice(missing)
     text = _pick(
-        rng, f"What colour is the {ghost}?", f"Which way does the {ghost} move?", f"What color is the {ghost}?",
-        f"Where is the {ghost}?", f"When does the {ghost} appear?", f"In which direction does the {ghost} move?",
+        rng,
+        f"What colour is the {ghost}?",
+        f"Which way does the {ghost} move?",
+        f"What color is the {ghost}?",
+        f"Where is the {ghost}?",
+        f"When does the {ghost} appear?",
+        f"In which direction does the {ghost} move?",
         f"At what second does the {ghost} appear?",
     )
     return Question("absent", text, "none", f"There is no {ghost}.")
@@ -457,10 +613,23 @@ def absent(rng: Random, view: View) -> Question | None:
 def describe(rng: Random, view: View) -> Question | None:
     """Describe the video."""
     text = _pick(
-        rng, "Describe the video.", "What happens in the video?", "What do you see?", "Describe what you see.", "Describe the clip.",
-        "What is in this video?", "Tell me what happens.", "Summarise the video.", "Summarize the clip.", "What is going on?",
-        "What can you see in the video?", "Give me a description of the video.", "What is shown?", "Explain what happens in this clip.",
-        "Describe this scene.", "Please describe the video.",
+        rng,
+        "Describe the video.",
+        "What happens in the video?",
+        "What do you see?",
+        "Describe what you see.",
+        "Describe the clip.",
+        "What is in this video?",
+        "Tell me what happens.",
+        "Summarise the video.",
+        "Summarize the clip.",
+        "What is going on?",
+        "What can you see in the video?",
+        "Give me a description of the video.",
+        "What is shown?",
+        "Explain what happens in this clip.",
+        "Describe this scene.",
+        "Please describe the video.",
     )
     return Question("describe", text, caption(view), caption(view))
 
@@ -507,9 +676,17 @@ def casual(rng: Random, text: str) -> str:
     """The same question as people type it: lower case, no question mark, polite, with a preamble."""
     roll = rng.random()
     if roll < 0.12:
-        text = rng.choice(("In this video, ", "In the clip, ", "Watch the video. ", "Please tell me: ", "Question: ", "Hi! ", "Look closely: ")) + (
-            text if rng.random() < 0.5 else text[0].lower() + text[1:]
-        )
+        text = rng.choice(
+            (
+                "In this video, ",
+                "In the clip, ",
+                "Watch the video. ",
+                "Please tell me: ",
+                "Question: ",
+                "Hi! ",
+                "Look closely: ",
+            )
+        ) + (text if rng.random() < 0.5 else text[0].lower() + text[1:])
     if rng.random() < 0.06:
         text += rng.choice((" Thanks!", " Thank you.", " Please answer."))
     if rng.random() < 0.15:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from omnireel.model.config import OmniConfig, parse_config
 from omnireel.model.mamba import CausalConv, Mamba
 from omnireel.model.moe import Router
 from omnireel.model.omni import Omni
+from omnireel.model.vision import VisionAttention
 from omnireel.video.tubelets import PixelRule
 
 SEED = 20261122
@@ -135,9 +137,56 @@ def fresh_model(config: OmniConfig, seed: int) -> Omni:
         elif isinstance(module, Mamba):
             _init_time_steps(module)
     generator = model.vision_model.radio_model.model.patch_generator
-    nn.init.normal_(generator.pos_embed, std=0.3)
+    generator.pos_embed.data = waves(generator.side, config.vision.width)[None]
+    for block in model.vision_model.radio_model.model.blocks[:4]:
+        look_around(block.attn, generator.side)
     nn.init.normal_(generator.cls_token.token, std=0.02)
     return model
+
+
+# Row and column offset that each head looks at to begin with, in patches of the largest grid.
+GLANCES = ((0.0, 0.0), (0.0, 1.3), (0.0, -1.3), (1.3, 0.0), (-1.3, 0.0))
+
+
+@torch.no_grad()
+def look_around(attention: VisionAttention, side: int, gain: float = 3.0) -> None:
+    """Let each head begin by attending to the patch itself or to one of its four neighbours.
+
+    On a table of `waves`, a shift is a rotation of sine-cosine pairs, so queries are keys turned by the offset.
+    Source: the idea of ConViT (arXiv 2103.10697), for sinusoidal positions.
+    """
+    heads, width = attention.num_heads, attention.qkv.in_features
+    size, quarter = width // heads, width // 4
+    chosen = torch.arange(size // 4) * (quarter * 3 // 4 // (size // 4))
+    for head in range(heads):
+        query, key = torch.zeros(2, size, width)
+        for axis, offset in enumerate(GLANCES[head % len(GLANCES)]):
+            turn = wave_steps(side, width)[chosen] * offset
+            row = axis * (size // 2) + 2 * torch.arange(size // 4)
+            sine, cosine = axis * 2 * quarter + chosen, axis * 2 * quarter + quarter + chosen
+            key[row, sine] = key[row + 1, cosine] = 1.0
+            query[row, sine] = query[row + 1, cosine] = turn.cos()
+            query[row, cosine], query[row + 1, sine] = turn.sin(), -turn.sin()
+        for part, start in ((query, 0), (key, width)):
+            rows = attention.qkv.weight[start + head * size : start + (head + 1) * size]
+            rows.mul_(0.3).add_(part, alpha=gain)
+
+
+def wave_steps(side: int, width: int) -> Tensor:
+    """Angle per patch of each wave, from a quarter turn down. [width/4]"""
+    return torch.exp(torch.linspace(math.log(math.pi / 2), math.log(math.pi / side), width // 4))
+
+
+def waves(side: int, width: int) -> Tensor:
+    """A position table to start from: sines and cosines of row and column, [side², width].
+
+    Near places look alike in it, so attention finds neighbours at once; from random positions a small tower
+    needs most of its training to learn what is next to what.
+    """
+    angles = torch.arange(side)[:, None] * wave_steps(side, width)  # [side, width/4]
+    axis = torch.cat([angles.sin(), angles.cos()], 1)
+    rows = axis[:, None].expand(side, side, -1)
+    return torch.cat([rows, rows.transpose(0, 1)], -1).flatten(0, 1) * 0.5
 
 
 @torch.no_grad()

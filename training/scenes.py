@@ -21,16 +21,162 @@ COLOURS = {
     "white": ((245, 245, 245), (255, 255, 255)),
     "black": ((18, 18, 18), (0, 0, 0)),
 }
-WORDS = (
-    "EXIT STOP OPEN HELLO TAXI LOVE HOME FIRE PLAY GAME MUSIC NEWS SALE FREE CAFE HOTEL BANK PARK WEST EAST "
-    "NORTH SOUTH LEFT RIGHT WATER COLD HOT SUN MOON STAR TREE BIRD FISH CAT DOG HORSE LION BEAR WOLF APPLE "
-    "LEMON BREAD MILK SUGAR SALT RICE TEA JUICE CAKE PIZZA TRAIN BUS SHIP PLANE ROAD CITY TOWN RIVER LAKE "
-    "BEACH SNOW RAIN WIND CLOUD NIGHT DAY MORNING YES NO GO WAIT SLOW FAST DANGER SAFE START END READY SET "
-    "BLUE RED GREEN GOLD KING QUEEN PRINCE MAGIC DREAM LIGHT DARK SPACE WORLD POWER SPEED ENERGY TIME CLOCK "
-    "PHONE RADIO VIDEO PHOTO BOOK PAPER PEN TABLE CHAIR DOOR WINDOW GLASS STONE WOOD METAL PAINT COLOR SHAPE "
-    "ROBOT LASER TIGER EAGLE SNAKE ZEBRA MOUSE SHEEP GOAT DUCK FROG CRAB OWL BEE ANT FLY JAZZ ROCK BLUES POP "
-    "BEAT DRUM PIANO GUITAR FLUTE VOICE SING DANCE JUMP RUN WALK SWIM CLIMB THROW CATCH SCORE GOAL TEAM CLUB"
-).split()
+WORDS = [
+    "EXIT",
+    "STOP",
+    "OPEN",
+    "HELLO",
+    "TAXI",
+    "LOVE",
+    "HOME",
+    "FIRE",
+    "PLAY",
+    "GAME",
+    "MUSIC",
+    "NEWS",
+    "SALE",
+    "FREE",
+    "CAFE",
+    "HOTEL",
+    "BANK",
+    "PARK",
+    "WEST",
+    "EAST",
+    "NORTH",
+    "SOUTH",
+    "LEFT",
+    "RIGHT",
+    "WATER",
+    "COLD",
+    "HOT",
+    "SUN",
+    "MOON",
+    "STAR",
+    "TREE",
+    "BIRD",
+    "FISH",
+    "CAT",
+    "DOG",
+    "HORSE",
+    "LION",
+    "BEAR",
+    "WOLF",
+    "APPLE",
+    "LEMON",
+    "BREAD",
+    "MILK",
+    "SUGAR",
+    "SALT",
+    "RICE",
+    "TEA",
+    "JUICE",
+    "CAKE",
+    "PIZZA",
+    "TRAIN",
+    "BUS",
+    "SHIP",
+    "PLANE",
+    "ROAD",
+    "CITY",
+    "TOWN",
+    "RIVER",
+    "LAKE",
+    "BEACH",
+    "SNOW",
+    "RAIN",
+    "WIND",
+    "CLOUD",
+    "NIGHT",
+    "DAY",
+    "MORNING",
+    "YES",
+    "NO",
+    "GO",
+    "WAIT",
+    "SLOW",
+    "FAST",
+    "DANGER",
+    "SAFE",
+    "START",
+    "END",
+    "READY",
+    "SET",
+    "BLUE",
+    "RED",
+    "GREEN",
+    "GOLD",
+    "KING",
+    "QUEEN",
+    "PRINCE",
+    "MAGIC",
+    "DREAM",
+    "LIGHT",
+    "DARK",
+    "SPACE",
+    "WORLD",
+    "POWER",
+    "SPEED",
+    "ENERGY",
+    "TIME",
+    "CLOCK",
+    "PHONE",
+    "RADIO",
+    "VIDEO",
+    "PHOTO",
+    "BOOK",
+    "PAPER",
+    "PEN",
+    "TABLE",
+    "CHAIR",
+    "DOOR",
+    "WINDOW",
+    "GLASS",
+    "STONE",
+    "WOOD",
+    "METAL",
+    "PAINT",
+    "COLOR",
+    "SHAPE",
+    "ROBOT",
+    "LASER",
+    "TIGER",
+    "EAGLE",
+    "SNAKE",
+    "ZEBRA",
+    "MOUSE",
+    "SHEEP",
+    "GOAT",
+    "DUCK",
+    "FROG",
+    "CRAB",
+    "OWL",
+    "BEE",
+    "ANT",
+    "FLY",
+    "JAZZ",
+    "ROCK",
+    "BLUES",
+    "POP",
+    "BEAT",
+    "DRUM",
+    "PIANO",
+    "GUITAR",
+    "FLUTE",
+    "VOICE",
+    "SING",
+    "DANCE",
+    "JUMP",
+    "RUN",
+    "WALK",
+    "SWIM",
+    "CLIMB",
+    "THROW",
+    "CATCH",
+    "SCORE",
+    "GOAL",
+    "TEAM",
+    "CLUB",
+]
 
 
 @dataclass(frozen=True)
@@ -186,7 +332,9 @@ def _word(rng: Random, aspect: float, background: Background) -> Word | None:
     ends = (background.rgb, background.rgb2)
     rgb = max((light, dark), key=lambda c: min(distance(c, e) for e in ends))
     x = rng.uniform(half, aspect - half) if aspect > 2 * half else aspect / 2
-    return Word(text, x, rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9))), height, rng.randrange(9), rgb)
+    return Word(
+        text, x, rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9))), height, rng.randrange(9), rgb
+    )
 
 
 def _thing(rng: Random, colour: str, shape: str, duration_s: float, aspect: float) -> Thing | None:
@@ -213,9 +361,7 @@ def _thing(rng: Random, colour: str, shape: str, duration_s: float, aspect: floa
         x = {"right": start, "left": far}.get(direction, x)
         y = {"down": start, "up": far}.get(direction, y)
     angle = rng.uniform(-0.2, 0.2)
-    return Thing(
-        shape, colour, shade(rng, colour), size, angle, x, y, direction, speed, appears, disappears
-    )
+    return Thing(shape, colour, shade(rng, colour), size, angle, x, y, direction, speed, appears, disappears)
 
 
 def _life(rng: Random, duration_s: float) -> tuple[float | None, float | None]:

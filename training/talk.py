@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnireel.model.moe import Router
+from omnireel.model.omni import Omni
+from omnireel.model.projector import pixel_shuffle
 from omnireel.model.prune import keep_mask
 from omnireel.text.chat import ChatTemplate, Piece, video_messages
 from omnireel.text.prompt import lay_out_prompt, time_labels
@@ -24,9 +26,9 @@ from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import target_grid
 from training.questions import BUILDERS, View, ask, casual, describe
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
-from training.scenes import make_scene
+from training.scenes import COLOURS, DIRECTIONS, SHAPES, make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
-from training.tower import choose_aspect, degraded_pixels
+from training.tower import DenseHeads, choose_aspect, degraded_pixels, tubelet_targets
 
 NO_LOSS = -100
 BALANCE_RATE = 0.002
@@ -74,6 +76,78 @@ class TalkBatch:
     suffixes: Tensor
     targets: Tensor
     weights: Tensor
+    scenes: Tensor
+    patches: dict[str, Tensor]
+
+
+class SceneHead(nn.Module):
+    """Reads from the end of each tubelet what has been seen so far; thrown away after training.
+
+    For each of the 32 kinds of object: absent, still, or moving left, right, up, down. It makes the language
+    model bind colour, shape and motion, and remember them, long before questions alone would.
+    """
+
+    CLASSES = 2 + len(DIRECTIONS)
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(hidden_size, len(COLOURS) * len(SHAPES) * self.CLASSES)
+
+    def forward(self, hidden: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        """hidden: [B, T, D]; target: [B, T, 32] → (loss, share right of the objects present)."""
+        scores = self.read(hidden).unflatten(-1, (-1, self.CLASSES)).flatten(0, 2)
+        flat = target.flatten()
+        weight = torch.tensor([0.1] + [1.0] * (self.CLASSES - 1))
+        right = (scores.argmax(-1) == flat)[flat > 0].float().mean().item()
+        return F.cross_entropy(scores, flat, weight=weight, ignore_index=NO_LOSS), right
+
+
+def _pairs(times_s: tuple[float, ...]) -> list[tuple[float, float]]:
+    """Times of each tubelet's two frames; an odd last frame stands twice."""
+    return list(zip(times_s[::2], [*times_s[1::2], *times_s[-1:]][: len(times_s[::2])], strict=True))
+
+
+def scene_targets(view: View) -> Tensor:
+    """What `SceneHead` should say after each tubelet. [T, 32]"""
+    pairs = _pairs(view.times_s)
+    out = torch.zeros(len(pairs), len(COLOURS) * len(SHAPES), dtype=torch.int64)
+    for thing in view.things:
+        kind = list(COLOURS).index(thing.colour) * len(SHAPES) + SHAPES.index(thing.shape)
+        motion = 2 + list(DIRECTIONS).index(thing.direction) if thing.direction else 1
+        seen = moved = False
+        for i, (first, second) in enumerate(pairs):
+            visible = thing.is_visible(first), thing.is_visible(second)
+            seen, moved = seen or any(visible), moved or (all(visible) and second > first)
+            out[i, kind] = motion if moved else (NO_LOSS if seen else 0)
+    return out
+
+
+class TokenHead(nn.Module):
+    """The tower's dense questions, asked of the projected tokens; thrown away after training.
+
+    A token holds four patches. It keeps the projector from losing what the tower sees.
+    """
+
+    def __init__(self, hidden_size: int, width: int = 80) -> None:
+        super().__init__()
+        self.spread = nn.Linear(hidden_size, 4 * width)
+        self.dense = DenseHeads(width)
+
+    def forward(self, tokens: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """tokens: [n, R/2, K/2, D] → (loss, accuracies)."""
+        n, rows, cols, _ = tokens.shape
+        quads = self.spread(tokens).view(n, rows, cols, 2, 2, -1).transpose(2, 3)
+        return self.dense(quads.reshape(n, 2 * rows, 2 * cols, -1), targets)  # type: ignore[no-any-return]
+
+
+class Talker(nn.Module):
+    """The model with the head that only training has."""
+
+    def __init__(self, model: Omni) -> None:
+        super().__init__()
+        self.model = model
+        self.scene_head = SceneHead(model.config.language.hidden_size)
+        self.token_head = TokenHead(model.config.language.hidden_size)
 
 
 class TalkStage:
@@ -81,29 +155,28 @@ class TalkStage:
 
     name = "talk"
 
-    def __init__(
-        self, tower: Path, text: Path, steps: int, clips: int = 6, questions: int = 8
-    ) -> None:
+    def __init__(self, tower: Path, text: Path, clips: int = 6, questions: int = 8) -> None:
         self.config = demo_config()
         self.rule = pixel_rule(self.config)
         self.model = fresh_model(self.config, SEED)
         _load_tower(self.model.vision_model, tower)
         self.model.vision_model.requires_grad_(False)
+        self.talker = Talker(self.model)
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
-        self.steps, self.clips, self.questions = steps, clips, questions
-        self.progress = 0.0
+        self.clips, self.questions = clips, questions
         self.loads: list[Tensor] = []
         self.routers = [m for m in self.model.modules() if isinstance(m, Router)]
         for router in self.routers:
             router.register_forward_hook(self._count)
 
     def trained(self) -> nn.Module:
-        """The whole model; the tower's parameters ask for no gradient."""
-        return self.model
+        """The whole model and the scene head; the tower's parameters ask for no gradient."""
+        return self.talker
 
-    def batch(self, rng: Random) -> TalkBatch:
+    def batch(self, rng: Random, step: int) -> TalkBatch:
         """Clips with one timing, grid and system prompt; many questions about each."""
+        del step
         aspect = choose_aspect(rng)
         easy = rng.random() < 0.3
         timing = make_timing(rng, 7 if easy else 20)
@@ -112,21 +185,25 @@ class TalkStage:
         style = rng.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         system = rng.choice(SYSTEM_PROMPTS[style]) or None
         clips = self.clips if len(timing.indices) > 16 else round(self.clips * 4 / 3)
-        pixels, rows = [], []
+        pixels, rows, scenes, patches = [], [], [], []
         for _ in range(clips):
             view = self._view(rng, timing, aspect)
             frames = degraded_pixels(view.scene, timing.times_s, grid, self.rule, rng)
             if len(frames) % 2:
                 frames = torch.cat([frames, frames[-1:]])
-            pixels.append(frames.unflatten(0, (-1, 2)).flatten(1, 2))
-            for _ in range(self.questions):
-                rows.append(self._suffix(rng, view, system, style, thinking))
+            pixels.append(frames.reshape(len(frames) // 2, 6, *frames.shape[2:]))
+            scenes.append(scene_targets(view))
+            patches += [tubelet_targets(view.scene, a, b, grid) for a, b in _pairs(view.times_s)]
+            rows += [self._suffix(rng, view, system, style, thinking) for _ in range(self.questions)]
         pieces = self._render("?", system, thinking)
         head = pieces[: [p.kind for p in pieces].index("video") + 1]
         suffixes, targets, weights = _pad(rows)
         rate = rng.choices((0.5, 0.0, 0.3, 0.7), (7, 1, 1, 1))[0]
         labels = time_labels(timing.indices, timing.fps)
-        return TalkBatch(torch.cat(pixels), clips, rate, head, labels, suffixes, targets, weights)
+        return TalkBatch(
+            torch.cat(pixels), clips, rate, head, labels, suffixes, targets, weights, torch.stack(scenes),
+            {k: torch.stack([p[k] for p in patches]) for k in patches[0]},
+        )
 
     def _view(self, rng: Random, timing: Timing, aspect: float) -> View:
         while True:
@@ -160,12 +237,15 @@ class TalkStage:
         self._balance()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             grid = self.model.vision_model(batch.pixels)
-        from omnireel.model.projector import pixel_shuffle
-
         tokens = self.model.mlp1(pixel_shuffle(grid.float()))
-        prompts = [self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)]
+        prompts, ends = zip(
+            *(self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)), strict=True
+        )
         state = self.model.new_state(batch.num_clips)
-        self.model.forward_hidden(torch.stack(prompts), state)
+        watched = self.model.forward_hidden(torch.stack(prompts), state)
+        at_ends = torch.stack([hidden[end] for hidden, end in zip(watched, ends, strict=True)])
+        token_loss, dense = self.talker.token_head(tokens, batch.patches)
+        scene_loss, seen = self.talker.scene_head(at_ends, batch.scenes)
         rows = state.repeat(len(batch.suffixes) // batch.num_clips)
         hidden = self.model.forward_hidden(self.model.embed(batch.suffixes), rows)
         asked = batch.targets != NO_LOSS
@@ -175,11 +255,15 @@ class TalkStage:
         weights = batch.weights[asked]
         right = (logits.argmax(-1) == target).float()
         wrong_rows = torch.zeros(len(asked)).index_add(0, asked.nonzero()[:, 0], 1 - right)
-        figures = {"token": right.mean().item(), "answer": (wrong_rows == 0).float().mean().item()}
-        return (each * weights).sum() / weights.sum(), figures
+        figures = {"token": right.mean().item(), "answer": _share_without(wrong_rows), "seen": seen}
+        figures |= {k: dense[k] for k in ("shape", "motion", "character")}
+        return (each * weights).sum() / weights.sum() + scene_loss + 0.3 * token_loss, figures
 
-    def _prompt(self, tokens: Tensor, batch: TalkBatch) -> Tensor:
-        """tokens: [T, h, w, D] of one clip → prompt embeddings [S, D]; S is the same for all clips."""
+    def _prompt(self, tokens: Tensor, batch: TalkBatch) -> tuple[Tensor, Tensor]:
+        """tokens: [T, h, w, D] of one clip → (prompt embeddings [S, D], places of the tubelets' ends [T]).
+
+        S is the same for all clips of the batch.
+        """
         with torch.no_grad():
             mask = keep_mask(tokens, batch.rate)
         counts = mask.flatten(1).sum(1).tolist()
@@ -187,9 +271,10 @@ class TalkStage:
         is_vision = torch.zeros(len(prompt.ids), dtype=torch.bool)
         for start, length in prompt.spans:
             is_vision[start : start + length] = True
-        return self.model.embed_prompt(torch.tensor(prompt.ids), tokens[mask], is_vision)
+        ends = torch.tensor([start + length for start, length in prompt.spans])
+        return self.model.embed_prompt(torch.tensor(prompt.ids), tokens[mask], is_vision), ends
 
-    def _count(self, router: nn.Module, _: object, output: tuple[Tensor, Tensor]) -> None:
+    def _count(self, _router: nn.Module, _input: object, output: tuple[Tensor, Tensor]) -> None:
         self.loads.append(output[0].detach().flatten().bincount(minlength=self.config.language.num_experts))
 
     @torch.no_grad()
@@ -200,12 +285,17 @@ class TalkStage:
         """
         if not self.loads:
             return
-        loads = torch.stack(self.loads).view(-1, len(self.routers), self.config.language.num_experts).sum(0)
+        per_router = (-1, len(self.routers), self.config.language.num_experts)
+        loads = torch.stack(self.loads).view(per_router).sum(0).float()
         self.loads.clear()
         if dist.is_initialized():
             dist.all_reduce(loads)
-        for router, load in zip(self.routers, loads.float(), strict=True):
-            router.e_score_correction_bias += BALANCE_RATE * (load.mean() - load).sign()
+        for router, load in zip(self.routers, loads, strict=True):
+            router.e_score_correction_bias.add_((load.mean() - load).sign(), alpha=BALANCE_RATE)
+
+
+def _share_without(wrong: Tensor) -> float:
+    return (wrong == 0).float().mean().item()
 
 
 def _pad(rows: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -70,7 +70,10 @@ def train_tokenizer() -> BpeTokenizer:
     """A byte-level BPE over what the scenes world says."""
     tokenizer = BpeTokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(WORDS, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(WORDS, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     control = [CONTROL_TOKENS.get(i, f"<SPECIAL_{i}>") for i in range(32)]

@@ -18,13 +18,15 @@ from transformers import NemotronH_Omni_Reasoning_V3, NemotronH_Omni_Reasoning_V
 # fp32 on both sides, sums in another order: differences stay near 1e-6 and grow with depth.
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 
-_FAMILY = "transformers.models.nemotron_h_omni"
-# Imported by their files: the package hides them where torchvision, which they do not call, is absent.
-VideoProcessor = import_module(
-    f"{_FAMILY}.video_processing_nemotron_h_omni"
-).NemotronH_Omni_Reasoning_V3VideoProcessor
-Processor = import_module(f"{_FAMILY}.processing_nemotron_h_omni").NemotronH_Omni_Reasoning_V3Processor
-compute_retention_mask = import_module(f"{_FAMILY}.modeling_nemotron_h_omni").compute_retention_mask
+
+def _from_file(kind, name):
+    """Imported by its file: the package hides what needs torchvision, which what is used here does not."""
+    return getattr(import_module(f"transformers.models.nemotron_h_omni.{kind}_nemotron_h_omni"), name)
+
+
+VideoProcessor = _from_file("video_processing", "NemotronH_Omni_Reasoning_V3VideoProcessor")
+Processor = _from_file("processing", "NemotronH_Omni_Reasoning_V3Processor")
+compute_retention_mask = _from_file("modeling", "compute_retention_mask")
 
 
 def read_oracle_config(directory):

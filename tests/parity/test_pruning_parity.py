@@ -22,9 +22,8 @@ def keep_by_definition(tokens, rate):
     flat = tokens.flatten(1, 2).to(torch.int64).tolist()
     change = [255] * len(flat[0])
     for before, now in itertools.pairwise(flat):
-        change += [
-            1 - sum(a * b for a, b in zip(u, v, strict=True)) / 4 for u, v in zip(now, before, strict=True)
-        ]
+        pairs = zip(now, before, strict=True)
+        change += [1 - sum(a * b for a, b in zip(u, v, strict=True)) / 4 for u, v in pairs]
     count = max(len(flat[0]), int(len(change) * (1 - rate)))
     return set(sorted(range(len(change)), key=lambda i: (-change[i], i))[:count])
 

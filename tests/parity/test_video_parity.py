@@ -91,7 +91,7 @@ def test_the_answer_to_a_video_is_that_of_transformers(model, oracle, checkpoint
 def test_logits_of_a_pruned_video_are_those_of_transformers_parts(
     model, oracle, checkpoint, vision_tokens, pixels
 ):
-    """Its forward cannot prune; its tower, its pruning function and its language model are put together here."""
+    """Its forward cannot prune; its tower, pruning function and language model are joined here."""
     mask = keep_mask(vision_tokens, 0.5)
     prompt = lay_out(checkpoint, mask.flatten(1).sum(1).tolist())
     x = embed(model, prompt, vision_tokens[mask])[None]

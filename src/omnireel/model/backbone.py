@@ -38,7 +38,10 @@ class Backbone(nn.Module):
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
-        self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        # Given its weight, it initialises nothing; on the meta device that would import torch's compiler,
+        # two seconds of every start.
+        shape = (config.vocab_size, config.hidden_size)
+        self.embeddings = nn.Embedding(*shape, _weight=torch.empty(shape))
         self.layers = nn.ModuleList(Layer(config, mixer) for mixer in config.pattern)
         self.norm_f = RMSNorm(config.hidden_size, config.norm_eps)
 

@@ -17,6 +17,7 @@ from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.omni import Omni
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file beside the index, no path
 # Normalisation constants that preprocessing applies; the tower must not apply them again.
 IGNORED = re.compile(r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)")
 
@@ -69,13 +70,21 @@ def _shards(directory: Path) -> dict[Path, list[str] | None]:
             )
         return {single: None}
     shards: dict[Path, list[str] | None] = {}
-    for name, file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].items():
-        if Path(file).name != file:
+    for name, file in _weight_map(index).items():
+        if not isinstance(file, str) or not SHARD_NAME.fullmatch(file):
             raise CheckpointError(f"the index places {name!r} outside the checkpoint: {file!r}")
         names = shards.setdefault(directory / file, [])
         assert names is not None
         names.append(name)
     return shards
+
+
+def _weight_map(index: Path) -> dict[str, object]:
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return dict(weight_map)
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{index.name} is not an index: it has no object 'weight_map'") from None
 
 
 def _read_shard(path: Path, names: list[str] | None, wanted: dict[str, Tensor]) -> dict[str, Tensor]:

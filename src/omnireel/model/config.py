@@ -14,11 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from omnireel.errors import CheckpointError
+from omnireel.model.config_keys import (
+    FIXED_LANGUAGE,
+    FIXED_VISION,
+    INERT_GENERIC,
+    INERT_LANGUAGE,
+    INERT_TOP,
+    INERT_VISION,
+)
 
-Raw = Mapping[str, Any]
+Json = Any  # a value as json.loads returns it
+Raw = Mapping[str, Json]
 
-# Width, layers, heads, MLP width of the towers that `args.model` can name.
-NAMED_TOWERS = {"vit_huge_patch16_224": (1280, 32, 16, 5120)}
+# Width, layers, heads of the towers that `args.model` can name.
+NAMED_TOWERS = {"vit_huge_patch16_224": (1280, 32, 16)}
+LAYER_LETTERS = {"linear_attention": "M", "mamba": "M", "moe": "E", "full_attention": "*", "attention": "*"}
+# transformers 5 writes an infinite number in words.
+NO_LIMIT = ([0.0, math.inf], [0.0, {"__float__": "Infinity"}])
 
 
 @dataclass(frozen=True)
@@ -111,135 +123,155 @@ def parse_config(raw: Raw) -> OmniConfig:
             hint="remove sound_config and the sound_* tensors to use it without sound",
         )
     language = _language(fields.take("llm_config", "text_config"))
-    vision_raw = fields.take("vision_config")
-    patch_size = fields.take("patch_size", default=vision_raw.get("patch_size", 16))
-    vision = _vision(vision_raw, patch_size)
-    stated_width = fields.take("vit_hidden_size", "vision_hidden_size", default=vision.width)
-    temporal = fields.take("video_temporal_patch_size", default=vision.temporal_patch_size)
-    if (stated_width, temporal) != (vision.width, vision.temporal_patch_size):
-        raise CheckpointError("config.json and its vision_config disagree on vit_hidden_size or tubelet size")
+    vision = _vision(fields.take("vision_config"))
+    fields.require("patch_size", vision.patch_size)
+    fields.require("video_temporal_patch_size", vision.temporal_patch_size)
+    fields.require("vit_hidden_size", vision.width)
+    fields.require("vision_hidden_size", vision.width)
     fields.require("downsample_ratio", 0.5)
     fields.require("ps_version", "v2")
     config = OmniConfig(
         language=language,
         vision=vision,
-        projector_width=fields.take("projector_hidden_size"),
-        image_token_id=fields.take("img_context_token_id", "image_token_id"),
-        video_pruning_rate=fields.take("video_pruning_rate", default=0.0),
-        norm_mean=tuple(fields.take("norm_mean", default=(0.48145466, 0.4578275, 0.40821073))),
-        norm_std=tuple(fields.take("norm_std", default=(0.26862954, 0.26130258, 0.27577711))),
+        projector_width=fields.count("projector_hidden_size"),
+        image_token_id=fields.count("img_context_token_id", "image_token_id"),
+        video_pruning_rate=fields.number("video_pruning_rate", default=0.0),
+        norm_mean=fields.channels("norm_mean", default=(0.48145466, 0.4578275, 0.40821073)),
+        norm_std=fields.channels("norm_std", default=(0.26862954, 0.26130258, 0.27577711)),
         dtype=fields.take("torch_dtype", "dtype", default="bfloat16"),
     )
     fields.finish(INERT_TOP)
+    _demand(config.image_token_id < language.vocab_size, "the image token lies outside the vocabulary")
     return config
 
 
 def _language(raw: Raw) -> LanguageConfig:
     fields = _Fields("llm_config", raw)
-    pattern = _pattern(fields)
-    limit = [_number(x) for x in fields.take("time_step_limit", default=[0.0, math.inf])]
-    if limit != [0.0, math.inf]:
-        raise CheckpointError(f"llm_config.time_step_limit is {limit}; only [0, Infinity] is implemented")
+    limit = fields.take("time_step_limit", default=NO_LIMIT[0])
+    _demand(limit in NO_LIMIT, f"llm_config.time_step_limit is {limit}; only [0, Infinity] is implemented")
     for key, value in FIXED_LANGUAGE.items():
         fields.require(key, value)
     config = LanguageConfig(
-        pattern=pattern,
-        hidden_size=fields.take("hidden_size"),
-        vocab_size=fields.take("vocab_size"),
-        max_positions=fields.take("max_position_embeddings", default=262144),
-        norm_eps=fields.take("layer_norm_epsilon", "norm_eps", "rms_norm_eps", default=1e-5),
-        num_heads=fields.take("num_attention_heads"),
-        num_kv_heads=fields.take("num_key_value_heads"),
-        head_dim=fields.take("head_dim"),
-        mamba_num_heads=fields.take("mamba_num_heads"),
-        mamba_head_dim=fields.take("mamba_head_dim"),
-        state_size=fields.take("ssm_state_size"),
-        num_groups=fields.take("n_groups"),
-        conv_kernel=fields.take("conv_kernel", default=4),
-        chunk_size=fields.take("chunk_size", default=128),
-        num_experts=fields.take("n_routed_experts"),
-        num_experts_per_token=fields.take("num_experts_per_tok"),
-        expert_width=fields.take("moe_intermediate_size"),
-        shared_expert_width=fields.take("moe_shared_expert_intermediate_size"),
-        routed_scaling=fields.take("routed_scaling_factor", default=1.0),
+        pattern=_pattern(fields),
+        hidden_size=fields.count("hidden_size"),
+        vocab_size=fields.count("vocab_size"),
+        max_positions=fields.count("max_position_embeddings", default=262144),
+        norm_eps=fields.number("layer_norm_epsilon", "norm_eps", "rms_norm_eps", default=1e-5),
+        num_heads=fields.count("num_attention_heads"),
+        num_kv_heads=fields.count("num_key_value_heads"),
+        head_dim=fields.count("head_dim"),
+        mamba_num_heads=fields.count("mamba_num_heads"),
+        mamba_head_dim=fields.count("mamba_head_dim"),
+        state_size=fields.count("ssm_state_size"),
+        num_groups=fields.count("n_groups"),
+        conv_kernel=fields.count("conv_kernel", default=4),
+        chunk_size=fields.count("chunk_size", default=128),
+        num_experts=fields.count("n_routed_experts"),
+        num_experts_per_token=fields.count("num_experts_per_tok"),
+        expert_width=fields.count("moe_intermediate_size"),
+        shared_expert_width=fields.count("moe_shared_expert_intermediate_size"),
+        routed_scaling=fields.number("routed_scaling_factor", default=1.0),
     )
     fields.finish(INERT_LANGUAGE | INERT_GENERIC)
+    _demand(config.num_heads % config.num_kv_heads == 0, "key heads do not divide the query heads")
+    _demand(config.mamba_num_heads % config.num_groups == 0, "n_groups does not divide the Mamba heads")
+    _demand(config.num_experts_per_token <= config.num_experts, "a token visits more experts than there are")
     return config
 
 
 def _pattern(fields: "_Fields") -> str:
     """The layer letters, from the pattern string or from transformers' list of layer kinds."""
     kinds = fields.take("layers_block_type", "layer_types", default=None)
-    pattern = fields.take("hybrid_override_pattern", default=None)
-    if pattern is None:
-        if not kinds:
-            raise CheckpointError("llm_config has neither hybrid_override_pattern nor layers_block_type")
-        letters = {"linear_attention": "M", "mamba": "M", "moe": "E", "full_attention": "*", "attention": "*"}
-        pattern = "".join(letters.get(kind, kind[:1]) for kind in kinds)
-    if wrong := set(pattern) - set("ME*"):
-        raise CheckpointError(f"layer pattern has kinds that are not implemented: {sorted(wrong)}")
-    if fields.take("num_hidden_layers", default=len(pattern)) != len(pattern):
-        raise CheckpointError(f"num_hidden_layers is not the length of the pattern, {len(pattern)}")
+    spelled = "".join(LAYER_LETTERS.get(kind, "?") for kind in kinds) if kinds else None
+    pattern = fields.take("hybrid_override_pattern", default=spelled)
+    _demand(bool(pattern), "llm_config has neither hybrid_override_pattern nor layers_block_type")
+    wrong = sorted(set(pattern) - set("ME*") if not kinds else set(kinds) - set(LAYER_LETTERS))
+    _demand(not wrong, f"the layer pattern has kinds that are not implemented: {wrong}")
+    _demand(spelled in (None, pattern), "hybrid_override_pattern and layers_block_type disagree")
+    fields.require("num_hidden_layers", len(pattern))
     return str(pattern)
 
 
-def _vision(raw: Raw, patch_size: int) -> VisionConfig:
+def _vision(raw: Raw) -> VisionConfig:
     fields = _Fields("vision_config", raw)
-    args = fields.take("args", default={})
-    named = NAMED_TOWERS.get(args.get("model", ""), (None, None, None, None))
-    width = fields.take("hidden_size", default=named[0])
-    if width is None:
-        raise CheckpointError(f"vision_config names an unknown tower: {args.get('model')!r}")
-    mlp_default = named[3] if width == named[0] else 4 * width
-    side_px = fields.take("max_img_size", default=args.get("cpe_max_size", 2048))
-    tokens = fields.take("num_cls_tokens", default=None), fields.take("num_registers", default=None)
-    num_prefix = sum(tokens) if None not in tokens else args.get("register_multiple", 10)
-    fields.require("patch_size", patch_size)
-    fields.require("separate_video_embedder", True)
-    fields.require("video_maintain_aspect_ratio", True)
+    args = _Fields("vision_config.args", fields.take("args", default={}))
+    name = args.take("model", default=None)
+    width, num_layers, num_heads = NAMED_TOWERS.get(name, (None, None, None))
+    if width is None and "hidden_size" not in raw:
+        raise CheckpointError(f"vision_config names a tower of unknown size: {name!r}")
+    width = fields.count("hidden_size", default=width)
+    patch_size = fields.count("patch_size", default=16)
+    side_px = fields.count("max_img_size", default=args.count("cpe_max_size", default=2048))
+    num_teachers = fields.count("num_cls_tokens", default=0)
+    num_prefix = num_teachers + fields.count("num_registers", default=0)
+    mlp_ratio = fields.number("mlp_ratio", default=4)
+    for key, value in FIXED_VISION.items():
+        fields.require(key, value)
     config = VisionConfig(
         width=width,
-        num_layers=fields.take("num_hidden_layers", default=named[1]),
-        num_heads=fields.take("num_attention_heads", default=named[2]),
-        mlp_width=fields.take("intermediate_size", default=mlp_default),
+        num_layers=fields.count("num_hidden_layers", default=num_layers),
+        num_heads=fields.count("num_attention_heads", default=num_heads),
+        mlp_width=fields.count("intermediate_size", default=int(mlp_ratio * width)),
         patch_size=patch_size,
-        temporal_patch_size=fields.take("video_temporal_patch_size", default=2),
-        num_prefix=num_prefix,
+        temporal_patch_size=fields.count("video_temporal_patch_size", default=2),
+        num_prefix=num_prefix or args.count("register_multiple", default=10),
         position_side=side_px // patch_size,
-        target_patches=fields.take("video_target_num_patches", default=1024),
+        target_patches=fields.count("video_target_num_patches", default=1024),
     )
     fields.finish(INERT_VISION | INERT_GENERIC)
+    _demand(config.width % config.num_heads == 0, "vision heads do not divide the vision width")
     return config
 
 
-def _number(value: Any) -> float:
-    """A JSON number, also as transformers 5 writes an infinite one: {"__float__": "Infinity"}."""
-    return float(value["__float__"] if isinstance(value, dict) else value)
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise CheckpointError(otherwise)
 
 
 class _Fields:
     """A JSON object from which every key must be taken, required, or named as inert."""
 
     def __init__(self, name: str, raw: Raw) -> None:
+        _demand(isinstance(raw, Mapping), f"{name} is not a JSON object")
         self.name = name
         self.raw = raw
         self.left = set(raw)
 
-    def take(self, *names: str, default: Any = ...) -> Any:
-        """The value under the first of `names` that is present."""
+    def take(self, *names: str, default: Json = ...) -> Json:
+        """The value under `names`; where several are present they must agree."""
         self.left -= set(names)
-        for name in names:
-            if name in self.raw:
-                return self.raw[name]
-        if default is ...:
-            raise CheckpointError(f"{self.name} lacks {names[0]!r}")
-        return default
+        present = [name for name in names if name in self.raw]
+        if not present:
+            _demand(default is not ..., f"{self.name} lacks {names[0]!r}")
+            return default
+        agree = all(self.raw[name] == self.raw[present[0]] for name in present)
+        _demand(agree, f"{self.name} says different things under {' and '.join(present)}")
+        return self.raw[present[0]]
 
-    def require(self, name: str, value: Any) -> None:
+    def count(self, *names: str, default: Json = ...) -> int:
+        """A whole number, at least 1 unless it is the default."""
+        value = self.take(*names, default=default)
+        fits = isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == default)
+        _demand(fits, f"{self.name}.{names[0]} is {value!r}, expected a whole number of at least 1")
+        return value  # type: ignore[no-any-return]
+
+    def number(self, *names: str, default: Json = ...) -> float:
+        """A finite number."""
+        value = self.take(*names, default=default)
+        _demand(_is_number(value), f"{self.name}.{names[0]} is {value!r}, expected a number")
+        return float(value)
+
+    def channels(self, name: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
+        """A number for each of red, green, blue."""
+        value = self.take(name, default=default)
+        fits = isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
+        _demand(fits, f"{self.name}.{name} is {value!r}, expected three numbers")
+        return value[0], value[1], value[2]
+
+    def require(self, name: str, value: Json) -> None:
         """If present, the key must have the one value that this code implements."""
         found = self.take(name, default=value)
-        if found != value:
-            raise CheckpointError(f"{self.name}.{name} is {found!r}; only {value!r} is implemented")
+        _demand(found == value, f"{self.name}.{name} is {found!r}; only {value!r} is implemented")
 
     def finish(self, inert: frozenset[str]) -> None:
         """Refuse what nobody took."""
@@ -250,48 +282,5 @@ class _Fields:
             )
 
 
-FIXED_LANGUAGE = {
-    "mlp_hidden_act": "relu2",
-    "mamba_hidden_act": "silu",
-    "norm_topk_prob": True,
-    "n_group": 1,
-    "topk_group": 1,
-    "n_shared_experts": 1,
-    "moe_latent_size": None,
-    "num_nextn_predict_layers": 0,
-    "sliding_window": None,
-    "use_conv_bias": True,
-    "use_bias": False,
-    "mlp_bias": False,
-    "attention_bias": False,
-    "mamba_proj_bias": False,
-    "tie_word_embeddings": False,
-    "residual_in_fp32": False,
-    "mamba_ssm_cache_dtype": "float32",
-}
-
-# Written by transformers into every config; none of them changes the numbers.
-INERT_GENERIC = frozenset(
-    "transformers_version architectures output_hidden_states return_dict dtype torch_dtype "
-    "chunk_size_feed_forward is_encoder_decoder id2label label2id problem_type _name_or_path model_type "
-    "output_attentions use_cache pad_token_id bos_token_id eos_token_id initializer_range auto_map".split()
-)
-# Initialisation, dropout, kernel choices and relics of siblings of this model.
-INERT_LANGUAGE = frozenset(
-    "expand time_step_min time_step_max time_step_floor intermediate_size attention_dropout hidden_dropout "
-    "num_logits_to_keep use_mamba_kernels output_router_logits moe_shared_expert_overlap "
-    "mtp_layers_block_type mtp_hybrid_override_pattern rescale_prenorm_residual rope_theta "
-    "partial_rotary_factor rope_scaling rope_parameters".split()
-)
-INERT_VISION = frozenset(
-    "preferred_resolution version adaptor_names adaptor_configs vitdet_window_size max_resolution "
-    "initializer_factor layer_norm_eps hidden_act qkv_bias image_size num_channels layerscale_value "
-    "attention_probs_dropout_prob hidden_dropout_prob drop_path_rate mlp_ratio use_swiglu_ffn "
-    "feature_normalizer_config inter_feature_normalizer_config".split()
-)
-INERT_TOP = INERT_GENERIC | frozenset(
-    "force_image_size image_tag_type use_thumbnail template select_layer dynamic_image_size max_dynamic_patch "
-    "min_dynamic_patch img_context_token img_start_token img_end_token video_context_token "
-    "video_context_token_id video_token_id sound_context_token sound_context_token_id audio_token_id "
-    "quantization_config".split()
-)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

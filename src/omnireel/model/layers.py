@@ -51,6 +51,6 @@ class GatedGroupNorm(nn.Module):
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """x: [..., width] fp32; gate: same shape, model type. Returns the gate's type."""
         gated = x.float() * nn.functional.silu(gate.float())
-        groups = gated.unflatten(-1, (self.num_groups, -1))
+        groups: Tensor = gated.unflatten(-1, (self.num_groups, -1))
         scale = torch.rsqrt(groups.square().mean(-1, keepdim=True) + self.eps)
         return self.weight * (groups * scale).flatten(-2).to(gate.dtype)

@@ -57,54 +57,56 @@ class Mamba(nn.Module):
         b = b.unflatten(-1, (c.num_groups, c.state_size))  # [B, T, G, N]
         k = k.unflatten(-1, (c.num_groups, c.state_size))
         dt = F.softplus(r.float() + self.dt_bias)  # no clamp: the checkpoint's limit is (0, inf)
-        run = single_step if u.shape[1] == 1 else chunked_scan
-        y, state.ssm = run(x, dt, -self.A_log.exp(), b, k, state.ssm, chunk=c.chunk_size)
+        dx, log_decay = dt[..., None] * x, dt * -self.A_log.exp()
+        if u.shape[1] == 1:
+            y, state.ssm = single_step(dx, log_decay, b, k, state=state.ssm)
+        else:
+            y, state.ssm = chunked_scan(dx, log_decay, b, k, state=state.ssm, chunk=c.chunk_size)
         y = y + self.D[:, None] * x
         return self.out_proj(self.norm(y.flatten(-2), z))  # type: ignore[no-any-return]
 
 
 def single_step(
-    x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor, *, chunk: int
+    dx: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, *, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One token: S ← exp(δA)·S + δ·x ⊗ B, y = S·C. Shapes as `chunked_scan` with T = 1; chunk is unused."""
-    del chunk
+    """One token: S ← exp(δA)·S + δx ⊗ B, y = S·C. Shapes as `chunked_scan` with T = 1."""
     groups = b.shape[2]
-    decay = (dt * a).exp()[:, 0, :, None, None]  # [B, H, 1, 1]
-    dx = (dt[..., None] * x)[:, 0].unflatten(1, (groups, -1))  # [B, G, H/G, P]
-    update = dx[..., None] * b[:, 0, :, None, None, :]  # [B, G, H/G, P, N]
+    decay = log_decay.exp()[:, 0, :, None, None]  # [B, H, 1, 1]
+    grouped = dx[:, 0].unflatten(1, (groups, -1))  # [B, G, H/G, P]
+    update = grouped[..., None] * b[:, 0, :, None, None, :]  # [B, G, H/G, P, N]
     state = decay * state + update.flatten(1, 2)
     y = state.unflatten(1, (groups, -1)) @ c[:, 0, :, None, :, None]  # [B, G, H/G, P, 1]
     return y.squeeze(-1).flatten(1, 2)[:, None], state
 
 
 def chunked_scan(
-    x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor, *, chunk: int
+    dx: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, *, state: Tensor, chunk: int
 ) -> tuple[Tensor, Tensor]:
     """The same recurrence for T tokens, as matrix products over chunks.
 
-    x: [B, T, H, P]; dt: [B, T, H] after softplus; a: [H] negative; b, c: [B, T, G, N];
+    dx: [B, T, H, P] inputs times time step δ; log_decay: [B, T, H] δA, not positive; b, c: [B, T, G, N];
     state: [B, H, P, N]; all fp32. Returns y [B, T, H, P] and the state after the last token.
     B and C stay per group: they are never copied to the heads. A ragged last chunk is simply shorter.
     """
     outputs = []
-    for start in range(0, x.shape[1], chunk):
+    for start in range(0, dx.shape[1], chunk):
         piece = slice(start, start + chunk)
-        y, state = _scan_chunk(x[:, piece], dt[:, piece], a, b[:, piece], c[:, piece], state)
+        y, state = _scan_chunk(dx[:, piece], log_decay[:, piece], b[:, piece], c[:, piece], state=state)
         outputs.append(y)
     return torch.cat(outputs, 1), state
 
 
 def _scan_chunk(
-    x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor
+    dx: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, *, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    size, length, heads, channels = x.shape
+    size, length, heads, channels = dx.shape
     groups, per_group = b.shape[2], heads // b.shape[2]
-    s = (dt * a).cumsum(1).transpose(1, 2)  # [B, H, L] log of the decay since the chunk began
-    dx = (x * dt[..., None]).transpose(1, 2)  # [B, H, L, P]
+    s = log_decay.cumsum(1).transpose(1, 2)  # [B, H, L] log of the decay since the chunk began
+    dx = dx.transpose(1, 2)  # [B, H, L, P]
     b, c = b.transpose(1, 2), c.transpose(1, 2)  # [B, G, L, N]
 
     # Differences are masked before exp: exp(s_l)·exp(-s_m) would overflow.
-    future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+    future = torch.ones(length, length, dtype=torch.bool, device=dx.device).triu(1)
     decay = (s[..., :, None] - s[..., None, :]).masked_fill(future, -torch.inf).exp()  # [B, H, L, L]
     scores = (c @ b.transpose(2, 3))[:, :, None]  # [B, G, 1, L, L]
     y = (scores * decay.unflatten(1, (groups, per_group))).flatten(1, 2) @ dx  # [B, H, L, P]

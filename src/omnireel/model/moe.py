@@ -62,7 +62,7 @@ class MixtureOfExperts(nn.Module):
         tokens = x.flatten(0, 1)
         chosen, weights = self.gate(tokens)
         routed = self._routed(tokens, chosen, weights).to(x.dtype)
-        return (routed + self.shared_experts(tokens)).view_as(x)
+        return (routed + self.shared_experts(tokens)).view_as(x)  # type: ignore[no-any-return]
 
     def _routed(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """Visit each expert once with all of its tokens; experts that nobody chose are not read."""

@@ -56,7 +56,10 @@ class Omni(nn.Module):
         return new_state(self.config.language, batch_size=batch_size, capacity=capacity, dtype=self.dtype)
 
     def forward_hidden(self, x: Tensor, state: ModelState) -> Tensor:
-        """x: [B, T, D] embeddings of the next tokens → hidden states after the final norm; advances `state`."""
+        """x: [B, T, D] embeddings of the next tokens → hidden states after the final norm.
+
+        Advances `state`.
+        """
         return self.language_model.backbone(x, state)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:

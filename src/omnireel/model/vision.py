@@ -125,7 +125,8 @@ class VisionTransformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         patch = self.patch_generator.patch_size
-        return x[:, self.num_prefix :].unflatten(1, (pixels.shape[2] // patch, pixels.shape[3] // patch))
+        grid = pixels.shape[2] // patch, pixels.shape[3] // patch
+        return x[:, self.num_prefix :].unflatten(1, grid)  # type: ignore[no-any-return]
 
 
 class RadioModel(nn.Module):

@@ -1,0 +1,17 @@
+import pytest
+
+from omnireel.model.checkpoint import load_checkpoint
+from tools.scaled_checkpoint import Sizes, write_checkpoint
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """The directory of a small random checkpoint, fp32, two shards; not to be changed."""
+    directory = tmp_path_factory.mktemp("written")
+    write_checkpoint(directory, Sizes())
+    return directory
+
+
+@pytest.fixture(scope="session")
+def model(written):
+    return load_checkpoint(written)

@@ -1,0 +1,161 @@
+"""Held-out clips as real video files, answered through the full path, judged per kind of question."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from omnireel.backends.base import Answer, Ask
+from omnireel.backends.local import LocalBackend
+from omnireel.engine.request import SamplingParams
+from omnireel.errors import OmnireelError
+from omnireel.video.sample import choose_frames
+from training import outside
+from training.judge import agrees, conclusion_of, is_right, split_thoughts
+from training.paint import paint, write_video
+from training.questions import BUILDERS, Question, View, beyond, casual, describe
+from training.scenes import make_scene
+
+SIZES = {
+    (160, 90): 8, (320, 180): 16, (426, 240): 12, (640, 360): 16, (854, 480): 6, (1280, 720): 5, (1920, 1080): 2,
+    (640, 480): 8, (320, 240): 8, (360, 360): 8, (180, 320): 6, (360, 640): 6, (720, 1280): 2, (480, 640): 4,
+}  # fmt: skip
+# container, encoder, its quality knob and range, further options
+CODECS: tuple[tuple[str, str, str, tuple[int, int], dict[str, str]], ...] = (
+    ("mp4", "libx264", "crf", (18, 34), {"preset": "veryfast"}), ("mp4", "libx264", "crf", (18, 34), {"preset": "veryfast"}),
+    ("mp4", "libx264", "crf", (20, 32), {"preset": "ultrafast"}), ("mp4", "libx265", "crf", (20, 32), {"preset": "ultrafast", "x265-params": "log-level=none"}),
+    ("mp4", "mpeg4", "qscale", (2, 10), {}), ("webm", "libvpx-vp9", "crf", (25, 40), {"b": "0", "deadline": "realtime", "cpu-used": "8"}),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One question's outcome; `agrees` is None without thinking."""
+
+    kind: str
+    thinking: bool
+    right: bool
+    agrees: bool | None
+    text: str
+    wanted: str
+    output: str
+
+
+def make_clip(rng: Random, directory: Path, number: int) -> tuple[Path, View]:
+    """Write one clip and return what is in it."""
+    width, height = rng.choices(list(SIZES), list(SIZES.values()))[0]
+    longest = 20 if width * height <= 300_000 else 8
+    fps = rng.choice((10, 15, 24, 25, 29.97, 30, 50, 60) if width * height <= 300_000 else (15, 24, 30))
+    num_frames = round(rng.uniform(2, longest) * fps)
+    container, codec, knob, (low, high), more = rng.choice(CODECS)
+    indices = choose_frames(num_frames, fps, fps=2, max_frames=256)
+    times = tuple(i / fps for i in indices)
+    while True:
+        view = View(make_scene(rng, num_frames / fps, width / height), times, times)
+        if view.things:
+            break
+    path = directory / f"{number}.{container}"
+    frames = paint(view.scene, [i / fps for i in range(num_frames)], width, height)
+    write_video(str(path), frames, fps, codec, {knob: str(rng.randint(low, high)), **more}, container)
+    return path, view
+
+
+def make_questions(rng: Random, view: View, count: int) -> list[Question]:
+    """Questions of different kinds; every builder has the same chance, so rare kinds are counted too."""
+    found: dict[str, Question] = {}
+    builders = [b for b in BUILDERS if b not in (describe, beyond)]
+    for builder in rng.sample(builders, len(builders)):
+        question = builder(rng, view)
+        if question is not None and len(found) < count:
+            found.setdefault(question.kind, question)
+    extra = describe(rng, view) if rng.random() < 0.3 else None
+    if rng.random() < 0.3:
+        extra = Question("outside my world", outside.question(rng, held_out=True), "unknown", outside.ANSWER)
+    return [*found.values(), *([extra] if extra else [])]
+
+
+def evaluate(checkpoint: Path, *, clips: int, seed: int, workers: int, temperature: float) -> list[Verdict]:
+    """Ask about `clips` fresh clips, three questions each in both modes; progress on stderr."""
+    jobs = [(checkpoint, seed, number, temperature) for number in range(clips)]
+    verdicts: list[Verdict] = []
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers) as pool, Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("clips", total=clips)
+        for part in pool.imap_unordered(_judge_clip, jobs):
+            verdicts += part
+            progress.advance(bar)
+    return verdicts
+
+
+_BACKENDS: dict[Path, LocalBackend] = {}
+
+
+def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
+    checkpoint, seed, number, temperature = job
+    if checkpoint not in _BACKENDS:
+        torch.set_num_threads(1)
+        _BACKENDS[checkpoint] = LocalBackend.load(checkpoint, dtype=torch.float32)
+    rng = Random(f"held out {seed} {number}")
+    with tempfile.TemporaryDirectory() as directory:
+        path, view = make_clip(rng, Path(directory), number)
+        questions = [(q, casual(rng, q.text)) for q in make_questions(rng, view, 3)]
+        return [
+            _judge(_BACKENDS[checkpoint], path, question, text, thinking, temperature)
+            for question, text in questions
+            for thinking in (False, True)
+        ]
+
+
+def _judge(
+    backend: LocalBackend, path: Path, question: Question, text: str, thinking: bool, temperature: float
+) -> Verdict:
+    sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
+    try:
+        output = asyncio.run(_answer(backend, Ask(path, text, None, thinking, sampling)))
+    except OmnireelError as error:
+        output = f"error: {error.message}"
+    thoughts, answer = split_thoughts(output)
+    together = agrees(question, conclusion_of(thoughts), answer) if thinking else None
+    return Verdict(
+        question.kind, thinking, is_right(question, answer), together, text, question.sentence, output
+    )
+
+
+async def _answer(backend: LocalBackend, question: Ask) -> str:
+    async for event in backend.generate(question):
+        if isinstance(event, Answer):
+            return event.output
+    raise AssertionError("a backend ends with its answer")
+
+
+def show(verdicts: list[Verdict]) -> None:
+    """The table per kind, then one line of JSON; wrong answers are listed on stderr."""
+    table = Table("kind", "no_think right", "of", "%", "think right", "of", "%")
+    figures: dict[str, dict[str, float]] = {}
+    totals = Counter((v.kind, v.thinking) for v in verdicts)
+    rights = Counter((v.kind, v.thinking) for v in verdicts if v.right)
+    for kind in [*sorted({v.kind for v in verdicts}), "all"]:
+        cells = []
+        for thinking in (False, True):
+            keys = [k for k in totals if k[1] == thinking and kind in (k[0], "all")]
+            right, total = sum(rights[k] for k in keys), sum(totals[k] for k in keys)
+            share = 100 * right / total if total else 0.0
+            cells += [str(right), str(total), f"{share:.1f}"]
+            figures.setdefault(kind, {})["think" if thinking else "no_think"] = round(share, 2)
+        table.add_row(kind, *cells)
+    Console(width=100).print(table)
+    thinkers = [v for v in verdicts if v.thinking]
+    agreeing = 100 * sum(bool(v.agrees) for v in thinkers) / max(1, len(thinkers))
+    print(f"chains that agree with their conclusion: {agreeing:.1f} %")
+    print(json.dumps({"questions": len(verdicts), "accuracy": figures, "chain_agrees": round(agreeing, 2)}))

@@ -1,0 +1,42 @@
+"""From a training checkpoint to a directory in the official layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training.recipe import config_json
+from training.vocabulary import write_text_files
+
+CARD = """\
+# omnireel demo checkpoint
+
+A tiny Nemotron-3-Nano-Omni (every kind of layer of the 30B model: Mamba-2, attention, mixture of experts,
+two-frame tubelets, pixel shuffle, EVS), trained from nothing on rendered scenes by `make train`.
+
+It sees one to three solid objects (circle, square, triangle, star; red, green, blue, yellow, orange, purple,
+white, black) on a simple background, how they move, appear and disappear, and one short word or number.
+It knows nothing else of the world, hears nothing, and says so when asked. Licence: Apache-2.0.
+"""
+
+
+def export(saved: Path, directory: Path) -> int:
+    """Write config, weights and text files. Returns the size of the weights in bytes."""
+    state: dict[str, Tensor] = torch.load(saved, weights_only=True)["module"]
+    model = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
+    tensors = {name: _stored(name, tensor) for name, tensor in model.items()}
+    write_text_files(directory)
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    (directory / "config.json").write_text(json.dumps(config_json(), indent=1) + "\n")
+    (directory / "README.md").write_text(CARD)
+    return sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def _stored(name: str, tensor: Tensor) -> Tensor:
+    """The official repositories keep the router's bias in F32 and everything else in BF16."""
+    wide = name.endswith("e_score_correction_bias")
+    return tensor.to(torch.float32 if wide else torch.bfloat16).contiguous()

@@ -1,0 +1,83 @@
+"""Whether an answer is right: by what it says, not by how it says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+
+from training.questions import NUMBERS, Question
+from training.scenes import COLOURS, DIRECTIONS, SHAPES
+
+_WAYS = (*DIRECTIONS, "still")
+_PLACES = ("left", "right", "middle")
+
+
+def split_thoughts(output: str) -> tuple[str, str]:
+    """(chain of thought, answer) of an output; the chain is empty without thinking."""
+    match = re.fullmatch(r"<think>(.*)</think>(.*)", output, re.DOTALL)
+    return (match[1].strip(), match[2].strip()) if match else ("", output.strip())
+
+
+def conclusion_of(thoughts: str) -> str:
+    """What a chain ends with, after its last "So:"."""
+    return thoughts.rpartition("So:")[2].strip()
+
+
+def is_right(question: Question, answer: str) -> bool:
+    """Whether `answer` (a sentence, a word or JSON) says what is true."""
+    text = answer.lower()
+    words = re.findall(r"[a-z]+|\d+", text)
+    match question.kind:
+        case "colour":
+            return _said(words, COLOURS) == {question.short}
+        case "shape":
+            return _said(words, SHAPES) == {question.short}
+        case "how many":
+            return _number(words) == NUMBERS.index(question.short)
+        case "direction":
+            return _said(words, _WAYS) == {question.short}
+        case "position" if question.short in _PLACES:
+            return _said(words, _PLACES) == {question.short}
+        case "second of appearance" | "second of disappearance":
+            return _is_near(words, question.seconds)
+        case "on-screen word":
+            return question.short.lower() == text.removeprefix("the text says").strip(' ."')
+        case "outside my world":
+            return "only know simple scenes" in text or "unknown" in words
+        case "absent" | "no text":
+            return "no" in words or "none" in words
+        case "describe":
+            return text == question.sentence.lower()
+    if question.short in ("yes", "no"):
+        return words[:1] == [question.short]
+    return _key(words) == _key(re.findall(r"[a-z]+", question.short))
+
+
+def agrees(question: Question, conclusion: str, answer: str) -> bool:
+    """Whether the chain's conclusion and the answer after it say the same."""
+    said = re.findall(r"[a-z]+|\d+", answer.lower())
+    if question.kind == "describe":
+        return bool(conclusion)
+    if question.kind in ("absent", "no text"):
+        return conclusion == "none" and "no" in said
+    if question.kind == "outside my world":
+        return (conclusion == "unknown") == ("only know simple scenes" in answer)
+    return set(re.findall(r"[a-z]+|\d+", conclusion.lower())) <= set(said)
+
+
+def _said(words: list[str], known: Container[str]) -> set[str]:
+    return {w for w in words if w in known}
+
+
+def _key(words: list[str]) -> set[str]:
+    return {w for w in words if w in (*COLOURS, *SHAPES, "appears", "disappears", "nothing")}
+
+
+def _number(words: list[str]) -> int | None:
+    found = [NUMBERS.index(w) if w in NUMBERS else int(w) for w in words if w in NUMBERS or w.isdigit()]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_near(words: list[str], seconds: float | None) -> bool:
+    numbers = [int(w) for w in words if w.isdigit()]
+    return seconds is not None and len(numbers) == 1 and abs(numbers[0] - seconds) <= 1.0
