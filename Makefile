@@ -34,7 +34,7 @@ format: $(STAMP)
 	$(VENV)/bin/ruff format
 
 bench: $(STAMP)
-	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(PY) $$file; done
+	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(PY) -m bench.$$(basename $$file .py); done
 
 serve: $(STAMP)
 	@$(VENV)/bin/omnireel serve

@@ -21,7 +21,7 @@ Workers = Annotated[int, typer.Option(help="single-threaded processes; one per f
 
 
 @app.command()
-def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 760) -> None:
+def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 1900) -> None:
     """Teach the vision tower to see: dense targets for every patch."""
     launch(TowerStage, Schedule(steps, peak_rate=1.5e-3), runs / "tower", workers)
 

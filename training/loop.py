@@ -24,6 +24,15 @@ from torch.multiprocessing.spawn import spawn
 
 from training.recipe import SEED
 
+# Parts of parameter names whose matrices are tables or read-outs: orthogonal updates do not suit them.
+EDGES = ("embed", "lm_head", "gate.weight", "heads.", "token", "read", "spread")
+# For glibc: a third of the time would go into giving large tensors' memory back and asking for it again.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+MUON_FACTOR = 4.0
 
 Batch = TypeVar("Batch")
 
@@ -63,10 +72,11 @@ def launch(make: Callable[[], Stage[Batch]], schedule: Schedule, directory: Path
     """Train a stage with `workers` processes; `directory` holds its resumable checkpoint."""
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= KEEP_MEMORY
     meeting = directory / "meeting"
     meeting.unlink(missing_ok=True)
     arguments = (make, schedule, directory, workers)
-    spawn(_work, arguments, nprocs=workers)  # type: ignore[no-untyped-call]
+    spawn(_work, arguments, nprocs=workers)
 
 
 def _work(
@@ -78,25 +88,23 @@ def _work(
     stage = make()
     module = stage.trained()
     parameters = [p for p in module.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1]
-    plain = [p for p in parameters if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
-    start = _resume(directory / "last.pt", module, optimizer)
+    optimizers = _optimizers(module)
+    start = _resume(directory / "last.pt", module, optimizers)
     report = _Report(stage.name, schedule.steps, start, quiet=rank != 0)
     for step in range(start, schedule.steps):
         batch = stage.batch(Random(f"{SEED}-{stage.name}-{rank}-{step}"), step)
         loss, figures = stage.loss(batch, step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         _average_gradients(parameters, workers)
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.rate(step) * group["rate_factor"]
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         report.add(step, loss.item(), figures)
         if rank == 0 and ((step + 1) % 100 == 0 or step + 1 == schedule.steps):
-            _save(directory / "last.pt", module, optimizer, step + 1)
+            _save(directory / "last.pt", module, optimizers, step + 1)
     dist.destroy_process_group()
 
 
@@ -113,18 +121,44 @@ def _average_gradients(parameters: list[nn.Parameter], workers: int) -> None:
         offset += p.numel()
 
 
-def _save(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    state = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+def _optimizers(module: nn.Module) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside, AdamW for what touches ids, pixels and single channels.
+
+    Source: Muon (Jordan 2024), with the update sizes of arXiv 2502.16982, so that both share a learning rate.
+    """
+    inside: list[nn.Parameter] = []
+    outside: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_matrix = parameter.ndim == 2 and not any(part in name for part in EDGES)
+        (inside if is_matrix else outside if parameter.ndim > 1 else plain).append(parameter)
+    muon = torch.optim.Muon(
+        [{"params": inside, "rate_factor": MUON_FACTOR}], weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
+    )
+    groups = [
+        {"params": outside, "weight_decay": 0.02, "rate_factor": 1.0},
+        {"params": plain, "weight_decay": 0.0, "rate_factor": 1.0},
+    ]
+    return [muon, torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)]
+
+
+def _save(path: Path, module: nn.Module, optimizers: list[torch.optim.Optimizer], step: int) -> None:
+    state = {
+        "module": module.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step
+    }  # fmt: skip
     torch.save(state, path.with_suffix(".new"))
     path.with_suffix(".new").rename(path)
 
 
-def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _resume(path: Path, module: nn.Module, optimizers: list[torch.optim.Optimizer]) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     return int(state["step"])
 
 
@@ -133,7 +167,7 @@ class _Report:
 
     def __init__(self, name: str, steps: int, start: int, *, quiet: bool) -> None:
         self.name, self.steps, self.quiet = name, steps, quiet
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, width=200)
         self.began, self.start = time.monotonic(), start
         self.sums: dict[str, list[float]] = {}
 

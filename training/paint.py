@@ -47,8 +47,8 @@ def _font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
 def paint(scene: Scene, times_s: Sequence[float], width: int, height: int) -> Frame:
     """Frames of a scene. Returns uint8 [F, height, width, 3]; width need not match the scene's aspect."""
     still = _paint_background(scene.background, width, height)
-    if scene.word:
-        still = _paint_word(still, scene.word, scene.aspect)
+    for word in scene.words:
+        still = _paint_word(still, word, scene.aspect)
     base = np.rint(still.clip(0, 255)).astype(np.uint8)
     out = np.repeat(base[None], len(times_s), 0)
     for frame, time_s in zip(out, times_s, strict=True):
@@ -76,10 +76,10 @@ def _paint_background(background: Background, width: int, height: int) -> Plane:
 
 
 def word_layout(word: Word) -> tuple[float, list[float]]:
-    """Width of the word and the centre of each character from its left end, in font sizes."""
+    """Width of a word, and where each character starts and the last one ends, in font sizes."""
     font = _font(word.font, 100)
     ends = [font.getlength(word.text[: i + 1]) / 100 for i in range(len(word.text))]
-    return ends[-1], [(a + b) / 2 for a, b in zip([0.0, *ends], ends, strict=False)]
+    return ends[-1], [0.0, *ends]
 
 
 def _paint_word(plane: Plane, word: Word, aspect: float) -> Plane:

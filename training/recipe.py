@@ -42,8 +42,8 @@ def config_json() -> dict[str, Any]:
         "video_context_token_id": 131081,
         "sound_context_token_id": 27,
         "sound_context_token": "<so_embedding>",
-        "vit_hidden_size": 160,
-        "projector_hidden_size": 640,
+        "vit_hidden_size": 192,
+        "projector_hidden_size": 768,
         "video_pruning_rate": 0.5,
         "video_temporal_patch_size": 2,
         "norm_mean": [0.48145466, 0.4578275, 0.40821073],
@@ -56,9 +56,9 @@ def config_json() -> dict[str, Any]:
             "separate_video_embedder": True,
             "video_target_num_patches": TARGET_PATCHES,
             "video_maintain_aspect_ratio": True,
-            "hidden_size": 160,
+            "hidden_size": 192,
             "num_hidden_layers": 6,
-            "num_attention_heads": 5,
+            "num_attention_heads": 6,
             "max_img_size": 256,
             "num_cls_tokens": 2,
             "num_registers": 2,
@@ -137,20 +137,35 @@ def fresh_model(config: OmniConfig, seed: int) -> Omni:
         elif isinstance(module, Mamba):
             _init_time_steps(module)
     generator = model.vision_model.radio_model.model.patch_generator
+    generator.video_embedder.weight.data = ripples(
+        config.vision.width, config.vision.temporal_patch_size, config.vision.patch_size
+    )
     generator.pos_embed.data = waves(generator.side, config.vision.width)[None]
-    for block in model.vision_model.radio_model.model.blocks[:4]:
-        look_around(block.attn, generator.side)
+    for depth in range(4):
+        attention = model.vision_model.radio_model.model.blocks[depth].get_submodule("attn")
+        assert isinstance(attention, VisionAttention)
+        look_around(attention, generator.side, first_glance=depth * attention.num_heads)
     nn.init.normal_(generator.cls_token.token, std=0.02)
     return model
 
 
 # Row and column offset that each head looks at to begin with, in patches of the largest grid.
-GLANCES = ((0.0, 0.0), (0.0, 1.3), (0.0, -1.3), (1.3, 0.0), (-1.3, 0.0))
+GLANCES = [
+    (0.0, 0.0),
+    (0.0, 1.2),
+    (0.0, -1.2),
+    (1.2, 0.0),
+    (-1.2, 0.0),
+    (1.2, 1.2),
+    (1.2, -1.2),
+    (-1.2, 1.2),
+    (-1.2, -1.2),
+]
 
 
 @torch.no_grad()
-def look_around(attention: VisionAttention, side: int, gain: float = 3.0) -> None:
-    """Let each head begin by attending to the patch itself or to one of its four neighbours.
+def look_around(attention: VisionAttention, side: int, first_glance: int, gain: float = 3.0) -> None:
+    """Let each head begin by attending to the patch itself or to one of its eight neighbours.
 
     On a table of `waves`, a shift is a rotation of sine-cosine pairs, so queries are keys turned by the offset.
     Source: the idea of ConViT (arXiv 2103.10697), for sinusoidal positions.
@@ -160,7 +175,7 @@ def look_around(attention: VisionAttention, side: int, gain: float = 3.0) -> Non
     chosen = torch.arange(size // 4) * (quarter * 3 // 4 // (size // 4))
     for head in range(heads):
         query, key = torch.zeros(2, size, width)
-        for axis, offset in enumerate(GLANCES[head % len(GLANCES)]):
+        for axis, offset in enumerate(GLANCES[(first_glance + head) % len(GLANCES)]):
             turn = wave_steps(side, width)[chosen] * offset
             row = axis * (size // 2) + 2 * torch.arange(size // 4)
             sine, cosine = axis * 2 * quarter + chosen, axis * 2 * quarter + quarter + chosen
@@ -187,6 +202,31 @@ def waves(side: int, width: int) -> Tensor:
     axis = torch.cat([angles.sin(), angles.cos()], 1)
     rows = axis[:, None].expand(side, side, -1)
     return torch.cat([rows, rows.transpose(0, 1)], -1).flatten(0, 1) * 0.5
+
+
+def ripples(width: int, frames: int, patch: int, orders: tuple[int, int] = (9, 5)) -> Tensor:
+    """A patch embedding to start from: what a tubelet's two frames share and how they differ, as cosines.
+
+    orders: how many diagonals of cosines in brightness and in each of two colour contrasts
+    Returns [width, frames·3·patch²], rows beyond the cosines random. Random rows alone would hide most of a
+    patch from the tower until training has found it.
+    """
+    places = torch.arange(patch) + 0.5
+    cosines = torch.cos(torch.arange(patch)[:, None] * places * math.pi / patch)
+    cosines /= cosines.norm(dim=1, keepdim=True)
+    contrasts = torch.tensor([[1.0, 1, 1], [1, -1, 0], [1, 1, -2]])
+    times = torch.tensor([[1.0, 1], [1, -1]])
+    rows = []
+    for time in times:
+        for contrast, order in zip(contrasts, (orders[0], orders[1], orders[1]), strict=True):
+            for v in range(order):
+                for u in range(order - v):
+                    row = torch.einsum("t,c,y,x->tcyx", time, contrast, cosines[v], cosines[u]).flatten()
+                    # Pictures hold most of their energy in long waves.
+                    rows.append(row / row.norm() * (1 + u + v) / 12)
+    out = torch.randn(width, frames * 3 * patch**2) * 0.02
+    out[: len(rows)] = torch.stack(rows)
+    return out
 
 
 @torch.no_grad()

@@ -237,32 +237,62 @@ class Background:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that can be asked about a clip."""
+    """Everything that can be asked about a clip; the world has at most three things and one word."""
 
     duration_s: float
     aspect: float
     things: tuple[Thing, ...]
-    word: Word | None
+    words: tuple[Word, ...]
     background: Background
 
+    @property
+    def word(self) -> Word | None:
+        """What is written, if anything is."""
+        return self.words[0] if self.words else None
 
-def make_scene(rng: Random, duration_s: float, aspect: float) -> Scene:
-    """A random scene in which nothing touches: objects, their paths and the word keep apart."""
+
+SIZES = (0.08, 0.30)
+
+
+def make_scene(rng: Random, duration_s: float, aspect: float, *, smallest: float = SIZES[0]) -> Scene:
+    """A random scene in which nothing touches: objects, their paths and the word keep apart.
+
+    smallest: size of the smallest object, in frame heights
+    """
     while True:
         names = _distinct_names(rng, rng.choices((1, 2, 3), (3, 4, 3))[0])
         background = _background(rng, [colour for colour, _ in names])
         if background is None:
             continue
-        word = _word(rng, aspect, background) if rng.random() < 0.4 else None
+        words = _words(rng, aspect, background, 1) if rng.random() < 0.4 else ()
         things: list[Thing] = []
         for colour, shape in names:
             for _ in range(30):
-                thing = _thing(rng, colour, shape, duration_s, aspect)
-                if thing is not None and _keeps_apart(thing, things, word, duration_s):
+                size = rng.uniform(smallest, SIZES[1])
+                thing = _thing(rng, colour, shape, size, duration_s, aspect)
+                if thing is not None and _keeps_apart(thing, things, words, duration_s):
                     things.append(thing)
                     break
         if len(things) == len(names):
-            return Scene(duration_s, aspect, tuple(things), word, background)
+            return Scene(duration_s, aspect, tuple(things), words, background)
+
+
+def make_crowd(rng: Random, duration_s: float, aspect: float, *, smallest: float = SIZES[0]) -> Scene:
+    """As many things and words as find room: a picture to learn from that holds more than the world does."""
+    while True:
+        background = _background(rng, [])
+        fitting = [colour for colour in COLOURS if background and _stands_out(colour, background)]
+        if background is not None and len(fitting) > 2:
+            break
+    num_words, num_things = rng.choice(((12, 2), (4, 10), (1, 24), (0, 24)))
+    words = _words(rng, aspect, background, num_words)
+    things: list[Thing] = []
+    for _ in range(num_things):
+        size = rng.uniform(smallest, SIZES[1])
+        thing = _thing(rng, rng.choice(fitting), rng.choice(SHAPES), size, duration_s, aspect)
+        if thing is not None and _keeps_apart(thing, things, words, duration_s):
+            things.append(thing)
+    return Scene(duration_s, aspect, tuple(things), words, background)
 
 
 def _distinct_names(rng: Random, count: int) -> list[tuple[str, str]]:
@@ -297,9 +327,15 @@ def _background(rng: Random, used: list[str]) -> Background | None:
         if kind == "gradient":
             red, green, blue = (min(255, max(0, v + rng.randint(-70, 70))) for v in base)
             other = (red, green, blue)
-        if all(distance(c, s) > 105 for c in (base, other) for name in used for s in COLOURS[name]):
-            return Background(kind, base, other, rng.randrange(1 << 30))
+        background = Background(kind, base, other, rng.randrange(1 << 30))
+        if all(_stands_out(colour, background) for colour in used):
+            return background
     return None
+
+
+def _stands_out(colour: str, background: Background) -> bool:
+    ends = background.rgb, background.rgb2
+    return all(distance(end, shade) > 105 for end in ends for shade in COLOURS[colour])
 
 
 def _background_colour(rng: Random) -> tuple[int, int, int]:
@@ -309,7 +345,23 @@ def _background_colour(rng: Random) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _word(rng: Random, aspect: float, background: Background) -> Word | None:
+def _words(rng: Random, aspect: float, background: Background, tries: int) -> tuple[Word, ...]:
+    """One word near the top or the bottom, or as many as find room anywhere."""
+    words: list[Word] = []
+    for _ in range(tries):
+        y = rng.uniform(0.1, 0.9) if tries > 1 else rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9)))
+        word = _word(rng, y, aspect, background)
+        if word and not any(_overlap(word, other) for other in words):
+            words.append(word)
+    return tuple(words)
+
+
+def _overlap(a: Word, b: Word) -> bool:
+    widths = 0.36 * (a.height * len(a.text) + b.height * len(b.text))
+    return abs(a.x - b.x) < widths and abs(a.y - b.y) < 0.55 * (a.height + b.height)
+
+
+def _word(rng: Random, y: float, aspect: float, background: Background) -> Word | None:
     kind = rng.random()
     if kind < 0.45:
         text = rng.choice(WORDS)
@@ -322,7 +374,7 @@ def _word(rng: Random, aspect: float, background: Background) -> Word | None:
         text = text.lower()
     elif case < 0.4:
         text = text.capitalize()
-    height = rng.uniform(0.15, 0.26)
+    height = rng.uniform(0.15, 0.28)
     height = min(height, 0.85 * aspect / (0.68 * len(text)))
     if height < 0.13:
         return None
@@ -332,13 +384,12 @@ def _word(rng: Random, aspect: float, background: Background) -> Word | None:
     ends = (background.rgb, background.rgb2)
     rgb = max((light, dark), key=lambda c: min(distance(c, e) for e in ends))
     x = rng.uniform(half, aspect - half) if aspect > 2 * half else aspect / 2
-    return Word(
-        text, x, rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9))), height, rng.randrange(9), rgb
-    )
+    return Word(text, x, y, height, rng.randrange(9), rgb)
 
 
-def _thing(rng: Random, colour: str, shape: str, duration_s: float, aspect: float) -> Thing | None:
-    size = rng.uniform(0.08, 0.30)
+def _thing(
+    rng: Random, colour: str, shape: str, size: float, duration_s: float, aspect: float
+) -> Thing | None:
     appears, disappears = _life(rng, duration_s)
     visible_s = (disappears or duration_s) - (appears or 0.0)
     direction = rng.choice((*DIRECTIONS, *DIRECTIONS, None, None, None))
@@ -378,13 +429,13 @@ def _life(rng: Random, duration_s: float) -> tuple[float | None, float | None]:
     return appears, rng.uniform(appears + 1.5, duration_s - 0.8)
 
 
-def _keeps_apart(thing: Thing, others: list[Thing], word: Word | None, duration_s: float) -> bool:
+def _keeps_apart(thing: Thing, others: list[Thing], words: tuple[Word, ...], duration_s: float) -> bool:
     for step in range(25):
         time_s = duration_s * step / 24
         if not thing.is_visible(time_s):
             continue
         x, y = thing.centre(time_s)
-        if word and _in_word(x, y, thing.size, word):
+        if any(_in_word(x, y, thing.size, word) for word in words):
             return False
         for other in others:
             ox, oy = other.centre(time_s)

@@ -19,6 +19,7 @@ from omnireel.model.moe import Router
 from omnireel.model.omni import Omni
 from omnireel.model.projector import pixel_shuffle
 from omnireel.model.prune import keep_mask
+from omnireel.model.state import ModelState
 from omnireel.text.chat import ChatTemplate, Piece, video_messages
 from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
@@ -28,7 +29,7 @@ from training.questions import BUILDERS, View, ask, casual, describe
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.scenes import COLOURS, DIRECTIONS, SHAPES, make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
-from training.tower import DenseHeads, choose_aspect, degraded_pixels, tubelet_targets
+from training.tower import DenseHeads, PlainAttention, choose_aspect, degraded_pixels, tubelet_targets
 
 NO_LOSS = -100
 BALANCE_RATE = 0.002
@@ -155,7 +156,9 @@ class TalkStage:
 
     name = "talk"
 
-    def __init__(self, tower: Path, text: Path, clips: int = 6, questions: int = 8) -> None:
+    def __init__(
+        self, tower: Path, text: Path, *, tubelets: int = 60, questions: int = 8, short_steps: int = 700
+    ) -> None:
         self.config = demo_config()
         self.rule = pixel_rule(self.config)
         self.model = fresh_model(self.config, SEED)
@@ -164,7 +167,7 @@ class TalkStage:
         self.talker = Talker(self.model)
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
-        self.clips, self.questions = clips, questions
+        self.tubelets, self.questions, self.short_steps = tubelets, questions, short_steps
         self.loads: list[Tensor] = []
         self.routers = [m for m in self.model.modules() if isinstance(m, Router)]
         for router in self.routers:
@@ -175,16 +178,14 @@ class TalkStage:
         return self.talker
 
     def batch(self, rng: Random, step: int) -> TalkBatch:
-        """Clips with one timing, grid and system prompt; many questions about each."""
-        del step
+        """Clips with one timing, grid and system prompt; many questions about each. Short clips come first."""
         aspect = choose_aspect(rng)
-        easy = rng.random() < 0.3
-        timing = make_timing(rng, 7 if easy else 20)
+        timing = make_timing(rng, min(20.0, 5 + 15 * step / self.short_steps) if rng.random() < 0.7 else 8)
         grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
         thinking = rng.random() < 0.35
         style = rng.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         system = rng.choice(SYSTEM_PROMPTS[style]) or None
-        clips = self.clips if len(timing.indices) > 16 else round(self.clips * 4 / 3)
+        clips = min(12, max(4, self.tubelets // len(_pairs(timing.times_s))))
         pixels, rows, scenes, patches = [], [], [], []
         for _ in range(clips):
             view = self._view(rng, timing, aspect)
@@ -201,7 +202,15 @@ class TalkStage:
         rate = rng.choices((0.5, 0.0, 0.3, 0.7), (7, 1, 1, 1))[0]
         labels = time_labels(timing.indices, timing.fps)
         return TalkBatch(
-            torch.cat(pixels), clips, rate, head, labels, suffixes, targets, weights, torch.stack(scenes),
+            torch.cat(pixels),
+            clips,
+            rate,
+            head,
+            labels,
+            suffixes,
+            targets,
+            weights,
+            torch.stack(scenes),
             {k: torch.stack([p[k] for p in patches]) for k in patches[0]},
         )
 
@@ -235,29 +244,33 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length."""
         del step
         self._balance()
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            grid = self.model.vision_model(batch.pixels)
-        tokens = self.model.mlp1(pixel_shuffle(grid.float()))
-        prompts, ends = zip(
-            *(self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)), strict=True
-        )
-        state = self.model.new_state(batch.num_clips)
-        watched = self.model.forward_hidden(torch.stack(prompts), state)
-        at_ends = torch.stack([hidden[end] for hidden, end in zip(watched, ends, strict=True)])
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), PlainAttention():
+                grid = self.model.vision_model(batch.pixels)
+            tokens = self.model.mlp1(pixel_shuffle(grid)).float()
+            state = self.model.new_state(batch.num_clips)
+            scene_loss, seen = self._watch(tokens, batch, state)
+            rows = state.repeat(len(batch.suffixes) // batch.num_clips)
+            hidden = self.model.forward_hidden(self.model.embed(batch.suffixes), rows)
+            asked = batch.targets != NO_LOSS
+            logits = self.model.logits(hidden[asked])
         token_loss, dense = self.talker.token_head(tokens, batch.patches)
-        scene_loss, seen = self.talker.scene_head(at_ends, batch.scenes)
-        rows = state.repeat(len(batch.suffixes) // batch.num_clips)
-        hidden = self.model.forward_hidden(self.model.embed(batch.suffixes), rows)
-        asked = batch.targets != NO_LOSS
-        logits = self.model.logits(hidden[asked])
-        target = batch.targets[asked]
+        target, weights = batch.targets[asked], batch.weights[asked]
         each = F.cross_entropy(logits, target, reduction="none")
-        weights = batch.weights[asked]
         right = (logits.argmax(-1) == target).float()
         wrong_rows = torch.zeros(len(asked)).index_add(0, asked.nonzero()[:, 0], 1 - right)
         figures = {"token": right.mean().item(), "answer": _share_without(wrong_rows), "seen": seen}
         figures |= {k: dense[k] for k in ("shape", "motion", "character")}
         return (each * weights).sum() / weights.sum() + scene_loss + 0.3 * token_loss, figures
+
+    def _watch(self, tokens: Tensor, batch: TalkBatch, state: ModelState) -> tuple[Tensor, float]:
+        """Read every clip's prompt into `state`; what `SceneHead` says of it."""
+        prompts, ends = zip(
+            *(self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)), strict=True
+        )
+        watched = self.model.forward_hidden(torch.stack(prompts), state).float()
+        at_ends = torch.stack([hidden[end] for hidden, end in zip(watched, ends, strict=True)])
+        return self.talker.scene_head(at_ends, batch.scenes)  # type: ignore[no-any-return]
 
     def _prompt(self, tokens: Tensor, batch: TalkBatch) -> tuple[Tensor, Tensor]:
         """tokens: [T, h, w, D] of one clip → (prompt embeddings [S, D], places of the tubelets' ends [T]).

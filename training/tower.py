@@ -7,24 +7,39 @@ the characters centred on it, and where it is. The heads are thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
-from typing import cast
+from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from omnireel.model.vision import VisionTower
 from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid
-from training.paint import paint, through_jpeg, through_video, word_layout
+from training.paint import Frame, paint, through_jpeg, through_video, word_layout
 from training.recipe import ASPECTS, SEED, demo_config, fresh_model, pixel_rule
-from training.scenes import COLOURS, DIRECTIONS, SHAPES, Scene, make_scene
+from training.scenes import (
+    COLOURS,
+    DIRECTIONS,
+    SHAPES,
+    SIZES,
+    Background,
+    Scene,
+    Thing,
+    make_crowd,
+    make_scene,
+)
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 NOTHING = -100  # cross entropy ignores it
+MOSTLY = 0.2  # share of a patch that an object covers for the patch to speak of it
+EARLY = 2  # the block after which outlines are read
+BLACK = Background("plain", (0, 0, 0), (0, 0, 0), 0)
 CODECS = (("libx264", "crf", (18, 36)), ("libx264", "crf", (18, 36)), ("mpeg4", "qscale", (2, 14)))
 
 
@@ -47,12 +62,20 @@ def degraded_pixels(
         frames = through_video(frames, codec, options)
     elif 0.35 < kind < 0.55:
         frames = through_jpeg(frames, rng.randint(25, 90))
-    pixels = torch.stack([frame_pixels(frame, grid[0], grid[1], rule) for frame in frames])
-    if rng.random() < 0.3:
-        sigma = rng.uniform(0.01, 0.07)
-        noise = np.random.default_rng(rng.randrange(1 << 30)).normal(0, sigma, pixels.shape)
-        pixels += torch.from_numpy(noise.astype(np.float32))
+    pixels = _all_pixels(frames, grid, rule)
+    if rng.random() < 0.25:
+        generator = torch.Generator().manual_seed(rng.randrange(1 << 30))
+        pixels += torch.randn(pixels.shape, generator=generator) * rng.uniform(0.01, 0.07)
     return pixels
+
+
+def _all_pixels(frames: Frame, grid: tuple[int, int], rule: PixelRule) -> Tensor:
+    """`frame_pixels` of every frame; those that need no resizing at once, which is much faster."""
+    if frames.shape[1:3] != (grid[0] * rule.patch_size, grid[1] * rule.patch_size):
+        return torch.stack([frame_pixels(frame, grid[0], grid[1], rule) for frame in frames])
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (rule.mean, rule.std))
+    planes = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy())
+    return planes.float().mul_(1 / (255 * std)).sub_(mean / std)
 
 
 def clean_pixels(
@@ -60,18 +83,33 @@ def clean_pixels(
 ) -> Tensor:
     """Pixels of a scene as painted. [F, 3, H, W] normalised."""
     frames = paint(scene, times_s, grid[1] * rule.patch_size, grid[0] * rule.patch_size)
-    return torch.stack([frame_pixels(frame, grid[0], grid[1], rule) for frame in frames])
+    return _all_pixels(frames, grid, rule)
 
 
-def easy_scene(rng: Random, aspect: float) -> Scene:
-    """Bright objects on a dark plain background, in quick motion: what motion and shape are learnt from first.
+def _some_scene(rng: Random, aspect: float, smallest: float, *, easy: bool) -> Scene:
+    """A scene of the world or a crowd.
 
-    Where background and object may have any colour at once, a small tower sees neither for a long time.
+    easy: on a dark plain background, in quick motion. Where background and object may have any colour at once,
+    a small tower sees neither for a long time.
     """
     while True:
-        scene = make_scene(rng, rng.uniform(2, 8), aspect)
-        if scene.background.kind == "plain" and sum(scene.background.rgb) < 200:
+        make = make_scene if rng.random() < 0.3 else make_crowd
+        scene = make(rng, rng.uniform(2, 8 if easy else 20), aspect, smallest=smallest)
+        if not easy or (scene.background.kind == "plain" and sum(scene.background.rgb) < 200):
             return scene
+
+
+def _some_times(rng: Random, scene: Scene, count: int) -> list[tuple[float, float]]:
+    """Two times each for a few tubelets, as serving spaces them; many around a change."""
+    changes = [t for thing in scene.things for t in (thing.appears_s, thing.disappears_s) if t]
+    times = []
+    for _ in range(count):
+        gap = rng.uniform(0.45, 0.56)
+        start = rng.uniform(0, scene.duration_s - gap)
+        if changes and rng.random() < 0.4:
+            start = min(max(rng.choice(changes) - rng.uniform(0, gap), 0.0), scene.duration_s - gap)
+        times.append((start, start + gap))
+    return times
 
 
 def choose_aspect(rng: Random) -> float:
@@ -87,45 +125,59 @@ class DenseBatch:
     targets: dict[str, Tensor]
 
 
-def cover(scene: Scene, times_s: tuple[float, float], grid: tuple[int, int]) -> Tensor:
-    """How much of each 64th of each patch the objects cover, in both frames. [R, K, 128], 0 to 1"""
+def cover(thing: Thing, times_s: tuple[float, float], aspect: float, grid: tuple[int, int]) -> Tensor:
+    """How much of each 64th of each patch an object covers, in both frames. [R, K, 128], 0 to 1"""
     rows, cols = grid
-    white = tuple(replace(thing, rgb=(255, 255, 255)) for thing in scene.things)
-    black = replace(scene.background, kind="plain", rgb=(0, 0, 0))
-    bare = replace(scene, things=white, background=black, word=None)
-    mask = torch.from_numpy(paint(bare, times_s, cols * 8, rows * 8)[..., 0]) / 255  # [2, 8R, 8K]
+    alone = Scene(1.0, aspect, (replace(thing, rgb=(255, 255, 255)),), (), BLACK)
+    mask = torch.from_numpy(paint(alone, times_s, cols * 8, rows * 8)[..., 0]) / 255  # [2, 8R, 8K]
     return mask.view(2, rows, 8, cols, 8).permute(1, 3, 0, 2, 4).reshape(rows, cols, 128)
 
 
 def tubelet_targets(
     scene: Scene, first_s: float, second_s: float, grid: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """What each patch should say of two frames at these times."""
+    """What each patch should say of two frames at these times: of the object on it, and of its writing."""
     rows, cols = grid
     out = {name: torch.full(grid, NOTHING) for name in ("shape", "colour", "motion", "life")}
-    out["character"] = torch.full((*grid, 2), NOTHING)
+    out["object"] = torch.zeros(grid, dtype=torch.int64)
+    covers = torch.zeros(*grid, 128)
     for thing in scene.things:
         seen = thing.is_visible(first_s), thing.is_visible(second_s)
         if not any(seen):
             continue
+        covered = cover(thing, (first_s, second_s), scene.aspect, grid)
+        covers += covered
         x, y = thing.centre(second_s if seen[1] else first_s)
         cell = min(rows - 1, max(0, int(y * rows))), min(cols - 1, max(0, int(x / scene.aspect * cols)))
-        out["shape"][cell] = SHAPES.index(thing.shape)
-        out["colour"][cell] = list(COLOURS).index(thing.colour)
-        out["life"][cell] = {(True, True): 0, (False, True): 1, (True, False): 2}[seen]
+        out["object"][cell] = 1
+        on_it = covered.view(rows, cols, 2, 64).mean(-1).amax(-1) > MOSTLY
+        on_it[cell] = True
+        out["shape"][on_it] = SHAPES.index(thing.shape)
+        out["colour"][on_it] = list(COLOURS).index(thing.colour)
+        out["life"][on_it] = {(True, True): 0, (False, True): 1, (True, False): 2}[seen]
         if all(seen) and second_s > first_s:
-            out["motion"][cell] = 1 + list(DIRECTIONS).index(thing.direction) if thing.direction else 0
-    if scene.word:
-        width, centres = word_layout(scene.word)
-        for centre, character in zip(centres, scene.word.text.upper(), strict=True):
-            x = (scene.word.x + (centre - width / 2) * scene.word.height) / scene.aspect * cols
-            if 0 <= x < cols:
-                cell = min(rows - 1, int(scene.word.y * rows)), int(x)
-                out["character"][cell][int(x % 1 * 2)] = CHARACTERS.index(character)
-    out["cover"] = cover(scene, (first_s, second_s), grid)
-    out["object"] = (out["shape"] >= 0).long()
-    out["writing"] = (out["character"] >= 0).long()
-    return out
+            out["motion"][on_it] = 1 + list(DIRECTIONS).index(thing.direction) if thing.direction else 0
+    out["cover"] = covers.clamp(max=1)
+    return out | _writing_targets(scene, grid)
+
+
+def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
+    """character: where its centre is; glyph: wherever it reaches. Each half of a patch holds one at most."""
+    rows, cols = grid
+    character, glyph = torch.full((2, *grid, 2), NOTHING)
+    for word in scene.words:
+        width, edges = word_layout(word)
+        top, bottom = ((word.y + side * 0.3 * word.height) * rows for side in (-1, 1))
+        for (left, right), letter in zip(pairwise(edges), word.text.upper(), strict=True):
+            ends = [(word.x + (x - width / 2) * word.height) / scene.aspect * 2 * cols for x in (left, right)]
+            kind = CHARACTERS.index(letter)
+            halves = range(max(0, math.ceil(ends[0] - 0.25)), min(2 * cols, math.floor(ends[1] + 0.25)))
+            for half in halves:
+                glyph[max(0, round(top)) : min(rows, round(bottom)), half // 2, half % 2] = kind
+            centre = int(sum(ends) / 2)
+            if 0 <= centre < 2 * cols:
+                character[min(rows - 1, int(word.y * rows)), centre // 2, centre % 2] = kind
+    return {"character": character, "glyph": glyph, "writing": (character >= 0).long()}
 
 
 class DenseHeads(nn.Module):
@@ -133,17 +185,15 @@ class DenseHeads(nn.Module):
 
     # name → classes, and how many such targets a patch has
     SIZES = {
-        "shape": (4, 1), "colour": (8, 1), "motion": (5, 1), "life": (3, 1), "character": (36, 2), "object": (2, 1), "writing": (2, 2),
+        "shape": (4, 1), "colour": (8, 1), "motion": (5, 1), "life": (3, 1), "character": (36, 2), "glyph": (36, 2), "object": (2, 1), "writing": (2, 2),
     }  # fmt: skip
+    SHAPE_WEIGHT = 3.0  # the slowest to come
     # Of the yes-or-no read-outs most answers are no.
     YES_WEIGHT = 15.0
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        sizes = {name: classes * slots for name, (classes, slots) in self.SIZES.items()} | {
-            "place": 2,
-            "cover": 128,
-        }
+        sizes = {name: classes * slots for name, (classes, slots) in self.SIZES.items()} | {"place": 2}
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
     def forward(self, grid: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -151,11 +201,6 @@ class DenseHeads(nn.Module):
         features = F.layer_norm(grid.float(), grid.shape[-1:])
         out = {name: head(features) for name, head in self.heads.items()}
         losses, figures = [], {}
-        covered = targets["cover"]
-        losses.append(
-            4 * F.binary_cross_entropy_with_logits(out["cover"], covered, pos_weight=torch.tensor(6.0))
-        )
-        figures["cover"] = ((out["cover"] > 0) == (covered > 0.5))[covered > 0.5].float().mean().item()
         for name, target in targets.items():
             if name not in self.SIZES:
                 continue
@@ -164,7 +209,8 @@ class DenseHeads(nn.Module):
             scores = out[name].reshape(-1, classes)
             weight = torch.tensor([1.0, self.YES_WEIGHT]) if classes == 2 else None
             if (flat >= 0).any():
-                losses.append(F.cross_entropy(scores, flat, weight=weight, ignore_index=NOTHING))
+                loss = F.cross_entropy(scores, flat, weight=weight, ignore_index=NOTHING)
+                losses.append(loss * self.SHAPE_WEIGHT if name == "shape" else loss)
             asked = flat > 0 if classes == 2 else flat >= 0
             right = (scores.argmax(-1) == flat)[asked].float()
             figures[name] = right.mean().item() if len(right) else float("nan")
@@ -174,50 +220,87 @@ class DenseHeads(nn.Module):
         return cast(Tensor, sum(losses)), figures
 
 
+class Outlines(nn.Module):
+    """Reads what each patch holds of any object, early in the tower, so that later layers can tell shapes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(width, 128)
+
+    def forward(self, grid: Tensor, covered: Tensor) -> tuple[Tensor, float]:
+        """grid: [n, R, K, W]; covered: [n, R, K, 128] → (loss, share right of what is covered)."""
+        out = self.read(F.layer_norm(grid.float(), grid.shape[-1:]))
+        right = ((out > 0) == (covered > 0.5))[covered > 0.5].float().mean().item()
+        return F.binary_cross_entropy_with_logits(out, covered, pos_weight=torch.tensor(6.0)), right
+
+
+class PlainAttention(TorchFunctionMode):
+    """Attention as three operations: in bf16 the fused one's backward takes three times as long on a CPU."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Replace `scaled_dot_product_attention` without a mask; let the rest pass."""
+        kwargs = kwargs or {}
+        if func is not F.scaled_dot_product_attention or kwargs:
+            return func(*args, **kwargs)
+        query, key, value = args
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        with torch.autocast("cpu", enabled=False):  # it would take the exponentials to fp32 and back
+            weights = scores.softmax(-1)
+        return weights @ value
+
+
 class TowerStage(nn.Module):
     """The tower with its heads, as a training stage."""
 
     name = "tower"
 
-    def __init__(self, tubelets: int = 48, small_steps: int = 480) -> None:
+    def __init__(self, tubelets: int = 48) -> None:
         super().__init__()
         config = demo_config()
         self.rule = pixel_rule(config)
-        self.tubelets, self.small_steps = tubelets, small_steps
+        self.tubelets = tubelets
         self.tower: VisionTower = fresh_model(config, SEED).vision_model
         self.tower.radio_model.model.patch_generator.embedder.requires_grad_(False)
         self.dense = DenseHeads(config.vision.width)
+        self.outlines = Outlines(config.vision.width)
+        self.early: list[Tensor] = []
+        self.tower.radio_model.model.blocks[EARLY].register_forward_hook(self._keep)
 
     def batch(self, rng: Random, step: int) -> DenseBatch:
-        """Four tubelets of each of many scenes, many of them around a change; small pictures first."""
-        is_small = step < self.small_steps
+        """A few tubelets of each of many scenes, many of them around a change; large and bright things first."""
         aspect = choose_aspect(rng)
-        patches = self.rule.target_patches // (2 if is_small else 1)
-        grid = target_grid(round(1000 * aspect), 1000, patches)
-        pixels, targets = [], []
-        for _ in range(self.tubelets // (3 if is_small else 4)):
-            is_easy = rng.random() < max(0.15, 1 - step / 300)
-            scene = easy_scene(rng, aspect) if is_easy else make_scene(rng, rng.uniform(2, 20), aspect)
-            changes = [t for thing in scene.things for t in (thing.appears_s, thing.disappears_s) if t]
-            times: list[float] = []
-            for _ in range(4):
-                gap = rng.uniform(0.45, 0.56)
-                around = rng.choice(changes) - rng.uniform(0, gap) if changes and rng.random() < 0.4 else None
-                start = around if around is not None else rng.uniform(0, scene.duration_s - gap)
-                start = min(max(start, 0.0), scene.duration_s - gap)
-                times += [start, start + gap]
-                targets.append(tubelet_targets(scene, start, start + gap, grid))
+        grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
+        pixels: list[Tensor] = []
+        targets: list[dict[str, Tensor]] = []
+        while len(targets) < self.tubelets:
+            is_easy = rng.random() < max(0.1, 1 - step / 300)
+            smallest = max(SIZES[0], 0.22 - 0.14 * step / 900)
+            scene = _some_scene(rng, aspect, smallest, easy=is_easy)
+            times = _some_times(rng, scene, 1 if len(scene.words) > 2 else 2)
             picture = clean_pixels if is_easy else degraded_pixels
-            frames = picture(scene, times, grid, self.rule, rng)  # [8, 3, H, W]
-            pixels.append(frames.reshape(4, 6, *frames.shape[2:]))
+            frames = picture(scene, [t for pair in times for t in pair], grid, self.rule, rng)
+            pixels.append(frames.reshape(len(times), 6, *frames.shape[2:]))
+            targets += [tubelet_targets(scene, *pair, grid) for pair in times]
         return DenseBatch(torch.cat(pixels), {k: torch.stack([t[k] for t in targets]) for k in targets[0]})
 
     def loss(self, batch: DenseBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Dense cross entropies, summed."""
         del step
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16), PlainAttention():
             grid = self.tower(batch.pixels)
-        return self.dense(grid, batch.targets)  # type: ignore[no-any-return]
+        loss, figures = self.dense(grid, batch.targets)
+        early = self.early.pop()[:, -grid.shape[1] * grid.shape[2] :].unflatten(1, grid.shape[1:3])
+        outline_loss, figures["outline"] = self.outlines(early, batch.targets["cover"])
+        return loss + 4 * outline_loss, figures
+
+    def _keep(self, _block: nn.Module, _input: object, output: Tensor) -> None:
+        self.early.append(output)
 
     def trained(self) -> nn.Module:
         """Tower and heads."""

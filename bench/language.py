@@ -1,0 +1,214 @@
+"""Reading a prompt and writing an answer: our engine against transformers on the same weights.
+
+    python bench/language.py [--repeats 5] [--threads 2]
+
+Random weights in the official layout, bf16, at two sizes: that of the demo checkpoint and a middle one. The
+contenders read the same ids, each in a process of its own, in turn; medians are reported. Ours goes through
+the engine, scheduling and sampling included; theirs is a loop of forwards with their cache, the cheapest way
+to use it. Greedy on both sides.
+
+The limits: a prefill cannot be faster than a large bf16 matmul on this machine, a decode step not faster than
+reading the weights that one token needs.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from tools.scaled_checkpoint import Sizes, write_checkpoint
+
+PROMPT, ANSWER = 1024, 64
+BASELINE = "transformers"
+SIZES = {
+    "demo": Sizes(
+        hidden_size=192, pattern="MEM*EM*EM*E", vocab_size=1024, num_heads=6, num_kv_heads=2, head_dim=32,
+        mamba_num_heads=8, mamba_head_dim=48, state_size=32, num_groups=2, chunk_size=64, num_experts=8,
+        num_experts_per_token=2, expert_width=192, shared_expert_width=192, vision_width=192,
+        vision_layers=6, vision_heads=6, projector_width=768, dtype="bfloat16",
+    ),
+    "middle": Sizes(
+        hidden_size=512, pattern="MEMEM*EMEMEM*EME", vocab_size=8192, num_heads=8, num_kv_heads=2,
+        head_dim=64, mamba_num_heads=16, mamba_head_dim=64, state_size=64, num_groups=4, chunk_size=128,
+        num_experts=32, num_experts_per_token=6, expert_width=256, shared_expert_width=512,
+        vision_width=256, vision_layers=4, vision_heads=4, projector_width=1024, dtype="bfloat16",
+    ),
+}  # fmt: skip
+
+# Reads PROMPT ids and writes ANSWER; returns the seconds to the first token and those of the rest.
+Timing = tuple[float, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--contender", choices=CONTENDERS, help="run this one once, print JSON")
+    parser.add_argument("--checkpoint", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.contender:
+        print(json.dumps(measure(CONTENDERS[arguments.contender](arguments.checkpoint))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        report(run_alternating(Path(folder), arguments.repeats, arguments.threads), arguments)
+
+
+def omnireel(checkpoint: Path) -> Callable[[list[int]], Timing]:
+    """The engine."""
+    from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  only this contender's process
+    from omnireel.engine.request import Request, SamplingParams  # noqa: PLC0415
+    from omnireel.model.checkpoint import load_checkpoint  # noqa: PLC0415
+
+    model = load_checkpoint(checkpoint)
+    sampling = SamplingParams(temperature=0, max_tokens=ANSWER)
+
+    def run(ids: list[int]) -> Timing:
+        engine = Engine(model, EngineConfig(max_context=PROMPT + ANSWER + 1))
+        started = time.perf_counter()
+        engine.add(Request("bench", model.embed(torch.tensor(ids)), sampling, frozenset()))
+        while not engine.step():
+            pass
+        first = time.perf_counter()
+        while not engine.is_idle:
+            engine.step()
+        return first - started, time.perf_counter() - first
+
+    return run
+
+
+def transformers(checkpoint: Path) -> Callable[[list[int]], Timing]:
+    """Their forward and their cache, repaired as far as it must be to compute the same."""
+    library = import_module("transformers")
+    raw = json.loads((checkpoint / "config.json").read_text())
+    del raw["model_type"]  # not registered there
+    config = library.NemotronH_Omni_Reasoning_V3_Config(**raw)
+    kind = library.NemotronH_Omni_Reasoning_V3
+    model = kind.from_pretrained(checkpoint, config=config, dtype=torch.bfloat16).eval().language_model
+    for module in model.modules():
+        if hasattr(module, "time_step_limit"):
+            module.time_step_limit = (0.0, math.inf)
+
+    @torch.inference_mode()
+    def run(ids: list[int]) -> Timing:
+        started = time.perf_counter()
+        out = model(input_ids=torch.tensor([ids]), use_cache=True, logits_to_keep=1)
+        token = out.logits[:, -1].argmax(-1)
+        first = time.perf_counter()
+        for _ in range(ANSWER - 1):
+            out = model(input_ids=token[None], past_key_values=out.past_key_values, use_cache=True)
+            token = out.logits[:, -1].argmax(-1)
+        return first - started, time.perf_counter() - first
+
+    return run
+
+
+CONTENDERS: dict[str, Callable[[Path], Callable[[list[int]], Timing]]] = {
+    "omnireel": omnireel,
+    BASELINE: transformers,
+}
+
+
+def measure(run: Callable[[list[int]], Timing]) -> dict[str, float]:
+    """Tokens per second of a run after a warm one."""
+    ids = torch.randint(32, 1024, (PROMPT,), generator=torch.Generator().manual_seed(0)).tolist()
+    run(ids)
+    first_s, rest_s = run(ids)
+    return {"prefill": PROMPT / first_s, "decode": (ANSWER - 1) / rest_s}
+
+
+def run_alternating(folder: Path, repeats: int, threads: int) -> dict[str, dict[str, list[dict[str, float]]]]:
+    results: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for size, sizes in SIZES.items():
+        write_checkpoint(folder / size, sizes)
+        results[size] = {name: [] for name in CONTENDERS}
+        for _ in range(repeats):
+            for name, runs in results[size].items():
+                command = [
+                    sys.executable,
+                    "-m",
+                    "bench.language",
+                    "--contender",
+                    name,
+                    "--threads",
+                    str(threads),
+                ]
+                done = subprocess.run(
+                    [*command, "--checkpoint", str(folder / size)], check=True, capture_output=True, text=True
+                )
+                runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return results
+
+
+def machine_limits() -> dict[str, float]:
+    """Bytes a second of reading memory, operations a second of a large bf16 matmul; the best of five."""
+    block = torch.zeros(1 << 28, dtype=torch.float32)
+    square = torch.randn(2048, 2048, dtype=torch.bfloat16)
+    read_s = min(_seconds(block.sum) for _ in range(5))
+    matmul_s = min(_seconds(lambda: square @ square) for _ in range(5))
+    return {"bytes_per_s": block.nbytes / read_s, "flop_per_s": 2 * 2048**3 / matmul_s}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def weights_per_token(sizes: Sizes) -> int:
+    """Weights of the language model that one token needs: its experts, not all experts; no embedding table."""
+    c = sizes
+    inner, groups = c.mamba_num_heads * c.mamba_head_dim, c.num_groups * c.state_size
+    mamba = c.hidden_size * (2 * inner + 2 * groups + c.mamba_num_heads) + inner * c.hidden_size
+    attention = c.hidden_size * c.head_dim * (2 * c.num_heads + 2 * c.num_kv_heads)
+    widths = c.num_experts_per_token * c.expert_width + c.shared_expert_width
+    experts = c.hidden_size * (c.num_experts + 2 * widths)
+    layers = {"M": mamba, "*": attention, "E": experts}
+    return sum(layers[mixer] for mixer in c.pattern) + c.vocab_size * c.hidden_size
+
+
+def report(results: dict[str, dict[str, list[dict[str, float]]]], arguments: argparse.Namespace) -> None:
+    limits = machine_limits()
+    print(
+        f"{PROMPT} prompt tokens, {ANSWER} written; bf16, {arguments.threads} threads; "
+        f"medians of {arguments.repeats} alternating runs"
+    )
+    print(f"{'size':<8}{'contender':<14}{'prefill/s':>10}{'ratio':>7}{'decode/s':>10}{'ratio':>7}")
+    summary: dict[str, dict[str, dict[str, float]]] = {}
+    for size, contenders in results.items():
+        summary[size] = {}
+        for name, runs in contenders.items():
+            row = {}
+            for key in ("prefill", "decode"):
+                row[key] = statistics.median(run[key] for run in runs)
+                pairs = zip(runs, contenders[BASELINE], strict=True)
+                row[f"{key}_ratio"] = statistics.median(run[key] / other[key] for run, other in pairs)
+            summary[size][name] = {key: round(value, 2) for key, value in row.items()}
+            print(
+                f"{size:<8}{name:<14}{row['prefill']:>10.0f}{row['prefill_ratio']:>7.2f}"
+                f"{row['decode']:>10.1f}{row['decode_ratio']:>7.2f}"
+            )
+        weights = weights_per_token(SIZES[size])
+        limit = {
+            "prefill": limits["flop_per_s"] / (2 * weights),
+            "decode": limits["bytes_per_s"] / (2 * weights),
+        }
+        summary[size]["limit"] = {key: round(value, 2) for key, value in limit.items()}
+        print(f"{size:<8}{'limit':<14}{limit['prefill']:>10.0f}{'':>7}{limit['decode']:>10.1f}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    print(json.dumps({"bench": "language", "machine": machine, "limits": limits, "results": summary}))
+
+
+if __name__ == "__main__":
+    main()
