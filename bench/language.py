@@ -167,7 +167,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def weights_per_token(sizes: Sizes) -> int:
-    """Weights of the language model that one token needs: its experts, not all experts; no embedding table."""
+    """Weights that one token needs: of the experts those it visits, of the embeddings none."""
     c = sizes
     inner, groups = c.mamba_num_heads * c.mamba_head_dim, c.num_groups * c.state_size
     mamba = c.hidden_size * (2 * inner + 2 * groups + c.mamba_num_heads) + inner * c.hidden_size

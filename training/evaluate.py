@@ -67,7 +67,8 @@ def make_clip(rng: Random, directory: Path, number: int) -> tuple[Path, View]:
             break
     path = directory / f"{number}.{container}"
     frames = paint(view.scene, [i / fps for i in range(num_frames)], width, height)
-    write_video(str(path), frames, fps, codec, {knob: str(rng.randint(low, high)), **more}, container)
+    options = {knob: str(rng.randint(low, high)), **more}
+    write_video(str(path), frames, fps, codec=codec, options=options, container=container)
     return path, view
 
 
@@ -107,29 +108,26 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
         torch.set_num_threads(1)
         _BACKENDS[checkpoint] = LocalBackend.load(checkpoint, dtype=torch.float32)
     rng = Random(f"held out {seed} {number}")
+    sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
     with tempfile.TemporaryDirectory() as directory:
         path, view = make_clip(rng, Path(directory), number)
         questions = [(q, casual(rng, q.text)) for q in make_questions(rng, view, 3)]
         return [
-            _judge(_BACKENDS[checkpoint], path, question, text, thinking, temperature)
+            _judge(_BACKENDS[checkpoint], question, Ask(path, text, None, thinking, sampling))
             for question, text in questions
             for thinking in (False, True)
         ]
 
 
-def _judge(
-    backend: LocalBackend, path: Path, question: Question, text: str, thinking: bool, temperature: float
-) -> Verdict:
-    sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
+def _judge(backend: LocalBackend, question: Question, ask: Ask) -> Verdict:
     try:
-        output = asyncio.run(_answer(backend, Ask(path, text, None, thinking, sampling)))
+        output = asyncio.run(_answer(backend, ask))
     except OmnireelError as error:
         output = f"error: {error.message}"
     thoughts, answer = split_thoughts(output)
-    together = agrees(question, conclusion_of(thoughts), answer) if thinking else None
-    return Verdict(
-        question.kind, thinking, is_right(question, answer), together, text, question.sentence, output
-    )
+    together = agrees(question, conclusion_of(thoughts), answer) if ask.thinking else None
+    right = is_right(question, answer)
+    return Verdict(question.kind, ask.thinking, right, together, ask.prompt, question.sentence, output)
 
 
 async def _answer(backend: LocalBackend, question: Ask) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
 
+from training import outside
 from training.questions import NUMBERS, Question
 from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
 _WAYS = (*DIRECTIONS, "still")
+_REFUSAL = re.findall(r"[a-z]+", outside.ANSWER.lower())
 _PLACES = ("left", "right", "middle")
 
 
@@ -25,32 +27,8 @@ def conclusion_of(thoughts: str) -> str:
 
 def is_right(question: Question, answer: str) -> bool:
     """Whether `answer` (a sentence, a word or JSON) says what is true."""
-    text = answer.lower()
-    words = re.findall(r"[a-z]+|\d+", text)
-    match question.kind:
-        case "colour":
-            return _said(words, COLOURS) == {question.short}
-        case "shape":
-            return _said(words, SHAPES) == {question.short}
-        case "how many":
-            return _number(words) == NUMBERS.index(question.short)
-        case "direction":
-            return _said(words, _WAYS) == {question.short}
-        case "position" if question.short in _PLACES:
-            return _said(words, _PLACES) == {question.short}
-        case "second of appearance" | "second of disappearance":
-            return _is_near(words, question.seconds)
-        case "on-screen word":
-            return question.short.lower() == text.removeprefix("the text says").strip(' ."')
-        case "outside my world":
-            return "only know simple scenes" in text or "unknown" in words
-        case "absent" | "no text":
-            return "no" in words or "none" in words
-        case "describe":
-            return text == question.sentence.lower()
-    if question.short in ("yes", "no"):
-        return words[:1] == [question.short]
-    return _key(words) == _key(re.findall(r"[a-z]+", question.short))
+    judge = _JUDGES.get(question.kind, _says_the_same)
+    return judge(question, re.findall(r"[a-z]+|\d+", answer.lower()))
 
 
 def agrees(question: Question, conclusion: str, answer: str) -> bool:
@@ -81,3 +59,33 @@ def _number(words: list[str]) -> int | None:
 def _is_near(words: list[str], seconds: float | None) -> bool:
     numbers = [int(w) for w in words if w.isdigit()]
     return seconds is not None and len(numbers) == 1 and abs(numbers[0] - seconds) <= 1.0
+
+
+def _says_the_same(question: Question, words: list[str]) -> bool:
+    if question.short in ("yes", "no"):
+        return words[:1] == [question.short] or _without_key(words) == [question.short]
+    if question.short in _PLACES:
+        return _said(words, _PLACES) == {question.short}
+    return _key(words) == _key(re.findall(r"[a-z]+", question.short))
+
+
+def _without_key(words: list[str]) -> list[str]:
+    """The words of a JSON answer: its key is "answer"."""
+    return words[1:] if words[:1] == ["answer"] else words
+
+
+_JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
+    "colour": lambda question, words: _said(words, COLOURS) == {question.short},
+    "shape": lambda question, words: _said(words, SHAPES) == {question.short},
+    "how many": lambda question, words: _number(words) == NUMBERS.index(question.short),
+    "direction": lambda question, words: _said(words, _WAYS) == {question.short},
+    "second of appearance": lambda question, words: _is_near(words, question.seconds),
+    "second of disappearance": lambda question, words: _is_near(words, question.seconds),
+    "on-screen word": lambda question, words: words[-1:] == [question.short.lower()],
+    "outside my world": lambda _, words: (
+        "unknown" in words or words == _REFUSAL
+    ),
+    "absent": lambda _, words: "no" in words or "none" in words,
+    "no text": lambda _, words: "no" in words or "none" in words,
+    "describe": lambda question, words: words == re.findall(r"[a-z]+|\d+", question.sentence.lower()),
+}

@@ -156,6 +156,7 @@ def write_video(
     target: str | io.BytesIO,
     frames: Frame,
     fps: float,
+    *,
     codec: str,
     options: dict[str, str],
     container: str = "mp4",
@@ -174,7 +175,7 @@ def write_video(
 def through_video(frames: Frame, codec: str, options: dict[str, str]) -> Frame:
     """What a real encoder leaves of the frames."""
     buffer = io.BytesIO()
-    write_video(buffer, frames, 10, codec, options)
+    write_video(buffer, frames, 10, codec=codec, options=options)
     buffer.seek(0)
     with av.open(buffer, "r") as box:
         return np.stack([cast(Frame, f.to_ndarray(format="rgb24")) for f in box.decode(video=0)])

@@ -269,7 +269,7 @@ def make_scene(rng: Random, duration_s: float, aspect: float, *, smallest: float
         for colour, shape in names:
             for _ in range(30):
                 size = rng.uniform(smallest, SIZES[1])
-                thing = _thing(rng, colour, shape, size, duration_s, aspect)
+                thing = _thing(rng, colour, shape, size=size, duration_s=duration_s, aspect=aspect)
                 if thing is not None and _keeps_apart(thing, things, words, duration_s):
                     things.append(thing)
                     break
@@ -289,7 +289,8 @@ def make_crowd(rng: Random, duration_s: float, aspect: float, *, smallest: float
     things: list[Thing] = []
     for _ in range(num_things):
         size = rng.uniform(smallest, SIZES[1])
-        thing = _thing(rng, rng.choice(fitting), rng.choice(SHAPES), size, duration_s, aspect)
+        colour, shape = rng.choice(fitting), rng.choice(SHAPES)
+        thing = _thing(rng, colour, shape, size=size, duration_s=duration_s, aspect=aspect)
         if thing is not None and _keeps_apart(thing, things, words, duration_s):
             things.append(thing)
     return Scene(duration_s, aspect, tuple(things), words, background)
@@ -388,7 +389,7 @@ def _word(rng: Random, y: float, aspect: float, background: Background) -> Word 
 
 
 def _thing(
-    rng: Random, colour: str, shape: str, size: float, duration_s: float, aspect: float
+    rng: Random, colour: str, shape: str, *, size: float, duration_s: float, aspect: float
 ) -> Thing | None:
     appears, disappears = _life(rng, duration_s)
     visible_s = (disappears or duration_s) - (appears or 0.0)

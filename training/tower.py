@@ -180,20 +180,23 @@ def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
     return {"character": character, "glyph": glyph, "writing": (character >= 0).long()}
 
 
+# What a patch is asked → how many classes, and how many such answers it has.
+READ_OUTS = {
+    "shape": (4, 1), "colour": (8, 1), "motion": (5, 1), "life": (3, 1),
+    "character": (36, 2), "glyph": (36, 2), "object": (2, 1), "writing": (2, 2),
+}  # fmt: skip
+
+
 class DenseHeads(nn.Module):
     """Linear read-outs of each patch."""
 
-    # name → classes, and how many such targets a patch has
-    SIZES = {
-        "shape": (4, 1), "colour": (8, 1), "motion": (5, 1), "life": (3, 1), "character": (36, 2), "glyph": (36, 2), "object": (2, 1), "writing": (2, 2),
-    }  # fmt: skip
     SHAPE_WEIGHT = 3.0  # the slowest to come
     # Of the yes-or-no read-outs most answers are no.
     YES_WEIGHT = 15.0
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        sizes = {name: classes * slots for name, (classes, slots) in self.SIZES.items()} | {"place": 2}
+        sizes = {name: classes * slots for name, (classes, slots) in READ_OUTS.items()} | {"place": 2}
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
     def forward(self, grid: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -202,9 +205,9 @@ class DenseHeads(nn.Module):
         out = {name: head(features) for name, head in self.heads.items()}
         losses, figures = [], {}
         for name, target in targets.items():
-            if name not in self.SIZES:
+            if name not in READ_OUTS:
                 continue
-            classes = self.SIZES[name][0]
+            classes = READ_OUTS[name][0]
             flat = target.flatten()
             scores = out[name].reshape(-1, classes)
             weight = torch.tensor([1.0, self.YES_WEIGHT]) if classes == 2 else None

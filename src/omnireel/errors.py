@@ -87,5 +87,5 @@ class GenerationError(OmnireelError):
         self.status = status
 
 
-class Cancelled(OmnireelError):
+class Cancelled(OmnireelError):  # noqa: N818 - it is not a failure
     """The request was ended by whoever made it."""
