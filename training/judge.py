@@ -11,6 +11,7 @@ from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
 _WAYS = (*DIRECTIONS, "still")
 _REFUSAL = re.findall(r"[a-z]+", outside.ANSWER.lower())
+_EVENTS = ("appears", "disappears")
 _PLACES = ("left", "right", "middle")
 
 
@@ -47,8 +48,8 @@ def _said(words: list[str], known: Container[str]) -> set[str]:
     return {w for w in words if w in known}
 
 
-def _key(words: list[str]) -> set[str]:
-    return {w for w in words if w in (*COLOURS, *SHAPES, "appears", "disappears", "nothing")}
+def _names(words: list[str]) -> set[str]:
+    return _said(words, (*COLOURS, *SHAPES, "nothing"))
 
 
 def _number(words: list[str]) -> int | None:
@@ -66,7 +67,9 @@ def _says_the_same(question: Question, words: list[str]) -> bool:
         return words[:1] == [question.short] or _without_key(words) == [question.short]
     if question.short in _PLACES:
         return _said(words, _PLACES) == {question.short}
-    return _key(words) == _key(re.findall(r"[a-z]+", question.short))
+    wanted = question.short.split()
+    is_denied = words[:1] == ["no"]
+    return not is_denied and _names(words) == _names(wanted) and _said(wanted, _EVENTS) <= set(words)
 
 
 def _without_key(words: list[str]) -> list[str]:
@@ -82,9 +85,7 @@ _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
     "second of appearance": lambda question, words: _is_near(words, question.seconds),
     "second of disappearance": lambda question, words: _is_near(words, question.seconds),
     "on-screen word": lambda question, words: words[-1:] == [question.short.lower()],
-    "outside my world": lambda _, words: (
-        "unknown" in words or words == _REFUSAL
-    ),
+    "outside my world": lambda _, words: "unknown" in words or words == _REFUSAL,
     "absent": lambda _, words: "no" in words or "none" in words,
     "no text": lambda _, words: "no" in words or "none" in words,
     "describe": lambda question, words: words == re.findall(r"[a-z]+|\d+", question.sentence.lower()),

@@ -52,7 +52,7 @@ def degraded_pixels(
     if kind < 0.72:
         frames = paint(scene, times_s, width, height)
     else:
-        tall = rng.choice((144, 180, 240, 288))
+        tall = rng.choice((90, 120, 144, 180, 240, 288, 360))
         frames = paint(scene, times_s, round(tall * scene.aspect / 2) * 2, tall)
     if kind > 0.82:
         codec, knob, (low, high) = rng.choice(CODECS)

@@ -1,0 +1,84 @@
+"""Evaluation is as good as its judge: true answers pass in every style, others fail."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from training.judge import agrees, conclusion_of, is_right, split_thoughts
+from training.questions import BUILDERS, View, colour, describe, direction, how_many, on_screen, shape, yes_no
+from training.scenes import make_scene
+from training.styles import chain, conclusion, dress
+
+
+def some_views(count):
+    rng = Random(7)
+    while count:
+        duration_s = rng.uniform(2, 20)
+        times = tuple(i / 2 for i in range(int(duration_s * 2)))
+        view = View(make_scene(rng, duration_s, 16 / 9), times, times)
+        if view.things:
+            count -= 1
+            yield rng, view
+
+
+def some_questions(builder, count=40):
+    found = []
+    for rng, view in some_views(600):
+        question = builder(rng, view)
+        if question is not None:
+            found.append((view, question))
+        if len(found) == count:
+            break
+    assert len(found) > 10
+    return found
+
+
+@pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("style", ["plain", "one sentence", "json"])
+def test_the_true_answer_is_right(builder, style):
+    for _, question in some_questions(builder):
+        if question.kind == "describe" and style == "json":
+            continue  # nobody is taught to describe in JSON
+        assert is_right(question, dress(question, style)), question
+
+
+@pytest.mark.parametrize("builder", [colour, shape, how_many, direction, on_screen, describe, yes_no])
+def test_the_answer_to_something_else_is_wrong(builder):
+    questions = [question for _, question in some_questions(builder)]
+    for question in questions:
+        for other in questions:
+            if other.short != question.short and other.kind == question.kind:
+                assert not is_right(question, other.sentence), (question, other)
+
+
+def test_a_second_is_right_within_one_second():
+    _, question = next(
+        (view, q)
+        for view, q in some_questions(BUILDERS_BY_NAME["second"])
+        if q.kind == "second of appearance"
+    )
+    question = replace(question, seconds=7.4)
+    said = {n: is_right(question, f"The red star appears at second {n}.") for n in (6, 7, 8, 9)}
+    assert said == {6: False, 7: True, 8: True, 9: False}
+
+
+BUILDERS_BY_NAME = {builder.__name__: builder for builder in BUILDERS}
+
+
+@pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
+def test_a_true_chain_agrees_with_its_answer(builder):
+    for view, question in some_questions(builder):
+        output = f"<think>\n{chain(view, question)}\n</think>\n{dress(question, 'plain')}"
+        thoughts, answer = split_thoughts(output)
+        assert answer == question.sentence
+        assert agrees(question, conclusion_of(thoughts), answer), output
+
+
+def test_a_chain_that_concludes_something_else_disagrees():
+    questions = [question for _, question in some_questions(BUILDERS_BY_NAME["direction"])]
+    ways = {conclusion(question): question for question in questions}
+    for question in ways.values():
+        for other in ways:
+            if other != conclusion(question):
+                assert not agrees(question, other, question.sentence)
