@@ -26,7 +26,7 @@ from training.recipe import SEED
 
 # Parts of parameter names whose matrices are tables or read-outs: orthogonal updates do not suit them.
 EDGES = ("embed", "lm_head", "gate.weight", "heads.", "token", "read", "spread")
-# For glibc: a third of the time would go into giving large tensors' memory back and asking for it again.
+# For glibc: or the memory of large tensors goes back to the system and is asked for again at every step.
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
