@@ -9,9 +9,11 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ PREFIX = "OMNIREEL_"
 TRACEBACK = PREFIX + "TRACEBACK"
 FILE = Path("omnireel.toml")
 MIB = 1024 * 1024
+Network = IPv4Network | IPv6Network
 _T = TypeVar("_T")
 
 
@@ -85,6 +88,26 @@ def _path(raw: object) -> Path:
     return raw if isinstance(raw, Path) else Path(_text(raw)).expanduser()
 
 
+def _list_of(item: Kind) -> Kind:
+    def parse(raw: object) -> tuple[Any, ...]:
+        parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
+        if not isinstance(parts, list | tuple):
+            raise ValueError
+        return tuple(item.parse(part) for part in parts)
+
+    return Kind(parse, f"{item.wanted}, with commas between several")
+
+
+def _network(raw: object) -> Network:
+    return ip_network(_text(raw))
+
+
+def _origin(raw: object) -> str:
+    if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+", _text(raw)):
+        raise ValueError
+    return str(raw)
+
+
 TEXT = Kind(_text, "text")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false")
@@ -97,6 +120,11 @@ KINDS: Mapping[str, Kind] = {
     "port": _integer(0, 65_535),
     "data_dir": PATH,
     "auth": _one_of("none"),
+    "allow_public": SWITCH,
+    "tls": _one_of("none", "dev"),
+    "tls_port": _integer(0, 65_535),
+    "trusted_proxies": _list_of(Kind(_network, "an address or network like 10.0.0.0/8")),
+    "cors_origins": _list_of(Kind(_origin, "* or an origin like https://example.com")),
     "max_body_bytes": _integer(1024, 1024 * MIB),
     "max_data_uri_bytes": _integer(1024, 1024 * MIB),
     "max_requests": _integer(1, 10_000),
@@ -121,6 +149,10 @@ class Settings:
 
     model:               "demo" or the directory of a checkpoint
     data_dir:            where files live that outlast a call of a function; None: the user's data directory
+    allow_public:        listen where others can reach us, although anyone may call
+    tls:                 "dev": listen for https too, with a certificate of our own making
+    trusted_proxies:     who may say, in X-Forwarded-* headers, which address a client used
+    cors_origins:        web pages that may read answers; "*" is all of them
     max_body_bytes:      longest request body that is read at all
     max_data_uri_bytes:  largest file that a data: URI may hold
     max_requests:        how many requests may run or wait at a time
@@ -133,6 +165,11 @@ class Settings:
     port: int = 8000
     data_dir: Path | None = None
     auth: str = "none"
+    allow_public: bool = False
+    tls: str = "none"
+    tls_port: int = 8443
+    trusted_proxies: tuple[Network, ...] = ()
+    cors_origins: tuple[str, ...] = ("*",)
     max_body_bytes: int = 64 * MIB
     max_data_uri_bytes: int = 32 * MIB
     max_requests: int = 32
@@ -141,8 +178,16 @@ class Settings:
     @property
     def incoming_dir(self) -> Path:
         """Where the videos of running requests lie."""
-        data_dir = self.data_dir or Path.home() / ".local" / "share" / "omnireel"
-        return data_dir / "incoming"
+        return self._data_dir / "incoming"
+
+    @property
+    def tls_dir(self) -> Path:
+        """Where the certificates and keys of `tls = "dev"` lie."""
+        return self._data_dir / "tls"
+
+    @property
+    def _data_dir(self) -> Path:
+        return self.data_dir or Path.home() / ".local" / "share" / "omnireel"
 
 
 @dataclass(frozen=True)

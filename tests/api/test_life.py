@@ -159,6 +159,12 @@ def test_a_failure_of_ours_is_typed_and_hides_its_text(body, failure, status, ki
     assert "secret" not in answer.text
 
 
+def test_a_page_in_a_browser_may_read_a_failure_of_ours(body):
+    with serving(Scripted(RuntimeError("secret"))) as url:
+        answer = post(url, body, origin="https://page.example")
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (500, "*")
+
+
 def test_a_full_backend_is_a_429(body):
     with serving(Scripted(CapacityError("full", after_s=2.5))) as url:
         answer = post(url, body)

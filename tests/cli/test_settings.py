@@ -1,6 +1,7 @@
 """Where settings come from, which place wins, and how a wrong one is named."""
 
 import dataclasses
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_every_setting_has_a_kind_and_takes_its_own_default():
                 assert kind.parse(field.default) == field.default
 
 
+def test_a_list_is_a_toml_list_or_text_with_commas(variables):
+    toml("trusted_proxies = ['10.0.0.0/8', '::1']\ncors_origins = []\n")
+    networks = (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert read_settings({}).trusted_proxies == networks
+    assert read_settings({}).cors_origins == ()
+    variables |= {"OMNIREEL_TRUSTED_PROXIES": "10.0.0.0/8, ::1", "OMNIREEL_CORS_ORIGINS": "*"}
+    assert read_settings({}).trusted_proxies == networks
+    assert read_settings({}).cors_origins == ("*",)
+
+
 BAD = [
     ("OMNIREEL_PORT", "eighty", "OMNIREEL_PORT is 'eighty', not a whole number from 0 to 65535"),
     ("OMNIREEL_PORT", "65536", "OMNIREEL_PORT is '65536'"),
@@ -59,6 +70,10 @@ BAD = [
     ("OMNIREEL_PORT", "80.5", "OMNIREEL_PORT is '80.5'"),
     ("OMNIREEL_ECHO_TOKEN_S", "nan", "OMNIREEL_ECHO_TOKEN_S is 'nan'"),
     ("OMNIREEL_BACKEND", "vllm", "OMNIREEL_BACKEND is 'vllm', not local or echo"),
+    ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1/8", "'10.0.0.1/8', not an address or network like 10.0.0.0/8"),
+    ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1, box", "'10.0.0.1, box', not an address or network"),
+    ("OMNIREEL_CORS_ORIGINS", "example.com", "'example.com', not * or an origin like https://example.com"),
+    ("OMNIREEL_CORS_ORIGINS", "https://example.com/", "'https://example.com/', not * or an origin"),
 ]
 
 
@@ -77,6 +92,8 @@ def test_a_bad_variable_is_named_with_its_value_and_what_was_wanted(variables, n
         ("port = '80'\nport = 1", "omnireel.toml is not TOML"),
         ("port = true", "omnireel.toml: port is True"),
         ("port = [1]", "omnireel.toml: port is [1]"),
+        ("trusted_proxies = 5", "omnireel.toml: trusted_proxies is 5, not an address or network"),
+        ("trusted_proxies = [5]", "omnireel.toml: trusted_proxies is [5]"),
         ("model = 5", "omnireel.toml: model is 5, not text"),
         ("echo_token_s = 'x'", "omnireel.toml: echo_token_s is 'x'"),
         ("prot = 1", "omnireel.toml has the unknown setting 'prot'"),

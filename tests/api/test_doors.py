@@ -1,0 +1,267 @@
+"""Whatever address a client used, it reaches the same routes; and what routes learn about that address."""
+
+import asyncio
+from ipaddress import ip_network
+
+import httpx
+import pytest
+from served import Server
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from omnireel.api.doors import Door, Doors, entrance_of
+
+ID = "nvidia/nemotron-3-nano-omni/video"
+APP = "nvidia/nemotron-3-nano-omni"
+PROXY = "/api/fal/proxy"
+
+
+@pytest.fixture
+def run_body(clip_uri):
+    return {"prompt": "what moves", "video_url": clip_uri}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (f"/{ID}", {}),
+        (f"/sync/{ID}/", {}),
+        (f"/{ID}", {"host": "fal.run"}),
+        (f"/{ID}/", {"host": "fal.run:443"}),
+        (f"/{ID}", {"host": "anything.example"}),
+        (f"/sync/{ID}", {"host": "queue.fal.run"}),
+        (PROXY, {"x-fal-target-url": f"https://fal.run/{ID}"}),
+        (PROXY + "/", {"x-fal-target-url": f"https://FAL.run/{ID}/?x=1"}),
+    ],
+)
+def test_a_run_arrives_by_prefix_by_host_and_by_proxy(client, run_body, path, headers):
+    answer = client.post(path, json=run_body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["output"] == "echo: what moves"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        None,
+        "",
+        "https://evil.example/x",
+        "https://fal.run.evil.example/x",
+        "https://evil.example/fal.run",
+        "https://fal.run@evil.example/x",
+        "https://user@fal.run/x",
+        "https://fal.run:8443/x",
+        "http://fal.run/x",
+        "file:///etc/passwd",
+        "//fal.run/x",
+        "fal.run/x",
+        "https://[x/",
+        "https://127.0.0.1/health",
+    ],
+)
+def test_the_proxy_stands_for_four_hosts_and_never_forwards(client, target):
+    headers = {} if target is None else {"x-fal-target-url": target}
+    answer = client.post(PROXY, json={}, headers=headers)
+    body = answer.json()
+    assert answer.status_code == 400
+    assert body["error_type"] == answer.headers["x-fal-error-type"] == "bad_request"
+    assert body["detail"] == body["message"]
+    assert "x-fal-target-url" in body["detail"]
+    assert len(answer.headers["x-fal-request-id"]) == 36
+
+
+def test_a_refused_target_is_not_echoed_at_length(client):
+    answer = client.post(PROXY, headers={"x-fal-target-url": "https://evil.example/" + "x" * 5000})
+    assert answer.status_code == 400
+    assert len(answer.text) < 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "detail"),
+    [
+        ("/nowhere", {}, "Path /nowhere not found"),
+        ("/", {}, "Path / not found"),
+        ("/sync", {}, "Path / not found"),
+        ("/synchronous", {}, "Path /synchronous not found"),
+        ("/fal-ai/flux/dev", {}, 'Application "fal-ai/flux" not found'),
+        ("/queue/fal-ai/flux", {}, 'Application "fal-ai/flux" not found'),
+        (f"/{APP}/x", {"host": "queue.fal.run"}, f"Path /{APP}/x not found"),
+        ("/storage/nowhere", {"host": "rest.fal.ai"}, "Path /storage/nowhere not found"),
+        (PROXY, {"x-fal-target-url": "https://fal.run/health"}, "Path /health not found"),
+        (PROXY, {"x-fal-target-url": f"https://fal.run{PROXY}"}, 'Application "api/fal" not found'),
+    ],
+)
+def test_a_path_that_no_door_has_is_named_as_the_client_wrote_it(client, path, headers, detail):
+    answer = client.post(path, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (404, detail)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "queue.fal.run", "rest.fal.ai"])
+def test_our_own_pages_are_there_under_every_name(client, host):
+    for path in ("/health", "/health/", "/health/ready", "/openapi.json"):
+        assert client.get(path, headers={"host": host}).status_code == 200
+
+
+def test_the_log_names_the_target_of_a_proxied_request(client, server):
+    answer = client.post(PROXY, headers={"x-fal-target-url": f"https://fal.run/{ID}?secret=1"})
+    [line] = [e for e in server.log() if e.get("request_id") == answer.headers["x-fal-request-id"]]
+    assert (line["path"], line["target"]) == (PROXY, f"/sync/{ID}")
+
+
+async def _tell(request: Request) -> JSONResponse:
+    entrance = entrance_of(request)
+    return JSONResponse({
+        "path": request.scope["path"],
+        "raw_path": request.scope["raw_path"].decode(),
+        "query": str(request.query_params),
+        "url": entrance.url("/x"),
+        "upload": entrance.url("/f", Door.CDN),
+    })  # fmt: skip
+
+
+@pytest.fixture
+def told():
+    """What a route behind `Doors` is told of a request."""
+    app = Starlette(routes=[Route("/{rest:path}", _tell, methods=["GET"])])
+
+    async def get(doors, url, *, client, headers):
+        transport = httpx.ASGITransport(doors, client=(client, 1))
+        async with httpx.AsyncClient(transport=transport) as http:
+            return (await http.get(url, headers=headers)).json()
+
+    def tell(path, *, client="127.0.0.1", trusted=(), scheme="http", **headers):
+        doors = Doors(app, pages=["/", "/health"], trusted=[ip_network(net) for net in trusted])
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return asyncio.run(get(doors, f"{scheme}://box:8000{path}", client=client, headers=sent))
+
+    return tell
+
+
+CANONICAL = [
+    ("/a/b", {}, "/sync/a/b", "http://box:8000/x"),
+    ("/sync/a/b", {}, "/sync/a/b", "http://box:8000/sync/x"),
+    ("/queue/a/b", {}, "/queue/a/b", "http://box:8000/queue/x"),
+    ("/rest/a/", {}, "/rest/a/", "http://box:8000/rest/x"),
+    ("/cdn/a", {}, "/cdn/a", "http://box:8000/cdn/x"),
+    ("/queues/a", {}, "/sync/queues/a", "http://box:8000/x"),
+    ("/a/b", {"host": "queue.fal.run"}, "/queue/a/b", "http://queue.fal.run/x"),
+    ("/a/b", {"host": "QUEUE.box.lan:81"}, "/queue/a/b", "http://QUEUE.box.lan:81/x"),
+    ("/a", {"host": "rest.fal.ai"}, "/rest/a", "http://rest.fal.ai/x"),
+    ("/a", {"host": "v3.fal.media:80"}, "/cdn/a", "http://v3.fal.media/x"),
+    ("/a", {"host": "queue"}, "/sync/a", "http://queue/x"),
+    ("/a", {"host": "queueing.example"}, "/sync/a", "http://queueing.example/x"),
+    ("/cdn/a", {"host": "rest.fal.ai"}, "/cdn/a", "http://rest.fal.ai/cdn/x"),
+    ("/queue/a", {"host": "[::1]:8000"}, "/queue/a", "http://[::1]:8000/queue/x"),
+    ("/queue/a", {"host": "a b/<x>"}, "/queue/a", "http://box:8000/queue/x"),
+    ("/health", {"host": "queue.fal.run"}, "/health", "http://queue.fal.run/x"),
+    ("/", {}, "/", "http://box:8000/x"),
+]
+
+
+@pytest.mark.parametrize(("url", "headers", "path", "returned"), CANONICAL)
+def test_each_address_has_one_canonical_path_and_leads_back_the_way_it_came(
+    told, url, headers, path, returned
+):
+    seen = told(url, **headers)
+    assert (seen["path"], seen["raw_path"], seen["url"]) == (path, path, returned)
+
+
+def test_the_query_and_escapes_survive(told):
+    seen = told("/a/b%20c?logs=1&x=%2F", host="queue.fal.run")
+    assert (seen["path"], seen["raw_path"]) == ("/queue/a/b c", "/queue/a/b%20c")
+    assert seen["query"] == "logs=1&x=%2F"
+
+
+def test_a_proxied_request_has_its_targets_path_and_query_and_our_address(told):
+    target = "https://queue.fal.run/a/b%20c/status?logs=1"
+    seen = told(f"{PROXY}?ignored=1", x_fal_target_url=target)
+    assert (seen["path"], seen["raw_path"]) == ("/queue/a/b c/status", "/queue/a/b%20c/status")
+    assert seen["query"] == "logs=1"
+    assert seen["url"] == "http://box:8000/queue/x"
+    assert seen["upload"] == "http://box:8000/cdn/f"
+
+
+def test_every_door_is_reachable_from_every_other(told):
+    assert told("/rest/a")["upload"] == "http://box:8000/cdn/f"
+    assert told("/a", host="rest.fal.ai", scheme="https")["upload"] == "https://rest.fal.ai/cdn/f"
+
+
+FORWARDED = {
+    "x_forwarded_proto": "https",
+    "x_forwarded_host": "queue.example.org",
+    "x_forwarded_prefix": "/reel/",
+}
+
+
+def test_forwarded_headers_count_from_a_trusted_proxy_only(told):
+    assert told("/a", **FORWARDED)["url"] == "http://box:8000/x"
+    assert told("/a", client="10.1.2.4", trusted=["10.1.2.3/32"], **FORWARDED)["url"] == "http://box:8000/x"
+    for client in ("10.1.2.3", "::ffff:10.1.2.3"):
+        seen = told("/a", client=client, trusted=["10.0.0.0/8"], **FORWARDED)
+        assert (seen["path"], seen["url"]) == ("/queue/a", "https://queue.example.org/reel/x")
+
+
+def test_a_forwarded_port_and_the_nearest_proxys_word_count(told):
+    forwarded = {"x_forwarded_host": "lie.example, box.example:1", "x_forwarded_port": "444"}
+    assert told("/queue/a", trusted=["127.0.0.1"], **forwarded)["url"] == "http://box.example:444/queue/x"
+    bad = {"x_forwarded_prefix": "//evil.example/\\", "x_forwarded_proto": "gopher"}
+    assert told("/queue/a", trusted=["127.0.0.1"], **bad)["url"] == "http://box:8000/queue/x"
+
+
+def preflight(client, path, *, method="POST", headers="authorization,content-type,x-fal-queue-priority"):
+    sent = {
+        "origin": "https://page.example",
+        "access-control-request-method": method,
+        "access-control-request-headers": headers,
+    }
+    return client.options(path, headers=sent)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", [f"/{ID}", f"/queue/{ID}", PROXY, "/health"])
+def test_a_browser_may_send_what_the_official_client_sends(client, path, method):
+    answer = preflight(client, path, method=method)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in answer.headers
+    assert method in answer.headers["access-control-allow-methods"]
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert {"authorization", "content-type", "x-fal-queue-priority"} <= set(allowed.split(","))
+
+
+def test_a_browser_may_send_our_own_headers_too_and_no_other_method(client):
+    assert preflight(client, f"/{ID}", headers="x-omnireel-anything").status_code == 200
+    assert preflight(client, f"/{ID}", method="PATCH").status_code == 400
+
+
+def test_a_page_may_read_answers_refusals_and_the_official_headers(client, run_body):
+    origin = {"origin": "https://page.example"}
+    for answer in (
+        client.post(f"/{ID}", json=run_body, headers=origin),
+        client.post(f"/{ID}", json={}, headers=origin),
+        client.post(PROXY, headers=origin),
+        client.get("/nowhere", headers=origin),
+    ):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        exposed = set(answer.headers["access-control-expose-headers"].split(", "))
+        assert exposed == {
+            "x-fal-request-id",
+            "x-fal-billable-units",
+            "x-fal-request-timeout-type",
+            "x-fal-error-type",
+            "x-omnireel-ignored-fields",
+        }
+
+
+def test_the_operator_may_name_the_pages_that_read_answers(tmp_path):
+    with Server(tmp_path, OMNIREEL_CORS_ORIGINS="https://a.example, http://b.example:81") as server:
+        for origin, allowed in (
+            ("https://a.example", "https://a.example"),
+            ("http://b.example:81", "http://b.example:81"),
+            ("https://c.example", None),
+        ):
+            answer = httpx.get(f"{server.url}/health", headers={"origin": origin})
+            assert answer.headers.get("access-control-allow-origin") == allowed
+            assert "origin" in answer.headers["vary"].lower()
