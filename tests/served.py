@@ -52,13 +52,15 @@ class Server:
         command += ["--backend", "echo", "--port", "0", "--data-dir", str(folder)]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, cwd=folder, env=environment)
-        self.url = self._wait_for_url()
+        listening = self._wait_until_listening()
+        self.url: str = listening["url"]
+        self.tls_url: str | None = listening.get("tls_url")
 
-    def _wait_for_url(self) -> str:
+    def _wait_until_listening(self) -> dict:
         while self.process.poll() is None:
             listening = [event for event in self.log() if event["event"] == "listening"]
             if listening:
-                return listening[0]["url"]
+                return listening[0]
             time.sleep(0.02)
         raise AssertionError(self.log_path.read_text())
 

@@ -27,6 +27,7 @@ MAY_IMPORT = {
 # library: the files that may import it
 ONLY_IN = {
     "av": ("video/",),
+    "cryptography": ("cli/tls.py",),
     "pydantic": ("api/wire.py",),
     "pydantic_core": ("api/wire.py",),
     "fastapi": ("api/", "cli/serve.py"),
@@ -117,6 +118,7 @@ def test_only_settings_reads_the_environment():
         ("omnireel.backends.local", "av"),
         ("omnireel.cli.serve", "av"),
         ("omnireel.cli.serve", "torch"),
+        ("omnireel.cli.serve", "cryptography"),
         ("omnireel.backends.echo", "torch"),
         ("omnireel.video.child", "torch"),
         ("omnireel.cli", "torch"),

@@ -133,8 +133,25 @@ def serve(
         str | None, typer.Option(show_default="local", help="local, or echo for tests.")
     ] = None,
     auth: Annotated[str | None, typer.Option(show_default="none", help="none: anyone may call.")] = None,
+    allow_public: Annotated[
+        bool | None, typer.Option("--allow-public", help="Let anyone call from other machines too.")
+    ] = None,
+    tls: Annotated[
+        str | None, typer.Option(show_default="none", help="dev: also https, with our own certificate.")
+    ] = None,
+    tls_port: Annotated[
+        int | None, typer.Option(show_default="8443", help="Port for https; 0 takes a free one.")
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None,
+        typer.Option(metavar="NETWORKS", help="Whose X-Forwarded headers count, like 10.0.0.0/8,::1."),
+    ] = None,
+    cors_origins: Annotated[
+        str | None,
+        typer.Option(metavar="ORIGINS", show_default="*", help="Web pages that may read answers."),
+    ] = None,
 ) -> None:
-    """Serve the endpoint over HTTP."""
+    """Serve the endpoint over HTTP, and over HTTPS with --tls dev."""
     from omnireel.cli.serve import serve_forever
     from omnireel.settings import read_settings
 
@@ -145,6 +162,11 @@ def serve(
         "model": model,
         "backend": backend,
         "auth": auth,
+        "allow_public": allow_public,
+        "tls": tls,
+        "tls_port": tls_port,
+        "trusted_proxies": trusted_proxies,
+        "cors_origins": cors_origins,
     }
     serve_forever(read_settings(flags))
 

@@ -4,9 +4,12 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
 
 import structlog
 import typer
@@ -14,49 +17,101 @@ import uvicorn
 from fastapi import FastAPI
 
 from omnireel.api.app import create_app
-from omnireel.api.wire import ENDPOINT_ID
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import INTERRUPTED
-from omnireel.errors import OmnireelError
+from omnireel.cli.recipes import recipe
+from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
 GRACE_S = 30
+# How long a connection may take for its last bytes and the TLS goodbye. Idle clients never say goodbye: the
+# usual half a minute would be added to each stop.
+_TLS_GOODBYE_S = 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class TlsListener:
+    """A second way in: a socket that is bound, and what it takes to speak TLS on it."""
+
+    socket: socket.socket
+    context: ssl.SSLContext
+
+
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal comes; running requests then get a while to finish.
 
-    Raises OmnireelError when the address cannot be had, CheckpointError when the model cannot be loaded.
+    Raises SettingsError when others could reach a server that asks for no key, OmnireelError when an address
+    cannot be had, CheckpointError when the model cannot be loaded.
     """
     configure_log()
-    with _bound_socket(settings.host, settings.port) as listener:
-        url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
-        server = _Server(create_app(open_backend(settings), settings), url, settings.model)
-        asyncio.run(server.serve([listener]))
+    with _bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
+        server = _Server(create_app(open_backend(settings), settings), settings, plain, tls=tls)
+        asyncio.run(server.serve([plain]))
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn's server, which ends a process that was asked to stop with 0 and not with the signal."""
+@contextmanager
+def _tls_listener(settings: Settings) -> Iterator[TlsListener | None]:
+    if settings.tls == "none":
+        yield None
+        return
+    from omnireel.cli.tls import dev_context  # noqa: PLC0415  # only those who want TLS load its library
 
-    def __init__(self, app: FastAPI, url: str, model: str) -> None:
-        super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
+    with _bound_socket(settings, settings.tls_port, flag="--tls-port") as listener:
+        yield TlsListener(listener, dev_context(settings.tls_dir, settings.host))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, on two sockets if need be; asked to stop, it ends with 0 and not with the signal."""
+
+    def __init__(
+        self, app: FastAPI, settings: Settings, plain: socket.socket, *, tls: TlsListener | None
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # uvicorn would trust every process of this machine: see `trusted_proxies`
+            timeout_graceful_shutdown=GRACE_S,
         )
+        super().__init__(config)
         self.first_signal: signal.Signals | None = None
-        self._url = url
-        self._model = model
+        self._settings = settings
+        self._plain = plain
+        self._tls = tls
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so: whoever reads the line may connect."""
         await super().startup(sockets)
-        log.info("listening", url=self._url, model=self._model)
-        if sys.stderr.isatty():
-            typer.echo(_recipe(self._url), err=True)
+        urls = {"url": self._url("http", self._plain)}
+        if self._tls is not None:
+            await self._listen_for_tls(self._tls)
+            urls["tls_url"] = self._url("https", self._tls.socket)
+        log.info("listening", **urls, model=self._settings.model)
+        typer.echo(recipe(urls["url"], urls.get("tls_url"), self._settings.tls_dir / "ca.pem"))
+
+    async def _listen_for_tls(self, tls: TlsListener) -> None:
+        """One server on both sockets: one application and one lifespan, and requests of both end together."""
+
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn's own startup does
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        loop = asyncio.get_running_loop()
+        self.servers.append(
+            await loop.create_server(
+                protocol, sock=tls.socket, ssl=tls.context, ssl_shutdown_timeout=_TLS_GOODBYE_S
+            )
+        )
+
+    def _url(self, scheme: str, listener: socket.socket) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
+        return f"{scheme}://{_in_url(host)}:{listener.getsockname()[1]}"
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -74,14 +129,16 @@ class _Server(uvicorn.Server):
         self.first_signal = self.first_signal or number
 
 
-def _bound_socket(host: str, port: int) -> socket.socket:
+def _bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:
     """A socket that is not listening yet: nobody can connect before the model is there."""
+    host = settings.host
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror:
         raise OmnireelError(
             f"{host} is not an address of this machine", hint="try --host 127.0.0.1"
         ) from None
+    _refuse_strangers(settings, str(address[0]))
     listener = socket.socket(family, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -90,22 +147,22 @@ def _bound_socket(host: str, port: int) -> socket.socket:
         listener.close()
         raise OmnireelError(
             f"cannot listen on {host} port {port}: {error.strerror}",
-            hint="stop what is listening there, or choose another --port (0 takes a free one)",
+            hint=f"stop what is listening there, or choose another {flag} (0 takes a free one)",
         ) from None
     return listener
 
 
+def _refuse_strangers(settings: Settings, address: str) -> None:
+    if settings.auth != "none" or settings.allow_public or ip_address(address).is_loopback:
+        return
+    raise SettingsError(
+        f"host is {settings.host}, which other machines can reach, and auth is none: anyone could call",
+        hint="choose --host 127.0.0.1, or say --allow-public if everyone who reaches the port may use it",
+    )
+
+
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _recipe(url: str) -> str:
-    """What to paste to try the server."""
-    return (
-        f'\nTry it:\n  printf \'{{"prompt":"What happens?","video_url":"data:video/mp4;base64,%s"}}\' '
-        f'"$(base64 -w0 clip.mp4)" |\n    curl -H "content-type: application/json" -d @- '
-        f"{url}/{ENDPOINT_ID}\n"
-    )
 
 
 def configure_log() -> None:
