@@ -1,4 +1,4 @@
-"""`make demo`: a clip made on the spot, a server, the official Python client, one answer as JSON.
+"""`make demo`: a clip made on the spot, a server, fal's own Python client as it is, one answer as JSON.
 
 Progress goes to stderr; the last line on stdout is the answer. Exits with 1 unless the server answers 200.
 """
@@ -12,10 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import fal_client.client
 import httpx
 import numpy as np
 
@@ -25,6 +25,15 @@ WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 30, 10
 START_DEADLINE_S = 60
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where the server listens: its two ports on this machine, and the certificate to trust."""
+
+    port: int
+    tls_port: int
+    ca: Path
+
+
 def main() -> int:
     """Run the demo; the exit code."""
     with tempfile.TemporaryDirectory(prefix="omnireel-demo-") as folder:
@@ -32,9 +41,9 @@ def main() -> int:
         tell(f"making a {SECONDS} s clip: a red circle moves right, a blue square stays")
         make_clip(clip)
         tell("starting omnireel serve")
-        with running_server(Path(folder)) as url:
-            tell(f"asking {url}: {PROMPT}")
-            return ask(url, clip)
+        with running_server(Path(folder)) as address:
+            tell(f"asking https://127.0.0.1:{address.tls_port}: {PROMPT}")
+            return ask(address, clip)
 
 
 def tell(line: str) -> None:
@@ -64,23 +73,24 @@ def draw(progress: float) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path) -> Iterator[str]:
-    """`omnireel serve` on a free port of this machine, ready for requests; its address."""
-    port = free_port()
-    command = [str(Path(sys.executable).with_name("omnireel")), "serve", "--port", str(port)]
-    with subprocess.Popen([*command, "--data-dir", str(folder)], stdout=subprocess.DEVNULL) as server:
+def running_server(folder: Path) -> Iterator[Address]:
+    """`omnireel serve` on free ports of this machine, ready for requests; its address."""
+    port, tls_port = free_ports()
+    address = Address(port, tls_port, folder / "tls" / "ca.pem")
+    command = [str(Path(sys.executable).with_name("omnireel")), "serve", "--data-dir", str(folder)]
+    command += ["--port", str(address.port), "--tls", "dev", "--tls-port", str(address.tls_port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until_ready(url, server)
-            yield url
+            wait_until_ready(f"http://127.0.0.1:{address.port}", server)
+            yield address
         finally:
             server.terminate()
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def free_ports() -> tuple[int, int]:
+    """Two ports that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
@@ -94,12 +104,16 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
     sys.exit("demo: the server did not start")
 
 
-def ask(url: str, clip: Path) -> int:
+def ask(address: Address, clip: Path) -> int:
     """Send the official client's request and print the answer; the exit code."""
-    # The official client builds https addresses only. A server with a certificate needs no such change:
-    # there the variables FAL_RUN_HOST and SSL_CERT_FILE are enough.
-    fal_client.client.RUN_URL_FORMAT = f"{url}/sync/"
-    os.environ["FAL_KEY"] = "demo:demo"  # the client refuses to start without a key; the server asks for none
+    os.environ |= {
+        "FAL_RUN_HOST": f"127.0.0.1:{address.tls_port}/sync",
+        "SSL_CERT_FILE": str(address.ca),
+        "FAL_KEY": "demo:demo",  # the client refuses to start without a key; the server asks for none
+        "no_proxy": "127.0.0.1",
+    }
+    import fal_client.client  # noqa: PLC0415  # it reads the variables when it is imported
+
     arguments = {
         "prompt": PROMPT,
         "video_url": fal_client.encode_file(clip),

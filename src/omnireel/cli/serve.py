@@ -24,9 +24,9 @@ from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
 GRACE_S = 30
-# How long a connection may take for its last bytes and the TLS goodbye. Idle clients never say goodbye: the
-# usual half a minute would be added to each stop.
-_TLS_GOODBYE_S = 5
+# How long a closing connection may take for its last bytes and the TLS goodbye. Answers are short; but a
+# client that sits idle never says goodbye, and each stop would wait for it, half a minute by default.
+_TLS_GOODBYE_S = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = structlog.get_logger()
