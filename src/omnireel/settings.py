@@ -7,6 +7,7 @@ written here. A value that cannot be used is refused by name, never replaced.
 
 import dataclasses
 import difflib
+import ipaddress
 import math
 import os
 import tomllib
@@ -21,6 +22,7 @@ PREFIX = "OMNIREEL_"
 TRACEBACK = PREFIX + "TRACEBACK"
 FILE = Path("omnireel.toml")
 MIB = 1024 * 1024
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _T = TypeVar("_T")
 
 
@@ -85,10 +87,28 @@ def _path(raw: object) -> Path:
     return raw if isinstance(raw, Path) else Path(_text(raw)).expanduser()
 
 
+def _network(raw: object) -> Network:
+    return ipaddress.ip_network(_text(raw))
+
+
+def _several(one: Callable[[Any], Any], wanted: str) -> Kind:
+    """A list in TOML; elsewhere text with commas."""
+
+    def parse(raw: object) -> tuple[Any, ...]:
+        items = [item.strip() for item in raw.split(",") if item.strip()] if isinstance(raw, str) else raw
+        if not isinstance(items, list | tuple):
+            raise ValueError
+        return tuple(one(item) for item in items)
+
+    return Kind(parse, wanted)
+
+
 TEXT = Kind(_text, "text")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false")
 SECOND = _number(0, 86_400)
+NETWORKS = _several(_network, "networks such as 192.168.7.0/24,fd12::/48")
+PORTS = _several(_integer(1, 65_535).parse, "ports such as 8443,9443")
 
 KINDS: Mapping[str, Kind] = {
     "model": TEXT,
@@ -99,6 +119,11 @@ KINDS: Mapping[str, Kind] = {
     "auth": _one_of("none"),
     "max_body_bytes": _integer(1024, 1024 * MIB),
     "max_data_uri_bytes": _integer(1024, 1024 * MIB),
+    "max_download_bytes": _integer(1024, 1024 * MIB),
+    "fetch_allow": NETWORKS,
+    "fetch_deny": NETWORKS,
+    "fetch_ports": PORTS,
+    "allow_http": SWITCH,
     "max_requests": _integer(1, 10_000),
     "echo_token_s": _number(0, 3600),
     "think": SWITCH,
@@ -123,6 +148,11 @@ class Settings:
     data_dir:            where files live that outlast a call of a function; None: the user's data directory
     max_body_bytes:      longest request body that is read at all
     max_data_uri_bytes:  largest file that a data: URI may hold
+    max_download_bytes:  largest file that is fetched from an https address
+    fetch_allow:         networks that may be fetched from although they are private, loopback and the like
+    fetch_deny:          networks that are never fetched from; wins over fetch_allow
+    fetch_ports:         ports that may be fetched from beside 443, and 80 with allow_http
+    allow_http:          also fetch from http addresses, which anyone on the way can read and change
     max_requests:        how many requests may run or wait at a time
     echo_token_s:        seconds the echo backend takes for each token
     """
@@ -135,6 +165,11 @@ class Settings:
     auth: str = "none"
     max_body_bytes: int = 64 * MIB
     max_data_uri_bytes: int = 32 * MIB
+    max_download_bytes: int = 256 * MIB
+    fetch_allow: tuple[Network, ...] = ()
+    fetch_deny: tuple[Network, ...] = ()
+    fetch_ports: tuple[int, ...] = ()
+    allow_http: bool = False
     max_requests: int = 32
     echo_token_s: float = 0.0
 
