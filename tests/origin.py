@@ -1,4 +1,4 @@
-"""A server that videos are fetched from, as well-behaved or hostile as a test needs it: real sockets, real TLS."""
+"""A server that videos are fetched from, well-behaved or hostile: real sockets, real TLS."""
 
 import socket
 import ssl
@@ -9,6 +9,7 @@ from contextlib import suppress
 import trustme
 
 NAME = "videos.example"
+LOOPBACK = "127.0.0.1"
 
 Behaviour = Callable[["Origin", socket.socket], None]
 
@@ -38,7 +39,7 @@ class Origin:
     requests: the bytes of each request's head
     """
 
-    def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None, address: str = "127.0.0.1") -> None:
+    def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None, address: str = LOOPBACK) -> None:
         self.num_connections = 0
         self.requests: list[bytes] = []
         self._behave = behave
@@ -54,8 +55,13 @@ class Origin:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening and hang up; may be called again."""
         self._ends.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
         for plug in self._plugs:
             with suppress(OSError):
@@ -94,6 +100,22 @@ class Origin:
             head += piece
         self.requests.append(head)
         self._behave(self, plug)
+
+
+class Names:
+    """Stands for the name servers: each question takes the next of its answers, the last one stays.
+
+    asked: the names, as often as they were asked for
+    """
+
+    def __init__(self, answers: dict[str, list[list[str]]] | None = None) -> None:
+        self.asked: list[str] = []
+        self._answers = {NAME: [[LOOPBACK]]} | (answers or {})
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        answers = self._answers[host]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 def says(*pieces: bytes, gap_s: float = 0) -> Behaviour:

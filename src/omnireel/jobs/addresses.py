@@ -1,8 +1,9 @@
 """Which IP addresses this machine may be asked to connect to.
 
 The rule is our own and not `ipaddress.is_global`, whose answers changed between Python versions and let some
-forms through that lead back into a private network. IPv4 is a list of what is refused, after IANA's registry of
-special-purpose addresses (RFC 6890). IPv6 is a list of what is allowed, as most of it is not assigned yet. Pure functions of `ipaddress` objects; nothing here opens or resolves anything.
+forms through that lead back into a private network. IPv4 is a list of what is refused, after IANA's registry
+of special-purpose addresses (RFC 6890). IPv6 is a list of what is allowed, as most of it is not assigned yet.
+Pure functions of `ipaddress` objects; nothing here opens or resolves anything.
 """
 
 from collections.abc import Mapping, Sequence

@@ -49,7 +49,7 @@ class EgressLimits:
     idle_s:          without a single byte; also the time for a whole answer header
     total_s:         for everything, redirects included
     slow_window_s:   the span over which a body has to bring min_bytes_per_s on average
-    max_header_bytes: of one answer, all lines together
+    max_header_bytes: of one answer, all lines together; noticed within 4 KiB
     """
 
     resolve_s: float = 3

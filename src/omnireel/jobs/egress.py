@@ -132,15 +132,9 @@ class _Answer:
         """Status and headers; they have to be complete within the idle limit."""
         try:
             async with asyncio.timeout(self._limits.idle_s):
-                response = await self._head()
+                return await self._head()
         except TimeoutError:
             raise _stalled(self._limits) from None
-        if (
-            sum(len(name) + len(value) + 4 for name, value in response.headers)
-            > self._limits.max_header_bytes
-        ):
-            raise not_fetched(f"its header is longer than {self._limits.max_header_bytes} bytes")
-        return response
 
     async def _head(self) -> h11.Response:
         for _ in range(_MAX_INFORMATIONAL):
