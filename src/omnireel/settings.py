@@ -7,12 +7,12 @@ written here. A value that cannot be used is refused by name, never replaced.
 
 import dataclasses
 import difflib
-import ipaddress
 import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ PREFIX = "OMNIREEL_"
 TRACEBACK = PREFIX + "TRACEBACK"
 FILE = Path("omnireel.toml")
 MIB = 1024 * 1024
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = IPv4Network | IPv6Network
 _T = TypeVar("_T")
 
 
@@ -87,28 +87,25 @@ def _path(raw: object) -> Path:
     return raw if isinstance(raw, Path) else Path(_text(raw)).expanduser()
 
 
-def _network(raw: object) -> Network:
-    return ipaddress.ip_network(_text(raw))
-
-
-def _several(one: Callable[[Any], Any], wanted: str) -> Kind:
-    """A list in TOML; elsewhere text with commas."""
-
+def _list_of(item: Kind) -> Kind:
     def parse(raw: object) -> tuple[Any, ...]:
-        items = [item.strip() for item in raw.split(",") if item.strip()] if isinstance(raw, str) else raw
-        if not isinstance(items, list | tuple):
+        parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
+        if not isinstance(parts, list | tuple):
             raise ValueError
-        return tuple(one(item) for item in items)
+        return tuple(item.parse(part) for part in parts)
 
-    return Kind(parse, wanted)
+    return Kind(parse, f"{item.wanted}, with commas between several")
+
+
+def _network(raw: object) -> Network:
+    return ip_network(_text(raw))
 
 
 TEXT = Kind(_text, "text")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false")
 SECOND = _number(0, 86_400)
-NETWORKS = _several(_network, "networks such as 192.168.7.0/24,fd12::/48")
-PORTS = _several(_integer(1, 65_535).parse, "ports such as 8443,9443")
+NETWORKS = _list_of(Kind(_network, "an address or network like 10.0.0.0/8"))
 
 KINDS: Mapping[str, Kind] = {
     "model": TEXT,
@@ -122,7 +119,7 @@ KINDS: Mapping[str, Kind] = {
     "max_download_bytes": _integer(1024, 1024 * MIB),
     "fetch_allow": NETWORKS,
     "fetch_deny": NETWORKS,
-    "fetch_ports": PORTS,
+    "fetch_ports": _list_of(_integer(1, 65_535)),
     "allow_http": SWITCH,
     "max_requests": _integer(1, 10_000),
     "echo_token_s": _number(0, 3600),
