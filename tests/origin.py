@@ -73,6 +73,12 @@ class Origin:
         """Pause between two bytes; true when the test is over."""
         return self._ends.wait(seconds)
 
+    def is_left_alone(self, *, within_s: float) -> bool:
+        """Whether every client hangs up in time."""
+        for thread in self._threads[1:]:
+            thread.join(within_s)
+        return not any(thread.is_alive() for thread in self._threads[1:])
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:

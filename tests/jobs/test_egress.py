@@ -153,7 +153,7 @@ def test_the_loop_stays_free_while_a_file_arrives(serve, rule, tmp_path):
 
 
 def test_a_cancelled_download_hangs_up(serve, rule, tmp_path):
-    origin = serve(repeats(CHUNKED, b"", gap_s=0.05))
+    origin = serve(repeats(CHUNKED, b"100\r\n" + bytes(256) + b"\r\n", gap_s=0.02))
 
     async def run():
         task = asyncio.create_task(download(url(origin), tmp_path / "video", rule(origin)))
@@ -164,6 +164,7 @@ def test_a_cancelled_download_hangs_up(serve, rule, tmp_path):
         assert task.cancelled()
 
     asyncio.run(run())
+    assert origin.is_left_alone(within_s=5)
 
 
 @pytest.mark.parametrize("holder", ["other.example", "127.0.0.1"])

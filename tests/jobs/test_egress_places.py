@@ -91,6 +91,12 @@ def test_one_forbidden_address_refuses_the_whole_name(serve, rule, refusal, forb
     assert origin.num_connections == 0
 
 
+def test_an_address_in_its_mapped_form_is_connected_to_as_what_it_stands_for(serve, rule, fetched):
+    origin = serve(OK)
+    names = Names({NAME: [[f"::ffff:{LOOPBACK}"]]})
+    assert fetched(url(origin), rule(origin, names=names)) == CLIP
+
+
 def test_a_name_that_changes_its_address_is_asked_once_and_the_second_answer_never_used(
     serve, rule, fetched, forbidden
 ):
