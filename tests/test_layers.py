@@ -42,6 +42,10 @@ ONLY_IN = {
     "transformers": (),
     "huggingface_hub": (),
     "httpx": (),
+    "h11": ("jobs/egress.py",),
+    "idna": ("jobs/urls.py",),
+    "socket": ("jobs/connect.py", "cli/serve.py", "cli/tls.py"),
+    "ssl": ("jobs/connect.py", "cli/serve.py", "cli/tls.py"),
     "PIL": (),
     "pickle": (),
 }
@@ -110,6 +114,16 @@ def test_only_settings_reads_the_environment():
             if is_attribute or (is_import and {a.name for a in node.names} & {"environ", "getenv"}):
                 readers.add(name_of(path))
     assert readers <= {"settings.py"}
+
+
+def test_only_one_file_opens_outgoing_connections():
+    openers = {"open_connection", "create_connection", "sock_connect", "getaddrinfo", "urlopen"}
+    files = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in openers:
+                files.add(name_of(path))
+    assert files == {"jobs/connect.py", "cli/serve.py"}  # the server looks up what it listens on
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ TEXT = Kind(_text, "text")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false")
 SECOND = _number(0, 86_400)
+NETWORKS = _list_of(Kind(_network, "an address or network like 10.0.0.0/8"))
 
 KINDS: Mapping[str, Kind] = {
     "model": TEXT,
@@ -123,10 +124,15 @@ KINDS: Mapping[str, Kind] = {
     "allow_public": SWITCH,
     "tls": _one_of("none", "dev"),
     "tls_port": _integer(0, 65_535),
-    "trusted_proxies": _list_of(Kind(_network, "an address or network like 10.0.0.0/8")),
+    "trusted_proxies": NETWORKS,
     "cors_origins": _list_of(Kind(_origin, "* or an origin like https://example.com")),
     "max_body_bytes": _integer(1024, 1024 * MIB),
     "max_data_uri_bytes": _integer(1024, 1024 * MIB),
+    "max_download_bytes": _integer(1024, 1024 * MIB),
+    "fetch_allow": NETWORKS,
+    "fetch_deny": NETWORKS,
+    "fetch_ports": _list_of(_integer(1, 65_535)),
+    "allow_http": SWITCH,
     "max_requests": _integer(1, 10_000),
     "echo_token_s": _number(0, 3600),
     "think": SWITCH,
@@ -155,6 +161,11 @@ class Settings:
     cors_origins:        web pages that may read answers; "*" is all of them
     max_body_bytes:      longest request body that is read at all
     max_data_uri_bytes:  largest file that a data: URI may hold
+    max_download_bytes:  largest file that is fetched from an https address
+    fetch_allow:         networks that may be fetched from although they are private, loopback and the like
+    fetch_deny:          networks that are never fetched from; wins over fetch_allow
+    fetch_ports:         ports that may be fetched from beside 443, and 80 with allow_http
+    allow_http:          also fetch from http addresses, which anyone on the way can read and change
     max_requests:        how many requests may run or wait at a time
     echo_token_s:        seconds the echo backend takes for each token
     """
@@ -172,6 +183,11 @@ class Settings:
     cors_origins: tuple[str, ...] = ("*",)
     max_body_bytes: int = 64 * MIB
     max_data_uri_bytes: int = 32 * MIB
+    max_download_bytes: int = 256 * MIB
+    fetch_allow: tuple[Network, ...] = ()
+    fetch_deny: tuple[Network, ...] = ()
+    fetch_ports: tuple[int, ...] = ()
+    allow_http: bool = False
     max_requests: int = 32
     echo_token_s: float = 0.0
 

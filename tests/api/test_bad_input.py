@@ -130,8 +130,12 @@ def test_the_largest_allowed_nesting_passes(client):
 
 
 VIDEOS = [
-    ("https://example.com/a.mp4", "feature_not_supported"),
-    ("HTTPS://example.com/a.mp4", "feature_not_supported"),
+    ("https://127.0.0.1/a.mp4", "file_download_error"),
+    ("HTTPS://[::ffff:169.254.169.254]/a.mp4", "file_download_error"),
+    ("https://2130706433/a.mp4", "file_download_error"),
+    ("https://localhost:22/a.mp4", "file_download_error"),
+    ("https://user:word@example.com/a.mp4", "file_download_error"),
+    ("https://example.com/" + "a" * 2029, "file_download_error"),
     ("http://127.0.0.1/a.mp4", "file_download_error"),
     ("file:///etc/passwd", "file_download_error"),
     ("ftp://example.com/a", "file_download_error"),

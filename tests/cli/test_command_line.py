@@ -56,7 +56,7 @@ def test_inspect_shows_frames_and_tokens(omnireel, clip):
 BAD = [
     (["ask", "missing.mp4", "hello"], 1, "there is no file missing.mp4"),
     (["ask", ".", "hello"], 1, ". is not a file"),
-    (["ask", "https://example.com/a.mp4", "hello"], 1, "not fetched over https"),
+    (["ask", "https://user@example.com/a.mp4", "hello"], 1, "user name"),
     (["ask", "ftp://example.com/a.mp4", "hello"], 1, "never fetched"),
     (["ask", "data:video/mp4;base64,*", "hello"], 1, "not base64"),
     (["ask", "data:video/mp4;base64,", "hello"], 1, "0 bytes"),
@@ -82,6 +82,15 @@ def test_bad_input_gets_one_line_of_error_and_one_of_hint(omnireel, clip, argume
     assert error.startswith("error: ")
     assert message in error
     assert hint.startswith("hint: ")
+
+
+def test_an_address_that_is_not_allowed_says_why_to_who_owns_the_machine(omnireel):
+    ran = omnireel("ask", "https://127.0.0.1/a.mp4", "hello", OMNIREEL_DATA_DIR="data")
+    why, error, hint = ran.stderr.splitlines()
+    assert ran.returncode == 1
+    assert "127.0.0.1 is not allowed: loopback" in why
+    assert "cannot be reached" in error
+    assert "fetch_allow" in hint
 
 
 @pytest.mark.parametrize(

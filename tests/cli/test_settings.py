@@ -69,6 +69,7 @@ BAD = [
     ("OMNIREEL_PORT", "", "OMNIREEL_PORT is ''"),
     ("OMNIREEL_PORT", "80.5", "OMNIREEL_PORT is '80.5'"),
     ("OMNIREEL_ECHO_TOKEN_S", "nan", "OMNIREEL_ECHO_TOKEN_S is 'nan'"),
+    ("OMNIREEL_FETCH_PORTS", "443,0", "OMNIREEL_FETCH_PORTS is '443,0', not a whole number from 1 to 65535"),
     ("OMNIREEL_BACKEND", "vllm", "OMNIREEL_BACKEND is 'vllm', not local or echo"),
     ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1/8", "'10.0.0.1/8', not an address or network like 10.0.0.0/8"),
     ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1, box", "'10.0.0.1, box', not an address or network"),
@@ -113,6 +114,23 @@ def test_a_misspelt_name_gets_a_suggestion(variables):
     assert raised.value.hint == "did you mean port?"
     variables |= {"OMNIREEL_MAX_TOKEN": "5", "OMNIREEL_MODEL": "demo", "OTHER": "1"}
     assert unknown_variables() == ["OMNIREEL_MAX_TOKEN sets nothing; did you mean OMNIREEL_MAX_TOKENS?"]
+
+
+def test_networks_and_ports_are_a_list_in_toml_and_have_commas_elsewhere(variables):
+    toml("fetch_allow = ['10.1.0.0/16', 'fd12::1']\nfetch_ports = [8443]\nallow_http = true")
+    variables |= {"OMNIREEL_FETCH_DENY": "8.8.8.8, 2606::/16", "OMNIREEL_MAX_DOWNLOAD_BYTES": "4096"}
+    read = read_settings({})
+    assert read.fetch_allow == (ip_network("10.1.0.0/16"), ip_network("fd12::1/128"))
+    assert read.fetch_deny == (ip_network("8.8.8.8/32"), ip_network("2606::/16"))
+    assert (read.fetch_ports, read.allow_http, read.max_download_bytes) == ((8443,), True, 4096)
+
+
+@pytest.mark.parametrize("value", ["10.1.2.3/16", "localhost", "10.1.0.0/33", "1.2.3.4;5.6.7.8"])
+def test_what_is_no_network_is_refused(variables, value):
+    variables["OMNIREEL_FETCH_ALLOW"] = value
+    with pytest.raises(SettingsError) as raised:
+        read_settings({})
+    assert "an address or network like 10.0.0.0/8" in raised.value.message
 
 
 def test_the_rate_below_one_excludes_one():

@@ -15,9 +15,10 @@ from starlette.responses import Response
 from omnireel.api import wire
 from omnireel.api.body import parse_json, read_body
 from omnireel.api.errors import RequestError, json_response
+from omnireel.api.incoming import fetch_rule
 from omnireel.backends.base import Answer, Ask, Backend
 from omnireel.errors import Cancelled, CapacityError, GenerationError
-from omnireel.jobs.fetch import FetchRule, fetch_video
+from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import Settings
 
 _T = TypeVar("_T")
@@ -64,7 +65,7 @@ class SyncEndpoint:
     async def _generate(
         self, sent: wire.Nemotron3NanoOmniVideoInput, start_deadline_s: float | None
     ) -> Answer:
-        rule = FetchRule(self.settings.incoming_dir, self.settings.max_data_uri_bytes)
+        rule = fetch_rule(self.settings)
         async with fetch_video(sent.video_url, rule) as video:
             return await _last_event(self.backend, wire.to_ask(sent, video), start_deadline_s)
 

@@ -29,7 +29,8 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
     prompt: str = Field(min_length=1, description="The question or instruction about the video.")
     video_url: str = Field(
         min_length=1,
-        description="The video as a data: URI (data:video/mp4;base64,...); at most 2 minutes and 1080p.",
+        description="The video: an https address, or a data: URI (data:video/mp4;base64,...); "
+        "at most 2 minutes and 1080p.",
     )
     system_prompt: str | None = Field(
         None, description="The system message; when absent, the reasoning control token stands there."

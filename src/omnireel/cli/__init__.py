@@ -22,7 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Video = Annotated[str, typer.Argument(metavar="VIDEO", help="A video file, or a data: URI.")]
+Video = Annotated[
+    str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
+]
 Model = Annotated[str | None, typer.Option(show_default="demo", help="demo, or a checkpoint's directory.")]
 Think = Annotated[bool | None, typer.Option("--think/--no-think", help="Reason first, then answer.")]
 System = Annotated[str | None, typer.Option(help="System message.")]

@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from omnireel.api.incoming import fetch_rule
 from omnireel.api.wire import to_output
 from omnireel.backends.base import Answer, Ask, Backend, Delta
 from omnireel.cli.backend import make_ask, open_backend
 from omnireel.errors import GenerationError
-from omnireel.jobs.fetch import FetchRule, fetch_video
+from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
 
 
@@ -22,7 +23,7 @@ def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings
 
 
 async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
-    rule = FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, takes_paths=True)
+    rule = fetch_rule(settings, takes_paths=True)
     with Waiting() as waiting:
         async with fetch_video(source, rule) as video:
             waiting.show("loading the model", None)

@@ -7,10 +7,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from omnireel.api.incoming import fetch_rule
 from omnireel.api.wire import inspection_report, price_usd
 from omnireel.backends.base import Inspection
 from omnireel.cli.backend import make_ask, open_backend
-from omnireel.jobs.fetch import FetchRule, fetch_video
+from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
 
 
@@ -24,7 +25,7 @@ def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSett
 
 
 async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSettings) -> Inspection:
-    rule = FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, takes_paths=True)
+    rule = fetch_rule(settings, takes_paths=True)
     async with fetch_video(source, rule) as video:
         backend = open_backend(settings)
         try:

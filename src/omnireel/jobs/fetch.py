@@ -1,7 +1,7 @@
 """From what a caller wrote as `video_url` to a file that can be read.
 
-Takes data: URIs and, for callers on this machine only, paths. Fetches nothing from the network: an https
-address is refused by name. Knows nothing of what is inside the file.
+Takes https addresses, data: URIs and, for callers on this machine only, paths. Knows nothing of what is in
+the file.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnireel.errors import InputError
+from omnireel.jobs.connect import EgressRule
+from omnireel.jobs.egress import download
+from omnireel.jobs.refusals import LOC, too_large
 
-_LOC = ("body", "video_url")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"(video/[\w.+-]+|application/octet-stream)", re.IGNORECASE)
 
@@ -27,11 +29,13 @@ class FetchRule:
 
     incoming_dir: videos that arrive in a request are written here and removed after it
     max_bytes:    largest file that a data: URI may hold
+    egress:       what may be downloaded
     takes_paths:  a plain path is read where it lies; only for callers who own this machine
     """
 
     incoming_dir: Path
     max_bytes: int
+    egress: EgressRule
     takes_paths: bool = False
 
 
@@ -39,46 +43,49 @@ class FetchRule:
 async def fetch_video(source: str, rule: FetchRule) -> AsyncIterator[Path]:
     """The file that `source` names, for as long as the context is open.
 
-    source: a data: URI, or a path where the rule takes paths
-    Raises InputError: invalid_data_uri, file_too_large, feature_not_supported, file_download_error,
-    file_not_found.
+    source: an https address, a data: URI, or a path where the rule takes paths
+    Raises InputError: invalid_data_uri, file_too_large, file_download_error, file_not_found.
     """
-    if source[:5].lower() == "data:":
-        rule.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # A cancelled request may leave its thread writing for a moment after the directory has gone.
-        with tempfile.TemporaryDirectory(dir=rule.incoming_dir, ignore_cleanup_errors=True) as folder:
-            path = Path(folder, "video")
-            await asyncio.to_thread(_write_data_uri, source, path, rule.max_bytes)
-            yield path
+    scheme = _scheme(source)
+    if scheme is None:
+        yield _local_file(source, rule)
         return
-    _refuse_address(source)
+    rule.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A cancelled request may leave its thread writing for a moment after the directory has gone.
+    with tempfile.TemporaryDirectory(dir=rule.incoming_dir, ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "video")
+        if scheme == "data":
+            await asyncio.to_thread(_write_data_uri, source, path, rule.max_bytes)
+        else:
+            await download(source, path, rule.egress)
+        yield path
+
+
+def _scheme(source: str) -> str | None:
+    """data, https or http; None where there is none. Raises InputError for any other."""
+    if source[:5].lower() == "data:":
+        return "data"
+    found = _SCHEME.match(source)
+    scheme = found[1].lower() if found else None
+    if scheme not in (None, "https", "http"):
+        raise InputError(
+            f"addresses that begin with {scheme[:20]}:// are never fetched",
+            kind="file_download_error",
+            loc=LOC,
+            hint="use an https address, or send the video itself as data:video/mp4;base64,...",
+        )
+    return scheme
+
+
+def _local_file(source: str, rule: FetchRule) -> Path:
     if not rule.takes_paths:
         raise InputError(
-            "video_url is neither a data: URI nor an address",
+            "video_url is neither an https address nor a data: URI",
             kind="file_download_error",
-            loc=_LOC,
-            hint="send the video as data:video/mp4;base64,...",
+            loc=LOC,
+            hint="write https://host/path, or send the video as data:video/mp4;base64,...",
         )
-    yield _readable_file(Path(source).expanduser())
-
-
-def _refuse_address(source: str) -> None:
-    scheme = _SCHEME.match(source)
-    if scheme is None:
-        return
-    if scheme[1].lower() == "https":
-        raise InputError(
-            "videos are not fetched over https by this version",
-            kind="feature_not_supported",
-            loc=_LOC,
-            hint="send the video itself as data:video/mp4;base64,...",
-        )
-    raise InputError(
-        f"addresses that begin with {scheme[1][:20].lower()}:// are never fetched",
-        kind="file_download_error",
-        loc=_LOC,
-        hint="send the video itself as data:video/mp4;base64,...",
-    )
+    return _readable_file(Path(source).expanduser())
 
 
 def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
@@ -91,13 +98,7 @@ def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
         raise _bad_data_uri("its media type is not video/*")
     num_bytes = len(payload) // 4 * 3 - payload[-2:].count("=")
     if num_bytes > max_bytes:
-        raise InputError(
-            f"video is {num_bytes} bytes, limit {max_bytes}",
-            kind="file_too_large",
-            loc=_LOC,
-            ctx={"max_size": max_bytes, "provided_size": num_bytes},
-            hint="send a shorter clip or one of a lower bit rate",
-        )
+        raise too_large(max_bytes, num_bytes)
     try:
         content = base64.b64decode(payload, validate=True)
     except ValueError:
@@ -109,7 +110,7 @@ def _bad_data_uri(why: str) -> InputError:
     return InputError(
         f"video_url is not a usable data: URI: {why}",
         kind="invalid_data_uri",
-        loc=_LOC,
+        loc=LOC,
         hint="write data:video/mp4;base64, and then the file in plain base64",
     )
 
@@ -125,4 +126,4 @@ def _readable_file(path: Path) -> Path:
 
 
 def _bad_path(message: str, hint: str) -> InputError:
-    return InputError(message, kind="file_not_found", loc=_LOC, hint=hint)
+    return InputError(message, kind="file_not_found", loc=LOC, hint=hint)

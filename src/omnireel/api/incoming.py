@@ -1,0 +1,17 @@
+"""From the deployment's settings to what may be fetched."""
+
+from omnireel.jobs.connect import EgressRule
+from omnireel.jobs.fetch import FetchRule
+from omnireel.settings import Settings
+
+
+def fetch_rule(settings: Settings, *, takes_paths: bool = False) -> FetchRule:
+    """The rule for `fetch_video`; takes_paths: see there."""
+    egress = EgressRule(
+        max_bytes=settings.max_download_bytes,
+        allow=settings.fetch_allow,
+        deny=settings.fetch_deny,
+        ports=settings.fetch_ports,
+        allow_http=settings.allow_http,
+    )
+    return FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)

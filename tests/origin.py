@@ -1,0 +1,168 @@
+"""A server that videos are fetched from, well-behaved or hostile: real sockets, real TLS."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import trustme
+
+NAME = "videos.example"
+LOOPBACK = "127.0.0.1"
+
+Behaviour = Callable[["Origin", socket.socket], None]
+
+
+class Authority:
+    """A certificate authority that exists as long as the tests."""
+
+    def __init__(self) -> None:
+        self.ca = trustme.CA()
+
+    def server_context(self, *names: str) -> ssl.SSLContext:
+        """What a server with a certificate for `names` presents."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(*names).configure_cert(context)
+        return context
+
+    def trust(self) -> ssl.SSLContext:
+        """What a client that believes this authority, and no other, checks with."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.ca.configure_trust(context)
+        return context
+
+
+class Origin:
+    """Listens on a loopback address; counts every connection, also those that never speak.
+
+    requests: the bytes of each request's head
+    """
+
+    def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None, address: str = LOOPBACK) -> None:
+        self.num_connections = 0
+        self.requests: list[bytes] = []
+        self._behave = behave
+        self._tls = tls
+        self._listener = socket.create_server((address, 0))
+        self.port = self._listener.getsockname()[1]
+        self._ends = threading.Event()
+        self._plugs: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def __enter__(self) -> "Origin":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening and hang up; may be called again."""
+        self._ends.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listener.close()
+        for plug in self._plugs:
+            with suppress(OSError):
+                plug.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+
+    def wait(self, seconds: float) -> bool:
+        """Pause between two bytes; true when the test is over."""
+        return self._ends.wait(seconds)
+
+    def is_left_alone(self, *, within_s: float) -> bool:
+        """Whether every client hangs up in time."""
+        for thread in self._threads[1:]:
+            thread.join(within_s)
+        return not any(thread.is_alive() for thread in self._threads[1:])
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                plug, _ = self._listener.accept()
+                self.num_connections += 1
+                self._plugs.append(plug)
+                thread = threading.Thread(target=self._serve, args=(plug,))
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self, plug: socket.socket) -> None:
+        with suppress(OSError), plug:  # a client that hangs up is what most of these tests are about
+            if self._tls is None:
+                self._answer(plug)
+                return
+            with self._tls.wrap_socket(plug, server_side=True) as secured:
+                self._answer(secured)
+
+    def _answer(self, plug: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = plug.recv(4096)
+            if not piece:
+                return
+            head += piece
+        self.requests.append(head)
+        self._behave(self, plug)
+
+
+class Names:
+    """Stands for the name servers: each question takes the next of its answers, the last one stays.
+
+    asked: the names, as often as they were asked for
+    """
+
+    def __init__(self, answers: dict[str, list[list[str]]] | None = None) -> None:
+        self.asked: list[str] = []
+        self._answers = {NAME: [[LOOPBACK]]} | (answers or {})
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        answers = self._answers[host]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+def says(*pieces: bytes, gap_s: float = 0) -> Behaviour:
+    """Sends `pieces`, waiting between them, and closes."""
+
+    def behave(origin: Origin, plug: socket.socket) -> None:
+        for piece in pieces:
+            plug.sendall(piece)
+            if gap_s and origin.wait(gap_s):
+                return
+
+    return behave
+
+
+def repeats(start: bytes, piece: bytes, *, gap_s: float = 0) -> Behaviour:
+    """Sends `start`, then `piece` for ever."""
+
+    def behave(origin: Origin, plug: socket.socket) -> None:
+        plug.sendall(start)
+        while not origin.wait(gap_s):
+            plug.sendall(piece)
+
+    return behave
+
+
+def redirects(*locations: str, last: Behaviour, status: int = 302) -> Behaviour:
+    """Answers one connection after the other with the next of `locations`, then as `last` does."""
+    left = iter(locations)
+
+    def behave(origin: Origin, plug: socket.socket) -> None:
+        location = next(left, None)
+        if location is None:
+            last(origin, plug)
+        else:
+            answer = f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+            plug.sendall(answer.encode("latin-1"))
+
+    return behave
+
+
+def file(content: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An answer with its length."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + content
