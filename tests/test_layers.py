@@ -26,6 +26,7 @@ MAY_IMPORT = {
 }
 # library: the files that may import it
 ONLY_IN = {
+    "apsw": ("jobs/database.py",),
     "av": ("video/",),
     "pydantic": ("api/wire.py",),
     "pydantic_core": ("api/wire.py",),

@@ -100,6 +100,9 @@ KINDS: Mapping[str, Kind] = {
     "max_body_bytes": _integer(1024, 1024 * MIB),
     "max_data_uri_bytes": _integer(1024, 1024 * MIB),
     "max_requests": _integer(1, 10_000),
+    "max_queued": _integer(0, 10_000_000),
+    "max_running": _integer(1, 1000),
+    "max_run_s": _number(1, 86_400),
     "echo_token_s": _number(0, 3600),
     "think": SWITCH,
     "system": TEXT,
@@ -136,13 +139,25 @@ class Settings:
     max_body_bytes: int = 64 * MIB
     max_data_uri_bytes: int = 32 * MIB
     max_requests: int = 32
+    max_queued: int = 100_000
+    max_running: int = 32
+    max_run_s: float = 1800.0
     echo_token_s: float = 0.0
+
+    @property
+    def data_path(self) -> Path:
+        """Where everything lies that outlives the process."""
+        return self.data_dir or Path.home() / ".local" / "share" / "omnireel"
 
     @property
     def incoming_dir(self) -> Path:
         """Where the videos of running requests lie."""
-        data_dir = self.data_dir or Path.home() / ".local" / "share" / "omnireel"
-        return data_dir / "incoming"
+        return self.data_path / "incoming"
+
+    @property
+    def store_path(self) -> Path:
+        """The database of jobs."""
+        return self.data_path / "omnireel.db"
 
 
 @dataclass(frozen=True)

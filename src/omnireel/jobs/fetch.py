@@ -43,7 +43,7 @@ async def fetch_video(source: str, rule: FetchRule) -> AsyncIterator[Path]:
     Raises InputError: invalid_data_uri, file_too_large, feature_not_supported, file_download_error,
     file_not_found.
     """
-    if source[:5].lower() == "data:":
+    if is_data_uri(source):
         rule.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A cancelled request may leave its thread writing for a moment after the directory has gone.
         with tempfile.TemporaryDirectory(dir=rule.incoming_dir, ignore_cleanup_errors=True) as folder:
@@ -81,8 +81,17 @@ def _refuse_address(source: str) -> None:
     )
 
 
+def is_data_uri(source: str) -> bool:
+    """Whether the source holds the video itself."""
+    return source[:5].lower() == "data:"
+
+
 def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
-    """Decode a base64 data: URI of a video into `path`."""
+    path.write_bytes(read_data_uri(uri, max_bytes))
+
+
+def read_data_uri(uri: str, max_bytes: int) -> bytes:
+    """The video that a base64 data: URI holds. Raises InputError: invalid_data_uri, file_too_large."""
     header, comma, payload = uri.partition(",")
     media_type, *parameters = header[5:].split(";")
     if not comma or not parameters or parameters[-1].strip().lower() != "base64":
@@ -99,10 +108,9 @@ def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
             hint="send a shorter clip or one of a lower bit rate",
         )
     try:
-        content = base64.b64decode(payload, validate=True)
+        return base64.b64decode(payload, validate=True)
     except ValueError:
         raise _bad_data_uri("its data is not base64") from None
-    path.write_bytes(content)
 
 
 def _bad_data_uri(why: str) -> InputError:
