@@ -27,7 +27,7 @@ def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 1900) ->
 
 
 @app.command()
-def talk(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 2000) -> None:
+def talk(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 1100) -> None:
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "demo" / "tokenizer.json").exists():
         write_text_files(runs / "demo")

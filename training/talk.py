@@ -157,7 +157,7 @@ class TalkStage:
     name = "talk"
 
     def __init__(
-        self, tower: Path, text: Path, *, tubelets: int = 60, questions: int = 8, short_steps: int = 700
+        self, tower: Path, text: Path, *, tubelets: int = 40, questions: int = 6, short_steps: int = 400
     ) -> None:
         self.config = demo_config()
         self.rule = pixel_rule(self.config)
@@ -179,13 +179,14 @@ class TalkStage:
 
     def batch(self, rng: Random, step: int) -> TalkBatch:
         """Clips with one timing, grid and system prompt; many questions about each. Short clips come first."""
-        aspect = choose_aspect(rng)
-        timing = make_timing(rng, min(20.0, 5 + 15 * step / self.short_steps) if rng.random() < 0.7 else 8)
+        common = Random(f"{SEED} {step}")  # the workers wait for each other, so their batches have one shape
+        aspect = choose_aspect(common)
+        timing = make_timing(common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.7 else 8)
         grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
-        thinking = rng.random() < 0.35
-        style = rng.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
+        thinking = common.random() < 0.35
+        style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         system = rng.choice(SYSTEM_PROMPTS[style]) or None
-        clips = min(12, max(4, self.tubelets // len(_pairs(timing.times_s))))
+        clips = min(12, max(3, self.tubelets // len(_pairs(timing.times_s))))
         pixels, rows, scenes, patches = [], [], [], []
         for _ in range(clips):
             view = self._view(rng, timing, aspect)
@@ -244,16 +245,15 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length."""
         del step
         self._balance()
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad(), PlainAttention():
-                grid = self.model.vision_model(batch.pixels)
-            tokens = self.model.mlp1(pixel_shuffle(grid)).float()
-            state = self.model.new_state(batch.num_clips)
-            scene_loss, seen = self._watch(tokens, batch, state)
-            rows = state.repeat(len(batch.suffixes) // batch.num_clips)
-            hidden = self.model.forward_hidden(self.model.embed(batch.suffixes), rows)
-            asked = batch.targets != NO_LOSS
-            logits = self.model.logits(hidden[asked])
+        with torch.no_grad(), PlainAttention(), torch.autocast("cpu", torch.bfloat16):
+            grid = self.model.vision_model(batch.pixels)
+        tokens = self.model.mlp1(pixel_shuffle(grid.float()))
+        state = self.model.new_state(batch.num_clips)
+        scene_loss, seen = self._watch(tokens, batch, state)
+        rows = state.repeat(len(batch.suffixes) // batch.num_clips)
+        hidden = self.model.forward_hidden(self.model.embed(batch.suffixes), rows)
+        asked = batch.targets != NO_LOSS
+        logits = self.model.logits(hidden[asked])
         token_loss, dense = self.talker.token_head(tokens, batch.patches)
         target, weights = batch.targets[asked], batch.weights[asked]
         each = F.cross_entropy(logits, target, reduction="none")
@@ -268,7 +268,7 @@ class TalkStage:
         prompts, ends = zip(
             *(self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)), strict=True
         )
-        watched = self.model.forward_hidden(torch.stack(prompts), state).float()
+        watched = self.model.forward_hidden(torch.stack(prompts), state)
         at_ends = torch.stack([hidden[end] for hidden, end in zip(watched, ends, strict=True)])
         return self.talker.scene_head(at_ends, batch.scenes)  # type: ignore[no-any-return]
 

@@ -7,145 +7,72 @@ written here. A value that cannot be used is refused by name, never replaced.
 
 import dataclasses
 import difflib
-import math
 import os
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from omnireel import setting_kinds
 from omnireel.errors import SettingsError
+from omnireel.setting_kinds import (
+    NETWORKS,
+    ORIGINS,
+    PATH,
+    SECOND,
+    SWITCH,
+    TEXT,
+    Kind,
+    integer,
+    list_of,
+    number,
+    one_of,
+)
 
 PREFIX = "OMNIREEL_"
 TRACEBACK = PREFIX + "TRACEBACK"
 FILE = Path("omnireel.toml")
 MIB = 1024 * 1024
-Network = IPv4Network | IPv6Network
+Network = setting_kinds.Network
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What values a setting takes.
-
-    parse:  turns a flag, variable or TOML value into the setting's value, or raises ValueError
-    wanted: the same in words, for the error message
-    """
-
-    parse: Callable[[Any], Any]
-    wanted: str
-
-
-def _integer(low: int, high: int) -> Kind:
-    def parse(raw: object) -> int:
-        value = int(raw) if isinstance(raw, str) else raw
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError
-        return value
-
-    return Kind(parse, f"a whole number from {low} to {high}")
-
-
-def _number(low: float, high: float, *, below: bool = False) -> Kind:
-    def parse(raw: object) -> float:
-        value = float(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else raw
-        if not isinstance(value, float) or not math.isfinite(value) or not low <= value <= high:
-            raise ValueError
-        if below and value == high:
-            raise ValueError
-        return value
-
-    return Kind(parse, f"a number from {low:g} to {'below ' if below else ''}{high:g}")
-
-
-def _text(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise ValueError
-    return raw
-
-
-def _one_of(*choices: str) -> Kind:
-    def parse(raw: object) -> str:
-        if raw not in choices:
-            raise ValueError
-        return str(raw)
-
-    return Kind(parse, " or ".join(choices))
-
-
-def _switch(raw: object) -> bool:
-    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    value = words.get(raw.lower()) if isinstance(raw, str) else raw
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _path(raw: object) -> Path:
-    return raw if isinstance(raw, Path) else Path(_text(raw)).expanduser()
-
-
-def _list_of(item: Kind) -> Kind:
-    def parse(raw: object) -> tuple[Any, ...]:
-        parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
-        if not isinstance(parts, list | tuple):
-            raise ValueError
-        return tuple(item.parse(part) for part in parts)
-
-    return Kind(parse, f"{item.wanted}, with commas between several")
-
-
-def _network(raw: object) -> Network:
-    return ip_network(_text(raw))
-
-
-def _origin(raw: object) -> str:
-    if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+", _text(raw)):
-        raise ValueError
-    return str(raw)
-
-
-TEXT = Kind(_text, "text")
-PATH = Kind(_path, "a path")
-SWITCH = Kind(_switch, "true or false")
-SECOND = _number(0, 86_400)
-NETWORKS = _list_of(Kind(_network, "an address or network like 10.0.0.0/8"))
-
 KINDS: Mapping[str, Kind] = {
     "model": TEXT,
-    "backend": _one_of("local", "echo"),
+    "backend": one_of("local", "echo"),
     "host": TEXT,
-    "port": _integer(0, 65_535),
+    "port": integer(0, 65_535),
     "data_dir": PATH,
-    "auth": _one_of("none"),
+    "auth": one_of("none"),
     "allow_public": SWITCH,
-    "tls": _one_of("none", "dev"),
-    "tls_port": _integer(0, 65_535),
+    "tls": one_of("none", "dev"),
+    "tls_port": integer(0, 65_535),
     "trusted_proxies": NETWORKS,
-    "cors_origins": _list_of(Kind(_origin, "* or an origin like https://example.com")),
-    "max_body_bytes": _integer(1024, 1024 * MIB),
-    "max_data_uri_bytes": _integer(1024, 1024 * MIB),
-    "max_download_bytes": _integer(1024, 1024 * MIB),
+    "cors_origins": ORIGINS,
+    "max_body_bytes": integer(1024, 1024 * MIB),
+    "max_data_uri_bytes": integer(1024, 1024 * MIB),
+    "max_download_bytes": integer(1024, 1024 * MIB),
     "fetch_allow": NETWORKS,
     "fetch_deny": NETWORKS,
-    "fetch_ports": _list_of(_integer(1, 65_535)),
+    "fetch_ports": list_of(integer(1, 65_535)),
     "allow_http": SWITCH,
-    "max_requests": _integer(1, 10_000),
-    "echo_token_s": _number(0, 3600),
+    "max_requests": integer(1, 10_000),
+    "max_queued": integer(0, 10_000_000),
+    "max_running": integer(1, 1000),
+    "max_run_s": number(1, 86_400),
+    "echo_token_s": number(0, 3600),
     "think": SWITCH,
     "system": TEXT,
-    "max_tokens": _integer(1, 20_000),
-    "temperature": _number(0, 2),
-    "top_p": _number(0, 1),
-    "seed": _integer(0, 2**63 - 1),
+    "max_tokens": integer(1, 20_000),
+    "temperature": number(0, 2),
+    "top_p": number(0, 1),
+    "seed": integer(0, 2**63 - 1),
     "start": SECOND,
     "end": SECOND,
-    "fps": _number(0.01, 120),
-    "max_frames": _integer(1, 1024),
-    "video_pruning_rate": _number(0, 1, below=True),
+    "fps": number(0.01, 120),
+    "max_frames": integer(1, 1024),
+    "video_pruning_rate": number(0, 1, below=True),
 }
 
 
@@ -166,7 +93,10 @@ class Settings:
     fetch_deny:          networks that are never fetched from; wins over fetch_allow
     fetch_ports:         ports that may be fetched from beside 443, and 80 with allow_http
     allow_http:          also fetch from http addresses, which anyone on the way can read and change
-    max_requests:        how many requests may run or wait at a time
+    max_requests:        how many callers may wait for an answer on the line at a time
+    max_queued:          how many jobs may wait in the queue
+    max_running:         how many jobs this process works on at a time
+    max_run_s:           longest time that one attempt at a job may take
     echo_token_s:        seconds the echo backend takes for each token
     """
 
@@ -189,6 +119,9 @@ class Settings:
     fetch_ports: tuple[int, ...] = ()
     allow_http: bool = False
     max_requests: int = 32
+    max_queued: int = 100_000
+    max_running: int = 32
+    max_run_s: float = 1800.0
     echo_token_s: float = 0.0
 
     @property
@@ -200,6 +133,11 @@ class Settings:
     def tls_dir(self) -> Path:
         """Where the certificates and keys of `tls = "dev"` lie."""
         return self._data_dir / "tls"
+
+    @property
+    def store_path(self) -> Path:
+        """The database of jobs."""
+        return self._data_dir / "omnireel.db"
 
     @property
     def _data_dir(self) -> Path:

@@ -238,7 +238,7 @@ def test_a_start_deadline_that_is_no_time_is_refused_by_name(client, value):
         ("GET", "/nowhere", 404, "Path /nowhere not found"),
         ("POST", "/sync/fal-ai/flux/dev", 404, 'Application "fal-ai/flux" not found'),
         ("POST", "/nvidia/nemotron-3-nano-omni/audio", 404, None),
-        ("POST", "/nvidia/nemotron-3-nano-omni/video/stream", 404, None),
+        ("POST", "/nvidia/nemotron-3-nano-omni/video/dream", 404, None),
         ("GET", f"/sync/{ID}", 405, "Method Not Allowed"),
         ("PUT", f"/{ID}", 405, "Method Not Allowed"),
         ("POST", "/health", 405, "Method Not Allowed"),

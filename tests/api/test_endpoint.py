@@ -100,16 +100,16 @@ def test_every_answer_has_its_own_request_id(client):
     assert len({answer.headers["x-fal-request-id"] for answer in answers}) == 4
 
 
-def test_the_log_has_one_line_per_request_and_no_word_of_it(client, clip_uri, server):
+def test_the_log_has_a_line_per_request_and_job_and_no_word_of_it(client, clip_uri, server):
     secret = "marmalade-skies"
     answer = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "system_prompt": secret})
     refused = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "max_tokens": secret})
-    for sent in (answer, refused):
+    for sent, words in ((answer, ["job ended", "request"]), (refused, ["request"])):
         events = [
             event for event in server.log() if event.get("request_id") == sent.headers["x-fal-request-id"]
         ]
-        assert [event["event"] for event in events] == ["request"]
-        assert events[0]["status"] == sent.status_code
+        assert [event["event"] for event in events] == words
+        assert events[-1]["status"] == sent.status_code
     assert secret not in server.log_path.read_text()
     assert "base64" not in server.log_path.read_text()
 

@@ -1,26 +1,35 @@
 """One list of routes, the request's id and log line, the way from exceptions to error bodies."""
 
-import time
+import asyncio
+import os
+import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omnireel.api.doors import Door, Doors, entrance_of
-from omnireel.api.errors import error_response, internal_error_response, json_response
+from omnireel.api.errors import error_outcome, json_response, outcome_response
+from omnireel.api.intake import Intake
 from omnireel.api.openapi import openapi_document
+from omnireel.api.queue import QueueRoutes
+from omnireel.api.record import InternalErrors, RequestRecord
+from omnireel.api.run import JobRun, terms
+from omnireel.api.stream import StreamEndpoint
 from omnireel.api.sync import SyncEndpoint
-from omnireel.api.wire import ENDPOINT_ID
+from omnireel.api.wire import APP_ID, ENDPOINT_ID
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
+from omnireel.jobs.database import Database
+from omnireel.jobs.feed import Feeds
+from omnireel.jobs.spool import Spool
+from omnireel.jobs.worker import Worker, WorkerRule
 from omnireel.settings import Settings
 
 _EXPOSED_HEADERS = (
@@ -30,29 +39,74 @@ _EXPOSED_HEADERS = (
     "x-fal-error-type",
     "x-omnireel-ignored-fields",
 )
+_DRAIN_S = 10.0
 _Endpoint = Callable[[Request], Awaitable[Response]]
-
-log = structlog.get_logger()
 
 
 def create_app(backend: Backend, settings: Settings) -> FastAPI:
     """The application that answers with `backend`, which it closes when it ends."""
 
+    worker = _make_worker(backend, settings)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await backend.close()
+        work = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            await _stop(worker, work)
+            await backend.close()
+            worker.database.close()
 
     # Slashes are routed, not redirected: one of the official clients does not follow redirects.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     pages = _pages(backend)
     for path, endpoint in pages.items():
         _add_route(app, path, endpoint, "GET")
-    _add_route(app, f"/sync/{ENDPOINT_ID}", SyncEndpoint(backend, settings).answer, "POST")
+    for path, endpoint, method in _endpoints(Intake(worker, settings)):
+        _add_route(app, path, endpoint, method)
     app.add_exception_handler(OmnireelError, _omnireel_error)
     app.add_exception_handler(HTTPException, _http_error)
     _add_middleware(app, settings, pages=list(pages))
     return app
+
+
+def _make_worker(backend: Backend, settings: Settings) -> Worker:
+    spool = Spool(settings.incoming_dir)
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return Worker(
+        Database(settings.store_path),
+        terms(),
+        spool,
+        Feeds(),
+        JobRun(backend, settings, spool),
+        WorkerRule(name, settings.max_running),
+    )
+
+
+async def _stop(worker: Worker, work: asyncio.Task[None]) -> None:
+    """Let queued work that runs end, for a while; what is left waits in the store for the next start."""
+    worker.stop()
+    _, unfinished = await asyncio.wait({work}, timeout=_DRAIN_S)
+    if unfinished:
+        worker.give_up()
+        await work
+
+
+def _endpoints(intake: Intake) -> Iterator[tuple[str, _Endpoint, str]]:
+    """Path, what answers there, method."""
+    queue = QueueRoutes(intake)
+    yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(intake).answer, "POST"
+    yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(intake).answer, "POST"
+    yield f"/queue/{ENDPOINT_ID}", queue.submit, "POST"
+    # Clients spell a request's address with the whole endpoint or with the application alone.
+    for scope in (APP_ID, ENDPOINT_ID):
+        request = f"/queue/{scope}/requests/{{request_id}}"
+        yield request, queue.result, "GET"
+        yield f"{request}/response", queue.result, "GET"
+        yield f"{request}/status", queue.status, "GET"
+        yield f"{request}/status/stream", queue.status_stream, "GET"
+        yield f"{request}/cancel", queue.cancel, "PUT"
 
 
 def _add_route(app: FastAPI, path: str, endpoint: _Endpoint, method: str) -> None:
@@ -108,7 +162,7 @@ async def _omnireel_error(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # nobody is left to read it
     if not isinstance(error, OmnireelError):
         raise error
-    return error_response(error, getattr(request.state, "fields", None))
+    return outcome_response(error_outcome(error, getattr(request.state, "fields", None)))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -127,56 +181,3 @@ def _no_such_path(request: Request) -> str:
     if door in (Door.SYNC, Door.QUEUE) and len(parts) >= 2 and not is_ours:
         return f'Application "{app_id[:200]}" not found'
     return f"Path /{'/'.join(parts)[:200]} not found"
-
-
-class RequestRecord:
-    """Gives each request its id and writes one log line for it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; anything but HTTP passes through."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id, started, status = str(uuid.uuid4()), time.perf_counter(), 0
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-fal-request-id", request_id.encode())]
-            await send(message)
-
-        await self.app(scope, receive, send_with_id)
-        seconds = round(time.perf_counter() - started, 3)
-        log.info("request", method=scope["method"], path=scope["path"], status=status, seconds=seconds)
-
-
-class InternalErrors:
-    """Answers for our own bugs: one of them ends one request, not the server."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; anything but HTTP passes through."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        has_begun = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noting)
-        except Exception:  # the edge of the program, see above
-            log.exception("internal error")
-            if not has_begun:
-                await internal_error_response()(scope, receive, send)

@@ -24,7 +24,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from omnireel.api.errors import RequestError, echo, request_error_response
+from omnireel.api.errors import RequestError, echo, outcome_response, request_error_outcome
 from omnireel.settings import Network
 
 PROXY_PATH = "/api/fal/proxy"
@@ -105,7 +105,7 @@ class Doors:
             try:
                 target = _target(outside.sent.get(_TARGET))
             except RequestError as error:
-                await request_error_response(error)(scope, receive, send)
+                await outcome_response(request_error_outcome(error))(scope, receive, send)
                 return
             scope = _proxied(scope, target, outside)
         else:
@@ -206,5 +206,6 @@ def _proxied(scope: Scope, target: SplitResult, outside: _Outside) -> Scope:
 
 
 def _entered(scope: Scope, entrance: Entrance, *, path: str, raw_path: bytes) -> Scope:
-    state = {**scope.get("state", {}), "entrance": entrance}
+    state = scope.setdefault("state", {})  # shared: what is noted inside is read outside
+    state["entrance"] = entrance
     return {**scope, "path": path, "raw_path": raw_path, "state": state}

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.responses import Response
 
 from omnireel.errors import CapacityError, GenerationError, InputError, OmnireelError
+from omnireel.jobs.job import Outcome
 
 Problem = dict[str, Any]
 Loc = tuple[str | int, ...]
@@ -108,50 +109,68 @@ def json_response(
     return Response(body.encode("utf-8"), status, headers, media_type="application/json")
 
 
-def problems_response(problems: Sequence[Problem], status: int, message: str | None = None) -> Response:
+def outcome_response(outcome: Outcome) -> Response:
+    """A stored answer as it is sent, now or later."""
+    return json_response(outcome.body, outcome.status, outcome.headers)
+
+
+def problems_outcome(problems: Sequence[Problem], status: int, message: str | None = None) -> Outcome:
     """A `detail` list; a caller is never charged for an error."""
     shown = message or "; ".join(_sentence(item) for item in problems)
-    return json_response({"detail": list(problems), "message": shown}, status, {"x-fal-billable-units": "0"})
+    body = {"detail": list(problems), "message": shown}
+    kind = str(problems[0]["type"])
+    return Outcome(status, body, {"x-fal-billable-units": "0"}, error=shown, error_type=kind)
 
 
-def request_error_response(error: RequestError) -> Response:
+def request_error_outcome(error: RequestError) -> Outcome:
     """A `detail` sentence with its `error_type` in body and header."""
-    content = {"detail": error.message, "error_type": error.error_type, "message": error.message}
+    body = {"detail": error.message, "error_type": error.error_type, "message": error.message}
     headers = {"x-fal-error-type": error.error_type, "x-fal-billable-units": "0"} | error.headers
-    return json_response(content, error.status, headers)
+    return Outcome(error.status, body, headers, error=error.message, error_type=error.error_type)
 
 
-def error_response(error: OmnireelError, body: Mapping[str, Any] | None = None) -> Response:
+def error_outcome(error: OmnireelError, fields: Mapping[str, Any] | None = None) -> Outcome:
     """The answer to a request that failed with `error`.
 
-    body: the request's fields, so that a problem can name the value it is about
+    fields: the request's, so that a problem can name the value it is about
     """
     match error:
         case BodyError():
-            return problems_response(error.problems, error.status)
+            return problems_outcome(error.problems, error.status)
         case RequestError():
-            return request_error_response(error)
+            return request_error_outcome(error)
         case InputError():
-            return _input_error_response(error, body or {})
+            return _input_error_outcome(error, fields or {})
         case CapacityError():
-            return request_error_response(_full(error))
+            return request_error_outcome(_full(error))
         case GenerationError():
-            return problems_response([problem(("body",), error.message, error.kind)], error.status)
-    return internal_error_response()
+            return problems_outcome([problem(("body",), error.message, error.kind)], error.status)
+    return internal_error_outcome()
 
 
-def internal_error_response() -> Response:
+def internal_error_outcome() -> Outcome:
     """The answer where the fault is ours: it tells nothing of what happened."""
     item = problem(("body",), "Internal Server Error", "internal_server_error")
-    return problems_response([item], 500)
+    return problems_outcome([item], 500)
 
 
-def _input_error_response(error: InputError, body: Mapping[str, Any]) -> Response:
+def _input_error_outcome(error: InputError, fields: Mapping[str, Any]) -> Outcome:
     field = error.loc[1] if len(error.loc) == 2 else None
-    extra = {"input": body[field]} if isinstance(field, str) and field in body else {}
+    extra = {"input": fields[field]} if isinstance(field, str) and field in fields else {}
     item = problem(error.loc, error.message, error.kind, ctx=error.ctx, **extra)
     message = f"{_sentence(item)}; {error.hint}" if error.hint else None
-    return problems_response([item], error.status, message)
+    return problems_outcome([item], error.status, message)
+
+
+def not_started(after_s: float | None = None) -> RequestError:
+    """The caller's start deadline passed first."""
+    within = "in time" if after_s is None else f"within {after_s:g} s"
+    return RequestError(
+        f"the request did not start {within}",
+        error_type="request_timeout",
+        status=504,
+        headers={"x-fal-request-timeout-type": "user"},
+    )
 
 
 def _full(error: CapacityError) -> RequestError:

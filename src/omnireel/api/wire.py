@@ -4,7 +4,9 @@ The official fields come first and keep their names, ranges and defaults. Ours c
 optional, and change nothing for a caller who does not send them.
 """
 
+import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +17,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from omnireel.api.errors import BodyError, Problem, problem
 from omnireel.backends.base import Answer, Ask, Inspection, MediaOptions, SamplingParams, VideoFacts
+from omnireel.jobs.job import Job, LogLine, Outcome
 
-ENDPOINT_ID = "nvidia/nemotron-3-nano-omni/video"
+APP_ID = "nvidia/nemotron-3-nano-omni"
+ENDPOINT_ID = f"{APP_ID}/video"
 USD_PER_UNIT = Decimal("0.006")
 TOKENS_PER_UNIT = 1000
+MICRO_USD_PER_TOKEN = 6
 
 
 class Nemotron3NanoOmniVideoInput(BaseModel):
@@ -196,6 +201,50 @@ def billable_units(num_tokens: int) -> str:
 def price_usd(num_tokens: int) -> Decimal:
     """What the hosted endpoint asks for so many tokens, in US dollars."""
     return USD_PER_UNIT * num_tokens / TOKENS_PER_UNIT
+
+
+def log_line(line: LogLine) -> dict[str, str]:
+    """A log line in a status."""
+    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
+
+
+def ending(job: Job) -> dict[str, Any]:
+    """What a status says of a job that has ended: how long it took, what it cost, what went wrong."""
+    if job.outcome is None:
+        return {}
+    num_tokens = job.outcome.input_tokens + job.outcome.output_tokens
+    began, ended = job.started_at, job.finished_at
+    metrics = {
+        "inference_time": None if began is None or ended is None else round(ended - began, 3),
+        "billable_units": float(billable_units(num_tokens)),
+        "cost_usd": float(price_usd(num_tokens)),
+    }
+    if job.outcome.error is None:
+        return {"metrics": metrics}
+    return {"metrics": metrics, "error": job.outcome.error, "error_type": job.outcome.error_type}
+
+
+def webhook_body(job_id: str, outcome: Outcome) -> bytes:
+    """What a webhook is sent; the same bytes at every attempt, because they are signed."""
+    num_tokens = outcome.input_tokens + outcome.output_tokens
+    content = {
+        "request_id": job_id,
+        "gateway_request_id": job_id,
+        "status": "OK" if outcome.status < 400 else "ERROR",
+        "payload": outcome.body,
+        "metrics": {
+            "billable_units": float(billable_units(num_tokens)), "cost_usd": float(price_usd(num_tokens))
+        },
+    }  # fmt: skip
+    if outcome.status >= 400:
+        content["error"] = f"Invalid status code: {outcome.status}"
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def sse_event(content: Mapping[str, Any]) -> bytes:
+    """One server-sent event. ASCII only: a client may cut a character of several bytes in two."""
+    return f"data: {json.dumps(content, separators=(',', ':'))}\n\n".encode("ascii")
 
 
 class _OpenApi30Schema(GenerateJsonSchema):

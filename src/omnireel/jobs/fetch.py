@@ -63,7 +63,7 @@ async def fetch_video(source: str, rule: FetchRule) -> AsyncIterator[Path]:
 
 def _scheme(source: str) -> str | None:
     """data, https or http; None where there is none. Raises InputError for any other."""
-    if source[:5].lower() == "data:":
+    if is_data_uri(source):
         return "data"
     found = _SCHEME.match(source)
     scheme = found[1].lower() if found else None
@@ -88,8 +88,17 @@ def _local_file(source: str, rule: FetchRule) -> Path:
     return _readable_file(Path(source).expanduser())
 
 
+def is_data_uri(source: str) -> bool:
+    """Whether the source holds the video itself."""
+    return source[:5].lower() == "data:"
+
+
 def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
-    """Decode a base64 data: URI of a video into `path`."""
+    path.write_bytes(read_data_uri(uri, max_bytes))
+
+
+def read_data_uri(uri: str, max_bytes: int) -> bytes:
+    """The video that a base64 data: URI holds. Raises InputError: invalid_data_uri, file_too_large."""
     header, comma, payload = uri.partition(",")
     media_type, *parameters = header[5:].split(";")
     if not comma or not parameters or parameters[-1].strip().lower() != "base64":
@@ -100,10 +109,9 @@ def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
     if num_bytes > max_bytes:
         raise too_large(max_bytes, num_bytes)
     try:
-        content = base64.b64decode(payload, validate=True)
+        return base64.b64decode(payload, validate=True)
     except ValueError:
         raise _bad_data_uri("its data is not base64") from None
-    path.write_bytes(content)
 
 
 def _bad_data_uri(why: str) -> InputError:

@@ -1,0 +1,47 @@
+"""Rows of the store as objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omnireel.jobs.database import Connection
+from omnireel.jobs.job import Job, Outcome, State
+
+COLUMNS = """id, owner, state, input, video, webhook_url, keeps_io, retries, created_at, started_at,
+finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
+status, headers, body, error, error_type, input_tokens, output_tokens"""
+_NUM_OUTCOME_COLUMNS = 7
+
+
+def count(db: Connection, sql: str, values: tuple[Any, ...]) -> int:
+    """The one number that a query gives."""
+    number = db.execute(sql, values).fetchall()[0][0]
+    assert isinstance(number, int)
+    return number
+
+
+def select_jobs(db: Connection, condition: str, values: tuple[Any, ...]) -> list[Job]:
+    """Jobs that meet a condition, oldest first."""
+    rows = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE {condition} ORDER BY seq", values).fetchall()
+    return [read_job(row) for row in rows]
+
+
+def read_job(row: tuple[Any, ...]) -> Job:
+    """A row of `COLUMNS`."""
+    (job_id, owner, state, sent, video, webhook_url, keeps_io, retries, created_at, started_at, finished_at,
+     start_deadline_at, attempt, lease_token, cancel_requested) = row[:-_NUM_OUTCOME_COLUMNS]  # fmt: skip
+    return Job(
+        job_id, owner, State(state), json.loads(sent), video, webhook_url, bool(keeps_io), retries,
+        created_at, started_at, finished_at, start_deadline_at, attempt, lease_token, bool(cancel_requested),
+        _outcome(row[-_NUM_OUTCOME_COLUMNS:]),
+    )  # fmt: skip
+
+
+def _outcome(row: tuple[Any, ...]) -> Outcome | None:
+    status, headers, body, error, error_type, input_tokens, output_tokens = row
+    if status is None:
+        return None
+    stored: Mapping[str, Any] = json.loads(body) if body is not None else {}
+    return Outcome(status, stored, json.loads(headers), error, error_type, input_tokens, output_tokens)

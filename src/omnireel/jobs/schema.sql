@@ -1,0 +1,104 @@
+-- The durable truth of one deployment. Impossible states are refused here, whatever the code above does.
+
+CREATE TABLE jobs (
+  seq                INTEGER PRIMARY KEY AUTOINCREMENT,      -- order of arrival
+  id                 TEXT NOT NULL UNIQUE,                   -- the wire's request_id
+  owner              TEXT NOT NULL,                          -- whose job it is; '' where nobody has to log in
+  state              TEXT NOT NULL DEFAULT 'queued'
+                     CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+  priority           INTEGER NOT NULL CHECK (priority IN (0, 1)),  -- 0 before 1
+  pinned_to          TEXT,                                   -- only this worker may run it: its caller waits there
+  input              TEXT NOT NULL,                          -- JSON, as it was sent; its video may lie in `video`
+  video              TEXT,                                   -- file name in the spool
+  webhook_url        TEXT,
+  keeps_io           INTEGER NOT NULL CHECK (keeps_io IN (0, 1)),
+  retries            INTEGER NOT NULL CHECK (retries >= 0),  -- attempts left after this one
+  created_at         REAL NOT NULL,
+  run_after          REAL NOT NULL,
+  start_deadline_at  REAL,
+  started_at         REAL,
+  finished_at        REAL,
+  attempt            INTEGER NOT NULL DEFAULT 0,
+  lease_token        INTEGER NOT NULL DEFAULT 0,             -- fences: grows with every claim
+  lease_owner        TEXT,
+  lease_until        REAL,
+  cancel_requested   INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
+  status             INTEGER,                                -- of the stored HTTP answer
+  headers            TEXT,                                   -- JSON
+  body               TEXT,                                   -- JSON; NULL once it has been dropped
+  error              TEXT,
+  error_type         TEXT,
+  input_tokens       INTEGER,
+  output_tokens      INTEGER,
+  CHECK ((state = 'running') = (lease_until IS NOT NULL AND lease_owner IS NOT NULL)),
+  CHECK ((state IN ('queued', 'running')) = (finished_at IS NULL)),
+  CHECK ((state IN ('queued', 'running')) = (status IS NULL))
+) STRICT;
+
+CREATE INDEX jobs_waiting ON jobs (priority, seq) WHERE state = 'queued';
+CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TRIGGER jobs_end_once BEFORE UPDATE OF state ON jobs
+WHEN OLD.state IN ('succeeded', 'failed', 'cancelled')
+BEGIN SELECT RAISE(ABORT, 'a job ends once'); END;
+
+-- What its owner may read while it runs.
+CREATE TABLE log_lines (
+  job_seq  INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE,
+  number   INTEGER NOT NULL,
+  at       REAL NOT NULL,
+  level    TEXT NOT NULL CHECK (level IN ('DEBUG', 'INFO', 'WARN', 'ERROR')),
+  message  TEXT NOT NULL,
+  PRIMARY KEY (job_seq, number)
+) STRICT, WITHOUT ROWID;
+
+-- Money. A job is charged at most once; what was written is never changed.
+CREATE TABLE ledger (
+  job_id        TEXT NOT NULL,
+  kind          TEXT NOT NULL CHECK (kind IN ('charge', 'refund')),
+  owner         TEXT NOT NULL,
+  at            REAL NOT NULL,
+  num_tokens    INTEGER NOT NULL CHECK (num_tokens >= 0),
+  amount_micro  INTEGER NOT NULL CHECK (amount_micro >= 0),  -- millionths of a US dollar
+  PRIMARY KEY (job_id, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER ledger_is_final BEFORE UPDATE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger is never changed'); END;
+
+-- One notice per job, born with its end.
+CREATE TABLE outbox (
+  id          TEXT PRIMARY KEY,
+  job_id      TEXT NOT NULL UNIQUE,
+  owner       TEXT NOT NULL,
+  url         TEXT NOT NULL,
+  body        BLOB NOT NULL,
+  state       TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'given up')),
+  attempt     INTEGER NOT NULL DEFAULT 0,
+  created_at  REAL NOT NULL,
+  next_at     REAL NOT NULL,
+  claimed_until REAL
+) STRICT;
+
+CREATE INDEX outbox_due ON outbox (next_at) WHERE state = 'waiting';
+
+CREATE TABLE deliveries (
+  outbox_id  TEXT NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+  attempt    INTEGER NOT NULL,
+  at         REAL NOT NULL,
+  status     INTEGER,                                        -- NULL: no answer came
+  error      TEXT,
+  seconds    REAL NOT NULL,
+  PRIMARY KEY (outbox_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- The same key and body within a day is the same job.
+CREATE TABLE idempotency (
+  owner        TEXT NOT NULL,
+  key          TEXT NOT NULL,
+  fingerprint  TEXT NOT NULL,
+  job_id       TEXT NOT NULL,
+  expires_at   REAL NOT NULL,
+  PRIMARY KEY (owner, key)
+) STRICT, WITHOUT ROWID;
