@@ -181,7 +181,9 @@ class TalkStage:
         """Clips with one timing, grid and system prompt; many questions about each. Short clips come first."""
         common = Random(f"{SEED} {step}")  # the workers wait for each other, so their batches have one shape
         aspect = choose_aspect(common)
-        timing = make_timing(common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.7 else 8)
+        timing = make_timing(
+            common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.7 else 8
+        )
         grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
         thinking = common.random() < 0.35
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
