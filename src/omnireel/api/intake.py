@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -25,7 +24,6 @@ from omnireel.settings import Settings
 _START_DEADLINE_HEADERS = ("x-fal-request-start-timeout", "x-fal-request-timeout")
 _IDEMPOTENCY_HEADERS = ("idempotency-key", "x-fal-idempotency-key")
 _MIN_START_DEADLINE_S = 0.1
-_MAX_URL = 2048
 _MAX_KEY = 256
 _YES = ("1", "true", "yes")
 _QUEUE_RETRIES = 9
@@ -70,11 +68,11 @@ class Intake:
         self, headers: Mapping[str, str], query: Mapping[str, str], *, waits: bool
     ) -> dict[str, Any]:
         """The parts of a submission that headers and query decide."""
+        _refuse_webhook(query)
         is_final = headers.get("x-fal-no-retry", "").lower() in _YES
         return {
             "is_low": _priority(headers.get("x-fal-queue-priority", "normal")) == "low",
             "pinned_to": self.worker.rule.name if waits else None,
-            "webhook_url": None if waits else _webhook(query.get("fal_webhook")),
             "keeps_io": headers.get("x-fal-store-io", "1") != "0",
             "retries": 0 if waits or is_final else _QUEUE_RETRIES,
             "start_deadline_s": _start_deadline(headers),
@@ -142,13 +140,10 @@ def _priority(text: str) -> str:
     return text.lower()
 
 
-def _webhook(url: str | None) -> str | None:
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    if len(url) > _MAX_URL or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _bad_request("fal_webhook is not an http or https address")
-    return url
+def _refuse_webhook(query: Mapping[str, str]) -> None:
+    """A notice that is promised and never sent would be worse than none."""
+    if "fal_webhook" in query:
+        raise _bad_request("webhooks are not sent by this version: ask for the status, or stream it")
 
 
 def _idempotency_key(headers: Mapping[str, str]) -> str | None:
