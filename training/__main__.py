@@ -27,11 +27,17 @@ def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 1900) ->
 
 
 @app.command()
-def talk(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 1100) -> None:
+def talk(
+    runs: Runs = Path("runs"),
+    workers: Workers = 2,
+    steps: int = 1100,
+    start: Annotated[Path | None, typer.Option(help="go on from a finished checkpoint")] = None,
+) -> None:
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "demo" / "tokenizer.json").exists():
         write_text_files(runs / "demo")
-    make = partial(TalkStage, runs / "tower" / "last.pt", runs / "demo")
+    short_steps = 400 if start is None else 1
+    make = partial(TalkStage, runs / "tower" / "last.pt", runs / "demo", start=start, short_steps=short_steps)
     launch(make, Schedule(steps, peak_rate=1.5e-3, warmup=100), runs / "talk", workers)
 
 

@@ -15,6 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.moe import Router
 from omnireel.model.omni import Omni
 from omnireel.model.projector import pixel_shuffle
@@ -152,17 +153,30 @@ class Talker(nn.Module):
 
 
 class TalkStage:
-    """Projector and language model, on a frozen tower."""
+    """Projector and language model, on a frozen tower.
+
+    tower: the dense stage's checkpoint; start: a finished checkpoint to go on from instead
+    """
 
     name = "talk"
 
     def __init__(
-        self, tower: Path, text: Path, *, tubelets: int = 40, questions: int = 6, short_steps: int = 400
+        self,
+        tower: Path,
+        text: Path,
+        *,
+        start: Path | None = None,
+        tubelets: int = 40,
+        questions: int = 6,
+        short_steps: int = 400,
     ) -> None:
         self.config = demo_config()
         self.rule = pixel_rule(self.config)
         self.model = fresh_model(self.config, SEED)
-        _load_tower(self.model.vision_model, tower)
+        if start is None:
+            _load_tower(self.model.vision_model, tower)
+        else:
+            self.model.load_state_dict(load_checkpoint(start, torch.float32).state_dict())
         self.model.vision_model.requires_grad_(False)
         self.talker = Talker(self.model)
         self.tokenizer = Tokenizer.from_directory(text)
