@@ -1,0 +1,134 @@
+"""fal's own Python client, as it is, against a real server: queue, stream and their async twins."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from served import Server, data_uri, make_clip
+
+ID = "nvidia/nemotron-3-nano-omni/video"
+HEAD = """
+import asyncio, json, sys, time
+import fal_client
+ID, CLIP = sys.argv[1:]
+ASK = {"prompt": "hello there", "video_url": CLIP}
+LONG = {"prompt": "w " * 200, "video_url": CLIP}
+def show(value): print(json.dumps(value))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    variables = {"OMNIREEL_TLS": "dev", "OMNIREEL_TLS_PORT": "0", "OMNIREEL_ECHO_TOKEN_S": "0.1"}
+    with Server(tmp_path_factory.mktemp("fal client"), **variables) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def program(server):
+    """Runs a program that uses the client as `serve` says; what it shows."""
+    authority = server.tls_url.removeprefix("https://")
+    environment = os.environ | {
+        "FAL_RUN_HOST": f"{authority}/sync",
+        "FAL_QUEUE_RUN_HOST": f"{authority}/queue",
+        "SSL_CERT_FILE": str(server.folder / "tls" / "ca.pem"),
+        "FAL_KEY": "any:key",
+    }
+    clip = data_uri(make_clip())
+
+    def run(source):
+        command = [sys.executable, "-c", HEAD + textwrap.dedent(source), ID, clip]
+        ran = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
+        assert ran.returncode == 0, ran.stderr.decode()
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
+    return run
+
+
+def test_submit_then_status_and_result(program):
+    kinds, output, again = program("""
+        handle = fal_client.submit(ID, arguments=ASK, priority="low", hint="h")
+        kinds = {type(event).__name__ for event in handle.iter_events(with_logs=True)}
+        show(sorted(kinds))
+        show(handle.get()["output"])
+        show(fal_client.result(ID, handle.request_id)["output"])
+    """)
+    assert "Completed" in kinds
+    assert output == again == "echo: hello there"
+
+
+def test_subscribe_tells_the_log(program):
+    messages, output = program("""
+        messages = []
+        def update(status):
+            messages.extend(line["message"] for line in getattr(status, "logs", None) or [])
+        result = fal_client.subscribe(ID, arguments=ASK, with_logs=True, on_queue_update=update)
+        show(sorted(set(messages)))
+        show(result["output"])
+    """)
+    assert any("frames chosen" in message for message in messages)
+    assert output == "echo: hello there"
+
+
+def test_a_client_timeout_cancels_and_the_request_ends(program):
+    raised, ended = program("""
+        try:
+            fal_client.subscribe(ID, arguments=LONG, client_timeout=2)
+            show("no error")
+        except fal_client.client.FalClientTimeoutError as error:
+            show(type(error).__name__)
+            request_id = error.request_id
+        while not isinstance(status := fal_client.status(ID, request_id), fal_client.Completed):
+            time.sleep(0.1)
+        show(status.error_type)
+    """)
+    assert (raised, ended) == ("FalClientTimeoutError", "client_cancelled")
+
+
+def test_cancel_ends_a_running_request(program):
+    status, kind = program("""
+        handle = fal_client.submit(ID, arguments=LONG)
+        while not isinstance(handle.status(), fal_client.InProgress):
+            time.sleep(0.05)
+        handle.cancel()
+        try:
+            handle.get()
+        except fal_client.client.FalClientHTTPError as error:
+            show(error.status_code)
+            show(error.error_type)
+    """)
+    assert (status, kind) == (499, "client_cancelled")
+
+
+def test_a_failed_request_raises_the_models_own_error(program):
+    (found,) = program("""
+        try:
+            fal_client.subscribe(ID, arguments=ASK | {"video_url": "data:video/mp4;base64,AAAA"})
+        except fal_client.client.FalClientHTTPError as error:
+            units = error.response_headers["x-fal-billable-units"]
+            show([error.status_code, error.message[0]["type"], units])
+    """)
+    assert found == [422, "unsupported_video_format", "0"]
+
+
+def test_the_stream_grows_to_the_whole_result(program):
+    (events,) = program("""
+        show(list(fal_client.stream(ID, arguments=ASK)))
+    """)
+    assert [event["output"] for event in events[:3]] == ["echo:", "echo: hello", "echo: hello there"]
+    assert events[-1]["usage"]["output_tokens"] == 3
+
+
+def test_the_async_twins_do_the_same(program):
+    ran, subscribed, streamed = program("""
+        async def main():
+            client = fal_client.AsyncClient()
+            show((await client.run(ID, arguments=ASK))["output"])
+            show((await client.subscribe(ID, arguments=ASK))["output"])
+            show([event["output"] async for event in client.stream(ID, arguments=ASK)][-1])
+        asyncio.run(main())
+    """)
+    assert ran == subscribed == streamed == "echo: hello there"
