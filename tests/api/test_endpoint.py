@@ -124,7 +124,7 @@ def test_the_openapi_document_has_the_official_names(client):
     schemas = document["components"]["schemas"]
     assert document["openapi"] == "3.0.4"
     assert document["info"]["x-fal-metadata"]["endpointId"] == ID
-    assert set(document["paths"]) >= {f"/{ID}", f"/sync/{ID}", "/health"}
+    assert set(document["paths"]) >= {f"/{ID}", f"/sync/{ID}", f"/queue/{ID}", f"/{ID}/stream", "/health"}
     assert schemas["Nemotron3NanoOmniVideoInput"]["required"] == ["prompt", "video_url"]
     assert schemas["Nemotron3NanoOmniVideoOutput"]["required"] == ["output", "usage"]
     assert set(schemas["UsageInfo"]["properties"]) == {"input_tokens", "output_tokens"}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from omnireel.api.wire import (
+    APP_ID,
     ENDPOINT_ID,
     Nemotron3NanoOmniVideoInput,
     Nemotron3NanoOmniVideoOutput,
@@ -50,6 +51,29 @@ _HEALTH = {
     },
 }
 
+_TEXT = {"type": "string"}
+_QUEUE_STATUS = {
+    "type": "object",
+    "required": ["status", "request_id"],
+    "properties": {
+        "status": {"type": "string", "enum": ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]},
+        "request_id": _TEXT,
+        "response_url": _TEXT,
+        "status_url": _TEXT,
+        "cancel_url": _TEXT,
+        "queue_position": {"type": "integer", "minimum": 0},
+        "logs": {"type": "array", "items": {"type": "object"}},
+        "metrics": {"type": "object"},
+        "error": _TEXT,
+        "error_type": _TEXT,
+    },
+}
+_CANCELLING = {
+    "type": "object",
+    "required": ["status", "success"],
+    "properties": {"status": _TEXT, "success": {"type": "boolean"}},
+}
+
 
 def openapi_document(version: str) -> dict[str, Any]:
     """What GET /openapi.json answers."""
@@ -57,6 +81,7 @@ def openapi_document(version: str) -> dict[str, Any]:
         (f"/{ENDPOINT_ID}", "run"),
         (f"/sync/{ENDPOINT_ID}", "runSync"),
     )}  # fmt: skip
+    run |= {f"/{ENDPOINT_ID}/stream": {"post": _stream_operation()}} | _queue_paths()
     return {
         "openapi": "3.0.4",
         "info": {
@@ -69,6 +94,7 @@ def openapi_document(version: str) -> dict[str, Any]:
         "paths": run | {"/health": _health_path("health"), "/health/ready": _health_path("ready")},
         "components": {"schemas": schemas() | {
             "Problem": _PROBLEM, "Problems": _PROBLEMS, "RequestError": _REQUEST_ERROR, "Health": _HEALTH,
+            "QueueStatus": _QUEUE_STATUS, "Cancelling": _CANCELLING,
         }},
     }  # fmt: skip
 
@@ -100,6 +126,48 @@ def _run_operation(name: str) -> dict[str, Any]:
             "504": _answer("It took too long, or did not start in time", "Problems"),
         },
     }
+
+
+def _stream_operation() -> dict[str, Any]:
+    operation = _run_operation("stream")
+    operation["summary"] = "Ask a question about a video and read the answer as it is written"
+    operation["responses"]["200"] = {
+        "description": "Events with the answer so far; the last one is the whole result",
+        "content": {"text/event-stream": {"schema": _TEXT}},
+    }
+    return operation
+
+
+def _queue_paths() -> dict[str, Any]:
+    """The queue, under `/queue` on this server or at the root of a host called `queue.`"""
+    request = f"/queue/{APP_ID}/requests/{{request_id}}"
+    submit = _run_operation("submit")
+    submit["summary"] = "Store a job and answer at once"
+    submit["responses"] = submit["responses"] | {"200": _answer("It is stored", "QueueStatus")}
+    status = {
+        "200": _answer("It has ended", "QueueStatus"),
+        "202": _answer("It waits or runs", "QueueStatus"),
+    }
+    ended = _answer("The stored answer", Nemotron3NanoOmniVideoOutput.__name__, "x-fal-billable-units")
+    failed = _answer("The model's own error", "Problems")
+    cancelling = {
+        code: _answer(text, "Cancelling")
+        for code, text in (("200", "It was removed"), ("202", "It will stop"), ("400", "It had ended"))
+    }
+    result = {"200": ended, "400": _answer("It has not ended", "RequestError"), "422": failed}
+    return {
+        f"/queue/{ENDPOINT_ID}": {"post": submit},
+        request: {"get": _request_operation("result", result)},
+        f"{request}/status": {"get": _request_operation("status", status, "logs")},
+        f"{request}/cancel": {"put": _request_operation("cancel", cancelling)},
+    }
+
+
+def _request_operation(name: str, responses: dict[str, Any], *query: str) -> dict[str, Any]:
+    path = {"name": "request_id", "in": "path", "required": True, "schema": _TEXT}
+    asked = [{"name": field, "in": "query", "required": False, "schema": _TEXT} for field in query]
+    unknown = {"404": _answer("Nobody submitted it, or it was forgotten", "RequestError")}
+    return {"operationId": name, "parameters": [path, *asked], "responses": responses | unknown}
 
 
 def _health_path(name: str) -> dict[str, Any]:
