@@ -93,6 +93,12 @@ def test_a_pinned_job_runs_only_where_its_caller_waits(db):
     assert store.sweep(db, TERMS, now=LEASE_S + 1) == ["a"]
 
 
+def test_a_pinned_job_whose_server_died_before_it_ran_does_not_wait_for_ever(db):
+    put(db, pinned_to="dead", retries=0)
+    assert store.sweep(db, TERMS, now=store.MAX_PINNED_S - 1) == []
+    assert store.sweep(db, TERMS, now=store.MAX_PINNED_S + 1) == ["a"]
+
+
 def test_a_job_that_does_not_start_in_time_ends(db):
     put(db, start_deadline_s=5)
     assert take(db, now=5.1) is None

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -40,6 +42,8 @@ _EXPOSED_HEADERS = (
     "x-omnireel-ignored-fields",
 )
 _DRAIN_S = 10.0
+
+log = structlog.get_logger()
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -51,6 +55,7 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         work = asyncio.create_task(worker.run())
+        work.add_done_callback(_end_without_a_worker)
         try:
             yield
         finally:
@@ -82,6 +87,13 @@ def _make_worker(backend: Backend, settings: Settings) -> Worker:
         JobRun(backend, settings, spool),
         WorkerRule(name, settings.max_running),
     )
+
+
+def _end_without_a_worker(work: asyncio.Task[None]) -> None:
+    """A server whose worker broke would take jobs and run none: it ends, and whoever started it may again."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        log.critical("the worker broke", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 async def _stop(worker: Worker, work: asyncio.Task[None]) -> None:

@@ -84,6 +84,7 @@ class Job:
     id: str
     owner: str
     state: State
+    pinned_to: str | None
     input: Mapping[str, Any]
     video: str | None
     webhook_url: str | None

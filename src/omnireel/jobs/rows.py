@@ -9,10 +9,9 @@ from typing import Any
 from omnireel.jobs.database import Connection
 from omnireel.jobs.job import Job, Outcome, State
 
-COLUMNS = """id, owner, state, input, video, webhook_url, keeps_io, retries, created_at, started_at,
-finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
+COLUMNS = """id, owner, state, pinned_to, input, video, webhook_url, keeps_io, retries, created_at,
+started_at, finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
 status, headers, body, error, error_type, input_tokens, output_tokens"""
-_NUM_OUTCOME_COLUMNS = 7
 
 
 def count(db: Connection, sql: str, values: tuple[Any, ...]) -> int:
@@ -30,16 +29,17 @@ def select_jobs(db: Connection, condition: str, values: tuple[Any, ...]) -> list
 
 def read_job(row: tuple[Any, ...]) -> Job:
     """A row of `COLUMNS`."""
-    (job_id, owner, state, sent, video, webhook_url, keeps_io, retries, created_at, started_at, finished_at,
-     start_deadline_at, attempt, lease_token, cancel_requested) = row[:-_NUM_OUTCOME_COLUMNS]  # fmt: skip
+    (job_id, owner, state, pinned_to, sent, video, webhook_url, keeps_io, retries, created_at, started_at,
+     finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
+     *outcome) = row  # fmt: skip
     return Job(
-        job_id, owner, State(state), json.loads(sent), video, webhook_url, bool(keeps_io), retries,
+        job_id, owner, State(state), pinned_to, json.loads(sent), video, webhook_url, bool(keeps_io), retries,
         created_at, started_at, finished_at, start_deadline_at, attempt, lease_token, bool(cancel_requested),
-        _outcome(row[-_NUM_OUTCOME_COLUMNS:]),
+        _outcome(outcome),
     )  # fmt: skip
 
 
-def _outcome(row: tuple[Any, ...]) -> Outcome | None:
+def _outcome(row: list[Any]) -> Outcome | None:
     status, headers, body, error, error_type, input_tokens, output_tokens = row
     if status is None:
         return None

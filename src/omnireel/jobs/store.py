@@ -20,6 +20,8 @@ from omnireel.jobs.rows import COLUMNS, count, read_job, select_jobs
 IDEMPOTENCY_S = 24 * 3600.0
 MAX_CRASHES = 3
 MAX_BACKOFF_S = 60.0
+# No caller waits longer on the line: what is pinned and still queued then had a caller whose server died.
+MAX_PINNED_S = 3600.0
 
 Cancelling = Literal["removed", "requested", "ended", "unknown"]
 
@@ -180,6 +182,11 @@ def sweep(db: Connection, terms: Terms, *, now: float) -> list[str]:
     ended = []
     for job in select_jobs(db, "state = 'queued' AND attempt = 0 AND start_deadline_at <= ?", (now,)):
         _end(db, terms, job, terms.not_started, now)
+        ended.append(job.id)
+    for job in select_jobs(
+        db, "state = 'queued' AND pinned_to <> '' AND created_at < ?", (now - MAX_PINNED_S,)
+    ):
+        _end(db, terms, job, terms.lost, now)
         ended.append(job.id)
     for job in select_jobs(db, "state = 'running' AND lease_until < ?", (now,)):
         if not job.cancel_requested and job.retries > 0 and job.attempt < MAX_CRASHES:

@@ -155,20 +155,19 @@ class Worker:
     async def _interrupted(self, job: Job, reason: str) -> None:
         if reason == _CANCELLED:
             await self._finish(job, self.terms.cancelled)
-        elif reason != _FENCED:
+        elif reason != _FENCED and job.pinned_to is None:
             await self._give_back(job, 0.0, counts=False)
+        elif reason != _FENCED:
+            await self._finish(job, self.terms.lost)  # its caller's line ends with this process
 
     async def _finish(self, job: Job, outcome: Outcome) -> None:
-        is_ours = await self.database.write(
-            partial(
-                store.finish,
-                terms=self.terms,
-                job=job,
-                outcome=outcome,
-                worker=self.rule.name,
-                now=self.clock(),
-            )
-        )
+        name, now = self.rule.name, self.clock()
+        end = partial(store.finish, terms=self.terms, job=job, outcome=outcome, worker=name, now=now)
+        try:
+            is_ours = await self.database.write(end)
+        except CapacityError as error:
+            log.error("an outcome cannot be stored: the job will run again", error=error.message)
+            return
         if not is_ours:
             log.warning("another worker has this job", attempt=job.attempt)
             return
@@ -183,7 +182,12 @@ class Worker:
     async def _give_back(self, job: Job, after_s: float, *, counts: bool) -> None:
         name, now = self.rule.name, self.clock()
         again = partial(store.give_back, job=job, worker=name, after_s=after_s, counts=counts, now=now)
-        if not await self.database.write(again) and counts:
+        try:
+            is_waiting = await self.database.write(again)
+        except CapacityError as error:
+            log.error("a job cannot be given back: its lease will run out", error=error.message)
+            return
+        if not is_waiting and counts:
             await self._finish(job, self.terms.lost)
 
     async def _beat_for_ever(self, job: Job, task: asyncio.Task[Outcome]) -> None:
