@@ -1,4 +1,4 @@
-"""`python -m training tower|talk|export`: the steps that make the demo checkpoint, in order."""
+"""`python -m training tower|talk|joint|export`: the steps that make the demo checkpoint, in order."""
 
 from functools import partial
 from pathlib import Path
@@ -30,21 +30,30 @@ def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 1900) ->
 def talk(
     runs: Runs = Path("runs"),
     workers: Workers = 2,
-    steps: int = 1100,
-    start: Annotated[Path | None, typer.Option(help="go on from a finished checkpoint")] = None,
+    steps: int = 2800,
+    start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint, warmed up")] = None,
 ) -> None:
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "demo" / "tokenizer.json").exists():
         write_text_files(runs / "demo")
     short_steps = 400 if start is None else 1
-    make = partial(TalkStage, runs / "tower" / "last.pt", runs / "demo", start=start, short_steps=short_steps)
+    make = partial(TalkStage, start or runs / "tower" / "last.pt", runs / "demo", short_steps=short_steps)
     launch(make, Schedule(steps, peak_rate=1.5e-3, warmup=100), runs / "talk", workers)
+
+
+@app.command()
+def joint(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 450) -> None:
+    """Go on with the tower and the rest together, gently."""
+    make = partial(
+        TalkStage, runs / "talk" / "last.pt", runs / "demo", name="joint", open_tower=True, short_steps=1
+    )
+    launch(make, Schedule(steps, peak_rate=3e-4), runs / "joint", workers)
 
 
 @app.command()
 def export(runs: Runs = Path("runs"), directory: Path = DEMO) -> None:
     """Write the checkpoint in the official layout."""
-    size = write_checkpoint(runs / "talk" / "last.pt", directory)
+    size = write_checkpoint(runs / "joint" / "last.pt", directory)
     print(f"{directory}: {size / 1e6:.1f} MB of weights")
 
 

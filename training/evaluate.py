@@ -62,7 +62,7 @@ def make_clip(rng: Random, directory: Path, number: int) -> tuple[Path, View]:
     indices = choose_frames(num_frames, fps, fps=2, max_frames=256)
     times = tuple(i / fps for i in indices)
     while True:
-        view = View(make_scene(rng, num_frames / fps, width / height, held_out=True), times, times)
+        view = View(make_scene(rng, num_frames / fps, width / height, held_out=True), times)
         if view.things:
             break
     path = directory / f"{number}.{container}"

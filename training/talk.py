@@ -15,7 +15,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.moe import Router
 from omnireel.model.omni import Omni
 from omnireel.model.projector import pixel_shuffle
@@ -49,11 +48,6 @@ class Timing:
         """True times of the sampled frames."""
         return tuple(i / self.fps for i in self.indices)
 
-    @property
-    def labels_s(self) -> tuple[float, ...]:
-        """What the prompt's labels say."""
-        return tuple(i * int(1000 / self.fps) / 1000 for i in self.indices)
-
 
 def make_timing(rng: Random, longest_s: float) -> Timing:
     """A clip length, frame rate and the frames that serving would choose."""
@@ -63,11 +57,20 @@ def make_timing(rng: Random, longest_s: float) -> Timing:
     return Timing(num_frames / fps, fps, tuple(choose_frames(num_frames, fps, fps=2, max_frames=256)))
 
 
+@dataclass(frozen=True)
+class Suffixes:
+    """ids, targets, weights: [B·Q, L] ids after the video, what each position should predict, and its weight."""
+
+    ids: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
 @dataclass
 class TalkBatch:
     """pixels [B·T, 6, H, W]; prompts laid out later, when pruning is known.
 
-    suffixes, targets: [B·Q, L] ids after the video, and what each position should predict next
+    suffixes: the questions in groups of like length, as many about each clip in every group
     """
 
     pixels: Tensor
@@ -75,9 +78,7 @@ class TalkBatch:
     rate: float
     head: list[Piece]  # the rendered chat up to the video
     labels: list[str]
-    suffixes: Tensor
-    targets: Tensor
-    weights: Tensor
+    suffixes: list[Suffixes]
     scenes: Tensor
     patches: dict[str, Tensor]
 
@@ -153,32 +154,30 @@ class Talker(nn.Module):
 
 
 class TalkStage:
-    """Projector and language model, on a frozen tower.
+    """Projector and language model learn to answer.
 
-    tower: the dense stage's checkpoint; start: a finished checkpoint to go on from instead
+    start: the checkpoint to go on from: the tower stage's, or this stage's own
+    open_tower: whether the tower learns too
     """
-
-    name = "talk"
 
     def __init__(
         self,
-        tower: Path,
+        start: Path,
         text: Path,
         *,
-        start: Path | None = None,
+        name: str = "talk",
+        open_tower: bool = False,
         tubelets: int = 40,
         questions: int = 6,
         short_steps: int = 400,
     ) -> None:
+        self.name, self.open_tower = name, open_tower
         self.config = demo_config()
         self.rule = pixel_rule(self.config)
         self.model = fresh_model(self.config, SEED)
-        if start is None:
-            _load_tower(self.model.vision_model, tower)
-        else:
-            self.model.load_state_dict(load_checkpoint(start, torch.float32).state_dict())
-        self.model.vision_model.requires_grad_(False)
         self.talker = Talker(self.model)
+        _load(self.talker, start)
+        self.model.vision_model.requires_grad_(open_tower)
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
         self.tubelets, self.questions, self.short_steps = tubelets, questions, short_steps
@@ -212,10 +211,13 @@ class TalkStage:
             pixels.append(frames.reshape(len(frames) // 2, 6, *frames.shape[2:]))
             scenes.append(scene_targets(view))
             patches += [tubelet_targets(view.scene, a, b, grid) for a, b in _pairs(view.times_s)]
-            rows += [self._suffix(rng, view, system, style, thinking) for _ in range(self.questions)]
+            asked = [self._suffix(rng, view, system, style, thinking) for _ in range(self.questions)]
+            rows.append(sorted(asked, key=lambda row: len(row[0]) + len(row[1])))
         pieces = self._render("?", system, thinking)
         head = pieces[: [p.kind for p in pieces].index("video") + 1]
-        suffixes, targets, weights = _pad(rows)
+        # Half of the padding goes when each clip's shorter questions are read apart from its longer ones.
+        half = self.questions // 2
+        suffixes = [_pad([r for row in rows for r in row[part]]) for part in (slice(half), slice(half, None))]
         rate = rng.choices((0.5, 0.0, 0.3, 0.7), (7, 1, 1, 1))[0]
         labels = time_labels(timing.indices, timing.fps)
         return TalkBatch(
@@ -225,15 +227,13 @@ class TalkStage:
             head,
             labels,
             suffixes,
-            targets,
-            weights,
             torch.stack(scenes),
             {k: torch.stack([p[k] for p in patches]) for k in patches[0]},
         )
 
     def _view(self, rng: Random, timing: Timing, aspect: float) -> View:
         while True:
-            view = View(make_scene(rng, timing.duration_s, aspect), timing.times_s, timing.labels_s)
+            view = View(make_scene(rng, timing.duration_s, aspect), timing.times_s)
             if view.things:
                 return view
 
@@ -261,23 +261,34 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length."""
         del step
         self._balance()
-        with torch.no_grad(), PlainAttention(), torch.autocast("cpu", torch.bfloat16):
-            grid = self.model.vision_model(batch.pixels)
-        tokens = self.model.mlp1(pixel_shuffle(grid.float()))
-        state = self.model.new_state(batch.num_clips)
-        scene_loss, seen = self._watch(tokens, batch, state)
-        rows = state.repeat(len(batch.suffixes) // batch.num_clips)
-        hidden = self.model.forward_hidden(self.model.embed(batch.suffixes), rows)
-        asked = batch.targets != NO_LOSS
-        logits = self.model.logits(hidden[asked])
-        token_loss, dense = self.talker.token_head(tokens, batch.patches)
-        target, weights = batch.targets[asked], batch.weights[asked]
-        each = F.cross_entropy(logits, target, reduction="none")
-        right = (logits.argmax(-1) == target).float()
-        wrong_rows = torch.zeros(len(asked)).index_add(0, asked.nonzero()[:, 0], 1 - right)
-        figures = {"token": right.mean().item(), "answer": _share_without(wrong_rows), "seen": seen}
-        figures |= {k: dense[k] for k in ("shape", "motion", "character")}
-        return (each * weights).sum() / weights.sum() + scene_loss + 0.3 * token_loss, figures
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.set_grad_enabled(self.open_tower), PlainAttention():
+                grid = self.model.vision_model(batch.pixels)
+            tokens = self.model.mlp1(pixel_shuffle(grid))
+            state = self.model.new_state(batch.num_clips)
+            scene_loss, seen = self._watch(tokens, batch, state)
+            answer_loss, figures = self._answer(batch, state)
+            token_loss, dense = self.talker.token_head(tokens, batch.patches)
+        figures |= {"seen": seen} | {k: dense[k] for k in ("shape", "motion", "character")}
+        return answer_loss + scene_loss + 0.3 * token_loss, figures
+
+    def _answer(self, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
+        """Continue every clip's state by its questions."""
+        total, weight = torch.zeros(()), torch.zeros(())
+        right, whole = [], []
+        for group in batch.suffixes:
+            rows = state.repeat(len(group.ids) // batch.num_clips)
+            hidden = self.model.forward_hidden(self.model.embed(group.ids), rows)
+            asked = group.targets != NO_LOSS
+            logits = self.model.logits(hidden[asked]).float()
+            target, weights = group.targets[asked], group.weights[asked]
+            each = F.cross_entropy(logits, target, reduction="none")
+            total, weight = total + (each * weights).sum(), weight + weights.sum()
+            hits = (logits.argmax(-1) == target).float()
+            right.append(hits)
+            whole.append(torch.zeros(len(asked)).index_add(0, asked.nonzero()[:, 0], 1 - hits) == 0)
+        shares = {"token": _share(right), "answer": _share(whole)}
+        return total / weight, shares
 
     def _watch(self, tokens: Tensor, batch: TalkBatch, state: ModelState) -> tuple[Tensor, float]:
         """Read every clip's prompt into `state`; what `SceneHead` says of it."""
@@ -323,11 +334,11 @@ class TalkStage:
             router.e_score_correction_bias.add_((load.mean() - load).sign(), alpha=BALANCE_RATE)
 
 
-def _share_without(wrong: Tensor) -> float:
-    return (wrong == 0).float().mean().item()
+def _share(parts: list[Tensor]) -> float:
+    return torch.cat(parts).float().mean().item()
 
 
-def _pad(rows: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
+def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
     longest = max(len(question) + len(answer) for question, answer in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)
     targets = torch.full_like(ids, NO_LOSS)
@@ -338,10 +349,14 @@ def _pad(rows: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor, Tenso
         span = slice(len(question) - 1, len(whole) - 1)
         targets[row, span] = whole[len(question) :]
         weights[row, span] = len(answer) ** -0.5
-    return ids, targets, weights
+    return Suffixes(ids, targets, weights)
 
 
-def _load_tower(tower: nn.Module, path: Path) -> None:
-    """Take the tower out of the dense stage's checkpoint."""
+def _load(talker: Talker, path: Path) -> None:
+    """Take what the tower stage or the talk stage has learned."""
     saved = torch.load(path, weights_only=True)["module"]
-    tower.load_state_dict({k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")})
+    if any(name.startswith("tower.") for name in saved):
+        tower = {k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")}
+        talker.model.vision_model.load_state_dict(tower)
+    else:
+        talker.load_state_dict(saved)

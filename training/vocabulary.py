@@ -93,7 +93,7 @@ def _corpus(rng: Random) -> Iterator[str]:
         duration_s = rng.uniform(2, 20)
         scene = make_scene(rng, duration_s, 16 / 9)
         times = tuple(i / 2 for i in range(int(duration_s * 2)))
-        view = View(scene, times, times)
+        view = View(scene, times)
         if not view.things:
             continue
         question = ask(rng, view)
