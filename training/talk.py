@@ -27,11 +27,11 @@ from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import target_grid
 from training.questions import BUILDERS, View, ask, casual, describe
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
-from training.scenes import COLOURS, DIRECTIONS, SHAPES, make_scene
+from training.scenes import make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
-from training.tower import DenseHeads, PlainAttention, choose_aspect, degraded_pixels, tubelet_targets
+from training.tower import PlainAttention, choose_aspect, degraded_pixels, tubelet_targets
+from training.watch import NO_LOSS, TokenHead, WatchHead, frame_pairs, watch_targets
 
-NO_LOSS = -100
 BALANCE_RATE = 0.002
 
 
@@ -79,77 +79,17 @@ class TalkBatch:
     head: list[Piece]  # the rendered chat up to the video
     labels: list[str]
     suffixes: list[Suffixes]
-    scenes: Tensor
+    watched: dict[str, Tensor]
     patches: dict[str, Tensor]
 
 
-class SceneHead(nn.Module):
-    """Reads from the end of each tubelet what has been seen so far; thrown away after training.
-
-    For each of the 32 kinds of object: absent, still, or moving left, right, up, down. It makes the language
-    model bind colour, shape and motion, and remember them, long before questions alone would.
-    """
-
-    CLASSES = 2 + len(DIRECTIONS)
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.read = nn.Linear(hidden_size, len(COLOURS) * len(SHAPES) * self.CLASSES)
-
-    def forward(self, hidden: Tensor, target: Tensor) -> tuple[Tensor, float]:
-        """hidden: [B, T, D]; target: [B, T, 32] → (loss, share right of the objects present)."""
-        scores = self.read(hidden).unflatten(-1, (-1, self.CLASSES)).flatten(0, 2)
-        flat = target.flatten()
-        weight = torch.tensor([0.1] + [1.0] * (self.CLASSES - 1))
-        right = (scores.argmax(-1) == flat)[flat > 0].float().mean().item()
-        return F.cross_entropy(scores, flat, weight=weight, ignore_index=NO_LOSS), right
-
-
-def _pairs(times_s: tuple[float, ...]) -> list[tuple[float, float]]:
-    """Times of each tubelet's two frames; an odd last frame stands twice."""
-    return list(zip(times_s[::2], [*times_s[1::2], *times_s[-1:]][: len(times_s[::2])], strict=True))
-
-
-def scene_targets(view: View) -> Tensor:
-    """What `SceneHead` should say after each tubelet. [T, 32]"""
-    pairs = _pairs(view.times_s)
-    out = torch.zeros(len(pairs), len(COLOURS) * len(SHAPES), dtype=torch.int64)
-    for thing in view.things:
-        kind = list(COLOURS).index(thing.colour) * len(SHAPES) + SHAPES.index(thing.shape)
-        motion = 2 + list(DIRECTIONS).index(thing.direction) if thing.direction else 1
-        seen = moved = False
-        for i, (first, second) in enumerate(pairs):
-            visible = thing.is_visible(first), thing.is_visible(second)
-            seen, moved = seen or any(visible), moved or (all(visible) and second > first)
-            out[i, kind] = motion if moved else (NO_LOSS if seen else 0)
-    return out
-
-
-class TokenHead(nn.Module):
-    """The tower's dense questions, asked of the projected tokens; thrown away after training.
-
-    A token holds four patches. It keeps the projector from losing what the tower sees.
-    """
-
-    def __init__(self, hidden_size: int, width: int = 80) -> None:
-        super().__init__()
-        self.spread = nn.Linear(hidden_size, 4 * width)
-        self.dense = DenseHeads(width)
-
-    def forward(self, tokens: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """tokens: [n, R/2, K/2, D] → (loss, accuracies)."""
-        n, rows, cols, _ = tokens.shape
-        quads = self.spread(tokens).view(n, rows, cols, 2, 2, -1).transpose(2, 3)
-        return self.dense(quads.reshape(n, 2 * rows, 2 * cols, -1), targets)  # type: ignore[no-any-return]
-
-
 class Talker(nn.Module):
-    """The model with the head that only training has."""
+    """The model with the heads that only training has."""
 
     def __init__(self, model: Omni) -> None:
         super().__init__()
         self.model = model
-        self.scene_head = SceneHead(model.config.language.hidden_size)
+        self.watch_head = WatchHead(model.config.language.hidden_size)
         self.token_head = TokenHead(model.config.language.hidden_size)
 
 
@@ -201,16 +141,16 @@ class TalkStage:
         thinking = common.random() < 0.35
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         system = rng.choice(SYSTEM_PROMPTS[style]) or None
-        clips = min(12, max(3, self.tubelets // len(_pairs(timing.times_s))))
-        pixels, rows, scenes, patches = [], [], [], []
+        clips = min(12, max(3, self.tubelets // len(frame_pairs(timing.times_s))))
+        pixels, rows, watched, patches = [], [], [], []
         for _ in range(clips):
             view = self._view(rng, timing, aspect)
             frames = degraded_pixels(view.scene, timing.times_s, grid, self.rule, rng)
             if len(frames) % 2:
                 frames = torch.cat([frames, frames[-1:]])
             pixels.append(frames.reshape(len(frames) // 2, 6, *frames.shape[2:]))
-            scenes.append(scene_targets(view))
-            patches += [tubelet_targets(view.scene, a, b, grid) for a, b in _pairs(view.times_s)]
+            watched.append(watch_targets(view))
+            patches += [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
             asked = [self._suffix(rng, view, system, style, thinking) for _ in range(self.questions)]
             rows.append(sorted(asked, key=lambda row: len(row[0]) + len(row[1])))
         pieces = self._render("?", system, thinking)
@@ -227,7 +167,7 @@ class TalkStage:
             head,
             labels,
             suffixes,
-            torch.stack(scenes),
+            {k: torch.stack([w[k] for w in watched]) for k in watched[0]},
             {k: torch.stack([p[k] for p in patches]) for k in patches[0]},
         )
 
@@ -266,11 +206,11 @@ class TalkStage:
                 grid = self.model.vision_model(batch.pixels)
             tokens = self.model.mlp1(pixel_shuffle(grid))
             state = self.model.new_state(batch.num_clips)
-            scene_loss, seen = self._watch(tokens, batch, state)
+            watch_loss, watched = self._watch(tokens, batch, state)
             answer_loss, figures = self._answer(batch, state)
             token_loss, dense = self.talker.token_head(tokens, batch.patches)
-        figures |= {"seen": seen} | {k: dense[k] for k in ("shape", "motion", "character")}
-        return answer_loss + scene_loss + 0.3 * token_loss, figures
+        figures |= watched | {k: dense[k] for k in ("shape", "motion", "character")}
+        return answer_loss + watch_loss + 0.3 * token_loss, figures
 
     def _answer(self, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
         """Continue every clip's state by its questions."""
@@ -290,14 +230,14 @@ class TalkStage:
         shares = {"token": _share(right), "answer": _share(whole)}
         return total / weight, shares
 
-    def _watch(self, tokens: Tensor, batch: TalkBatch, state: ModelState) -> tuple[Tensor, float]:
-        """Read every clip's prompt into `state`; what `SceneHead` says of it."""
+    def _watch(self, tokens: Tensor, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
+        """Read every clip's prompt into `state`; what `WatchHead` says of it."""
         prompts, ends = zip(
             *(self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)), strict=True
         )
         watched = self.model.forward_hidden(torch.stack(prompts), state)
         at_ends = torch.stack([hidden[end] for hidden, end in zip(watched, ends, strict=True)])
-        return self.talker.scene_head(at_ends, batch.scenes)  # type: ignore[no-any-return]
+        return self.talker.watch_head(at_ends, batch.watched)  # type: ignore[no-any-return]
 
     def _prompt(self, tokens: Tensor, batch: TalkBatch) -> tuple[Tensor, Tensor]:
         """tokens: [T, h, w, D] of one clip → (prompt embeddings [S, D], places of the tubelets' ends [T]).
@@ -359,4 +299,4 @@ def _load(talker: Talker, path: Path) -> None:
         tower = {k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")}
         talker.model.vision_model.load_state_dict(tower)
     else:
-        talker.load_state_dict(saved)
+        talker.load_state_dict(saved, strict=False)
