@@ -22,7 +22,7 @@ class WatchHead(nn.Module):
     """Reads from the end of each tubelet what has been seen so far; thrown away after training.
 
     For each of the 32 kinds of object: absent, still, or moving left, right, up, down; the seconds at which it
-    came and went; and the text, letter by letter. It makes the language model bind these and remember them,
+    came and went; which second it is; and the text, letter by letter. It makes the language model bind these and remember them,
     long before questions alone would.
     """
 
@@ -30,14 +30,17 @@ class WatchHead(nn.Module):
         super().__init__()
         self.read_kind = nn.Linear(hidden_size, NUM_KINDS * NUM_MOTIONS)
         self.read_seconds = nn.Linear(hidden_size, NUM_KINDS * 2 * NUM_SECONDS)
+        self.read_now = nn.Linear(hidden_size, NUM_SECONDS)
         self.read_text = nn.Linear(hidden_size, MAX_LETTERS * len(LETTERS_AND_NONE))
 
     def forward(self, hidden: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """hidden: [B, T, D]; targets: of `watch_targets`, each with B in front → (loss, shares right)."""
         kinds, seen = _classify(self.read_kind(hidden), targets["kinds"], weight_of_first=0.1)
         seconds, when = _classify(self.read_seconds(hidden), targets["seconds"], weight_of_first=0.2)
+        now, clock = _classify(self.read_now(hidden), targets["now"], weight_of_first=1.0)
         text, letter = _classify(self.read_text(hidden), targets["text"], weight_of_first=0.3)
-        return kinds + 0.5 * seconds + 0.5 * text, {"seen": seen, "when": when, "letter": letter}
+        figures = {"seen": seen, "clock": clock, "when": when, "letter": letter}
+        return kinds + 0.3 * now + 0.5 * seconds + 0.5 * text, figures
 
 
 def _classify(scores: Tensor, target: Tensor, *, weight_of_first: float) -> tuple[Tensor, float]:
@@ -59,7 +62,8 @@ def frame_pairs(times_s: tuple[float, ...]) -> list[tuple[float, float]]:
 
 
 def watch_targets(view: View) -> dict[str, Tensor]:
-    """What `WatchHead` should say after each tubelet: kinds [T, 32], seconds [T, 32, 2], text [T, 7].
+    """What `WatchHead` should say after each tubelet: kinds [T, 32], seconds [T, 32, 2], now [T],
+    text [T, 7].
 
     A second counts from the tubelet on in which the object has come or gone; 0 is "from the start" or "not gone".
     """
@@ -81,7 +85,8 @@ def watch_targets(view: View) -> dict[str, Tensor]:
     text = torch.zeros(len(pairs), MAX_LETTERS, dtype=torch.int64)
     for place, letter in enumerate(view.scene.word.text.upper() if view.scene.word else ""):
         text[:, place] = LETTERS_AND_NONE.index(letter)
-    return {"kinds": kinds, "seconds": seconds, "text": text}
+    now = torch.tensor([round(first) for first, _ in pairs])
+    return {"kinds": kinds, "seconds": seconds, "now": now, "text": text}
 
 
 class TokenHead(nn.Module):
