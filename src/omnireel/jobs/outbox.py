@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -64,7 +64,7 @@ class LogEntry:
     state: WebhookState
     created_at: float
     next_at: float | None
-    deliveries: tuple[Delivery, ...]
+    deliveries: tuple[Delivery, ...] = ()
 
 
 def put(db: Connection, *, job_id: str, owner: str, url: str, body: bytes, now: float) -> None:
@@ -167,7 +167,7 @@ def read_log(
 
 
 def _log_entry(db: Connection, row: tuple[Any, ...]) -> LogEntry:
-    return LogEntry(*row, _deliveries(db, str(row[0])))
+    return replace(LogEntry(*row), deliveries=_deliveries(db, str(row[0])))
 
 
 def _deliveries(db: Connection, webhook_id: str) -> tuple[Delivery, ...]:
