@@ -41,7 +41,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "apsw": ("jobs/database.py",),
     "av": ("video/",),
-    "cryptography": ("cli/tls.py",),
+    "cryptography": ("cli/tls.py", "jobs/signing.py"),
     "pydantic": ("api/wire.py",),
     "pydantic_core": ("api/wire.py",),
     "fastapi": ("api/", "cli/serve.py"),
@@ -56,7 +56,7 @@ ONLY_IN = {
     "transformers": (),
     "huggingface_hub": (),
     "httpx": (),
-    "h11": ("jobs/egress.py",),
+    "h11": ("jobs/egress.py", "jobs/exchange.py"),
     "idna": ("jobs/urls.py",),
     "socket": ("api/app.py", "jobs/connect.py", "cli/serve.py", "cli/tls.py"),
     "ssl": ("jobs/connect.py", "cli/serve.py", "cli/tls.py"),

@@ -140,6 +140,11 @@ class Settings:
         return self._data_dir / "omnireel.db"
 
     @property
+    def webhook_keys_path(self) -> Path:
+        """The keys that sign webhooks."""
+        return self._data_dir / "webhook-keys.json"
+
+    @property
     def _data_dir(self) -> Path:
         return self.data_dir or Path.home() / ".local" / "share" / "omnireel"
 

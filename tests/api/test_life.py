@@ -129,6 +129,17 @@ def test_work_that_does_not_start_in_time_is_a_504_of_the_user(body, header):
     assert "ended" in backend.events
 
 
+def test_work_with_a_start_deadline_can_be_cancelled_before_its_first_word(body):
+    backend = Scripted(silent_s=30)
+    with serving(backend) as url:
+        late = {"x-fal-request-timeout": "30"}
+        submitted = httpx.post(f"{url}/queue/{ID}", json=body, headers=late, timeout=60).json()
+        wait_until(lambda: "started" in backend.events)
+        httpx.put(submitted["cancel_url"])
+        wait_until(lambda: httpx.get(submitted["status_url"]).json()["status"] == "COMPLETED")
+        assert httpx.get(submitted["status_url"]).json()["error_type"] == "client_cancelled"
+
+
 def test_a_start_deadline_does_not_limit_work_that_has_started(body):
     broken = GenerationError("broken after a while", kind="internal_server_error", status=500)
     with serving(Scripted(broken, works_s=1.2)) as url:

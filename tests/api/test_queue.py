@@ -170,7 +170,6 @@ def test_the_same_idempotency_key_is_the_same_job(client, body):
         ({"x-fal-queue-priority": "high"}, ""),
         ({"x-fal-request-timeout": "soon"}, ""),
         ({"idempotency-key": "k" * 300}, ""),
-        ({}, "?fal_webhook=https://here.example"),
         ({}, "?fal_max_queue_length=many"),
     ],
 )

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 
+import httpx
 import pytest
+from receiver import Receiver, sample
 from served import Server, data_uri, make_clip
 
 ID = "nvidia/nemotron-3-nano-omni/video"
@@ -21,8 +23,15 @@ def show(value): print(json.dumps(value))
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def receiver():
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, receiver):
     variables = {"OMNIREEL_TLS": "dev", "OMNIREEL_TLS_PORT": "0", "OMNIREEL_ECHO_TOKEN_S": "0.1"}
+    variables |= receiver.admitted
     with Server(tmp_path_factory.mktemp("fal client"), **variables) as server:
         yield server
 
@@ -58,6 +67,19 @@ def test_submit_then_status_and_result(program):
     """)
     assert "Completed" in kinds
     assert output == again == "echo: hello there"
+
+
+def test_a_webhook_tells_what_the_client_gets(program, receiver, server):
+    request_id, result = program(f"""
+        handle = fal_client.submit(ID, arguments=ASK, webhook_url={receiver.url!r})
+        show(handle.request_id)
+        show(handle.get())
+    """)
+    (call,) = receiver.wait_for(1)
+    sent = json.loads(call.body)
+    assert (sent["request_id"], sent["status"], sent["payload"]) == (request_id, "OK", result)
+    keys = httpx.get(f"{server.url}/rest/.well-known/jwks.json", trust_env=False).json()
+    assert sample("is_genuine")(call.headers, call.body, sample("keys_of")(keys))
 
 
 def test_subscribe_tells_the_log(program):

@@ -25,6 +25,7 @@ from omnireel.api.record import InternalErrors, RequestRecord
 from omnireel.api.run import JobRun, terms
 from omnireel.api.stream import StreamEndpoint
 from omnireel.api.sync import SyncEndpoint
+from omnireel.api.webhooks import JWKS_PATH, jwks_page, make_sender
 from omnireel.api.wire import APP_ID, ENDPOINT_ID
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
@@ -51,23 +52,29 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
     """The application that answers with `backend`, which it closes when it ends."""
 
     worker = _make_worker(backend, settings)
+    sender = make_sender(worker, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        work = asyncio.create_task(worker.run())
-        work.add_done_callback(_end_without_a_worker)
+        work = asyncio.create_task(worker.run(), name="worker")
+        sending = asyncio.create_task(sender.run(), name="sender")
+        for task in (work, sending):
+            task.add_done_callback(_end_when_broken)
         try:
             yield
         finally:
             await _stop(worker, work)
+            sender.stop()
+            await asyncio.wait({sending})
             await backend.close()
             worker.database.close()
 
     # Slashes are routed, not redirected: one of the official clients does not follow redirects.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    pages = _pages(backend)
+    pages = _pages(backend) | {JWKS_PATH: jwks_page(settings)}
     for path, endpoint in pages.items():
         _add_route(app, path, endpoint, "GET")
+    _add_route(app, f"/rest{JWKS_PATH}", pages[JWKS_PATH], "GET")
     for path, endpoint, method in _endpoints(Intake(worker, settings)):
         _add_route(app, path, endpoint, method)
     app.add_exception_handler(OmnireelError, _omnireel_error)
@@ -89,10 +96,10 @@ def _make_worker(backend: Backend, settings: Settings) -> Worker:
     )
 
 
-def _end_without_a_worker(work: asyncio.Task[None]) -> None:
+def _end_when_broken(task: asyncio.Task[None]) -> None:
     """A server whose worker broke would take jobs and run none: it ends, and whoever started it may again."""
-    if not work.cancelled() and (error := work.exception()) is not None:
-        log.critical("the worker broke", exc_info=error)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical(f"the {task.get_name()} broke", exc_info=error)
         signal.raise_signal(signal.SIGTERM)
 
 

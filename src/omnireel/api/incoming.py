@@ -7,11 +7,16 @@ from omnireel.settings import Settings
 
 def fetch_rule(settings: Settings, *, takes_paths: bool = False) -> FetchRule:
     """The rule for `fetch_video`; takes_paths: see there."""
-    egress = EgressRule(
+    egress = egress_rule(settings)
+    return FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)
+
+
+def egress_rule(settings: Settings) -> EgressRule:
+    """What may be connected to, for a video or for a webhook."""
+    return EgressRule(
         max_bytes=settings.max_download_bytes,
         allow=settings.fetch_allow,
         deny=settings.fetch_deny,
         ports=settings.fetch_ports,
         allow_http=settings.allow_http,
     )
-    return FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)

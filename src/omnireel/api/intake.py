@@ -13,6 +13,8 @@ from starlette.requests import Request
 from omnireel.api import wire
 from omnireel.api.body import parse_json, read_body
 from omnireel.api.errors import RequestError, echo
+from omnireel.api.incoming import egress_rule
+from omnireel.api.webhooks import QUERY, webhook_url
 from omnireel.errors import OmnireelError
 from omnireel.jobs import store
 from omnireel.jobs.fetch import is_data_uri, read_data_uri
@@ -68,10 +70,10 @@ class Intake:
         self, headers: Mapping[str, str], query: Mapping[str, str], *, waits: bool
     ) -> dict[str, Any]:
         """The parts of a submission that headers and query decide."""
-        _refuse_webhook(query)
         is_final = headers.get("x-fal-no-retry", "").lower() in _YES
         return {
             "is_low": _priority(headers.get("x-fal-queue-priority", "normal")) == "low",
+            "webhook_url": self._webhook_url(query, waits=waits),
             "pinned_to": self.worker.rule.name if waits else None,
             "keeps_io": headers.get("x-fal-store-io", "1") != "0",
             "retries": 0 if waits or is_final else _QUEUE_RETRIES,
@@ -79,6 +81,12 @@ class Intake:
             "max_queued": None if waits else self._max_queued(query.get("fal_max_queue_length")),
             "idempotency_key": None if waits else _idempotency_key(headers),
         }
+
+    def _webhook_url(self, query: Mapping[str, str], *, waits: bool) -> str | None:
+        """A caller on the line is told there: a second promise would not be kept."""
+        if waits and QUERY in query:
+            raise _bad_request(f"{QUERY} is for the queue: this answer comes on the line")
+        return webhook_url(query, egress_rule(self.settings))
 
     def _max_queued(self, text: str | None) -> int:
         if text is None:
@@ -138,12 +146,6 @@ def _priority(text: str) -> str:
     if text.lower() not in ("normal", "low"):
         raise _bad_request("x-fal-queue-priority is neither normal nor low")
     return text.lower()
-
-
-def _refuse_webhook(query: Mapping[str, str]) -> None:
-    """A notice that is promised and never sent would be worse than none."""
-    if "fal_webhook" in query:
-        raise _bad_request("webhooks are not sent by this version: ask for the status, or stream it")
 
 
 def _idempotency_key(headers: Mapping[str, str]) -> str | None:

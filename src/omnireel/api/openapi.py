@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from omnireel.api.webhooks import JWKS_PATH
 from omnireel.api.wire import (
     APP_ID,
     ENDPOINT_ID,
@@ -9,6 +10,7 @@ from omnireel.api.wire import (
     Nemotron3NanoOmniVideoOutput,
     schemas,
 )
+from omnireel.jobs.urls import MAX_LENGTH
 
 _PROBLEM = {
     "type": "object",
@@ -73,6 +75,35 @@ _CANCELLING = {
     "required": ["status", "success"],
     "properties": {"status": _TEXT, "success": {"type": "boolean"}},
 }
+_WEBHOOK = {
+    "name": "fal_webhook",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "format": "uri", "maxLength": MAX_LENGTH},
+    "description": "Where a signed POST tells of the job's end; an https address of the public internet, "
+    "unless the operator admits others.",
+}
+_KEY_SET = {
+    "type": "object",
+    "required": ["keys"],
+    "properties": {
+        "keys": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["kty", "crv", "x", "kid"],
+                "properties": {
+                    "kty": {"type": "string", "enum": ["OKP"]},
+                    "crv": {"type": "string", "enum": ["Ed25519"]},
+                    "x": _TEXT,
+                    "kid": _TEXT,
+                    "use": _TEXT,
+                    "alg": _TEXT,
+                },
+            },
+        }
+    },
+}
 
 
 def openapi_document(version: str) -> dict[str, Any]:
@@ -82,6 +113,7 @@ def openapi_document(version: str) -> dict[str, Any]:
         (f"/sync/{ENDPOINT_ID}", "runSync"),
     )}  # fmt: skip
     run |= {f"/{ENDPOINT_ID}/stream": {"post": _stream_operation()}} | _queue_paths()
+    run |= {JWKS_PATH: {"get": _jwks_operation()}}
     return {
         "openapi": "3.0.4",
         "info": {
@@ -94,7 +126,7 @@ def openapi_document(version: str) -> dict[str, Any]:
         "paths": run | {"/health": _health_path("health"), "/health/ready": _health_path("ready")},
         "components": {"schemas": schemas() | {
             "Problem": _PROBLEM, "Problems": _PROBLEMS, "RequestError": _REQUEST_ERROR, "Health": _HEALTH,
-            "QueueStatus": _QUEUE_STATUS, "Cancelling": _CANCELLING,
+            "QueueStatus": _QUEUE_STATUS, "Cancelling": _CANCELLING, "KeySet": _KEY_SET,
         }},
     }  # fmt: skip
 
@@ -143,6 +175,7 @@ def _queue_paths() -> dict[str, Any]:
     request = f"/queue/{APP_ID}/requests/{{request_id}}"
     submit = _run_operation("submit")
     submit["summary"] = "Store a job and answer at once"
+    submit["parameters"] = [_WEBHOOK]
     submit["responses"] = submit["responses"] | {"200": _answer("It is stored", "QueueStatus")}
     status = {
         "200": _answer("It has ended", "QueueStatus"),
@@ -168,6 +201,14 @@ def _request_operation(name: str, responses: dict[str, Any], *query: str) -> dic
     asked = [{"name": field, "in": "query", "required": False, "schema": _TEXT} for field in query]
     unknown = {"404": _answer("Nobody submitted it, or it was forgotten", "RequestError")}
     return {"operationId": name, "parameters": [path, *asked], "responses": responses | unknown}
+
+
+def _jwks_operation() -> dict[str, Any]:
+    return {
+        "operationId": "jwks",
+        "summary": "The public keys that webhooks are signed with",
+        "responses": {"200": _answer("The keys", "KeySet"), "500": _answer("The server failed", "Problems")},
+    }
 
 
 def _health_path(name: str) -> dict[str, Any]:

@@ -91,10 +91,12 @@ class JobRun:
         allowed_s = job.start_deadline_at - job.created_at
         waited_s = job.started_at - job.created_at
         task = asyncio.ensure_future(anext(events))
-        done, _ = await asyncio.wait({task}, timeout=max(0.0, allowed_s - waited_s))
-        if not done:
-            task.cancel()
+        try:
+            done, _ = await asyncio.wait({task}, timeout=max(0.0, allowed_s - waited_s))
+        finally:
+            task.cancel()  # a generator cannot be closed while somebody waits for its next event
             await asyncio.wait({task})
+        if not done:
             raise not_started(round(allowed_s, 3))
         return task.result()
 

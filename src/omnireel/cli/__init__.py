@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from omnireel.cli import webhooks
 from omnireel.cli.failures import reports_failures
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(webhooks.app, name="webhooks")
 
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")

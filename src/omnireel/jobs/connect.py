@@ -101,28 +101,41 @@ async def connected(target: Target, rule: EgressRule) -> AsyncIterator[Streams]:
         writer.transport.abort()  # a polite goodbye could be drawn out by the other side
 
 
+def check_target(target: Target, rule: EgressRule) -> None:
+    """Raise FetchError where the rule cannot allow `target`; what its name leads to shows only later."""
+    _check_port(target, rule)
+    if target.literal:
+        _check_address(target, target.literal, rule)
+
+
 def _check_port(target: Target, rule: EgressRule) -> None:
     schemes = ["https", "http"] if rule.allow_http else ["https"]
     if target.scheme not in schemes:
         raise not_fetched(
             f"{target.scheme} addresses are not allowed here",
             hint="use an https address; http has to be admitted by the operator (allow_http)",
+            is_forbidden=True,
         )
     ports = [DEFAULT_PORTS[scheme] for scheme in schemes] + list(rule.ports)
     if target.port not in ports:
         raise not_fetched(
             f"port {target.port} is not allowed, only {', '.join(map(str, ports))}",
             hint="use an address without a port; others have to be admitted by the operator (fetch_ports)",
+            is_forbidden=True,
         )
 
 
 async def _checked_addresses(target: Target, rule: EgressRule) -> list[Address]:
     addresses = [target.literal] if target.literal else await _resolved(target, rule)
     for address in addresses:
-        reason = why_refused(address, rule.allow, rule.deny)
-        if reason is not None:
-            raise unreachable(target.host, f"{address} is not allowed: {reason}")
+        _check_address(target, address, rule)
     return [unmapped(address) for address in addresses]
+
+
+def _check_address(target: Target, address: Address, rule: EgressRule) -> None:
+    reason = why_refused(address, rule.allow, rule.deny)
+    if reason is not None:
+        raise unreachable(target.host, f"{address} is not allowed: {reason}", is_forbidden=True)
 
 
 async def _resolved(target: Target, rule: EgressRule) -> list[Address]:

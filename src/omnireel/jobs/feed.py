@@ -22,9 +22,13 @@ ENDED = Ended()
 
 
 class Feeds:
-    """One feed per watched job; all of it belongs to one event loop."""
+    """One feed per watched job; all of it belongs to one event loop.
+
+    ends: set whenever some job has ended; whoever waits for that clears it
+    """
 
     def __init__(self) -> None:
+        self.ends = asyncio.Event()
         self._watchers: defaultdict[str, set[asyncio.Queue[Notice]]] = defaultdict(set)
 
     @contextmanager
@@ -41,5 +45,7 @@ class Feeds:
 
     def tell(self, job_id: str, notice: Notice) -> None:
         """Pass a notice to whoever watches."""
+        if notice is ENDED:
+            self.ends.set()
         for feed in self._watchers.get(job_id, ()):
             feed.put_nowait(notice)

@@ -67,21 +67,25 @@ CREATE TABLE ledger (
 CREATE TRIGGER ledger_is_final BEFORE UPDATE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger is never changed'); END;
 
--- One notice per job, born with its end.
+-- One webhook per job that asked for it, born with the job's end.
 CREATE TABLE outbox (
-  id          TEXT PRIMARY KEY,
-  job_id      TEXT NOT NULL UNIQUE,
-  owner       TEXT NOT NULL,
-  url         TEXT NOT NULL,
-  body        BLOB NOT NULL,
-  state       TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'given up')),
-  attempt     INTEGER NOT NULL DEFAULT 0,
-  created_at  REAL NOT NULL,
-  next_at     REAL NOT NULL,
-  claimed_until REAL
+  id               TEXT PRIMARY KEY,                         -- the same at every attempt
+  job_id           TEXT NOT NULL UNIQUE,
+  owner            TEXT NOT NULL,
+  url              TEXT NOT NULL,
+  receiver         TEXT NOT NULL,                            -- host and port of the url
+  body             BLOB NOT NULL,                            -- empty once it has been dropped
+  state            TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'given_up')),
+  attempt          INTEGER NOT NULL DEFAULT 0,
+  attempts_before  INTEGER NOT NULL DEFAULT 0,               -- made before the latest replay
+  created_at       REAL NOT NULL,
+  next_at          REAL NOT NULL,
+  claim            INTEGER NOT NULL DEFAULT 0,               -- fences: grows with every claim
+  claimed_until    REAL
 ) STRICT;
 
-CREATE INDEX outbox_due ON outbox (next_at) WHERE state = 'waiting';
+CREATE INDEX outbox_due ON outbox (next_at, claimed_until, receiver) WHERE state = 'waiting';
+CREATE INDEX outbox_by_age ON outbox (created_at);
 
 CREATE TABLE deliveries (
   outbox_id  TEXT NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,

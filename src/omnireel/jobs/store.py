@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omnireel.errors import CapacityError, InputError
+from omnireel.jobs import outbox
 from omnireel.jobs.database import Connection
 from omnireel.jobs.job import Job, Outcome, State, Submission
 from omnireel.jobs.rows import COLUMNS, count, read_job, select_jobs
@@ -222,20 +223,8 @@ def _end(db: Connection, terms: Terms, job: Job, outcome: Outcome, now: float) -
         charge = (job.id, job.owner, now, num_tokens, num_tokens * terms.micro_per_token)
         db.execute("INSERT INTO ledger VALUES (?, 'charge', ?, ?, ?, ?)", charge)
     if job.webhook_url is not None:
-        notice = (
-            f"msg_{job.id}",
-            job.id,
-            job.owner,
-            job.webhook_url,
-            terms.notice(job.id, outcome),
-            now,
-            now,
-        )
-        db.execute(
-            """INSERT INTO outbox (id, job_id, owner, url, body, created_at, next_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?)""",
-            notice,
-        )
+        body = terms.notice(job.id, outcome)
+        outbox.put(db, job_id=job.id, owner=job.owner, url=job.webhook_url, body=body, now=now)
 
 
 def forget(db: Connection, *, before: float) -> None:

@@ -1,0 +1,193 @@
+"""`omnireel webhooks`: what was sent and what came of it, sending again, and the keys that sign.
+
+The commands work on the data directory, beside a server that runs on it or without one.
+"""
+
+# ruff: noqa: PLC0415  # imports inside commands: the others need neither database nor keys
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from omnireel.cli.failures import reports_failures
+from omnireel.errors import OmnireelError, SettingsError
+from omnireel.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from omnireel.jobs.database import Connection
+    from omnireel.jobs.outbox import LogEntry
+    from omnireel.jobs.signing import SigningKeys
+
+_T = TypeVar("_T")
+_STATES = ("waiting", "delivered", "given_up")
+
+app = typer.Typer(help="Webhooks: the delivery log, sending again, the signing keys.", no_args_is_help=True)
+
+DataDir = Annotated[Path | None, typer.Option(help="Where the server keeps its files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("list")
+@reports_failures
+def list_webhooks(
+    request_id: Annotated[
+        str | None, typer.Argument(metavar="[REQUEST_ID]", help="Only this request's, attempt by attempt.")
+    ] = None,
+    *,
+    state: Annotated[str | None, typer.Option(help=f"Only {', '.join(_STATES)}.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most webhooks shown.")] = 50,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show webhooks, the youngest first: state, attempts, answers, next attempt."""
+    from omnireel.jobs import outbox
+
+    if state not in (None, *_STATES):
+        raise SettingsError(f"--state is {state!r}, not {' or '.join(_STATES)}")
+    read = partial(outbox.read_log, job_id=request_id, state=state, limit=limit)  # type: ignore[arg-type]
+    entries = _in_store(read_settings({"data_dir": data_dir}), read)
+    if as_json:
+        typer.echo(json.dumps({"webhooks": [_report(entry) for entry in entries]}, ensure_ascii=False))
+    elif not entries:
+        typer.echo("no webhooks", err=True)
+    else:
+        _print_table(entries, is_one=request_id is not None)
+
+
+@app.command()
+@reports_failures
+def replay(
+    request_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="REQUEST_ID...", help="Whose webhooks to send again.")
+    ] = None,
+    *,
+    given_up: Annotated[
+        bool, typer.Option("--given-up", help="All that were given up, beside those named.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Send webhooks again, delivered or given up, with all attempts before them; a running server does it."""
+    from omnireel.jobs import outbox
+
+    if not request_ids and not given_up:
+        raise SettingsError("nothing to replay", hint="name requests, or say --given-up")
+
+    def work(db: Connection) -> list[str]:
+        wanted = [*(request_ids or []), *(outbox.given_up(db) if given_up else [])]
+        results = {job_id: outbox.replay(db, job_id, now=time.time()) for job_id in dict.fromkeys(wanted)}
+        for job_id, result in results.items():
+            if result == "unknown":
+                raise OmnireelError(f"there is no webhook of a request {job_id!r}, or it was forgotten")
+            if result == "not_kept":
+                raise OmnireelError(f"the webhook of {job_id} was delivered, and its content not kept")
+        return list(results)
+
+    due = _in_store(read_settings({"data_dir": data_dir}), work)
+    typer.echo(json.dumps({"replayed": due}) if as_json else f"{len(due)} due now")
+
+
+@app.command()
+@reports_failures
+def keys(*, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show the public keys that receivers verify with, and when each signs."""
+    from omnireel.jobs.signing import KeyFile
+
+    path = read_settings({"data_dir": data_dir}).webhook_keys_path
+    _show_keys(KeyFile(path).load(time.time()), as_json=as_json)
+
+
+@app.command()
+@reports_failures
+def rotate(
+    *,
+    now: Annotated[
+        bool, typer.Option("--now", help="Withdraw the old keys at once: somebody else may know them.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make a new key: published now, it signs in 24 hours; the old one stays for 24 hours after."""
+    from omnireel.jobs.signing import KeyFile
+
+    path = read_settings({"data_dir": data_dir}).webhook_keys_path
+    _show_keys(KeyFile(path).rotate(time.time(), at_once=now), as_json=as_json)
+
+
+def _in_store(settings: Settings, work: Callable[[Connection], _T]) -> _T:
+    """What `work` returns, once it is on the disk."""
+    from omnireel.jobs.database import Database
+
+    if not settings.store_path.exists():
+        raise OmnireelError(
+            f"there is no store at {settings.store_path}", hint="name the server's --data-dir"
+        )
+    database = Database(settings.store_path)
+    try:
+        return asyncio.run(database.write(work))
+    finally:
+        database.close()
+
+
+def _report(entry: LogEntry) -> dict[str, Any]:
+    return {
+        "request_id": entry.job_id,
+        "webhook_id": entry.id,
+        "url": entry.url,
+        "state": entry.state,
+        "created_at": _iso(entry.created_at),
+        "next_attempt_at": None if entry.next_at is None else _iso(entry.next_at),
+        "attempts": [
+            {"at": _iso(one.at), "status": one.status, "error": one.error, "seconds": one.seconds}
+            for one in entry.deliveries
+        ],
+    }
+
+
+def _print_table(entries: list[LogEntry], *, is_one: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in ("request", "state", "attempts", "last answer", "next attempt"):
+        table.add_column(name, no_wrap=name == "request")
+    for entry in entries:
+        last = entry.deliveries[-1] if entry.deliveries else None
+        answer = "" if last is None else str(last.status or last.error)
+        following = "" if entry.next_at is None else _iso(entry.next_at)
+        table.add_row(entry.job_id, entry.state, str(len(entry.deliveries)), answer, following)
+    Console().print(table)
+    for entry in entries if is_one else ():
+        typer.echo(f"to {entry.url}")
+        for number, one in enumerate(entry.deliveries, 1):
+            typer.echo(f"{number:3}  {_iso(one.at)}  {one.status or one.error}, took {one.seconds:g} s")
+
+
+def _show_keys(keys: SigningKeys, *, as_json: bool) -> None:
+    shown = [
+        {
+            "kid": key.kid,
+            "public": key.standard,
+            "signs": key == keys.active,
+            "signs_from": _iso(key.signs_from),
+        }
+        for key in keys.published
+    ]
+    if as_json:
+        typer.echo(json.dumps({"keys": shown}))
+        return
+    for key in shown:
+        typer.echo(f"{key['public']}  signs {'now' if key['signs'] else 'from ' + str(key['signs_from'])}")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,249 @@
+"""The sender against real receivers, on a clock that the test owns."""
+
+import asyncio
+import threading
+import time
+from contextlib import asynccontextmanager
+from functools import partial
+from ipaddress import ip_network
+
+import pytest
+from receiver import Receiver, is_standard, sample
+
+from omnireel.jobs import outbox
+from omnireel.jobs.connect import EgressRule
+from omnireel.jobs.database import Database
+from omnireel.jobs.posting import post
+from omnireel.jobs.refusals import FetchError
+from omnireel.jobs.sender import Sender, SenderRule
+from omnireel.jobs.signing import KeyFile
+
+BODY = b'{"status":"OK"}'
+RULE = SenderRule(poll_s=0.02, drain_s=0.2)
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def egress(*receivers, **changes):
+    ports = tuple(receiver.port for receiver in receivers)
+    admitted = {"allow": (ip_network("127.0.0.1/32"),), "ports": ports, "allow_http": True} | changes
+    return EgressRule(1, **admitted)
+
+
+class Post:
+    """A sender, and the store it sends from."""
+
+    def __init__(self, folder, rule, **changes):
+        self.clock = Clock()
+        self.database = Database(folder / "db")
+        self.keys = KeyFile(folder / "keys.json")
+        options = {"rule": RULE, "clock": self.clock} | changes
+        self.sender = Sender(self.database, self.keys, rule, asyncio.Event(), **options)
+
+    async def owe(self, url, *job_ids):
+        for job_id in job_ids:
+            put = partial(outbox.put, job_id=job_id, owner="ann", url=url, body=BODY, now=self.clock())
+            await self.database.write(put)
+        self.sender.wake.set()
+
+    async def entry(self, job_id, num_deliveries):
+        """What the log says, once it tells of so many attempts."""
+        async with asyncio.timeout(60):
+            while True:
+                (entry,) = await self.database.read(partial(outbox.read_log, job_id=job_id))
+                if len(entry.deliveries) >= num_deliveries:
+                    return entry
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def sending(folder, *receivers, rule=None, **changes):
+    office = Post(folder, rule or egress(*receivers), **changes)
+    task = asyncio.create_task(office.sender.run())
+    try:
+        yield office
+    finally:
+        office.sender.stop()
+        await task
+        office.database.close()
+
+
+async def walk(office, job_id):
+    """Move the clock from attempt to attempt until nothing more comes; the last state of the log."""
+    number = 1
+    while True:
+        entry = await office.entry(job_id, number)
+        if entry.next_at is None:
+            return entry
+        office.clock.now = entry.next_at
+        office.sender.wake.set()
+        number += 1
+
+
+def test_a_receiver_that_fails_gets_ten_repetitions_within_two_hours_each_signed_anew(tmp_path):
+    async def run(receiver):
+        async with sending(tmp_path, receiver) as office:
+            began = office.clock.now
+            await office.owe(receiver.url, "a")
+            entry = await walk(office, "a")
+            return entry, office.clock.now - began, office.keys.load(0.0)
+
+    with Receiver(500) as receiver:
+        entry, took_s, keys = asyncio.run(run(receiver))
+    assert entry.state == "given_up"
+    assert [delivery.status for delivery in entry.deliveries] == [500] * 11
+    assert took_s <= 2 * 3600
+    assert len(receiver.calls) == 11
+    assert {call.path for call in receiver.calls} == {"/hook?n=1"}
+    assert {call.headers["webhook-id"] for call in receiver.calls} == {"msg_a"}
+    stamps = [int(call.headers["X-Fal-Webhook-Timestamp"]) for call in receiver.calls]
+    assert stamps == sorted(set(stamps))
+    assert len({call.headers["X-Fal-Webhook-Signature"] for call in receiver.calls}) == 11
+    is_genuine, published = sample("is_genuine"), sample("keys_of")(keys.jwks())
+    for call, stamp in zip(receiver.calls, stamps, strict=True):
+        is_genuine.__globals__["time"] = type("At", (), {"time": staticmethod(lambda at=stamp: at + 1)})
+        assert is_genuine(call.headers, call.body, published)
+        assert is_standard(call, keys.active.public)
+
+
+def test_a_receiver_that_recovers_is_told_and_then_left_alone(tmp_path):
+    async def run(receiver):
+        async with sending(tmp_path, receiver) as office:
+            await office.owe(receiver.url, "a")
+            entry = await walk(office, "a")
+            office.clock.now += 10_000
+            await asyncio.sleep(0.1)
+            return entry
+
+    with Receiver(503, 404, 204) as receiver:
+        entry = asyncio.run(run(receiver))
+    assert (entry.state, [one.status for one in entry.deliveries]) == ("delivered", [503, 404, 204])
+    assert [call.body for call in receiver.calls] == [BODY] * 3
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 410])
+def test_a_redirect_is_final_and_nobody_follows_it(tmp_path, status):
+    async def run(receiver):
+        async with sending(tmp_path, receiver) as office:
+            await office.owe(receiver.url, "a")
+            return await office.entry("a", 1)
+
+    with Receiver(status) as receiver:
+        entry = asyncio.run(run(receiver))
+    assert (entry.state, entry.next_at) == ("given_up", None)
+    assert [call.path for call in receiver.calls] == ["/hook?n=1"]
+
+
+def test_a_forbidden_address_is_given_up_at_once_and_never_connected_to(tmp_path):
+    async def loopback(host, port):
+        return ["127.0.0.1"]
+
+    async def run(receiver):
+        rule = egress(receiver, allow=(), resolve=loopback)
+        async with sending(tmp_path, rule=rule) as office:
+            await office.owe(receiver.url, "literal")
+            await office.owe(f"http://name.example:{receiver.port}/", "name")
+            return [await office.entry(job_id, 1) for job_id in ("literal", "name")]
+
+    with Receiver() as receiver:
+        for entry in asyncio.run(run(receiver)):
+            assert entry.state == "given_up"
+            assert "127.0.0.1 is not allowed: loopback" in entry.deliveries[0].error
+        assert receiver.calls == []
+
+
+def test_a_receiver_that_is_not_there_is_tried_again(tmp_path):
+    async def run(receiver):
+        async with sending(tmp_path, receiver) as office:
+            await office.owe(receiver.url, "a")
+            return await office.entry("a", 1)
+
+    with Receiver() as receiver:
+        pass
+    entry = asyncio.run(run(receiver))
+    assert entry.state == "waiting"
+    assert entry.deliveries[0].status is None
+    assert "cannot be reached" in entry.deliveries[0].error
+
+
+def test_a_receiver_that_never_answers_holds_up_nobody_else(tmp_path):
+    release = threading.Event()
+
+    async def run(slow, quick):
+        async with sending(tmp_path, slow, quick, rule=egress(slow, quick)) as office:
+            await office.owe(slow.url, *(f"slow{number}" for number in range(12)))
+            await office.owe(quick.url, *(f"quick{number}" for number in range(8)))
+            for number in range(8):
+                assert (await office.entry(f"quick{number}", 1)).state == "delivered"
+            assert len(slow.calls) == RULE.max_each
+            release.set()
+            for number in range(12):
+                assert (await office.entry(f"slow{number}", 1)).state == "delivered"
+
+    with Receiver(holds=release.wait) as slow, Receiver() as quick:
+        asyncio.run(run(slow, quick))
+
+
+def test_an_answer_that_does_not_come_in_time_is_no_answer():
+    release = threading.Event()
+    with Receiver(holds=release.wait) as receiver:
+        began = time.monotonic()
+        with pytest.raises(FetchError, match=r"no answer came within 0.3 s"):
+            asyncio.run(post(receiver.url, BODY, {}, egress(receiver), within_s=0.3))
+        assert time.monotonic() - began < 5
+        release.set()
+
+
+def test_an_attempt_that_the_end_of_the_process_cuts_off_is_made_again_by_the_next(tmp_path):
+    release = threading.Event()
+
+    async def run(receiver):
+        async with sending(tmp_path, receiver) as office:
+            await office.owe(receiver.url, "a")
+            await asyncio.to_thread(receiver.wait_for, 1)
+        release.set()
+        async with sending(tmp_path, receiver) as office:
+            return await office.entry("a", 1)
+
+    with Receiver(holds=release.wait) as receiver:
+        entry = asyncio.run(run(receiver))
+    assert (entry.state, len(entry.deliveries), len(receiver.calls)) == ("delivered", 1, 2)
+
+
+def test_two_processes_on_one_store_send_each_webhook_once(tmp_path):
+    ids = [f"job{number}" for number in range(20)]
+
+    async def run(receiver):
+        async with sending(tmp_path, receiver) as one, sending(tmp_path, receiver):
+            await one.owe(receiver.url, *ids)
+            for job_id in ids:
+                await one.entry(job_id, 1)
+
+    with Receiver() as receiver:
+        asyncio.run(run(receiver))
+    assert sorted(call.headers["webhook-id"] for call in receiver.calls) == sorted(
+        f"msg_{job}" for job in ids
+    )
+
+
+def test_without_usable_keys_webhooks_wait_and_no_attempt_is_spent(tmp_path):
+    (tmp_path / "keys.json").mkdir()
+
+    async def run(receiver):
+        async with sending(tmp_path, receiver) as office:
+            await office.owe(receiver.url, "a")
+            await asyncio.sleep(0.2)
+            assert receiver.calls == []
+            (tmp_path / "keys.json").rmdir()
+            return await office.entry("a", 1)
+
+    with Receiver() as receiver:
+        assert asyncio.run(run(receiver)).state == "delivered"
