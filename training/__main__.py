@@ -37,7 +37,7 @@ def talk(
     if not (runs / "demo" / "tokenizer.json").exists():
         write_text_files(runs / "demo")
     # What has been learned survives a gentler rate only.
-    short_steps, peak_rate = (400, 1.5e-3) if start is None else (1, 7e-4)
+    short_steps, peak_rate = (400, 1.5e-3) if start is None else (1, 3e-4)
     make = partial(TalkStage, start or runs / "tower" / "last.pt", runs / "demo", short_steps=short_steps)
     launch(make, Schedule(steps, peak_rate=peak_rate, warmup=100), runs / "talk", workers)
 
