@@ -27,9 +27,9 @@ from omnireel.api.errors import BodyError, json_response, problem
 from omnireel.api.file_address import file_id_in, file_path, origin_of
 from omnireel.api.incoming_file import IncomingFile
 from omnireel.api.lifecycle import keep_s_of
-from omnireel.errors import InputError, OmnireelError
+from omnireel.errors import OmnireelError
 from omnireel.jobs.files import Files, Opened
-from omnireel.jobs.upload_refusals import not_found
+from omnireel.jobs.upload_refusals import bad_parts, not_found
 from omnireel.jobs.uploads import NewUpload, StoredFile
 from omnireel.settings import Settings
 
@@ -184,9 +184,7 @@ def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401
         number, etag = (part.get("partNumber"), part.get("etag")) if isinstance(part, dict) else (0, None)
         is_number = number is None or (isinstance(number, int) and not isinstance(number, bool))
         if not is_number or not (etag is None or isinstance(etag, str)):
-            raise InputError(
-                "a part is partNumber and etag", kind="part_invalid", loc=("body", "parts", index)
-            )
+            raise bad_parts(f"part {index} of the list is no partNumber and etag", kind="part_invalid")
         listed.append((number, etag))
     return listed
 
