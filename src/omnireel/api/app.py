@@ -150,7 +150,7 @@ def _storage_endpoints(files: Files, settings: Settings) -> Iterator[tuple[str, 
     yield "/cdn/files/{name}/upload/{token}", storage.put_file, "PUT"
     yield "/cdn/files/{name}/multipart/{token}/complete", storage.complete, "POST"
     yield "/cdn/files/{name}/multipart/{token}/{number}", storage.put_part, "PUT"
-    yield "/cdn/files/{name}", ServedFiles(files).answer, "GET"
+    yield "/cdn/files/{name}", ServedFiles(files, settings).answer, "GET"
 
 
 def _add_route(app: FastAPI, path: str, endpoint: _Endpoint, method: str) -> None:

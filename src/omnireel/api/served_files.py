@@ -15,6 +15,7 @@ from omnireel.api.file_address import file_id_in
 from omnireel.api.storage import cdn_owner
 from omnireel.jobs.files import Files
 from omnireel.jobs.uploads import StoredFile
+from omnireel.settings import Settings
 
 _PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -25,6 +26,7 @@ class ServedFiles:
     """GET and HEAD of the cdn door's files."""
 
     files: Files
+    settings: Settings
 
     async def answer(self, request: Request) -> Response:
         """The file or one range of it; 404 for whatever its caller does not own."""
@@ -51,11 +53,10 @@ class ServedFiles:
         return StreamingResponse(_pieces(source, start, end), status, headers)
 
     async def _find(self, request: Request) -> StoredFile | None:
+        owner = await cdn_owner(self.files, request, self.settings)
         file_id = file_id_in(request.path_params["name"])
         file = await self.files.find(file_id) if file_id else None
-        if file is None or file.owner != await cdn_owner(self.files, request):
-            return None
-        return file
+        return file if file is not None and file.owner == owner else None
 
 
 def _headers(file: StoredFile) -> dict[str, str]:

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from omnireel.api.body import parse_json, read_body
 from omnireel.api.caller import owner_of
 from omnireel.api.doors import Door, entrance_of
-from omnireel.api.errors import BodyError, json_response, problem
+from omnireel.api.errors import BodyError, RequestError, json_response, problem
 from omnireel.api.file_address import file_id_in, file_path, origin_of
 from omnireel.api.incoming_file import IncomingFile
 from omnireel.api.lifecycle import keep_s_of
@@ -120,7 +120,7 @@ class StorageRoutes:
         """An open upload and the address that its file will have."""
         entrance = entrance_of(request)
         new = NewUpload(
-            owner=await cdn_owner(self.files, request),
+            owner=await cdn_owner(self.files, request, self.settings),
             file_name=file_name[:_MAX_NAME],
             content_type=_media_type(content_type),
             origin=origin_of(entrance),
@@ -137,11 +137,19 @@ class StorageRoutes:
             raise
 
 
-async def cdn_owner(files: Files, request: Request) -> str:
-    """Whose request it is, on a door where a token of ours counts like a key."""
+async def cdn_owner(files: Files, request: Request, settings: Settings) -> str:
+    """Whose request it is, on a door where a token of ours counts like a key.
+
+    Raises RequestError, 401, where one of the two is needed and neither came.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     known = await files.owner_of_cdn_token(token.strip()) if scheme.lower() == "bearer" else None
-    return owner_of(request) if known is None else known
+    owner = owner_of(request) if known is None else known
+    if not owner and settings.auth != "none":
+        raise RequestError(
+            "send a key, or a token from storage/auth/token", error_type="unauthorized", status=401
+        )
+    return owner
 
 
 def _upload(request: Request) -> tuple[str, str]:
