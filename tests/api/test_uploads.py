@@ -8,6 +8,8 @@ import httpx
 import pytest
 from served import Server, make_clip
 
+from omnireel.jobs.database import connect
+
 ID = "nvidia/nemotron-3-nano-omni/video"
 KIB = 1024
 LIMIT, ROOM = 3000 * KIB, 5000 * KIB
@@ -237,9 +239,14 @@ def test_there_is_room_for_so_much_and_it_comes_back(http, store):
 def test_a_file_that_expires_is_gone_but_the_job_that_waits_for_it_keeps_it(tmp_path):
     variables = {"OMNIREEL_MAX_RUNNING": "1", "OMNIREEL_ECHO_TOKEN_S": "0.7"}
     with Server(tmp_path, **variables) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
-        lifecycle = {"x-fal-object-lifecycle-preference": '{"expiration_duration_seconds": 2}'}
+        lifecycle = {"x-fal-object-lifecycle-preference": '{"expiration_duration_seconds": 1000}'}
         url = upload(http, make_clip(), **lifecycle)
         jobs = [http.post(f"/queue/{ID}", json={"prompt": "a b", "video_url": url}).json() for _ in range(2)]
+        db = connect(tmp_path / "omnireel.db")
+        [(left_s,)] = db.execute("SELECT expires_at - unixepoch() FROM uploads").fetchall()
+        assert 900 < left_s <= 1001
+        db.execute("UPDATE uploads SET expires_at = unixepoch()")
+        db.close()
         wait_until(lambda: http.get(url).status_code == 404)
         wait_until(lambda: num_blobs(server) == 0)
         assert kind_of(ask(http, url)) == "file_download_error"
