@@ -53,6 +53,10 @@ KINDS: Mapping[str, Kind] = {
     "max_body_bytes": integer(1024, 1024 * MIB),
     "max_data_uri_bytes": integer(1024, 1024 * MIB),
     "max_download_bytes": integer(1024, 1024 * MIB),
+    "max_upload_bytes": integer(1024, 1024 * 1024 * MIB),
+    "max_stored_bytes": integer(0, 1024 * 1024 * 1024 * MIB),
+    "upload_open_s": number(0.1, 604_800),
+    "upload_keep_s": number(1, 10_000_000_000),
     "fetch_allow": NETWORKS,
     "fetch_deny": NETWORKS,
     "fetch_ports": list_of(integer(1, 65_535)),
@@ -89,6 +93,10 @@ class Settings:
     max_body_bytes:      longest request body that is read at all
     max_data_uri_bytes:  largest file that a data: URI may hold
     max_download_bytes:  largest file that is fetched from an https address
+    max_upload_bytes:    largest file that may be uploaded
+    max_stored_bytes:    all uploaded files and unfinished parts together
+    upload_open_s:       how long an upload's address holds; each part that arrives begins it anew
+    upload_keep_s:       how long an uploaded file is kept where its owner says nothing
     fetch_allow:         networks that may be fetched from although they are private, loopback and the like
     fetch_deny:          networks that are never fetched from; wins over fetch_allow
     fetch_ports:         ports that may be fetched from beside 443, and 80 with allow_http
@@ -114,6 +122,10 @@ class Settings:
     max_body_bytes: int = 64 * MIB
     max_data_uri_bytes: int = 32 * MIB
     max_download_bytes: int = 256 * MIB
+    max_upload_bytes: int = 1024 * MIB
+    max_stored_bytes: int = 50 * 1024 * MIB
+    upload_open_s: float = 3600.0
+    upload_keep_s: float = 7 * 86_400.0
     fetch_allow: tuple[Network, ...] = ()
     fetch_deny: tuple[Network, ...] = ()
     fetch_ports: tuple[int, ...] = ()
@@ -128,6 +140,11 @@ class Settings:
     def incoming_dir(self) -> Path:
         """Where the videos of running requests lie."""
         return self._data_dir / "incoming"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Where uploaded files lie."""
+        return self._data_dir / "uploads"
 
     @property
     def tls_dir(self) -> Path:

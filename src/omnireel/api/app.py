@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from itertools import chain
 
 import structlog
 from fastapi import FastAPI
@@ -23,15 +24,20 @@ from omnireel.api.openapi import openapi_document
 from omnireel.api.queue import QueueRoutes
 from omnireel.api.record import InternalErrors, RequestRecord
 from omnireel.api.run import JobRun, terms
+from omnireel.api.served_files import ServedFiles
+from omnireel.api.storage import StorageRoutes
 from omnireel.api.stream import StreamEndpoint
 from omnireel.api.sync import SyncEndpoint
 from omnireel.api.webhooks import JWKS_PATH, jwks_page, make_sender
 from omnireel.api.wire import APP_ID, ENDPOINT_ID
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
+from omnireel.jobs.blobs import Blobs
 from omnireel.jobs.database import Database
 from omnireel.jobs.feed import Feeds
+from omnireel.jobs.files import Files
 from omnireel.jobs.spool import Spool
+from omnireel.jobs.uploads import FileLimits
 from omnireel.jobs.worker import Worker, WorkerRule
 from omnireel.settings import Settings
 
@@ -41,6 +47,8 @@ _EXPOSED_HEADERS = (
     "x-fal-request-timeout-type",
     "x-fal-error-type",
     "x-omnireel-ignored-fields",
+    "etag",
+    "content-range",
 )
 _DRAIN_S = 10.0
 
@@ -53,16 +61,20 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
 
     worker = _make_worker(backend, settings)
     sender = make_sender(worker, settings)
+    files = _make_files(worker.database, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         work = asyncio.create_task(worker.run(), name="worker")
         sending = asyncio.create_task(sender.run(), name="sender")
-        for task in (work, sending):
+        sweeping = asyncio.create_task(files.sweep_for_ever(), name="sweeper")
+        for task in (work, sending, sweeping):
             task.add_done_callback(_end_when_broken)
         try:
             yield
         finally:
+            sweeping.cancel()
+            await asyncio.wait({sweeping})
             await _stop(worker, work)
             sender.stop()
             await asyncio.wait({sending})
@@ -75,7 +87,9 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
     for path, endpoint in pages.items():
         _add_route(app, path, endpoint, "GET")
     _add_route(app, f"/rest{JWKS_PATH}", pages[JWKS_PATH], "GET")
-    for path, endpoint, method in _endpoints(Intake(worker, settings)):
+    for path, endpoint, method in chain(
+        _endpoints(Intake(worker, settings, files)), _storage_endpoints(files, settings)
+    ):
         _add_route(app, path, endpoint, method)
     app.add_exception_handler(OmnireelError, _omnireel_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -94,6 +108,11 @@ def _make_worker(backend: Backend, settings: Settings) -> Worker:
         JobRun(backend, settings, spool),
         WorkerRule(name, settings.max_running),
     )
+
+
+def _make_files(database: Database, settings: Settings) -> Files:
+    limits = FileLimits(settings.max_upload_bytes, settings.max_stored_bytes, settings.upload_open_s)
+    return Files(database, Blobs(settings.uploads_dir), limits)
 
 
 def _end_when_broken(task: asyncio.Task[None]) -> None:
@@ -126,6 +145,19 @@ def _endpoints(intake: Intake) -> Iterator[tuple[str, _Endpoint, str]]:
         yield f"{request}/status", queue.status, "GET"
         yield f"{request}/status/stream", queue.status_stream, "GET"
         yield f"{request}/cancel", queue.cancel, "PUT"
+
+
+def _storage_endpoints(files: Files, settings: Settings) -> Iterator[tuple[str, _Endpoint, str]]:
+    storage = StorageRoutes(files, settings)
+    yield "/rest/storage/auth/token", storage.token, "POST"
+    yield "/rest/storage/upload/initiate", storage.initiate, "POST"
+    yield "/rest/storage/upload/initiate-multipart", storage.initiate_multipart, "POST"
+    yield "/cdn/files/upload", storage.upload, "POST"
+    yield "/cdn/files/upload/multipart", storage.begin_multipart, "POST"
+    yield "/cdn/files/{name}/upload/{token}", storage.put_file, "PUT"
+    yield "/cdn/files/{name}/multipart/{token}/complete", storage.complete, "POST"
+    yield "/cdn/files/{name}/multipart/{token}/{number}", storage.put_part, "PUT"
+    yield "/cdn/files/{name}", ServedFiles(files, settings).answer, "GET"
 
 
 def _add_route(app: FastAPI, path: str, endpoint: _Endpoint, method: str) -> None:

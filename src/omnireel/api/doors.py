@@ -43,7 +43,7 @@ class Door(StrEnum):
 
 
 _DOOR_OF_LABEL = {"queue": Door.QUEUE, "rest": Door.REST, "v3": Door.CDN}
-_DOOR_OF_HOST = {
+HOSTED = {
     "fal.run": Door.SYNC,
     "queue.fal.run": Door.QUEUE,
     "rest.fal.ai": Door.REST,
@@ -186,8 +186,8 @@ def _target(url: str | None) -> SplitResult:
         target = urlsplit(url)
     except ValueError:
         raise _bad_target(f"{_TARGET} is {echo(url)}, not an address") from None
-    if target.scheme != "https" or target.netloc.lower() not in _DOOR_OF_HOST:
-        raise _bad_target(f"{_TARGET} is {echo(url)}, not an https address of {', '.join(_DOOR_OF_HOST)}")
+    if target.scheme != "https" or target.netloc.lower() not in HOSTED:
+        raise _bad_target(f"{_TARGET} is {echo(url)}, not an https address of {', '.join(HOSTED)}")
     return target
 
 
@@ -196,7 +196,7 @@ def _bad_target(message: str) -> RequestError:
 
 
 def _proxied(scope: Scope, target: SplitResult, outside: _Outside) -> Scope:
-    door = _DOOR_OF_HOST[target.netloc.lower()]
+    door = HOSTED[target.netloc.lower()]
     path = f"/{door}{unquote(target.path)}"
     structlog.contextvars.bind_contextvars(target=path)
     scope = {**scope, "query_string": target.query.encode("latin-1")}

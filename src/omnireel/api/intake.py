@@ -12,12 +12,16 @@ from starlette.requests import Request
 
 from omnireel.api import wire
 from omnireel.api.body import parse_json, read_body
+from omnireel.api.caller import owner_of
 from omnireel.api.errors import RequestError, echo
 from omnireel.api.incoming import egress_rule
+from omnireel.api.lifecycle import keep_s_of
+from omnireel.api.stored_video import hold_stored_video
 from omnireel.api.webhooks import QUERY, webhook_url
 from omnireel.errors import OmnireelError
 from omnireel.jobs import store
 from omnireel.jobs.fetch import is_data_uri, read_data_uri
+from omnireel.jobs.files import Files
 from omnireel.jobs.job import Job, Submission
 from omnireel.jobs.worker import Worker
 from omnireel.settings import Settings
@@ -48,6 +52,7 @@ class Intake:
 
     worker: Worker
     settings: Settings
+    files: Files
 
     async def accept(self, request: Request, *, waits: bool) -> Accepted:
         """Store a job and wake the worker; it is durable when this returns.
@@ -61,7 +66,11 @@ class Intake:
             request.state.fields = fields
         sent = wire.parse_input(fields)
         job_id = request.state.request_id if waits else str(uuid.uuid4())
-        submission = await self._spooled(job_id, fields, sent.video_url, read)
+        keep_s_of(request.headers, 0.0)  # an answer is text: no file is made that could be kept or dropped
+        if await hold_stored_video(self.files, request, sent.video_url, self.worker.spool.path(job_id)):
+            submission = Submission(job_id, owner_of(request), fields, video=job_id, **read)
+        else:
+            submission = await self._spooled(job_id, fields, sent.video_url, read)
         job = await self._submit(submission, hashlib.sha256(body).hexdigest())
         request.state.request_id = job.id
         return Accepted(job, wire.ignored_fields(fields))

@@ -1,5 +1,6 @@
 """Around every request: its id, its log line, and an answer where we have a bug."""
 
+import re
 import time
 import uuid
 
@@ -9,6 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from omnireel.api.errors import internal_error_outcome, outcome_response
 
 log = structlog.get_logger()
+
+# The part of an upload's address that lets its holder send the bytes.
+_UPLOAD_TOKEN = re.compile(r"(/files/[^/]+/(?:upload|multipart)/)[^/]+")
 
 
 class RequestRecord:
@@ -38,7 +42,8 @@ class RequestRecord:
 
         await self.app(scope, receive, send_with_id)
         seconds = round(time.perf_counter() - started, 3)
-        log.info("request", method=scope["method"], path=scope["path"], status=status, seconds=seconds)
+        path = _UPLOAD_TOKEN.sub(r"\1…", scope["path"])
+        log.info("request", method=scope["method"], path=path, status=status, seconds=seconds)
 
 
 class InternalErrors:

@@ -154,6 +154,18 @@ def serve(
         str | None,
         typer.Option(metavar="ORIGINS", show_default="*", help="Web pages that may read answers."),
     ] = None,
+    max_upload_bytes: Annotated[
+        int | None, typer.Option(show_default="1 GiB", help="Largest file that may be uploaded.")
+    ] = None,
+    max_stored_bytes: Annotated[
+        int | None, typer.Option(show_default="50 GiB", help="All uploaded files together.")
+    ] = None,
+    upload_keep_s: Annotated[
+        float | None, typer.Option(show_default="7 days", help="Seconds that uploaded files are kept.")
+    ] = None,
+    upload_open_s: Annotated[
+        float | None, typer.Option(show_default="1 hour", help="Seconds that an upload's address holds.")
+    ] = None,
 ) -> None:
     """Serve the endpoint over HTTP, and over HTTPS with --tls dev."""
     from omnireel.cli.serve import serve_forever
@@ -171,6 +183,10 @@ def serve(
         "tls_port": tls_port,
         "trusted_proxies": trusted_proxies,
         "cors_origins": cors_origins,
+        "max_upload_bytes": max_upload_bytes,
+        "max_stored_bytes": max_stored_bytes,
+        "upload_keep_s": upload_keep_s,
+        "upload_open_s": upload_open_s,
     }
     serve_forever(read_settings(flags))
 

@@ -21,6 +21,11 @@ def count(db: Connection, sql: str, values: tuple[Any, ...]) -> int:
     return number
 
 
+def select(db: Connection, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The rows that a query gives."""
+    return db.execute(sql, values).fetchall()
+
+
 def select_jobs(db: Connection, condition: str, values: tuple[Any, ...]) -> list[Job]:
     """Jobs that meet a condition, oldest first."""
     rows = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE {condition} ORDER BY seq", values).fetchall()

@@ -106,3 +106,47 @@ CREATE TABLE idempotency (
   expires_at   REAL NOT NULL,
   PRIMARY KEY (owner, key)
 ) STRICT, WITHOUT ROWID;
+
+-- A file that a caller sends: open while its bytes come, complete once all of them are on the disk.
+CREATE TABLE uploads (
+  id            TEXT PRIMARY KEY,                            -- unguessable; part of the file's address
+  owner         TEXT NOT NULL,
+  file_name     TEXT NOT NULL,                               -- what its owner calls it; never a path here
+  content_type  TEXT NOT NULL,
+  origin        TEXT NOT NULL,                               -- scheme and host of the address that was given out
+  token_hash    BLOB NOT NULL,                               -- of what lets its holder send the bytes
+  created_at    REAL NOT NULL,
+  open_until    REAL NOT NULL,                               -- moves on with each part
+  keep_s        REAL NOT NULL,
+  blob          TEXT UNIQUE,                                 -- its file on the disk; NULL while it is open
+  num_bytes     INTEGER,
+  etag          TEXT,
+  expires_at    REAL,
+  CHECK ((blob IS NULL) = (num_bytes IS NULL) AND (blob IS NULL) = (etag IS NULL)
+         AND (blob IS NULL) = (expires_at IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX uploads_open ON uploads (open_until) WHERE blob IS NULL;
+CREATE INDEX uploads_expiring ON uploads (expires_at) WHERE blob IS NOT NULL;
+
+CREATE TRIGGER uploads_complete_once BEFORE UPDATE OF blob ON uploads WHEN OLD.blob IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'a stored file is never changed'); END;
+
+-- One attempt at sending a part; a number may be sent again, the one that arrived last counts.
+CREATE TABLE upload_parts (
+  blob       TEXT PRIMARY KEY,
+  upload_id  TEXT NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
+  number     INTEGER NOT NULL CHECK (number BETWEEN 1 AND 10000),
+  num_bytes  INTEGER NOT NULL CHECK (num_bytes >= 0),        -- what was announced, until it has arrived
+  etag       TEXT                                            -- NULL until it has arrived
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX upload_parts_arrived ON upload_parts (upload_id, number) WHERE etag IS NOT NULL;
+CREATE INDEX upload_parts_of ON upload_parts (upload_id);
+
+-- What stands for an account on the cdn door for a while.
+CREATE TABLE cdn_tokens (
+  token_hash  BLOB PRIMARY KEY,
+  owner       TEXT NOT NULL,
+  expires_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;

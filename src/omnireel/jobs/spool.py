@@ -33,10 +33,7 @@ class Spool:
 
         older_than_s: a younger file may belong to a job that is just being submitted
         """
-        youngest = time.time() - older_than_s
-        for path in self._directory.iterdir():
-            if path.is_file() and path.name not in names and path.stat().st_mtime < youngest:
-                path.unlink(missing_ok=True)
+        keep_only(self._directory, names, older_than_s=older_than_s)
 
     def _write(self, name: str, content: bytes) -> None:
         part = self.path(name + ".part")
@@ -45,8 +42,22 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path(name))
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self._directory)
+
+
+def keep_only(directory: Path, names: Set[str], *, older_than_s: float) -> None:
+    """Delete the files of a directory that have other names and have long been as they are."""
+    youngest = time.time() - older_than_s
+    for path in directory.iterdir():
+        # Its change time: a second name for an old file is new, and its modification time is not.
+        if path.is_file() and path.name not in names and path.stat().st_ctime < youngest:
+            path.unlink(missing_ok=True)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive power loss."""
+    number = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
