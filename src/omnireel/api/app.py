@@ -19,17 +19,20 @@ from starlette.responses import Response
 from omnireel.api.doors import Door, Doors, entrance_of
 from omnireel.api.errors import error_outcome, json_response, outcome_response
 from omnireel.api.intake import Intake
+from omnireel.api.keys import JWKS_PATH, Keys
 from omnireel.api.openapi import openapi_document
 from omnireel.api.queue import QueueRoutes
 from omnireel.api.record import InternalErrors, RequestRecord
 from omnireel.api.run import JobRun, terms
 from omnireel.api.stream import StreamEndpoint
 from omnireel.api.sync import SyncEndpoint
+from omnireel.api.tokens import TokenEndpoint
 from omnireel.api.wire import APP_ID, ENDPOINT_ID
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
 from omnireel.jobs.database import Database
 from omnireel.jobs.feed import Feeds
+from omnireel.jobs.keys import read_pepper
 from omnireel.jobs.spool import Spool
 from omnireel.jobs.worker import Worker, WorkerRule
 from omnireel.settings import Settings
@@ -72,6 +75,13 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
         _add_route(app, path, endpoint, method)
     app.add_exception_handler(OmnireelError, _omnireel_error)
     app.add_exception_handler(HTTPException, _http_error)
+    if settings.auth == "keys":
+        app.add_middleware(
+            Keys,
+            database=worker.database,
+            pepper=read_pepper(settings.pepper_path),
+            open_paths=[*pages, JWKS_PATH],
+        )
     _add_middleware(app, settings, pages=list(pages))
     return app
 
@@ -111,6 +121,7 @@ def _endpoints(intake: Intake) -> Iterator[tuple[str, _Endpoint, str]]:
     yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(intake).answer, "POST"
     yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(intake).answer, "POST"
     yield f"/queue/{ENDPOINT_ID}", queue.submit, "POST"
+    yield "/rest/tokens", TokenEndpoint(read_pepper(intake.settings.pepper_path)).answer, "POST"
     # Clients spell a request's address with the whole endpoint or with the application alone.
     for scope in (APP_ID, ENDPOINT_ID):
         request = f"/queue/{scope}/requests/{{request_id}}"

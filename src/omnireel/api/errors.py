@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from omnireel.errors import CapacityError, GenerationError, InputError, OmnireelError
+from omnireel.errors import CapacityError, DeniedError, GenerationError, InputError, OmnireelError
 from omnireel.jobs.job import Outcome
 
 Problem = dict[str, Any]
@@ -137,12 +137,10 @@ def error_outcome(error: OmnireelError, fields: Mapping[str, Any] | None = None)
     match error:
         case BodyError():
             return problems_outcome(error.problems, error.status)
-        case RequestError():
-            return request_error_outcome(error)
+        case RequestError() | CapacityError() | DeniedError():
+            return request_error_outcome(_request_error(error))
         case InputError():
             return _input_error_outcome(error, fields or {})
-        case CapacityError():
-            return request_error_outcome(_full(error))
         case GenerationError():
             return problems_outcome([problem(("body",), error.message, error.kind)], error.status)
     return internal_error_outcome()
@@ -173,10 +171,21 @@ def not_started(after_s: float | None = None) -> RequestError:
     )
 
 
+def _request_error(error: RequestError | CapacityError | DeniedError) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    return _full(error) if isinstance(error, CapacityError) else _denied(error)
+
+
 def _full(error: CapacityError) -> RequestError:
     return RequestError(
         error.message,
-        error_type="concurrent_requests_limit",
+        error_type=error.kind,
         status=429,
         headers={"x-fal-needs-retry": "1", "retry-after": str(math.ceil(error.after_s))},
     )
+
+
+def _denied(error: DeniedError) -> RequestError:
+    headers = {"www-authenticate": "Key"} if error.status == 401 else {}
+    return RequestError(error.message, error_type=error.kind, status=error.status, headers=headers)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from omnireel.api import wire
 from omnireel.api.body import parse_json, read_body
+from omnireel.api.caller import key_of, owner_of
 from omnireel.api.errors import RequestError, echo
 from omnireel.errors import OmnireelError
 from omnireel.jobs import store
@@ -53,6 +54,8 @@ class Intake:
         waits: its caller stays on the line, so nobody else may run it and nobody retries it
         """
         read = self._headers(request.headers, request.query_params, waits=waits)
+        key = key_of(request)
+        read |= {"owner": owner_of(request), "key_id": "" if key is None else key.id}
         body = await read_body(request, self.settings.max_body_bytes)
         fields = parse_json(body)
         if isinstance(fields, dict):
@@ -92,10 +95,10 @@ class Intake:
     ) -> Submission:
         """The submission; a video inside the request is put on disk, and only named in the row."""
         if not is_data_uri(video_url):
-            return Submission(job_id, "", fields, **read)
+            return Submission(job_id, input=fields, **read)
         content = read_data_uri(video_url, self.settings.max_data_uri_bytes)
         await self.worker.spool.put(job_id, content)
-        return Submission(job_id, "", {**fields, "video_url": echo(video_url)}, video=job_id, **read)
+        return Submission(job_id, input={**fields, "video_url": echo(video_url)}, video=job_id, **read)
 
     async def _submit(self, submission: Submission, fingerprint: str) -> Job:
         now = self.worker.clock()

@@ -157,7 +157,7 @@ def _refuse_strangers(settings: Settings, address: str) -> None:
         return
     raise SettingsError(
         f"host is {settings.host}, which other machines can reach, and auth is none: anyone could call",
-        hint="choose --host 127.0.0.1, or say --allow-public if everyone who reaches the port may use it",
+        hint="choose --host 127.0.0.1 or --auth keys, or say --allow-public if everyone may use it",
     )
 
 
