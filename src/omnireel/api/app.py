@@ -71,7 +71,7 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
     pages = _pages(backend)
     for path, endpoint in pages.items():
         _add_route(app, path, endpoint, "GET")
-    for path, endpoint, method in _endpoints(Intake(worker, settings)):
+    for path, endpoint, method in _endpoints(Intake(worker, settings, backend)):
         _add_route(app, path, endpoint, method)
     app.add_exception_handler(OmnireelError, _omnireel_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -5,7 +5,8 @@ import hashlib
 import math
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +15,8 @@ from omnireel.api import wire
 from omnireel.api.body import parse_json, read_body
 from omnireel.api.caller import key_of, owner_of
 from omnireel.api.errors import RequestError, echo
+from omnireel.api.rates import Rates
+from omnireel.backends.base import Backend
 from omnireel.errors import OmnireelError
 from omnireel.jobs import store
 from omnireel.jobs.fetch import is_data_uri, read_data_uri
@@ -47,25 +50,34 @@ class Intake:
 
     worker: Worker
     settings: Settings
+    backend: Backend
+    rates: Rates = field(default_factory=Rates)
 
     async def accept(self, request: Request, *, waits: bool) -> Accepted:
         """Store a job and wake the worker; it is durable when this returns.
 
         waits: its caller stays on the line, so nobody else may run it and nobody retries it
         """
-        read = self._headers(request.headers, request.query_params, waits=waits)
         key = key_of(request)
+        self.rates.admit(key)
+        read = self._headers(request.headers, request.query_params, waits=waits)
         read |= {"owner": owner_of(request), "key_id": "" if key is None else key.id}
         body = await read_body(request, self.settings.max_body_bytes)
         fields = parse_json(body)
         if isinstance(fields, dict):
             request.state.fields = fields
         sent = wire.parse_input(fields)
+        read["reserved_micro"] = await self._most_micro(sent) if key is not None and key.has_cap else 0
         job_id = request.state.request_id if waits else str(uuid.uuid4())
         submission = await self._spooled(job_id, fields, sent.video_url, read)
         job = await self._submit(submission, hashlib.sha256(body).hexdigest())
         request.state.request_id = job.id
         return Accepted(job, wire.ignored_fields(fields))
+
+    async def _most_micro(self, sent: wire.Nemotron3NanoOmniVideoInput) -> int:
+        """Most that the answer can cost, in millionths of a US dollar."""
+        num_tokens = await asyncio.to_thread(self.backend.most_tokens, wire.to_ask(sent, Path()))
+        return num_tokens * wire.MICRO_USD_PER_TOKEN
 
     def _headers(
         self, headers: Mapping[str, str], query: Mapping[str, str], *, waits: bool

@@ -41,11 +41,11 @@ from omnireel.model.omni import Omni
 from omnireel.model.prune import keep_mask, num_kept
 from omnireel.text.answer import AnswerText
 from omnireel.text.chat import ChatTemplate, video_messages
-from omnireel.text.prompt import IMAGE, Prompt, lay_out_prompt, time_labels
+from omnireel.text.prompt import IMAGE, Prompt, lay_out_prompt, max_label_tokens, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.frames import ClipFacts, ClipReader, open_clip
 from omnireel.video.limits import VideoLimits
-from omnireel.video.tubelets import PixelRule, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelRule, most_patches, target_grid, tubelet_batches
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,19 @@ class LocalBackend:
         """See Backend.inspect."""
         with Work(self._worker, partial(self._inspect, ask)) as work:
             return await work.result()
+
+    def most_tokens(self, ask: Ask) -> int:
+        """See Backend.most_tokens."""
+        text = len(self._lay_out(ask, (), 1.0, []).ids)
+        max_frames = (
+            self._options.media.sampling(ask.media).max_frames or self._options.limits.max_num_packets
+        )
+        num_tubelets = -(-max_frames // self._pixel_rule.temporal_patch_size)
+        limits = self._options.limits
+        widest = most_patches(self._pixel_rule.target_patches, limits.max_long_side / limits.min_side) // 4
+        vision = num_kept(num_tubelets, widest, self._options.media.rate(ask.media))
+        labels = num_tubelets * max_label_tokens(self._pixel_rule.temporal_patch_size)
+        return min(text + vision + labels + ask.sampling.max_tokens, self._max_context)
 
     async def health(self) -> Health:
         """See Backend.health."""

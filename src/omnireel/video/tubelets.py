@@ -49,6 +49,16 @@ def target_grid(width: int, height: int, target_patches: int) -> tuple[int, int]
     return max(rows - rows % _DIVISOR, _DIVISOR), max(cols - cols % _DIVISOR, _DIVISOR)
 
 
+def most_patches(target_patches: int, max_ratio: float) -> int:
+    """No `target_grid` has more patches, for frames whose longer side is at most max_ratio times the shorter.
+
+    Rounding to even numbers adds most where there are few rows, so the longest frame is the worst.
+    """
+    rows = math.sqrt(target_patches / max_ratio)
+    columns = target_patches / rows
+    return max(target_patches, math.ceil(max(rows + 0.5, 2) * (columns + 0.5)))
+
+
 def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, rule: PixelRule) -> Tensor:
     """One frame, resized and normalised.
 
