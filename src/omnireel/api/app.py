@@ -17,10 +17,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.doors import Door, Doors, entrance_of
-from omnireel.api.errors import error_outcome, json_response, outcome_response
+from omnireel.api.errors import (
+    RequestError,
+    error_outcome,
+    json_response,
+    outcome_response,
+    platform_error_response,
+)
+from omnireel.api.estimate import EstimateEndpoint
 from omnireel.api.intake import Intake
 from omnireel.api.keys import JWKS_PATH, Keys
+from omnireel.api.llms import llms_text
 from omnireel.api.openapi import openapi_document
+from omnireel.api.platform import PlatformRoutes
 from omnireel.api.queue import QueueRoutes
 from omnireel.api.record import InternalErrors, RequestRecord
 from omnireel.api.run import JobRun, terms
@@ -119,6 +128,8 @@ def _endpoints(intake: Intake) -> Iterator[tuple[str, _Endpoint, str]]:
     """Path, what answers there, method."""
     queue = QueueRoutes(intake)
     yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(intake).answer, "POST"
+    yield f"/sync/{ENDPOINT_ID}/estimate", EstimateEndpoint(intake).answer, "POST"
+    yield from PlatformRoutes(intake.worker.database).all()
     yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(intake).answer, "POST"
     yield f"/queue/{ENDPOINT_ID}", queue.submit, "POST"
     yield "/rest/tokens", TokenEndpoint(read_pepper(intake.settings.pepper_path)).answer, "POST"
@@ -164,7 +175,11 @@ def _pages(backend: Backend) -> dict[str, _Endpoint]:
     async def openapi(_: Request) -> Response:
         return json_response(openapi_document(version("omnireel")), 200)
 
-    return {"/health": health, "/health/ready": ready, "/openapi.json": openapi}
+    async def llms(_: Request) -> Response:
+        return Response(llms_text(), media_type="text/plain")
+
+    pages: dict[str, _Endpoint] = {"/health": health, "/health/ready": ready, "/openapi.json": openapi}
+    return pages | {"/llms.txt": llms, f"/models/{ENDPOINT_ID}/llms.txt": llms}
 
 
 async def _health(backend: Backend, *, status_when_not_ready: int) -> Response:
@@ -192,6 +207,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = _no_such_path(request) if error.status_code == 404 else str(error.detail)
+    if entrance_of(request).door is Door.PLATFORM:
+        kind = "not_found" if error.status_code == 404 else "bad_request"
+        refusal = RequestError(detail, error_type=kind, status=error.status_code, headers=error.headers)
+        return platform_error_response(error_outcome(refusal), request.state.request_id)
     headers = {"x-fal-billable-units": "0"} | dict(error.headers or {})
     return json_response({"detail": detail, "message": detail}, error.status_code, headers)
 

@@ -114,6 +114,17 @@ def outcome_response(outcome: Outcome) -> Response:
     return json_response(outcome.body, outcome.status, outcome.headers)
 
 
+def platform_error_response(outcome: Outcome, request_id: str) -> Response:
+    """The platform API's own shape of an error."""
+    error = {
+        "type": outcome.error_type,
+        "message": outcome.error,
+        "docs_url": "https://docs.fal.ai/platform-apis/v1",
+        "request_id": request_id,
+    }
+    return json_response({"error": error}, outcome.status, outcome.headers)
+
+
 def problems_outcome(problems: Sequence[Problem], status: int, message: str | None = None) -> Outcome:
     """A `detail` list; a caller is never charged for an error."""
     shown = message or "; ".join(_sentence(item) for item in problems)

@@ -69,6 +69,8 @@ class QueueRoutes:
         if job.outcome is None:
             text = "Request is still in progress"
             return json_response({"detail": text, "message": text, "status": _word(job.state)}, 400)
+        if not job.outcome.body:
+            return _not_found(request)  # its owner had it dropped
         return outcome_response(job.outcome)
 
     async def cancel(self, request: Request) -> Response:
