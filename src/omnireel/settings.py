@@ -181,7 +181,7 @@ class KeySettings:
     """What `keys create` gives to a key, see jobs.keys.Grant; caps here are millionths of a dollar."""
 
     account: str | None = None
-    key_name: str = ""
+    key_name: str | None = None
     admin: bool = False
     max_per_minute: int | None = None
     max_unfinished: int | None = None

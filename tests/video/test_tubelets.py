@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from omnireel.video.limits import VideoLimits
 from omnireel.video.tubelets import PixelRule, frame_pixels, most_patches, target_grid, tubelet_batches
 
 RULE = PixelRule(
@@ -106,7 +107,7 @@ def test_no_frames_give_no_batches():
 
 @pytest.mark.parametrize("target", [32, 64, 256, 1024])
 def test_no_frame_has_more_patches_than_the_bound(target):
-    bound = most_patches(target, 120.0)
+    bound = most_patches(target, VideoLimits())
     sizes = [(w, h) for w in range(16, 1921, 17) for h in range(16, 1081, 13) if max(w, h) <= 120 * min(w, h)]
     assert max(math.prod(target_grid(w, h, target)) for w, h in [*sizes, (1920, 16), (16, 1080)]) <= bound
     assert bound <= 4 * target

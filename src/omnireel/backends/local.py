@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -21,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnireel.backends.answer_clock import AnswerClock
 from omnireel.backends.base import Answer, Ask, Delta, Event, Health, Inspection, Progress, VideoFacts
 from omnireel.backends.clip import (
     FramesSeen,
@@ -127,16 +127,14 @@ class LocalBackend:
 
     def most_tokens(self, ask: Ask) -> int:
         """See Backend.most_tokens."""
+        rule, options = self._pixel_rule, self._options
+        max_frames = options.media.sampling(ask.media).max_frames or options.limits.max_num_packets
+        num_tubelets = -(-max_frames // rule.temporal_patch_size)
+        most_tokens = most_patches(rule.target_patches, options.limits) // 4
+        vision = num_kept(num_tubelets, most_tokens, options.media.rate(ask.media))
+        labels = num_tubelets * max_label_tokens(rule.temporal_patch_size)
         text = len(self._lay_out(ask, (), 1.0, []).ids)
-        max_frames = (
-            self._options.media.sampling(ask.media).max_frames or self._options.limits.max_num_packets
-        )
-        num_tubelets = -(-max_frames // self._pixel_rule.temporal_patch_size)
-        limits = self._options.limits
-        widest = most_patches(self._pixel_rule.target_patches, limits.max_long_side / limits.min_side) // 4
-        vision = num_kept(num_tubelets, widest, self._options.media.rate(ask.media))
-        labels = num_tubelets * max_label_tokens(self._pixel_rule.temporal_patch_size)
-        return min(text + vision + labels + ask.sampling.max_tokens, self._max_context)
+        return min(text + labels + vision + ask.sampling.max_tokens, self._max_context)
 
     async def health(self) -> Health:
         """See Backend.health."""
@@ -215,7 +213,7 @@ class LocalBackend:
         request = prepared.request
         events: Mailbox[TokenEvent] = Mailbox()
         text = AnswerText(self._tokenizer, thinking=thinking)
-        clock = _Clock(request.num_prompt_tokens)
+        clock = AnswerClock(request.num_prompt_tokens)
         self._engine.submit(request, events.post)
         finish_reason: FinishReason | None = None
         try:
@@ -238,31 +236,6 @@ class LocalBackend:
             output_tokens=clock.num_tokens,
             video=prepared.video,
         )
-
-
-@dataclass
-class _Clock:
-    """How fast one answer came."""
-
-    num_prompt_tokens: int
-    started_s: float = field(default_factory=time.perf_counter)
-    first_token_s: float = 0.0
-    num_tokens: int = 0
-
-    def token(self) -> Progress | None:
-        """Count one; a note for the first."""
-        self.num_tokens += 1
-        if self.num_tokens > 1:
-            return None
-        self.first_token_s = time.perf_counter()
-        waited = self.first_token_s - self.started_s
-        return Progress("first token", f"read {self.num_prompt_tokens} prompt tokens in {waited:.2f} s")
-
-    def done(self) -> Progress:
-        """The note at the end; the rate leaves out the first token, which belongs to the prompt."""
-        took = time.perf_counter() - self.first_token_s
-        rate = f", {(self.num_tokens - 1) / took:.1f} a second" if self.num_tokens > 1 else ""
-        return Progress("done", f"wrote {self.num_tokens} tokens{rate}", 1.0)
 
 
 def _delta(text: AnswerText, event: TokenEvent) -> str:

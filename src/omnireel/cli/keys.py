@@ -20,7 +20,7 @@ from omnireel.settings import KeySettings, Settings
 def create_key(settings: Settings, wanted: KeySettings, *, as_json: bool) -> None:
     """Make a key and print it, this once."""
     grant = Grant(
-        wanted.account, wanted.key_name, wanted.admin, wanted.max_per_minute, wanted.max_unfinished,
+        wanted.account, wanted.key_name or "", wanted.admin, wanted.max_per_minute, wanted.max_unfinished,
         wanted.cap_usd, wanted.monthly_cap_usd,
     )  # fmt: skip
     pepper = keys.read_pepper(settings.pepper_path)

@@ -92,7 +92,8 @@ class _Server(uvicorn.Server):
             await self._listen_for_tls(self._tls)
             urls["tls_url"] = self._url("https", self._tls.socket)
         log.info("listening", **urls, model=self._settings.model)
-        typer.echo(recipe(urls["url"], urls.get("tls_url"), self._settings.tls_dir / "ca.pem"))
+        ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
+        typer.echo(recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key))
 
     async def _listen_for_tls(self, tls: TlsListener) -> None:
         """One server on both sockets: one application and one lifespan, and requests of both end together."""

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnireel.video.limits import VideoLimits
+
 # Rows and columns are even because the projector joins 2×2 patches.
 _DIVISOR = 2
 
@@ -49,12 +51,12 @@ def target_grid(width: int, height: int, target_patches: int) -> tuple[int, int]
     return max(rows - rows % _DIVISOR, _DIVISOR), max(cols - cols % _DIVISOR, _DIVISOR)
 
 
-def most_patches(target_patches: int, max_ratio: float) -> int:
-    """No `target_grid` has more patches, for frames whose longer side is at most max_ratio times the shorter.
+def most_patches(target_patches: int, limits: VideoLimits) -> int:
+    """No `target_grid` of an admitted clip has more patches.
 
     Rounding to even numbers adds most where there are few rows, so the longest frame is the worst.
     """
-    rows = math.sqrt(target_patches / max_ratio)
+    rows = math.sqrt(target_patches * limits.min_side / limits.max_long_side)
     columns = target_patches / rows
     return max(target_patches, math.ceil(max(rows + 0.5, 2) * (columns + 0.5)))
 
