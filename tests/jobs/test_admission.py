@@ -92,6 +92,16 @@ def test_a_repeated_request_is_never_refused_for_its_cost(db):
     assert store.submit(db, again, fingerprint="a", now=1).id == "a"
 
 
+def test_what_an_unfinished_job_may_cost_is_promised_to_nobody_else(db):
+    key, _ = keys.create(db, b"p", Grant(cap_micro=100), now=0)
+    put(db, "a", key.account, key_id=key.id, reserved_micro=70)
+    with pytest.raises(DeniedError):
+        put(db, "b", key.account, key_id=key.id, reserved_micro=31)
+    put(db, "b", key.account, key_id=key.id, reserved_micro=30)
+    store.cancel(db, TERMS, "a", now=1)
+    put(db, "c", key.account, key_id=key.id, reserved_micro=70)
+
+
 class Spending(RuleBasedStateMachine):
     """Two keys with caps, jobs that cost anything up to what they reserved, months that pass."""
 

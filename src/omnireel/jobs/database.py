@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -143,11 +143,10 @@ def transaction(path: Path) -> Iterator[Connection]:
     check_sqlite_version(apsw.sqlite_lib_version())
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        connection = connect(path)
-        create_schema(connection)
-        with connection:
-            yield connection
-        connection.close()
+        with closing(connect(path)) as connection:
+            create_schema(connection)
+            with connection:
+                yield connection
     except apsw.Error as error:
         raise _unavailable(error) from None
 
