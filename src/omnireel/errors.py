@@ -4,7 +4,8 @@ OmnireelError
  ├─ InputError        the caller can mend it: not a video, too long, bad value     4xx, never retried
  ├─ CheckpointError   the weights on disk are not what the config promises         exit code 3
  ├─ SettingsError     a flag, an OMNIREEL_* variable or omnireel.toml is wrong     exit code 2
- ├─ CapacityError     try again later: full                                        429 / 503
+ ├─ DeniedError       no key that counts, or its money is used up                  401 / 403, never retried
+ ├─ CapacityError     try again later: full, or too often                          429 / 503
  ├─ UpstreamError     another host failed                                          502
  ├─ GenerationError   the model took too long or the engine failed                 504 / 500
  └─ Cancelled         ended on request; not a failure
@@ -62,12 +63,36 @@ class SettingsError(OmnireelError):
     """A setting has a value that cannot be used."""
 
 
-class CapacityError(OmnireelError):
-    """The server is full; `after_s` seconds from now is a sensible time to try again."""
+class DeniedError(OmnireelError):
+    """Whoever calls may not do this, now or later.
 
-    def __init__(self, message: str, *, after_s: float, hint: str | None = None) -> None:
+    kind:   "unauthorized", "forbidden" or "spending_cap_reached"
+    status: 401 or 403
+    """
+
+    def __init__(self, message: str, *, kind: str, status: int) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+class CapacityError(OmnireelError):
+    """The server is full; `after_s` seconds from now is a sensible time to try again.
+
+    kind: the wire's name for what is full, or "rate_limited" for who comes too often
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        after_s: float,
+        hint: str | None = None,
+        kind: str = "concurrent_requests_limit",
+    ) -> None:
         super().__init__(message, hint=hint)
         self.after_s = after_s
+        self.kind = kind
 
 
 class UpstreamError(OmnireelError):

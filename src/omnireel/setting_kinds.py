@@ -4,11 +4,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
 Network = IPv4Network | IPv6Network
+_MAX_MICRO_USD = 10**15
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,30 @@ def _origin(raw: object) -> str:
     return str(raw)
 
 
+def _micro_usd(raw: object) -> int:
+    """US dollars as millionths; a bool is no number."""
+    if isinstance(raw, bool) or not isinstance(raw, str | int | float):
+        raise ValueError
+    try:
+        micro = Decimal(str(raw)) * 1_000_000
+    except InvalidOperation:
+        raise ValueError from None
+    if not micro.is_finite() or micro != int(micro) or not 0 <= micro <= _MAX_MICRO_USD:
+        raise ValueError
+    return int(micro)
+
+
+def _name(raw: object) -> str:
+    if not re.fullmatch(r"[\w.@+-][\w.@+ -]{0,99}", _text(raw)):
+        raise ValueError
+    return str(raw)
+
+
 TEXT = Kind(_text, "text")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false")
+NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _")
+USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals")
 SECOND = number(0, 86_400)
 NETWORKS = list_of(Kind(_network, "an address or network like 10.0.0.0/8"))
 ORIGINS = list_of(Kind(_origin, "* or an origin like https://example.com"))

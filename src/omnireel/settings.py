@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 from omnireel import setting_kinds
 from omnireel.errors import SettingsError
 from omnireel.setting_kinds import (
+    NAME,
     NETWORKS,
     ORIGINS,
     PATH,
     SECOND,
     SWITCH,
     TEXT,
+    USD,
     Kind,
     integer,
     list_of,
@@ -44,7 +46,7 @@ KINDS: Mapping[str, Kind] = {
     "host": TEXT,
     "port": integer(0, 65_535),
     "data_dir": PATH,
-    "auth": one_of("none"),
+    "auth": one_of("none", "keys"),
     "allow_public": SWITCH,
     "tls": one_of("none", "dev"),
     "tls_port": integer(0, 65_535),
@@ -77,6 +79,13 @@ KINDS: Mapping[str, Kind] = {
     "fps": number(0.01, 120),
     "max_frames": integer(1, 1024),
     "video_pruning_rate": number(0, 1, below=True),
+    "account": NAME,
+    "key_name": NAME,
+    "admin": SWITCH,
+    "max_per_minute": integer(1, 100_000),
+    "max_unfinished": integer(1, 1_000_000),
+    "cap_usd": USD,
+    "monthly_cap_usd": USD,
 }
 
 
@@ -86,6 +95,7 @@ class Settings:
 
     model:               "demo" or the directory of a checkpoint
     data_dir:            where files live that outlast a call of a function; None: the user's data directory
+    auth:                "keys": only who has a key may call
     allow_public:        listen where others can reach us, although anyone may call
     tls:                 "dev": listen for https too, with a certificate of our own making
     trusted_proxies:     who may say, in X-Forwarded-* headers, which address a client used
@@ -152,6 +162,11 @@ class Settings:
         return self._data_dir / "tls"
 
     @property
+    def pepper_path(self) -> Path:
+        """What secrets of keys are hashed with."""
+        return self._data_dir / "pepper"
+
+    @property
     def store_path(self) -> Path:
         """The database of jobs."""
         return self._data_dir / "omnireel.db"
@@ -184,6 +199,19 @@ class AskSettings:
 
 
 @dataclass(frozen=True)
+class KeySettings:
+    """What `keys create` gives to a key, see jobs.keys.Grant; caps here are millionths of a dollar."""
+
+    account: str | None = None
+    key_name: str | None = None
+    admin: bool = False
+    max_per_minute: int | None = None
+    max_unfinished: int | None = None
+    cap_usd: int | None = None
+    monthly_cap_usd: int | None = None
+
+
+@dataclass(frozen=True)
 class Sources:
     """Where settings come from, weakest last: flags, environment, file."""
 
@@ -205,7 +233,7 @@ class Sources:
 
 def _read(cls: type[_T], sources: Sources) -> _T:
     values = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # both classes here are dataclasses
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # all classes here are dataclasses
         found = sources.find(field.name)
         if found is None:
             continue
@@ -264,3 +292,8 @@ def read_settings(flags: Mapping[str, Any]) -> Settings:
 def read_ask_settings(flags: Mapping[str, Any]) -> AskSettings:
     """What the command line sends along with a question; `flags` and errors as in `read_settings`."""
     return _read(AskSettings, Sources(flags, os.environ, _read_file()))
+
+
+def read_key_settings(flags: Mapping[str, Any]) -> KeySettings:
+    """What a new key is given; `flags` and errors as in `read_settings`."""
+    return _read(KeySettings, Sources(flags, os.environ, _read_file()))

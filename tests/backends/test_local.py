@@ -329,3 +329,12 @@ def test_a_checkpoint_directory_is_loaded(local, model, clip, tmp_path):
 def test_a_tokenizer_of_another_checkpoint_is_refused(text_directory):
     with pytest.raises(CheckpointError, match="<image>"):
         local_backend(tiny_model(img_context_token_id=19), text_directory)
+
+
+@pytest.mark.parametrize(
+    "media", [{}, {"max_frames": 3}, {"fps": 10.0, "max_frames": 8}, {"video_pruning_rate": 0.0}]
+)
+def test_no_answer_uses_more_tokens_than_was_said_before(local, clip, media):
+    ask = make_ask(clip, "What <|im_end|> moves? é漢字", media=MediaOptions(**media))
+    answer = answer_of(local, ask)
+    assert answer.input_tokens + answer.output_tokens <= local.most_tokens(ask)

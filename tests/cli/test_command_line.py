@@ -70,7 +70,8 @@ BAD = [
     (["ask", "CLIP", "hello", "--video-pruning-rate", "1"], 2, "not a number from 0 to below 1"),
     (["serve", "--port", "65536"], 2, "--port is 65536"),
     (["serve", "--backend", "magic"], 2, "--backend is 'magic', not local or echo"),
-    (["serve", "--auth", "keys"], 2, "--auth is 'keys', not none"),
+    (["serve", "--auth", "oauth"], 2, "--auth is 'oauth', not none or keys"),
+    (["keys", "create", "--cap-usd", "-1"], 2, "--cap-usd is '-1', not US dollars"),
 ]
 
 

@@ -8,7 +8,14 @@ import pytest
 
 from omnireel import settings
 from omnireel.errors import SettingsError
-from omnireel.settings import AskSettings, Settings, read_ask_settings, read_settings, unknown_variables
+from omnireel.settings import (
+    AskSettings,
+    KeySettings,
+    Settings,
+    read_ask_settings,
+    read_settings,
+    unknown_variables,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +53,7 @@ def test_a_false_flag_beats_a_true_variable(variables):
 
 
 def test_every_setting_has_a_kind_and_takes_its_own_default():
-    for cls in (Settings, AskSettings):
+    for cls in (Settings, AskSettings, KeySettings):
         for field in dataclasses.fields(cls):
             kind = settings.KINDS[field.name]
             if field.default is not None:

@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid, tubelet_batches
+from omnireel.video.limits import VideoLimits
+from omnireel.video.tubelets import PixelRule, frame_pixels, most_patches, target_grid, tubelet_batches
 
 RULE = PixelRule(
     target_patches=16, patch_size=8, temporal_patch_size=2, mean=(0.48, 0.46, 0.41), std=(0.27, 0.26, 0.28)
@@ -100,3 +103,11 @@ def test_no_more_frames_are_taken_than_one_batch_needs():
 
 def test_no_frames_give_no_batches():
     assert batches_of([]) == []
+
+
+@pytest.mark.parametrize("target", [32, 64, 256, 1024])
+def test_no_frame_has_more_patches_than_the_bound(target):
+    bound = most_patches(target, VideoLimits())
+    sizes = [(w, h) for w in range(16, 1921, 17) for h in range(16, 1081, 13) if max(w, h) <= 120 * min(w, h)]
+    assert max(math.prod(target_grid(w, h, target)) for w, h in [*sizes, (1920, 16), (16, 1080)]) <= bound
+    assert bound <= 4 * target

@@ -1,44 +1,31 @@
-"""One list of routes, the request's id and log line, the way from exceptions to error bodies."""
+"""The application: routes, middleware, and the way from exceptions to error bodies."""
 
-import asyncio
-import os
-import signal
-import socket
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
-from itertools import chain
 
-import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from omnireel.api.crew import make_crew
 from omnireel.api.doors import Door, Doors, entrance_of
-from omnireel.api.errors import error_outcome, json_response, outcome_response
+from omnireel.api.errors import (
+    RequestError,
+    error_outcome,
+    json_response,
+    outcome_response,
+    platform_error_response,
+)
 from omnireel.api.intake import Intake
-from omnireel.api.openapi import openapi_document
-from omnireel.api.queue import QueueRoutes
+from omnireel.api.keys import Keys
 from omnireel.api.record import InternalErrors, RequestRecord
-from omnireel.api.run import JobRun, terms
-from omnireel.api.served_files import ServedFiles
-from omnireel.api.storage import StorageRoutes
-from omnireel.api.stream import StreamEndpoint
-from omnireel.api.sync import SyncEndpoint
-from omnireel.api.webhooks import JWKS_PATH, jwks_page, make_sender
-from omnireel.api.wire import APP_ID, ENDPOINT_ID
+from omnireel.api.routes import REST_JWKS_PATH, Endpoint, all_routes, our_pages
+from omnireel.api.wire import ENDPOINT_ID
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
-from omnireel.jobs.blobs import Blobs
-from omnireel.jobs.database import Database
-from omnireel.jobs.feed import Feeds
-from omnireel.jobs.files import Files
-from omnireel.jobs.spool import Spool
-from omnireel.jobs.uploads import FileLimits
-from omnireel.jobs.worker import Worker, WorkerRule
+from omnireel.jobs.keys import read_pepper
 from omnireel.settings import Settings
 
 _EXPOSED_HEADERS = (
@@ -50,117 +37,44 @@ _EXPOSED_HEADERS = (
     "etag",
     "content-range",
 )
-_DRAIN_S = 10.0
-
-log = structlog.get_logger()
-_Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(backend: Backend, settings: Settings) -> FastAPI:
     """The application that answers with `backend`, which it closes when it ends."""
 
-    worker = _make_worker(backend, settings)
-    sender = make_sender(worker, settings)
-    files = _make_files(worker.database, settings)
+    crew = make_crew(backend, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        work = asyncio.create_task(worker.run(), name="worker")
-        sending = asyncio.create_task(sender.run(), name="sender")
-        sweeping = asyncio.create_task(files.sweep_for_ever(), name="sweeper")
-        for task in (work, sending, sweeping):
-            task.add_done_callback(_end_when_broken)
+        crew.start()
         try:
             yield
         finally:
-            sweeping.cancel()
-            await asyncio.wait({sweeping})
-            await _stop(worker, work)
-            sender.stop()
-            await asyncio.wait({sending})
+            await crew.stop()
             await backend.close()
-            worker.database.close()
 
     # Slashes are routed, not redirected: one of the official clients does not follow redirects.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    pages = _pages(backend) | {JWKS_PATH: jwks_page(settings)}
+    pages = our_pages(backend, settings)
     for path, endpoint in pages.items():
         _add_route(app, path, endpoint, "GET")
-    _add_route(app, f"/rest{JWKS_PATH}", pages[JWKS_PATH], "GET")
-    for path, endpoint, method in chain(
-        _endpoints(Intake(worker, settings, files)), _storage_endpoints(files, settings)
-    ):
+    for path, endpoint, method in all_routes(Intake(crew.worker, settings, backend, crew.files)):
         _add_route(app, path, endpoint, method)
     app.add_exception_handler(OmnireelError, _omnireel_error)
     app.add_exception_handler(HTTPException, _http_error)
+    if settings.auth == "keys":
+        app.add_middleware(
+            Keys,
+            database=crew.worker.database,
+            pepper=read_pepper(settings.pepper_path),
+            open_paths=[*pages, REST_JWKS_PATH],
+            own_doors=(f"/{Door.CDN}/",),
+        )
     _add_middleware(app, settings, pages=list(pages))
     return app
 
 
-def _make_worker(backend: Backend, settings: Settings) -> Worker:
-    spool = Spool(settings.incoming_dir)
-    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return Worker(
-        Database(settings.store_path),
-        terms(),
-        spool,
-        Feeds(),
-        JobRun(backend, settings, spool),
-        WorkerRule(name, settings.max_running),
-    )
-
-
-def _make_files(database: Database, settings: Settings) -> Files:
-    limits = FileLimits(settings.max_upload_bytes, settings.max_stored_bytes, settings.upload_open_s)
-    return Files(database, Blobs(settings.uploads_dir), limits)
-
-
-def _end_when_broken(task: asyncio.Task[None]) -> None:
-    """A server whose worker broke would take jobs and run none: it ends, and whoever started it may again."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical(f"the {task.get_name()} broke", exc_info=error)
-        signal.raise_signal(signal.SIGTERM)
-
-
-async def _stop(worker: Worker, work: asyncio.Task[None]) -> None:
-    """Let queued work that runs end, for a while; what is left waits in the store for the next start."""
-    worker.stop()
-    _, unfinished = await asyncio.wait({work}, timeout=_DRAIN_S)
-    if unfinished:
-        worker.give_up()
-        await work
-
-
-def _endpoints(intake: Intake) -> Iterator[tuple[str, _Endpoint, str]]:
-    """Path, what answers there, method."""
-    queue = QueueRoutes(intake)
-    yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(intake).answer, "POST"
-    yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(intake).answer, "POST"
-    yield f"/queue/{ENDPOINT_ID}", queue.submit, "POST"
-    # Clients spell a request's address with the whole endpoint or with the application alone.
-    for scope in (APP_ID, ENDPOINT_ID):
-        request = f"/queue/{scope}/requests/{{request_id}}"
-        yield request, queue.result, "GET"
-        yield f"{request}/response", queue.result, "GET"
-        yield f"{request}/status", queue.status, "GET"
-        yield f"{request}/status/stream", queue.status_stream, "GET"
-        yield f"{request}/cancel", queue.cancel, "PUT"
-
-
-def _storage_endpoints(files: Files, settings: Settings) -> Iterator[tuple[str, _Endpoint, str]]:
-    storage = StorageRoutes(files, settings)
-    yield "/rest/storage/auth/token", storage.token, "POST"
-    yield "/rest/storage/upload/initiate", storage.initiate, "POST"
-    yield "/rest/storage/upload/initiate-multipart", storage.initiate_multipart, "POST"
-    yield "/cdn/files/upload", storage.upload, "POST"
-    yield "/cdn/files/upload/multipart", storage.begin_multipart, "POST"
-    yield "/cdn/files/{name}/upload/{token}", storage.put_file, "PUT"
-    yield "/cdn/files/{name}/multipart/{token}/complete", storage.complete, "POST"
-    yield "/cdn/files/{name}/multipart/{token}/{number}", storage.put_part, "PUT"
-    yield "/cdn/files/{name}", ServedFiles(files, settings).answer, "GET"
-
-
-def _add_route(app: FastAPI, path: str, endpoint: _Endpoint, method: str) -> None:
+def _add_route(app: FastAPI, path: str, endpoint: Endpoint, method: str) -> None:
     app.add_route(path, endpoint, methods=[method])
     app.add_route(path + "/", endpoint, methods=[method])
 
@@ -180,34 +94,6 @@ def _add_middleware(app: FastAPI, settings: Settings, *, pages: list[str]) -> No
     app.add_middleware(RequestRecord)
 
 
-def _pages(backend: Backend) -> dict[str, _Endpoint]:
-    """What GET answers at addresses of our own, which the hosted service does not have."""
-
-    async def health(_: Request) -> Response:
-        return await _health(backend, status_when_not_ready=200)
-
-    async def ready(_: Request) -> Response:
-        return await _health(backend, status_when_not_ready=503)
-
-    async def openapi(_: Request) -> Response:
-        return json_response(openapi_document(version("omnireel")), 200)
-
-    return {"/health": health, "/health/ready": ready, "/openapi.json": openapi}
-
-
-async def _health(backend: Backend, *, status_when_not_ready: int) -> Response:
-    state = await backend.health()
-    content = {
-        "status": "ok" if state.is_ready else "not ready",
-        "version": version("omnireel"),
-        "backend": backend.name,
-        "model": state.model,
-    }
-    if state.detail is not None:
-        content["detail"] = state.detail
-    return json_response(content, 200 if state.is_ready else status_when_not_ready)
-
-
 async def _omnireel_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Cancelled):
         return Response(status_code=499)  # nobody is left to read it
@@ -220,6 +106,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = _no_such_path(request) if error.status_code == 404 else str(error.detail)
+    if entrance_of(request).door is Door.PLATFORM:
+        kind = "not_found" if error.status_code == 404 else "bad_request"
+        refusal = RequestError(detail, error_type=kind, status=error.status_code, headers=error.headers)
+        return platform_error_response(error_outcome(refusal), request.state.request_id)
     headers = {"x-fal-billable-units": "0"} | dict(error.headers or {})
     return json_response({"detail": detail, "message": detail}, error.status_code, headers)
 

@@ -1,8 +1,9 @@
 """One path space for the four hosts of the hosted service.
 
 Its clients address four hosts: one runs requests, one queues them, one issues upload addresses, one takes
-files. Here each is a door of the same server, and routes know only canonical paths, `/sync/…`, `/queue/…`,
-`/rest/…` and `/cdn/…`. `Doors` maps onto these whatever a client used, in this order:
+files; a fifth tells of models and money. Here each is a door of the same server, and routes know only
+canonical paths, `/sync/…`, `/queue/…`, `/rest/…`, `/cdn/…` and `/v1/…`. `Doors` maps onto these whatever a
+client used, in this order:
 
 1. `/api/fal/proxy` with the header x-fal-target-url: the host and path in that header, nothing else of it;
 2. a page of our own, such as `/health`;
@@ -40,6 +41,7 @@ class Door(StrEnum):
     QUEUE = "queue"
     REST = "rest"
     CDN = "cdn"
+    PLATFORM = "v1"
 
 
 _DOOR_OF_LABEL = {"queue": Door.QUEUE, "rest": Door.REST, "v3": Door.CDN}
@@ -48,6 +50,7 @@ HOSTED = {
     "queue.fal.run": Door.QUEUE,
     "rest.fal.ai": Door.REST,
     "v3.fal.media": Door.CDN,
+    "api.fal.ai": Door.PLATFORM,
 }
 
 
@@ -197,12 +200,14 @@ def _bad_target(message: str) -> RequestError:
 
 def _proxied(scope: Scope, target: SplitResult, outside: _Outside) -> Scope:
     door = HOSTED[target.netloc.lower()]
-    path = f"/{door}{unquote(target.path)}"
+    # The platform's paths bear their version, which is its door's name.
+    inner = target.path.removeprefix("/v1") if door is Door.PLATFORM else target.path
+    path = f"/{door}{unquote(inner)}"
     structlog.contextvars.bind_contextvars(target=path)
     scope = {**scope, "query_string": target.query.encode("latin-1")}
     # Addresses in the answer lead to this server, not back to the host that it stands for.
     entrance = outside.entrance(door, f"/{door}")
-    return _entered(scope, entrance, path=path, raw_path=f"/{door}{target.path}".encode("latin-1"))
+    return _entered(scope, entrance, path=path, raw_path=f"/{door}{inner}".encode("latin-1"))
 
 
 def _entered(scope: Scope, entrance: Entrance, *, path: str, raw_path: bytes) -> Scope:

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from omnireel.errors import CapacityError, GenerationError, InputError, OmnireelError
+from omnireel.errors import CapacityError, DeniedError, GenerationError, InputError, OmnireelError
 from omnireel.jobs.job import Outcome
 
 Problem = dict[str, Any]
@@ -114,6 +114,17 @@ def outcome_response(outcome: Outcome) -> Response:
     return json_response(outcome.body, outcome.status, outcome.headers)
 
 
+def platform_error_response(outcome: Outcome, request_id: str) -> Response:
+    """The platform API's own shape of an error."""
+    error = {
+        "type": outcome.error_type,
+        "message": outcome.error,
+        "docs_url": "https://docs.fal.ai/platform-apis/v1",
+        "request_id": request_id,
+    }
+    return json_response({"error": error}, outcome.status, outcome.headers)
+
+
 def problems_outcome(problems: Sequence[Problem], status: int, message: str | None = None) -> Outcome:
     """A `detail` list; a caller is never charged for an error."""
     shown = message or "; ".join(_sentence(item) for item in problems)
@@ -137,12 +148,10 @@ def error_outcome(error: OmnireelError, fields: Mapping[str, Any] | None = None)
     match error:
         case BodyError():
             return problems_outcome(error.problems, error.status)
-        case RequestError():
-            return request_error_outcome(error)
+        case RequestError() | CapacityError() | DeniedError():
+            return request_error_outcome(_request_error(error))
         case InputError():
             return _input_error_outcome(error, fields or {})
-        case CapacityError():
-            return request_error_outcome(_full(error))
         case GenerationError():
             return problems_outcome([problem(("body",), error.message, error.kind)], error.status)
     return internal_error_outcome()
@@ -173,10 +182,21 @@ def not_started(after_s: float | None = None) -> RequestError:
     )
 
 
+def _request_error(error: RequestError | CapacityError | DeniedError) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    return _full(error) if isinstance(error, CapacityError) else _denied(error)
+
+
 def _full(error: CapacityError) -> RequestError:
     return RequestError(
         error.message,
-        error_type="concurrent_requests_limit",
+        error_type=error.kind,
         status=429,
         headers={"x-fal-needs-retry": "1", "retry-after": str(math.ceil(error.after_s))},
     )
+
+
+def _denied(error: DeniedError) -> RequestError:
+    headers = {"www-authenticate": "Key"} if error.status == 401 else {}
+    return RequestError(error.message, error_type=error.kind, status=error.status, headers=headers)

@@ -5,19 +5,22 @@ import hashlib
 import math
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 
 from omnireel.api import wire
 from omnireel.api.body import parse_json, read_body
-from omnireel.api.caller import owner_of
+from omnireel.api.caller import key_of, owner_of
 from omnireel.api.errors import RequestError, echo
 from omnireel.api.incoming import egress_rule
 from omnireel.api.lifecycle import keep_s_of
+from omnireel.api.rates import Rates
 from omnireel.api.stored_video import hold_stored_video
 from omnireel.api.webhooks import QUERY, webhook_url
+from omnireel.backends.base import Backend
 from omnireel.errors import OmnireelError
 from omnireel.jobs import store
 from omnireel.jobs.fetch import is_data_uri, read_data_uri
@@ -52,28 +55,39 @@ class Intake:
 
     worker: Worker
     settings: Settings
+    backend: Backend
     files: Files
+    rates: Rates = field(default_factory=Rates)
 
     async def accept(self, request: Request, *, waits: bool) -> Accepted:
         """Store a job and wake the worker; it is durable when this returns.
 
         waits: its caller stays on the line, so nobody else may run it and nobody retries it
         """
+        key = key_of(request)
+        self.rates.admit(key)
         read = self._headers(request.headers, request.query_params, waits=waits)
+        read |= {"owner": owner_of(request), "key_id": "" if key is None else key.id}
         body = await read_body(request, self.settings.max_body_bytes)
         fields = parse_json(body)
         if isinstance(fields, dict):
             request.state.fields = fields
         sent = wire.parse_input(fields)
+        read["reserved_micro"] = await self._most_micro(sent) if key is not None and key.has_cap else 0
         job_id = request.state.request_id if waits else str(uuid.uuid4())
         keep_s_of(request.headers, 0.0)  # an answer is text: no file is made that could be kept or dropped
         if await hold_stored_video(self.files, request, sent.video_url, self.worker.spool.path(job_id)):
-            submission = Submission(job_id, owner_of(request), fields, video=job_id, **read)
+            submission = Submission(job_id, input=fields, video=job_id, **read)
         else:
             submission = await self._spooled(job_id, fields, sent.video_url, read)
         job = await self._submit(submission, hashlib.sha256(body).hexdigest())
         request.state.request_id = job.id
         return Accepted(job, wire.ignored_fields(fields))
+
+    async def _most_micro(self, sent: wire.Nemotron3NanoOmniVideoInput) -> int:
+        """Most that the answer can cost, in millionths of a US dollar."""
+        num_tokens = await asyncio.to_thread(self.backend.most_tokens, wire.to_ask(sent, Path()))
+        return num_tokens * wire.MICRO_USD_PER_TOKEN
 
     def _headers(
         self, headers: Mapping[str, str], query: Mapping[str, str], *, waits: bool
@@ -109,10 +123,10 @@ class Intake:
     ) -> Submission:
         """The submission; a video inside the request is put on disk, and only named in the row."""
         if not is_data_uri(video_url):
-            return Submission(job_id, "", fields, **read)
+            return Submission(job_id, input=fields, **read)
         content = read_data_uri(video_url, self.settings.max_data_uri_bytes)
         await self.worker.spool.put(job_id, content)
-        return Submission(job_id, "", {**fields, "video_url": echo(video_url)}, video=job_id, **read)
+        return Submission(job_id, input={**fields, "video_url": echo(video_url)}, video=job_id, **read)
 
     async def _submit(self, submission: Submission, fingerprint: str) -> Job:
         now = self.worker.clock()

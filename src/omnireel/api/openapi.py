@@ -54,6 +54,32 @@ _HEALTH = {
 }
 
 _TEXT = {"type": "string"}
+_NUMBER = {"type": "number"}
+_INTEGER = {"type": "integer"}
+_ESTIMATE = {
+    "type": "object",
+    "required": ["video", "usage", "max_context", "input_price_usd", "max_price_usd"],
+    "properties": {
+        "video": {"allOf": [{"$ref": "#/components/schemas/VideoReport"}]},
+        "usage": {
+            "type": "object",
+            "required": ["input_tokens", "max_output_tokens"],
+            "properties": {"input_tokens": _INTEGER, "max_output_tokens": _INTEGER},
+        },
+        "max_context": _INTEGER,
+        "input_price_usd": _NUMBER,
+        "max_price_usd": _NUMBER,
+    },
+}
+# Asked for only where the server runs with --auth keys.
+_SECURITY = {
+    "apiKeyAuth": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "Key <key_id>:<key_secret>; a server that runs without keys takes anything.",
+    }
+}
 _QUEUE_STATUS = {
     "type": "object",
     "required": ["status", "request_id"],
@@ -114,6 +140,7 @@ def openapi_document(version: str) -> dict[str, Any]:
     )}  # fmt: skip
     run |= {f"/{ENDPOINT_ID}/stream": {"post": _stream_operation()}} | _queue_paths()
     run |= {JWKS_PATH: {"get": _jwks_operation()}}
+    run |= {f"/{ENDPOINT_ID}/estimate": {"post": _estimate_operation()}}
     return {
         "openapi": "3.0.4",
         "info": {
@@ -126,8 +153,10 @@ def openapi_document(version: str) -> dict[str, Any]:
         "paths": run | {"/health": _health_path("health"), "/health/ready": _health_path("ready")},
         "components": {"schemas": schemas() | {
             "Problem": _PROBLEM, "Problems": _PROBLEMS, "RequestError": _REQUEST_ERROR, "Health": _HEALTH,
-            "QueueStatus": _QUEUE_STATUS, "Cancelling": _CANCELLING, "KeySet": _KEY_SET,
-        }},
+            "QueueStatus": _QUEUE_STATUS, "Cancelling": _CANCELLING, "Estimate": _ESTIMATE,
+            "KeySet": _KEY_SET,
+        }, "securitySchemes": _SECURITY},
+        "security": [{"apiKeyAuth": []}],
     }  # fmt: skip
 
 
@@ -150,10 +179,12 @@ def _run_operation(name: str) -> dict[str, Any]:
         "responses": {
             "200": _answer("The answer", result, "x-fal-billable-units", "x-omnireel-ignored-fields"),
             "400": _answer("The body is no UTF-8, or a header cannot be read", "Problems"),
+            "401": _answer("The server asks for keys, and none that counts was sent", "RequestError"),
+            "403": _answer("The key's spending cap could be broken", "RequestError", "x-fal-error-type"),
             "413": _answer("The body is too long", "RequestError", "x-fal-error-type"),
             "415": _answer("The body is not plain JSON", "RequestError", "x-fal-error-type"),
             "422": _answer("The input cannot be used", "Problems", "x-fal-billable-units"),
-            "429": _answer("Too many requests at once", "RequestError", "x-fal-error-type"),
+            "429": _answer("Too many requests at once, or in a minute", "RequestError", "x-fal-error-type"),
             "500": _answer("The server failed", "Problems"),
             "504": _answer("It took too long, or did not start in time", "Problems"),
         },
@@ -167,6 +198,13 @@ def _stream_operation() -> dict[str, Any]:
         "description": "Events with the answer so far; the last one is the whole result",
         "content": {"text/event-stream": {"schema": _TEXT}},
     }
+    return operation
+
+
+def _estimate_operation() -> dict[str, Any]:
+    operation = _run_operation("estimate")
+    operation["summary"] = "Find what a question would look at and cost, without inference or charge"
+    operation["responses"]["200"] = _answer("Frames, tokens and price", "Estimate", "x-fal-billable-units")
     return operation
 
 
@@ -199,7 +237,10 @@ def _queue_paths() -> dict[str, Any]:
 def _request_operation(name: str, responses: dict[str, Any], *query: str) -> dict[str, Any]:
     path = {"name": "request_id", "in": "path", "required": True, "schema": _TEXT}
     asked = [{"name": field, "in": "query", "required": False, "schema": _TEXT} for field in query]
-    unknown = {"404": _answer("Nobody submitted it, or it was forgotten", "RequestError")}
+    unknown = {
+        "401": _answer("The server asks for keys, and none that counts was sent", "RequestError"),
+        "404": _answer("The caller did not submit it, or it was forgotten", "RequestError"),
+    }
     return {"operationId": name, "parameters": [path, *asked], "responses": responses | unknown}
 
 
@@ -215,6 +256,7 @@ def _health_path(name: str) -> dict[str, Any]:
     return {
         "get": {
             "operationId": name,
+            "security": [],
             "responses": {"200": _answer("It can", "Health"), "503": _answer("It cannot yet", "Health")},
         }
     }

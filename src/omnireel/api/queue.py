@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from omnireel.api import wire
+from omnireel.api.caller import owner_of
 from omnireel.api.doors import Door, entrance_of
 from omnireel.api.errors import json_response, outcome_response
 from omnireel.api.intake import Intake
@@ -68,11 +69,14 @@ class QueueRoutes:
         if job.outcome is None:
             text = "Request is still in progress"
             return json_response({"detail": text, "message": text, "status": _word(job.state)}, 400)
+        if not job.outcome.body:
+            return _not_found(request)  # its owner had it dropped
         return outcome_response(job.outcome)
 
     async def cancel(self, request: Request) -> Response:
         """End a waiting job, ask for the end of a running one."""
-        _set_id(request)
+        if await self._find(request) is None:
+            return _not_found(request)
         status, word = _CANCELLING[await self.worker.cancel(request.path_params["request_id"])]
         content: dict[str, Any] = {"status": word, "success": status < 400}
         if status >= 400:
@@ -80,8 +84,10 @@ class QueueRoutes:
         return json_response(content, status)
 
     async def _find(self, request: Request) -> Job | None:
+        """The caller's own; somebody else's is as unknown as one that never was."""
         job_id = _set_id(request)
-        return await self.worker.database.read(partial(store.find, job_id=job_id))
+        job = await self.worker.database.read(partial(store.find, job_id=job_id))
+        return job if job is not None and job.owner == owner_of(request) else None
 
     async def _log(self, job: Job, request: Request, start: int) -> list[LogLine]:
         if request.query_params.get("logs", "").lower() not in _YES:

@@ -23,6 +23,7 @@ APP_ID = "nvidia/nemotron-3-nano-omni"
 ENDPOINT_ID = f"{APP_ID}/video"
 USD_PER_UNIT = Decimal("0.006")
 TOKENS_PER_UNIT = 1000
+UNIT = f"{TOKENS_PER_UNIT} tokens"
 MICRO_USD_PER_TOKEN = 6
 
 
@@ -190,6 +191,14 @@ def inspection_report(inspection: Inspection) -> dict[str, Any]:
         "max_context": inspection.max_context,
         "input_price_usd": float(price_usd(inspection.input_tokens)),
     }
+
+
+def estimate_report(inspection: Inspection, max_tokens: int) -> dict[str, Any]:
+    """A dry run's JSON over HTTP: `inspection_report`, and the most that the answer can add."""
+    most = min(max_tokens, inspection.max_context - inspection.input_tokens)
+    report = inspection_report(inspection)
+    report["usage"]["max_output_tokens"] = most
+    return report | {"max_price_usd": float(price_usd(inspection.input_tokens + most))}
 
 
 def billable_units(num_tokens: int) -> str:

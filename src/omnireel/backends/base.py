@@ -155,6 +155,12 @@ class Backend(Protocol):
     async def inspect(self, ask: Ask) -> Inspection:
         """What `generate` would feed to the model; raises the same InputErrors."""
 
+    def most_tokens(self, ask: Ask) -> int:
+        """No answer to this ask uses more tokens, those of its prompt included, whatever the clip holds.
+
+        The clip is not looked at, and need not be there. Blocks for as long as it takes to read the prompt.
+        """
+
     async def health(self) -> Health:
         """Cheap; never raises."""
 

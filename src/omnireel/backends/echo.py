@@ -84,6 +84,10 @@ class EchoBackend:
         with Work(self._worker, partial(self._look, ask)) as work:
             return Inspection(await work.result(), num_input_tokens, MAX_CONTEXT)
 
+    def most_tokens(self, ask: Ask) -> int:
+        """See Backend.most_tokens."""
+        return len(f"{ask.system_prompt or ''} {ask.prompt}".split()) + ask.sampling.max_tokens
+
     async def health(self) -> Health:
         """See Backend.health."""
         return Health(is_ready=True, model="echo")

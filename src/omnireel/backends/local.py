@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -21,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnireel.backends.answer_clock import AnswerClock
 from omnireel.backends.base import Answer, Ask, Delta, Event, Health, Inspection, Progress, VideoFacts
 from omnireel.backends.clip import (
     FramesSeen,
@@ -41,11 +41,11 @@ from omnireel.model.omni import Omni
 from omnireel.model.prune import keep_mask, num_kept
 from omnireel.text.answer import AnswerText
 from omnireel.text.chat import ChatTemplate, video_messages
-from omnireel.text.prompt import IMAGE, Prompt, lay_out_prompt, time_labels
+from omnireel.text.prompt import IMAGE, Prompt, lay_out_prompt, max_label_tokens, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.frames import ClipFacts, ClipReader, open_clip
 from omnireel.video.limits import VideoLimits
-from omnireel.video.tubelets import PixelRule, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelRule, most_patches, target_grid, tubelet_batches
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,17 @@ class LocalBackend:
         with Work(self._worker, partial(self._inspect, ask)) as work:
             return await work.result()
 
+    def most_tokens(self, ask: Ask) -> int:
+        """See Backend.most_tokens."""
+        rule, options = self._pixel_rule, self._options
+        max_frames = options.media.sampling(ask.media).max_frames or options.limits.max_num_packets
+        num_tubelets = -(-max_frames // rule.temporal_patch_size)
+        most_tokens = most_patches(rule.target_patches, options.limits) // 4
+        vision = num_kept(num_tubelets, most_tokens, options.media.rate(ask.media))
+        labels = num_tubelets * max_label_tokens(rule.temporal_patch_size)
+        text = len(self._lay_out(ask, (), 1.0, []).ids)
+        return min(text + labels + vision + ask.sampling.max_tokens, self._max_context)
+
     async def health(self) -> Health:
         """See Backend.health."""
         detail = None if self._engine.is_alive else "the engine has stopped"
@@ -202,7 +213,7 @@ class LocalBackend:
         request = prepared.request
         events: Mailbox[TokenEvent] = Mailbox()
         text = AnswerText(self._tokenizer, thinking=thinking)
-        clock = _Clock(request.num_prompt_tokens)
+        clock = AnswerClock(request.num_prompt_tokens)
         self._engine.submit(request, events.post)
         finish_reason: FinishReason | None = None
         try:
@@ -225,31 +236,6 @@ class LocalBackend:
             output_tokens=clock.num_tokens,
             video=prepared.video,
         )
-
-
-@dataclass
-class _Clock:
-    """How fast one answer came."""
-
-    num_prompt_tokens: int
-    started_s: float = field(default_factory=time.perf_counter)
-    first_token_s: float = 0.0
-    num_tokens: int = 0
-
-    def token(self) -> Progress | None:
-        """Count one; a note for the first."""
-        self.num_tokens += 1
-        if self.num_tokens > 1:
-            return None
-        self.first_token_s = time.perf_counter()
-        waited = self.first_token_s - self.started_s
-        return Progress("first token", f"read {self.num_prompt_tokens} prompt tokens in {waited:.2f} s")
-
-    def done(self) -> Progress:
-        """The note at the end; the rate leaves out the first token, which belongs to the prompt."""
-        took = time.perf_counter() - self.first_token_s
-        rate = f", {(self.num_tokens - 1) / took:.1f} a second" if self.num_tokens > 1 else ""
-        return Progress("done", f"wrote {self.num_tokens} tokens{rate}", 1.0)
 
 
 def _delta(text: AnswerText, event: TokenEvent) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from omnireel.cli import webhooks
+from omnireel.cli import key_commands, webhooks
 from omnireel.cli.failures import reports_failures
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(key_commands.app, name="keys")
 
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
@@ -136,7 +137,9 @@ def serve(
     backend: Annotated[
         str | None, typer.Option(show_default="local", help="local, or echo for tests.")
     ] = None,
-    auth: Annotated[str | None, typer.Option(show_default="none", help="none: anyone may call.")] = None,
+    auth: Annotated[
+        str | None, typer.Option(show_default="none", help="none: anyone may call; keys.")
+    ] = None,
     allow_public: Annotated[
         bool | None, typer.Option("--allow-public", help="Let anyone call from other machines too.")
     ] = None,

@@ -92,7 +92,8 @@ class _Server(uvicorn.Server):
             await self._listen_for_tls(self._tls)
             urls["tls_url"] = self._url("https", self._tls.socket)
         log.info("listening", **urls, model=self._settings.model)
-        typer.echo(recipe(urls["url"], urls.get("tls_url"), self._settings.tls_dir / "ca.pem"))
+        ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
+        typer.echo(recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key))
 
     async def _listen_for_tls(self, tls: TlsListener) -> None:
         """One server on both sockets: one application and one lifespan, and requests of both end together."""
@@ -157,7 +158,7 @@ def _refuse_strangers(settings: Settings, address: str) -> None:
         return
     raise SettingsError(
         f"host is {settings.host}, which other machines can reach, and auth is none: anyone could call",
-        hint="choose --host 127.0.0.1, or say --allow-public if everyone who reaches the port may use it",
+        hint="choose --host 127.0.0.1 or --auth keys, or say --allow-public if everyone may use it",
     )
 
 

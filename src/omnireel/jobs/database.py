@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -131,6 +132,23 @@ def connect(path: Path | str, *, reads_only: bool = False) -> Connection:
     if reads_only:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+@contextmanager
+def transaction(path: Path) -> Iterator[Connection]:
+    """One transaction on the store, for a process that wants nothing else of it; undone by an exception.
+
+    Raises SettingsError as `Database`, CapacityError where the file cannot be used.
+    """
+    check_sqlite_version(apsw.sqlite_lib_version())
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with closing(connect(path)) as connection:
+            create_schema(connection)
+            with connection:
+                yield connection
+    except apsw.Error as error:
+        raise _unavailable(error) from None
 
 
 def create_schema(connection: Connection) -> None:

@@ -37,6 +37,8 @@ class Submission:
     pinned_to:        the one worker that may run it, because its caller waits there
     start_deadline_s: seconds within which it has to begin
     max_queued:       refuse when more jobs are waiting already
+    key_id:           the key it was sent with; "" where there are none
+    reserved_micro:   most that it can cost, in millionths of a US dollar; counts where the key has a cap
     """
 
     id: str
@@ -51,6 +53,8 @@ class Submission:
     start_deadline_s: float | None = None
     max_queued: int | None = None
     idempotency_key: str | None = None
+    key_id: str = ""
+    reserved_micro: int = 0
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ CREATE TABLE jobs (
   error_type         TEXT,
   input_tokens       INTEGER,
   output_tokens      INTEGER,
+  key_id             TEXT NOT NULL DEFAULT '',               -- the key it was sent with; '' where there are none
+  reserved_micro     INTEGER NOT NULL DEFAULT 0 CHECK (reserved_micro >= 0),  -- most it can cost
   CHECK ((state = 'running') = (lease_until IS NOT NULL AND lease_owner IS NOT NULL)),
   CHECK ((state IN ('queued', 'running')) = (finished_at IS NULL)),
   CHECK ((state IN ('queued', 'running')) = (status IS NULL))
@@ -58,6 +60,7 @@ CREATE TABLE ledger (
   job_id        TEXT NOT NULL,
   kind          TEXT NOT NULL CHECK (kind IN ('charge', 'refund')),
   owner         TEXT NOT NULL,
+  key_id        TEXT NOT NULL,
   at            REAL NOT NULL,
   num_tokens    INTEGER NOT NULL CHECK (num_tokens >= 0),
   amount_micro  INTEGER NOT NULL CHECK (amount_micro >= 0),  -- millionths of a US dollar
@@ -150,3 +153,81 @@ CREATE TABLE cdn_tokens (
   owner       TEXT NOT NULL,
   expires_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Who may call. The secret itself is nowhere.
+CREATE TABLE keys (
+  id                 TEXT PRIMARY KEY,
+  account            TEXT NOT NULL CHECK (account <> ''),    -- the owner of its jobs
+  name               TEXT NOT NULL,
+  secret_hmac        BLOB NOT NULL,
+  is_admin           INTEGER NOT NULL CHECK (is_admin IN (0, 1)),
+  max_per_minute     INTEGER CHECK (max_per_minute > 0),
+  max_unfinished     INTEGER CHECK (max_unfinished > 0),
+  cap_micro          INTEGER CHECK (cap_micro >= 0),
+  monthly_cap_micro  INTEGER CHECK (monthly_cap_micro >= 0),
+  created_at         REAL NOT NULL,
+  revoked_at         REAL,
+  num_unfinished     INTEGER NOT NULL DEFAULT 0 CHECK (num_unfinished >= 0),
+  reserved_micro     INTEGER NOT NULL DEFAULT 0 CHECK (reserved_micro >= 0)   -- by unfinished jobs
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER keys_count_a_job AFTER INSERT ON jobs WHEN NEW.key_id <> ''
+BEGIN
+  UPDATE keys SET num_unfinished = num_unfinished + 1, reserved_micro = reserved_micro + NEW.reserved_micro
+  WHERE id = NEW.key_id;
+END;
+
+CREATE TRIGGER keys_uncount_a_job AFTER UPDATE OF state ON jobs
+WHEN NEW.key_id <> '' AND NEW.state IN ('succeeded', 'failed', 'cancelled')
+BEGIN
+  UPDATE keys SET num_unfinished = num_unfinished - 1, reserved_micro = reserved_micro - NEW.reserved_micro
+  WHERE id = NEW.key_id;
+END;
+
+-- The ledger's sums per key and calendar month (UTC), so that a cap can be checked at once.
+CREATE TABLE spending (
+  key_id        TEXT NOT NULL,
+  month         TEXT NOT NULL,                               -- like 2026-01
+  amount_micro  INTEGER NOT NULL,
+  PRIMARY KEY (key_id, month)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER ledger_adds_up AFTER INSERT ON ledger WHEN NEW.key_id <> ''
+BEGIN
+  INSERT INTO spending VALUES (
+    NEW.key_id, strftime('%Y-%m', NEW.at, 'unixepoch'), iif(NEW.kind = 'charge', 1, -1) * NEW.amount_micro)
+  ON CONFLICT DO UPDATE SET amount_micro = amount_micro + excluded.amount_micro;
+END;
+
+CREATE INDEX ledger_times ON ledger (at, job_id);
+
+-- How much of the work each owner has, so that one with a thousand jobs does not keep the others waiting.
+CREATE TABLE shares (
+  owner        TEXT PRIMARY KEY,
+  num_queued   INTEGER NOT NULL CHECK (num_queued >= 0),
+  num_running  INTEGER NOT NULL CHECK (num_running >= 0),
+  last_turn    INTEGER NOT NULL DEFAULT 0                    -- grows with every claim
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX shares_wanting ON shares (owner) WHERE num_queued > 0;
+CREATE INDEX shares_turns ON shares (last_turn);
+CREATE INDEX jobs_waiting_of ON jobs (owner, priority, seq) WHERE state = 'queued';
+
+CREATE TRIGGER shares_count_a_job AFTER INSERT ON jobs
+BEGIN
+  INSERT INTO shares (owner, num_queued, num_running) VALUES (NEW.owner, 1, 0)
+  ON CONFLICT DO UPDATE SET num_queued = num_queued + 1;
+END;
+
+CREATE TRIGGER shares_move_a_job AFTER UPDATE OF state ON jobs WHEN NEW.state <> OLD.state
+BEGIN
+  UPDATE shares SET
+    num_queued = num_queued + (NEW.state = 'queued') - (OLD.state = 'queued'),
+    num_running = num_running + (NEW.state = 'running') - (OLD.state = 'running')
+  WHERE owner = NEW.owner;
+END;
+
+CREATE TRIGGER shares_take_a_turn AFTER UPDATE OF state ON jobs WHEN NEW.state = 'running'
+BEGIN
+  UPDATE shares SET last_turn = (SELECT max(last_turn) + 1 FROM shares) WHERE owner = NEW.owner;
+END;

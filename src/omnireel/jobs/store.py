@@ -14,6 +14,7 @@ from typing import Literal
 
 from omnireel.errors import CapacityError, InputError
 from omnireel.jobs import outbox
+from omnireel.jobs.admission import admit
 from omnireel.jobs.database import Connection
 from omnireel.jobs.job import Job, Outcome, State, Submission
 from omnireel.jobs.rows import COLUMNS, count, read_job, select_jobs
@@ -47,7 +48,7 @@ def submit(db: Connection, submission: Submission, *, fingerprint: str, now: flo
     """Store a new job, or find the one that the same idempotency key made.
 
     fingerprint: of the body, to tell a repetition from another request under the same key
-    Raises CapacityError beyond max_queued, InputError(idempotency_mismatch).
+    Raises CapacityError beyond max_queued, InputError(idempotency_mismatch), and as `admission.admit`.
     """
     if submission.idempotency_key is not None:
         known = _same_job(db, submission, fingerprint, now)
@@ -57,13 +58,17 @@ def submit(db: Connection, submission: Submission, *, fingerprint: str, now: flo
         waiting = num_queued(db)
         if waiting > submission.max_queued:
             raise CapacityError(f"{waiting} jobs are waiting already", after_s=1)
+    if submission.key_id:
+        admit(db, submission, now=now)
     s, deadline = submission, submission.start_deadline_s
     db.execute(
         """INSERT INTO jobs (id, owner, priority, pinned_to, input, video, webhook_url, keeps_io, retries,
-           created_at, run_after, start_deadline_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+           created_at, run_after, start_deadline_at, key_id, reserved_micro)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             s.id, s.owner, int(s.is_low), s.pinned_to, json.dumps(s.input), s.video, s.webhook_url,
             int(s.keeps_io), s.retries, now, now, None if deadline is None else now + deadline,
+            s.key_id, s.reserved_micro,
         ),
     )  # fmt: skip
     job = find(db, s.id)
@@ -98,11 +103,25 @@ def find(db: Connection, job_id: str) -> Job | None:
 
 
 def position(db: Connection, job_id: str) -> int:
-    """How many waiting jobs come before it."""
+    """How many waiting jobs come before it, if owners go on taking turns.
+
+    Its own owner's earlier ones, and as many of every other owner, or one more where that one's turn is next.
+    """
     return count(
         db,
-        """SELECT count(*) FROM jobs AS other, jobs AS it WHERE it.id = ? AND other.state = 'queued'
-           AND (other.priority, other.seq) < (it.priority, it.seq)""",
+        """WITH it AS (SELECT owner, priority, seq FROM jobs WHERE id = ?),
+           own AS (SELECT count(*) AS n FROM jobs, it WHERE jobs.owner = it.owner AND jobs.state = 'queued'
+                   AND jobs.priority = it.priority AND jobs.seq < it.seq),
+           waiting AS (SELECT jobs.owner, jobs.priority, count(*) AS n FROM jobs, it
+                       WHERE state = 'queued' AND jobs.priority <= it.priority
+                       GROUP BY jobs.owner, jobs.priority)
+           SELECT coalesce(sum(CASE
+             WHEN waiting.priority < it.priority THEN waiting.n
+             WHEN waiting.owner = it.owner THEN own.n
+             ELSE min(waiting.n, own.n + ((other.num_running, other.last_turn, other.owner)
+                                          < (mine.num_running, mine.last_turn, mine.owner))) END), 0)
+           FROM it, own, waiting, shares AS mine, shares AS other
+           WHERE mine.owner = it.owner AND other.owner = waiting.owner""",
         (job_id,),
     )
 
@@ -113,14 +132,21 @@ def num_queued(db: Connection) -> int:
 
 
 def claim(db: Connection, worker: str, *, lease_s: float, now: float) -> Job | None:
-    """The next job for this worker, now running under a lease; None where nothing waits."""
+    """The next job for this worker, now running under a lease; None where nothing waits.
+
+    Low jobs come last. Otherwise it is the turn of the owner with the fewest running jobs, and among those of
+    the one who was served longest ago.
+    """
     rows = db.execute(
         f"""UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = lease_token + 1,
             lease_owner = :worker, lease_until = :until, started_at = coalesce(started_at, :now)
-            WHERE seq = (SELECT seq FROM jobs WHERE state = 'queued' AND run_after <= :now
-                         AND (pinned_to IS NULL OR pinned_to = :worker)
-                         AND (start_deadline_at IS NULL OR start_deadline_at > :now OR attempt > 0)
-                         ORDER BY priority, seq LIMIT 1)
+            WHERE seq = (SELECT first.seq FROM shares JOIN jobs AS first ON first.seq = (
+                           SELECT seq FROM jobs WHERE owner = shares.owner AND state = 'queued'
+                           AND run_after <= :now AND (pinned_to IS NULL OR pinned_to = :worker)
+                           AND (start_deadline_at IS NULL OR start_deadline_at > :now OR attempt > 0)
+                           ORDER BY priority, seq LIMIT 1)
+                         WHERE num_queued > 0
+                         ORDER BY first.priority, num_running, last_turn, shares.owner LIMIT 1)
             RETURNING {COLUMNS}""",
         {"worker": worker, "until": now + lease_s, "now": now},
     ).fetchall()
@@ -220,8 +246,10 @@ def _end(db: Connection, terms: Terms, job: Job, outcome: Outcome, now: float) -
     )  # fmt: skip
     num_tokens = outcome.input_tokens + outcome.output_tokens
     if outcome.state == State.succeeded and num_tokens:
-        charge = (job.id, job.owner, now, num_tokens, num_tokens * terms.micro_per_token)
-        db.execute("INSERT INTO ledger VALUES (?, 'charge', ?, ?, ?, ?)", charge)
+        charge = (now, num_tokens, num_tokens * terms.micro_per_token, job.id)
+        db.execute(
+            "INSERT INTO ledger SELECT id, 'charge', owner, key_id, ?, ?, ? FROM jobs WHERE id = ?", charge
+        )
     if job.webhook_url is not None:
         body = terms.notice(job.id, outcome)
         outbox.put(db, job_id=job.id, owner=job.owner, url=job.webhook_url, body=body, now=now)
@@ -231,6 +259,7 @@ def forget(db: Connection, *, before: float) -> None:
     """Drop jobs that ended before a time, their logs and delivered notices; the ledger stays."""
     db.execute("DELETE FROM jobs WHERE finished_at < ?", (before,))
     db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND created_at < ?", (before,))
+    db.execute("DELETE FROM shares WHERE owner NOT IN (SELECT owner FROM jobs)")
 
 
 def spooled_videos(db: Connection) -> set[str]:

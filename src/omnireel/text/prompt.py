@@ -39,6 +39,12 @@ def time_labels(indices: Sequence[int], source_fps: float, temporal_patch_size: 
     return [f"F{' and '.join(tubelet)[1:]}: " for tubelet in tubelets]
 
 
+def max_label_tokens(temporal_patch_size: int = 2) -> int:
+    """No label takes more tokens, those around its vision tokens included: a token has at least one byte."""
+    frame = "frame 99999 sampled at 99999.99 seconds"
+    return len(f"\n{' and '.join([frame] * temporal_patch_size)}: ") + 2
+
+
 def lay_out_prompt(
     pieces: Sequence[Piece], labels: Sequence[str], num_kept_per_tubelet: Sequence[int], tokenizer: Tokenizer
 ) -> Prompt:

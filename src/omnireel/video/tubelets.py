@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnireel.video.limits import VideoLimits
+
 # Rows and columns are even because the projector joins 2×2 patches.
 _DIVISOR = 2
 
@@ -47,6 +49,16 @@ def target_grid(width: int, height: int, target_patches: int) -> tuple[int, int]
     if up[0] * up[1] <= target_patches:
         return up
     return max(rows - rows % _DIVISOR, _DIVISOR), max(cols - cols % _DIVISOR, _DIVISOR)
+
+
+def most_patches(target_patches: int, limits: VideoLimits) -> int:
+    """No `target_grid` of an admitted clip has more patches.
+
+    Rounding to even numbers adds most where there are few rows, so the longest frame is the worst.
+    """
+    rows = math.sqrt(target_patches * limits.min_side / limits.max_long_side)
+    columns = target_patches / rows
+    return max(target_patches, math.ceil(max(rows + 0.5, 2) * (columns + 0.5)))
 
 
 def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, rule: PixelRule) -> Tensor:

@@ -1,0 +1,102 @@
+"""What a key may have: refused before any work, with an error that says why."""
+
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from keyed import caller, create_key
+from served import Server
+
+from omnireel.api.rates import Rates
+from omnireel.errors import CapacityError
+from omnireel.jobs.admission import spent_micro
+from omnireel.jobs.database import transaction
+from omnireel.jobs.keys import Grant, Key
+
+ID = "nvidia/nemotron-3-nano-omni/video"
+
+
+@pytest.fixture(scope="module")
+def keyed():
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), OMNIREEL_AUTH="keys") as server:
+        yield server
+
+
+@pytest.fixture
+def body(clip_uri):
+    """Two words in and at most three out: 5 tokens of 6 millionths of a dollar each."""
+    return {"prompt": "hello there", "video_url": clip_uri, "max_tokens": 3}
+
+
+def test_a_cap_refuses_before_any_work_and_spends_nothing(keyed, body):
+    with caller(keyed.url, create_key(keyed.folder, cap_micro=40)) as client:
+        assert client.post(f"/{ID}", json=body).status_code == 200
+        for path in (f"/{ID}", f"/{ID}/stream", f"/queue/{ID}"):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 403
+            assert answer.headers["x-fal-error-type"] == answer.json()["error_type"] == "spending_cap_reached"
+            assert "could cost $0.000030" in answer.json()["detail"]
+            assert "$0.000010 is neither spent nor reserved" in answer.json()["detail"]
+        assert client.post(f"/{ID}", json=body | {"prompt": "", "max_tokens": 3}).status_code == 422
+        assert client.post(f"/{ID}", json=body | {"prompt": "I", "max_tokens": 1}).status_code == 403
+    with caller(keyed.url, create_key(keyed.folder, monthly_cap_micro=29)) as client:
+        assert client.post(f"/{ID}", json=body).json()["error_type"] == "spending_cap_reached"
+
+
+def test_a_cap_holds_however_many_come_at_once(keyed, body):
+    key = create_key(keyed.folder, cap_micro=100)
+    with caller(keyed.url, key) as client, ThreadPoolExecutor(12) as pool:
+        sent = [pool.submit(client.post, f"/queue/{ID}", json=body) for _ in range(24)]
+        answers = [answer.result() for answer in sent]
+        taken = [answer for answer in answers if answer.status_code == 200]
+        for answer in taken:
+            while client.get(answer.json()["status_url"]).status_code == 202:
+                time.sleep(0.02)
+    assert {answer.status_code for answer in answers} == {200, 403}
+    with transaction(keyed.folder / "omnireel.db") as db:
+        assert spent_micro(db, key.partition(":")[0]) == 30 * len(taken) <= 100
+
+
+def test_unfinished_jobs_are_counted_until_they_end(tmp_path, body):
+    with (
+        Server(tmp_path, OMNIREEL_AUTH="keys", OMNIREEL_ECHO_TOKEN_S="5") as server,
+        caller(server.url, create_key(tmp_path, max_unfinished=1)) as client,
+    ):
+        submitted = client.post(f"/queue/{ID}", json=body).json()
+        answer = client.post(f"/{ID}", json=body)
+        assert answer.status_code == 429
+        assert answer.json()["error_type"] == "concurrent_requests_limit"
+        assert answer.headers["x-fal-needs-retry"] == "1"
+        client.put(submitted["cancel_url"])
+        while client.get(submitted["status_url"]).status_code == 202:
+            time.sleep(0.02)
+        assert client.post(f"/queue/{ID}", json=body).status_code == 200
+
+
+def test_too_many_requests_in_a_minute_are_refused_and_polls_are_not_counted(keyed, body):
+    with caller(keyed.url, create_key(keyed.folder, max_per_minute=2)) as client:
+        submitted = client.post(f"/queue/{ID}", json=body).json()
+        assert client.post(f"/queue/{ID}", json={}).status_code == 422
+        answer = client.post(f"/{ID}", json=body)
+        assert answer.status_code == 429
+        assert answer.json()["error_type"] == "rate_limited"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert {client.get(submitted["status_url"]).status_code for _ in range(5)} <= {200, 202}
+
+
+def test_no_minute_has_more_requests_than_the_limit():
+    now = [0.0]
+    rates = Rates(clock=lambda: now[0])
+    key = Key("k", "ann", Grant(max_per_minute=3), 0, None)
+    admitted = []
+    for _ in range(400):
+        now[0] += 7.3
+        try:
+            rates.admit(key)
+        except CapacityError as error:
+            now[0] += error.after_s + 1e-6
+            rates.admit(key)
+        admitted.append(now[0])
+    assert all(later - first >= 60 - 1e-6 for first, later in zip(admitted, admitted[3:], strict=False))
