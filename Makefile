@@ -40,7 +40,7 @@ serve: $(STAMP)
 	@$(VENV)/bin/omnireel serve
 
 train: $(STAMP)
-	@set -e; for step in tower talk joint export; do $(PY) -m training $$step; done
+	@set -e; for step in tower talk export; do $(PY) -m training $$step; done
 
 evaluate: $(STAMP)
 	$(PY) -m training evaluate

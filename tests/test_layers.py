@@ -58,7 +58,7 @@ ONLY_IN = {
     "httpx": (),
     "h11": ("jobs/egress.py", "jobs/exchange.py"),
     "idna": ("jobs/urls.py",),
-    "socket": ("api/app.py", "jobs/connect.py", "cli/serve.py", "cli/tls.py"),
+    "socket": ("api/crew.py", "jobs/connect.py", "cli/serve.py", "cli/tls.py"),
     "ssl": ("jobs/connect.py", "cli/serve.py", "cli/tls.py"),
     "PIL": (),
     "pickle": (),

@@ -1,4 +1,4 @@
-"""`python -m training tower|talk|joint|export`: the steps that make the demo checkpoint, in order."""
+"""`python -m training tower|talk|export`: the steps that make the demo checkpoint, in order."""
 
 from functools import partial
 from pathlib import Path
@@ -36,25 +36,19 @@ def talk(
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "demo" / "tokenizer.json").exists():
         write_text_files(runs / "demo")
-    # What has been learned survives a gentler rate only.
-    short_steps, peak_rate = (400, 1.5e-3) if start is None else (1, 3e-4)
-    make = partial(TalkStage, start or runs / "tower" / "last.pt", runs / "demo", short_steps=short_steps)
+    tower = runs / "tower" / "last.pt"
+    if start is None:
+        make, peak_rate = partial(TalkStage, tower, runs / "demo"), 1.5e-3
+    else:
+        make = partial(TalkStage, start, runs / "demo", name=f"talk-{start.stem}", short_steps=1)
+        peak_rate = 6e-4
     launch(make, Schedule(steps, peak_rate=peak_rate, warmup=100), runs / "talk", workers)
-
-
-@app.command()
-def joint(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 450) -> None:
-    """Go on with the tower and the rest together, gently."""
-    make = partial(
-        TalkStage, runs / "talk" / "last.pt", runs / "demo", name="joint", open_tower=True, short_steps=1
-    )
-    launch(make, Schedule(steps, peak_rate=3e-4), runs / "joint", workers)
 
 
 @app.command()
 def export(runs: Runs = Path("runs"), directory: Path = DEMO) -> None:
     """Write the checkpoint in the official layout."""
-    size = write_checkpoint(runs / "joint" / "last.pt", directory)
+    size = write_checkpoint(runs / "talk" / "last.pt", directory)
     print(f"{directory}: {size / 1e6:.1f} MB of weights")
 
 

@@ -97,7 +97,7 @@ class TalkStage:
     """Projector and language model learn to answer.
 
     start: the checkpoint to go on from: the tower stage's, or this stage's own
-    open_tower: whether the tower learns too
+    name:  also decides the clips: who goes on must not see the same ones again, or he learns them by heart
     """
 
     def __init__(
@@ -106,18 +106,17 @@ class TalkStage:
         text: Path,
         *,
         name: str = "talk",
-        open_tower: bool = False,
         tubelets: int = 40,
         questions: int = 6,
         short_steps: int = 400,
     ) -> None:
-        self.name, self.open_tower = name, open_tower
+        self.name = name
         self.config = demo_config()
         self.rule = pixel_rule(self.config)
         self.model = fresh_model(self.config, SEED)
         self.talker = Talker(self.model)
         _load(self.talker, start)
-        self.model.vision_model.requires_grad_(open_tower)
+        self.model.vision_model.requires_grad_(False)
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
         self.tubelets, self.questions, self.short_steps = tubelets, questions, short_steps
@@ -132,7 +131,9 @@ class TalkStage:
 
     def batch(self, rng: Random, step: int) -> TalkBatch:
         """Clips with one timing, grid and system prompt; many questions about each. Short clips come first."""
-        common = Random(f"{SEED} {step}")  # the workers wait for each other, so their batches have one shape
+        common = Random(
+            f"{SEED} {self.name} {step}"
+        )  # the workers wait for each other, so their batches have one shape
         aspect = choose_aspect(common)
         timing = make_timing(
             common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.7 else 8
@@ -202,7 +203,7 @@ class TalkStage:
         del step
         self._balance()
         with torch.autocast("cpu", torch.bfloat16):
-            with torch.set_grad_enabled(self.open_tower), PlainAttention():
+            with torch.no_grad(), PlainAttention():
                 grid = self.model.vision_model(batch.pixels)
             tokens = self.model.mlp1(pixel_shuffle(grid))
             state = self.model.new_state(batch.num_clips)
