@@ -60,6 +60,8 @@ KINDS: Mapping[str, Kind] = {
     "max_requests": integer(1, 10_000),
     "max_queued": integer(0, 10_000_000),
     "max_running": integer(1, 1000),
+    "max_crashes": integer(1, 100),
+    "lease_s": number(1, 3600),
     "max_run_s": number(1, 86_400),
     "echo_token_s": number(0, 3600),
     "think": SWITCH,
@@ -96,6 +98,8 @@ class Settings:
     max_requests:        how many callers may wait for an answer on the line at a time
     max_queued:          how many jobs may wait in the queue
     max_running:         how many jobs this process works on at a time
+    max_crashes:         how many workers a job may take down with it before it ends as lost
+    lease_s:             how long a worker that died keeps its jobs from the others
     max_run_s:           longest time that one attempt at a job may take
     echo_token_s:        seconds the echo backend takes for each token
     """
@@ -121,6 +125,8 @@ class Settings:
     max_requests: int = 32
     max_queued: int = 100_000
     max_running: int = 32
+    max_crashes: int = 3
+    lease_s: float = 15.0
     max_run_s: float = 1800.0
     echo_token_s: float = 0.0
 

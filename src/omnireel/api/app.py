@@ -50,7 +50,7 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 def create_app(backend: Backend, settings: Settings) -> FastAPI:
     """The application that answers with `backend`, which it closes when it ends."""
 
-    worker = _make_worker(backend, settings)
+    worker = make_worker(backend, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +59,7 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
         try:
             yield
         finally:
-            await _stop(worker, work)
+            await stop_worker(worker, work)
             await backend.close()
             worker.database.close()
 
@@ -76,16 +76,17 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
     return app
 
 
-def _make_worker(backend: Backend, settings: Settings) -> Worker:
+def make_worker(backend: Backend, settings: Settings) -> Worker:
+    """A worker on the store that the settings name; nothing runs yet."""
     spool = Spool(settings.incoming_dir)
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return Worker(
         Database(settings.store_path),
-        terms(),
+        terms(settings),
         spool,
         Feeds(),
         JobRun(backend, settings, spool),
-        WorkerRule(name, settings.max_running),
+        WorkerRule(name, settings.max_running, settings.lease_s, beat_s=settings.lease_s / 3),
     )
 
 
@@ -96,7 +97,7 @@ def _end_without_a_worker(work: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-async def _stop(worker: Worker, work: asyncio.Task[None]) -> None:
+async def stop_worker(worker: Worker, work: asyncio.Task[None]) -> None:
     """Let queued work that runs end, for a while; what is left waits in the store for the next start."""
     worker.stop()
     _, unfinished = await asyncio.wait({work}, timeout=_DRAIN_S)

@@ -72,9 +72,11 @@ class Worker:
         """Work until `stop`; then let what runs finish."""
         async with asyncio.TaskGroup() as group:
             sweeper = group.create_task(self._sweep_for_ever())
+            listener = group.create_task(self._heed_cancels_for_ever())
             lanes = [group.create_task(self._lane()) for _ in range(self.rule.max_running)]
             await asyncio.wait(lanes)
             sweeper.cancel()
+            listener.cancel()
 
     def wake(self) -> None:
         """Something may have come in."""
@@ -96,7 +98,7 @@ class Worker:
         cancel = partial(store.cancel, terms=self.terms, job_id=job_id, now=self.clock())
         how = await self.database.write(cancel)
         if how == "requested" and job_id in self._running:
-            self._running[job_id].cancel(_CANCELLED)
+            _interrupt(self._running[job_id], _CANCELLED)
         elif how == "removed":
             self._ended(job_id, job.video if job else None)
         return how
@@ -201,9 +203,19 @@ class Worker:
             except CapacityError:
                 continue  # the lease outlasts two failed beats; a third ends it elsewhere
             if is_cancelled is None:
-                task.cancel(_FENCED)
+                _interrupt(task, _FENCED)
             elif is_cancelled:
-                task.cancel(_CANCELLED)
+                _interrupt(task, _CANCELLED)
+
+    async def _heed_cancels_for_ever(self) -> None:
+        """Stop jobs whose end another process asked for; a beat alone would notice late."""
+        while True:
+            await asyncio.sleep(self.rule.poll_s)
+            if not self._running:
+                continue
+            for job_id in await self.database.read(partial(store.cancels_asked, worker=self.rule.name)):
+                if job_id in self._running:
+                    _interrupt(self._running[job_id], _CANCELLED)
 
     def _tell(self, job: Job, event: Event) -> None:
         self.feeds.tell(job.id, event)
@@ -229,3 +241,9 @@ class Worker:
                 videos = await self.database.read(store.spooled_videos)
                 self.spool.keep_only(videos, older_than_s=_SPOOL_GRACE_S)
             await asyncio.sleep(self.rule.poll_s)
+
+
+def _interrupt(task: asyncio.Task[Outcome], reason: str) -> None:
+    """Cancel once: a second time would tear what the first one is putting away."""
+    if not task.cancelling():
+        task.cancel(reason)
