@@ -47,7 +47,9 @@ class Process:
         command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", *arguments]
         command += ["--backend", "echo", "--data-dir", str(folder)]
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, cwd=folder, env=environment | variables)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=log, cwd=folder, env=environment | variables
+            )
 
     def wait_for(self, event: str) -> dict:
         """The first line of the log that tells of the event."""
