@@ -102,3 +102,15 @@ class Worker(Process):
     def __init__(self, folder: Path, *, log_name: str = "worker.log", **variables: str) -> None:
         super().__init__(folder, "worker", log_name=log_name, **variables)
         self.name: str = self.wait_for("working")["worker"]
+
+
+def fal_client_environment(server: Server) -> dict[str, str]:
+    """The environment with which `serve --tls dev` says to run fal's Python client."""
+    assert server.tls_url is not None
+    authority = server.tls_url.removeprefix("https://")
+    return os.environ | {
+        "FAL_RUN_HOST": f"{authority}/sync",
+        "FAL_QUEUE_RUN_HOST": f"{authority}/queue",
+        "SSL_CERT_FILE": str(server.folder / "tls" / "ca.pem"),
+        "FAL_KEY": "any:key",
+    }
