@@ -62,7 +62,7 @@ def run_cases(node, server, way, cases):
             "NODE_EXTRA_CA_CERTS": str(server.folder / "tls" / "ca.pem"),
         }
     command = [node, str(FOLDER / "conformance.mjs"), way, *cases]
-    ran = subprocess.run(command, env=environment, capture_output=True, timeout=380, check=False)
+    ran = subprocess.run(command, env=environment, capture_output=True, timeout=500, check=False)
     assert ran.returncode == 0, ran.stderr.decode()
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     return {line["name"]: line for line in lines}
@@ -191,7 +191,7 @@ def test_a_start_timeout_is_known_as_the_users_own(value):
     assert (error["status"], error["isUserTimeout"]) == (504, True)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_two_hundred_requests_at_once_are_all_answered(node, tmp_path):
     with Server(tmp_path, OMNIREEL_MAX_REQUESTS="200") as server:
         results = run_cases(node, server, "middleware", ["parallel"])["parallel"]["value"]
