@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual number of calls")
     parser.add_argument("--only", choices=CONTENDERS, action="append")
+    parser.add_argument("--at-once", type=int, choices=CONCURRENCIES, action="append")
     parser.add_argument("--serve", choices=("instant", "echo"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -72,7 +73,7 @@ def main() -> None:
     results: dict[tuple[str, int], list[Figures]] = {}
     for _ in range(arguments.repeats):
         for name in names:
-            for concurrency in CONCURRENCIES:
+            for concurrency in arguments.at_once or CONCURRENCIES:
                 num_calls = int(NUM_CALLS[concurrency] * arguments.scale * SLOW.get(name, 1))
                 with tempfile.TemporaryDirectory() as folder:
                     run = measure(CONTENDERS[name], Path(folder), concurrency, max(num_calls, concurrency))
