@@ -127,6 +127,14 @@ def claim(db: Connection, worker: str, *, lease_s: float, now: float) -> Job | N
     return read_job(rows[0]) if rows else None
 
 
+def claim_some(db: Connection, worker: str, *, max_jobs: int, lease_s: float, now: float) -> list[Job]:
+    """The next jobs for this worker, in order; fewer than max_jobs where no more wait."""
+    jobs: list[Job] = []
+    while len(jobs) < max_jobs and (job := claim(db, worker, lease_s=lease_s, now=now)) is not None:
+        jobs.append(job)
+    return jobs
+
+
 def beat(db: Connection, job: Job, worker: str, *, lease_s: float, now: float) -> bool | None:
     """Renew a lease. Returns whether the job is to be cancelled; None where it is no longer this worker's."""
     rows = db.execute(

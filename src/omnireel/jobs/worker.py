@@ -62,6 +62,7 @@ class Worker:
     run_job: Run
     rule: WorkerRule
     clock: Callable[[], float] = time.time
+    _busy: set[asyncio.Task[None]] = field(default_factory=set)
     _running: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _last_told: dict[str, Progress] = field(default_factory=dict)
     _errands: set[asyncio.Task[store.Cancelling]] = field(default_factory=set)
@@ -73,8 +74,9 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             sweeper = group.create_task(self._sweep_for_ever())
             listener = group.create_task(self._heed_cancels_for_ever())
-            lanes = [group.create_task(self._lane()) for _ in range(self.rule.max_running)]
-            await asyncio.wait(lanes)
+            await self._take_for_ever(group)
+            if self._busy:
+                await asyncio.wait(self._busy)
             sweeper.cancel()
             listener.cancel()
 
@@ -114,25 +116,31 @@ class Worker:
         """Whether a notice says that the job has ended."""
         return notice is ENDED
 
-    async def _lane(self) -> None:
-        """One job at a time."""
+    async def _take_for_ever(self, group: asyncio.TaskGroup) -> None:
+        """Claim as many jobs as there is room for, whenever some may have come in or room has been made."""
         while not self._is_stopping:
             self._wake.clear()
-            job = await self._claim()
-            if job is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self.rule.poll_s):
-                        await self._wake.wait()
-                continue
-            await self._work(job)
+            room = self.rule.max_running - len(self._busy)
+            for job in await self._claim(room) if room else []:
+                task = group.create_task(self._work(job))
+                self._busy.add(task)
+                task.add_done_callback(self._make_room)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.rule.poll_s):
+                    await self._wake.wait()
 
-    async def _claim(self) -> Job | None:
-        claim = partial(store.claim, worker=self.rule.name, lease_s=self.rule.lease_s, now=self.clock())
+    def _make_room(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        self.wake()
+
+    async def _claim(self, room: int) -> list[Job]:
+        name, lease_s = self.rule.name, self.rule.lease_s
+        claim = partial(store.claim_some, worker=name, max_jobs=room, lease_s=lease_s, now=self.clock())
         try:
             return await self.database.write(claim)
         except CapacityError as error:
             log.error("no job can be claimed", error=error.message)
-            return None
+            return []
 
     async def _work(self, job: Job) -> None:
         """Run a claimed job, beating, and store how it ended."""
