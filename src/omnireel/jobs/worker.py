@@ -18,7 +18,7 @@ import structlog
 from omnireel.backends.base import Event, Progress
 from omnireel.errors import CapacityError
 from omnireel.jobs import job_log, store
-from omnireel.jobs.database import Database
+from omnireel.jobs.database import Connection, Database
 from omnireel.jobs.feed import ENDED, Feeds, Notice
 from omnireel.jobs.job import Job, Level, Outcome
 from omnireel.jobs.spool import Spool
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 # Why a running job was interrupted.
 _CANCELLED, _FENCED = "cancelled", "fenced"
 _SPOOL_GRACE_S = 600.0
+# Lines of a job's log wait so long for each other, and for its end: each write alone would cost a flush.
+_LINES_WAIT_S = 0.1
 
 # Runs one job to its outcome, telling what happens; raises CapacityError to have it wait, nothing else.
 Run = Callable[[Job, Callable[[Event], None]], Awaitable[Outcome]]
@@ -65,6 +67,7 @@ class Worker:
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
     _running: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _last_told: dict[str, Progress] = field(default_factory=dict)
+    _lines: dict[str, list[tuple[float, Level, str]]] = field(default_factory=dict)
     _errands: set[asyncio.Task[store.Cancelling]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _is_stopping: bool = False
@@ -174,7 +177,7 @@ class Worker:
         name, now = self.rule.name, self.clock()
         end = partial(store.finish, terms=self.terms, job=job, outcome=outcome, worker=name, now=now)
         try:
-            is_ours = await self.database.write(end)
+            is_ours = await self.database.write(self._with_lines(job.id, end))
         except CapacityError as error:
             log.error("an outcome cannot be stored: the job will run again", error=error.message)
             return
@@ -193,7 +196,7 @@ class Worker:
         name, now = self.rule.name, self.clock()
         again = partial(store.give_back, job=job, worker=name, after_s=after_s, counts=counts, now=now)
         try:
-            is_waiting = await self.database.write(again)
+            is_waiting = await self.database.write(self._with_lines(job.id, again))
         except CapacityError as error:
             log.error("a job cannot be given back: its lease will run out", error=error.message)
             return
@@ -228,8 +231,23 @@ class Worker:
     def _tell(self, job: Job, event: Event) -> None:
         self.feeds.tell(job.id, event)
         if isinstance(event, Progress) and self._is_news(job.id, event):
-            lines: list[tuple[float, Level, str]] = [(self.clock(), "INFO", event.message)]
-            self.database.post(partial(job_log.append, job_id=job.id, lines=lines))
+            if job.id not in self._lines:
+                asyncio.get_running_loop().call_later(_LINES_WAIT_S, self._write_lines, job.id)
+            self._lines.setdefault(job.id, []).append((self.clock(), "INFO", event.message))
+
+    def _write_lines(self, job_id: str) -> None:
+        if lines := self._lines.pop(job_id, None):
+            self.database.post(partial(job_log.append, job_id=job_id, lines=lines))
+
+    def _with_lines(self, job_id: str, change: Callable[[Connection], bool]) -> Callable[[Connection], bool]:
+        """The change of a job, and what its log lacks, in one transaction."""
+        lines = self._lines.pop(job_id, [])
+
+        def both(db: Connection) -> bool:
+            job_log.append(db, job_id, lines)
+            return change(db)
+
+        return both
 
     def _is_news(self, job_id: str, event: Progress) -> bool:
         """A new stage, a remark, or another quarter of a long one: what an owner wants to read."""
