@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test check format bench serve train evaluate
+.PHONY: setup demo test kill-test check format bench serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -22,6 +22,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest
+
+kill-test: $(STAMP)
+	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check

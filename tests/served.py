@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import av
 import numpy as np
@@ -36,31 +37,26 @@ def data_uri(content: bytes, media_type: str = "video/mp4") -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-class Server:
-    """`omnireel serve --backend echo` in a process of its own."""
+class Process:
+    """An `omnireel` command with the echo backend in a process of its own; its log is in `log_path`."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, log_name: str = "log", **variables: str) -> None:
         self.folder = folder
-        self.log_path = folder / "log"
+        self.log_path = folder / log_name
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OMNIREEL_")}
-        environment |= {
-            "OMNIREEL_MAX_BODY_BYTES": str(MAX_BODY),
-            "OMNIREEL_MAX_DATA_URI_BYTES": str(MAX_DATA_URI),
-        }
-        environment |= variables
-        command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", "serve"]
-        command += ["--backend", "echo", "--port", "0", "--data-dir", str(folder)]
+        command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", *arguments]
+        command += ["--backend", "echo", "--data-dir", str(folder)]
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, cwd=folder, env=environment)
-        listening = self._wait_until_listening()
-        self.url: str = listening["url"]
-        self.tls_url: str | None = listening.get("tls_url")
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=log, cwd=folder, env=environment | variables
+            )
 
-    def _wait_until_listening(self) -> dict:
+    def wait_for(self, event: str) -> dict:
+        """The first line of the log that tells of the event."""
         while self.process.poll() is None:
-            listening = [event for event in self.log() if event["event"] == "listening"]
-            if listening:
-                return listening[0]
+            found = [line for line in self.log() if line["event"] == event]
+            if found:
+                return found[0]
             time.sleep(0.02)
         raise AssertionError(self.log_path.read_text())
 
@@ -69,10 +65,14 @@ class Server:
         text = self.log_path.read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it without a word, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
@@ -80,3 +80,37 @@ class Server:
         """Ask it to end and wait; its exit code."""
         self.process.terminate()
         return self.process.wait(60)
+
+
+class Server(Process):
+    """`omnireel serve`, listening."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        limits = {
+            "OMNIREEL_MAX_BODY_BYTES": str(MAX_BODY),
+            "OMNIREEL_MAX_DATA_URI_BYTES": str(MAX_DATA_URI),
+        }
+        super().__init__(folder, "serve", "--port", "0", **(limits | variables))
+        listening = self.wait_for("listening")
+        self.url: str = listening["url"]
+        self.tls_url: str | None = listening.get("tls_url")
+
+
+class Worker(Process):
+    """`omnireel worker` beside the server of the same folder, at work."""
+
+    def __init__(self, folder: Path, *, log_name: str = "worker.log", **variables: str) -> None:
+        super().__init__(folder, "worker", log_name=log_name, **variables)
+        self.name: str = self.wait_for("working")["worker"]
+
+
+def fal_client_environment(server: Server) -> dict[str, str]:
+    """The environment with which `serve --tls dev` says to run fal's Python client."""
+    assert server.tls_url is not None
+    authority = server.tls_url.removeprefix("https://")
+    return os.environ | {
+        "FAL_RUN_HOST": f"{authority}/sync",
+        "FAL_QUEUE_RUN_HOST": f"{authority}/queue",
+        "SSL_CERT_FILE": str(server.folder / "tls" / "ca.pem"),
+        "FAL_KEY": "any:key",
+    }

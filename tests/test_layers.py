@@ -20,6 +20,7 @@ EVERYTHING = {
     "jobs",
     "model",
     "setting_kinds",
+    "setting_sources",
     "settings",
     "text",
     "video",
@@ -27,7 +28,8 @@ EVERYTHING = {
 MAY_IMPORT = {
     "errors": set(),
     "setting_kinds": set(),
-    "settings": {"errors", "setting_kinds"},
+    "setting_sources": set(),
+    "settings": {"errors", "setting_kinds", "setting_sources"},
     "video": {"errors"},
     "model": {"errors"},
     "text": {"errors"},

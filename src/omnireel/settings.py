@@ -31,10 +31,9 @@ from omnireel.setting_kinds import (
     number,
     one_of,
 )
+from omnireel.setting_sources import FILE, PREFIX, Sources
 
-PREFIX = "OMNIREEL_"
 TRACEBACK = PREFIX + "TRACEBACK"
-FILE = Path("omnireel.toml")
 MIB = 1024 * 1024
 Network = setting_kinds.Network
 _T = TypeVar("_T")
@@ -66,6 +65,8 @@ KINDS: Mapping[str, Kind] = {
     "max_requests": integer(1, 10_000),
     "max_queued": integer(0, 10_000_000),
     "max_running": integer(1, 1000),
+    "max_crashes": integer(1, 100),
+    "lease_s": number(1, 3600),
     "max_run_s": number(1, 86_400),
     "echo_token_s": number(0, 3600),
     "think": SWITCH,
@@ -114,6 +115,8 @@ class Settings:
     max_requests:        how many callers may wait for an answer on the line at a time
     max_queued:          how many jobs may wait in the queue
     max_running:         how many jobs this process works on at a time
+    max_crashes:         how many workers a job may take down with it before it ends as lost
+    lease_s:             how long a worker that died keeps its jobs from the others
     max_run_s:           longest time that one attempt at a job may take
     echo_token_s:        seconds the echo backend takes for each token
     """
@@ -143,6 +146,8 @@ class Settings:
     max_requests: int = 32
     max_queued: int = 100_000
     max_running: int = 32
+    max_crashes: int = 3
+    lease_s: float = 15.0
     max_run_s: float = 1800.0
     echo_token_s: float = 0.0
 
@@ -209,26 +214,6 @@ class KeySettings:
     max_unfinished: int | None = None
     cap_usd: int | None = None
     monthly_cap_usd: int | None = None
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where settings come from, weakest last: flags, environment, file."""
-
-    flags: Mapping[str, Any]
-    environment: Mapping[str, str]
-    file: Mapping[str, Any]
-
-    def find(self, key: str) -> tuple[Any, str] | None:
-        """The value given for `key` and the name of the place it was given in."""
-        variable = PREFIX + key.upper()
-        if self.flags.get(key) is not None:
-            return self.flags[key], "--" + key.replace("_", "-")
-        if variable in self.environment:
-            return self.environment[variable], variable
-        if key in self.file:
-            return self.file[key], f"{FILE}: {key}"
-        return None
 
 
 def _read(cls: type[_T], sources: Sources) -> _T:

@@ -207,7 +207,7 @@ def test_leaving_a_stream_ends_its_work(slow, body):
 
 def test_a_submitted_job_survives_the_servers_death(tmp_path, clip_uri):
     body = {"prompt": "again and again", "video_url": clip_uri}
-    with Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="30") as server:
+    with Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="30", OMNIREEL_LEASE_S="2") as server:
         submitted = httpx.post(f"{server.url}/queue/{ID}", json=body, trust_env=False).json()
         time.sleep(0.3)
         server.process.kill()

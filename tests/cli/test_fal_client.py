@@ -1,7 +1,6 @@
 """fal's own Python client, as it is, against a real server: queue, stream and their async twins."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -9,7 +8,7 @@ import textwrap
 import httpx
 import pytest
 from receiver import Receiver, sample
-from served import Server, data_uri, make_clip
+from served import Server, data_uri, fal_client_environment, make_clip
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 HEAD = """
@@ -39,18 +38,16 @@ def server(tmp_path_factory, receiver):
 @pytest.fixture(scope="module")
 def program(server):
     """Runs a program that uses the client as `serve` says; what it shows."""
-    authority = server.tls_url.removeprefix("https://")
-    environment = os.environ | {
-        "FAL_RUN_HOST": f"{authority}/sync",
-        "FAL_QUEUE_RUN_HOST": f"{authority}/queue",
-        "SSL_CERT_FILE": str(server.folder / "tls" / "ca.pem"),
-        "FAL_KEY": "any:key",
-    }
+    return program_of(server)
+
+
+def program_of(server):
     clip = data_uri(make_clip())
 
-    def run(source):
+    def run(source, timeout=120):
         command = [sys.executable, "-c", HEAD + textwrap.dedent(source), ID, clip]
-        ran = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
+        environment = fal_client_environment(server)
+        ran = subprocess.run(command, env=environment, capture_output=True, timeout=timeout, check=False)
         assert ran.returncode == 0, ran.stderr.decode()
         return [json.loads(line) for line in ran.stdout.splitlines()]
 
@@ -154,3 +151,24 @@ def test_the_async_twins_do_the_same(program):
         asyncio.run(main())
     """)
     assert ran == subscribed == streamed == "echo: hello there"
+
+
+@pytest.mark.timeout(600)
+def test_two_hundred_requests_at_once_are_all_answered(tmp_path):
+    """Half of them wait on the line, half in the queue."""
+    variables = {"OMNIREEL_TLS": "dev", "OMNIREEL_TLS_PORT": "0", "OMNIREEL_MAX_REQUESTS": "200"}
+    with Server(tmp_path, **variables) as server:
+        (outputs,) = program_of(server)(
+            """
+            async def main():
+                client = fal_client.AsyncClient()
+                async def call(number):
+                    ask = {"prompt": f"number {number}", "video_url": CLIP}
+                    way = client.run if number % 2 else client.subscribe
+                    return (await way(ID, arguments=ask))["output"]
+                show(await asyncio.gather(*map(call, range(200))))
+            asyncio.run(main())
+            """,
+            timeout=500,
+        )
+    assert outputs == [f"echo: number {number}" for number in range(200)]

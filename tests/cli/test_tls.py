@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from cryptography import x509
-from served import Server, data_uri, make_clip
+from served import Server, data_uri, fal_client_environment, make_clip
 
 from omnireel.cli.recipes import recipe
 from omnireel.cli.tls import dev_context, ensure_certificates
@@ -51,14 +51,8 @@ def trust(server):
 
 
 def test_the_official_client_runs_unmodified_with_the_environment_that_serve_prints(server, clip_uri):
-    authority = server.tls_url.removeprefix("https://")
-    environment = os.environ | {
-        "FAL_RUN_HOST": f"{authority}/sync",
-        "FAL_QUEUE_RUN_HOST": f"{authority}/queue",
-        "SSL_CERT_FILE": str(server.folder / "tls" / "ca.pem"),
-        "FAL_KEY": "any:key",
-    }
     command = [sys.executable, "-c", OFFICIAL, ID, clip_uri]
+    environment = fal_client_environment(server)
     ran = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=True)
     answer, refusal = json.loads(ran.stdout)
     assert answer["output"] == "echo: hello there"

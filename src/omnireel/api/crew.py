@@ -79,11 +79,11 @@ def _make_worker(backend: Backend, settings: Settings) -> Worker:
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return Worker(
         Database(settings.store_path),
-        terms(),
+        terms(settings),
         spool,
         Feeds(),
         JobRun(backend, settings, spool),
-        WorkerRule(name, settings.max_running),
+        WorkerRule(name, settings.max_running, settings.lease_s, beat_s=settings.lease_s / 3),
     )
 
 

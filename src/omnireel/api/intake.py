@@ -125,7 +125,7 @@ class Intake:
         if not is_data_uri(video_url):
             return Submission(job_id, input=fields, **read)
         content = read_data_uri(video_url, self.settings.max_data_uri_bytes)
-        await self.worker.spool.put(job_id, content)
+        await self.worker.spool.put(job_id, content, survives=read["pinned_to"] is None)
         return Submission(job_id, input={**fields, "video_url": echo(video_url)}, video=job_id, **read)
 
     async def _submit(self, submission: Submission, fingerprint: str) -> Job:

@@ -120,7 +120,7 @@ def cancelled() -> Outcome:
     )
 
 
-def terms() -> Terms:
+def terms(settings: Settings) -> Terms:
     """How jobs end that no attempt ends, in the wire's words."""
     lost = RequestError("the request was lost with its worker", error_type="runner_disconnected", status=503)
     return Terms(
@@ -129,4 +129,5 @@ def terms() -> Terms:
         lost=request_error_outcome(lost),
         notice=wire.webhook_body,
         micro_per_token=wire.MICRO_USD_PER_TOKEN,
+        max_crashes=settings.max_crashes,
     )

@@ -195,6 +195,23 @@ def serve(
 
 
 @app.command()
+@reports_failures
+def worker(
+    *,
+    data_dir: Annotated[Path | None, typer.Option(help="The server's; its queued jobs are run.")] = None,
+    model: Model = None,
+    backend: Annotated[
+        str | None, typer.Option(show_default="local", help="local, or echo for tests.")
+    ] = None,
+) -> None:
+    """Run queued jobs of a server on this machine, in a process beside it; as many as you like."""
+    from omnireel.cli.worker import work_forever
+    from omnireel.settings import read_settings
+
+    work_forever(read_settings({"data_dir": data_dir, "model": model, "backend": backend}))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(f"omnireel {installed_version('omnireel')}")

@@ -20,9 +20,12 @@ class Spool:
         """Where the video of that name lies."""
         return self._directory / name
 
-    async def put(self, name: str, content: bytes) -> None:
-        """Write a file that survives power loss; it is whole or not there."""
-        await asyncio.to_thread(self._write, name, content)
+    async def put(self, name: str, content: bytes, *, survives: bool = True) -> None:
+        """Write a file that is whole or not there.
+
+        survives: power loss too; needless where its job ends with this process
+        """
+        await asyncio.to_thread(self._write, name, content, survives)
 
     def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
@@ -35,14 +38,16 @@ class Spool:
         """
         keep_only(self._directory, names, older_than_s=older_than_s)
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes, survives: bool) -> None:
         part = self.path(name + ".part")
         with part.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if survives:
+                os.fsync(file.fileno())
         part.replace(self.path(name))
-        sync_directory(self._directory)
+        if survives:
+            sync_directory(self._directory)
 
 
 def keep_only(directory: Path, names: Set[str], *, older_than_s: float) -> None:

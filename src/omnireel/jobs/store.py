@@ -20,7 +20,6 @@ from omnireel.jobs.job import Job, Outcome, State, Submission
 from omnireel.jobs.rows import COLUMNS, count, read_job, select_jobs
 
 IDEMPOTENCY_S = 24 * 3600.0
-MAX_CRASHES = 3
 MAX_BACKOFF_S = 60.0
 # No caller waits longer on the line: what is pinned and still queued then had a caller whose server died.
 MAX_PINNED_S = 3600.0
@@ -35,6 +34,7 @@ class Terms:
     cancelled, not_started, lost: how such jobs end
     notice:          the body of a webhook, from the job's id and its outcome
     micro_per_token: millionths of a US dollar
+    max_crashes:     a job whose worker died that often is lost
     """
 
     cancelled: Outcome
@@ -42,6 +42,7 @@ class Terms:
     lost: Outcome
     notice: Callable[[str, Outcome], bytes]
     micro_per_token: int
+    max_crashes: int = 3
 
 
 def submit(db: Connection, submission: Submission, *, fingerprint: str, now: float) -> Job:
@@ -153,6 +154,14 @@ def claim(db: Connection, worker: str, *, lease_s: float, now: float) -> Job | N
     return read_job(rows[0]) if rows else None
 
 
+def claim_some(db: Connection, worker: str, *, max_jobs: int, lease_s: float, now: float) -> list[Job]:
+    """The next jobs for this worker, in order; fewer than max_jobs where no more wait."""
+    jobs: list[Job] = []
+    while len(jobs) < max_jobs and (job := claim(db, worker, lease_s=lease_s, now=now)) is not None:
+        jobs.append(job)
+    return jobs
+
+
 def beat(db: Connection, job: Job, worker: str, *, lease_s: float, now: float) -> bool | None:
     """Renew a lease. Returns whether the job is to be cancelled; None where it is no longer this worker's."""
     rows = db.execute(
@@ -161,6 +170,14 @@ def beat(db: Connection, job: Job, worker: str, *, lease_s: float, now: float) -
         (now + lease_s, job.id, job.lease_token, worker),
     ).fetchall()
     return bool(rows[0][0]) if rows else None
+
+
+def cancels_asked(db: Connection, worker: str) -> list[str]:
+    """Ids of this worker's running jobs whose end was asked for, in whichever process."""
+    rows = db.execute(
+        "SELECT id FROM jobs WHERE state = 'running' AND cancel_requested = 1 AND lease_owner = ?", (worker,)
+    )
+    return [row[0] for row in rows]
 
 
 def finish(db: Connection, terms: Terms, job: Job, outcome: Outcome, *, worker: str, now: float) -> bool:
@@ -203,7 +220,7 @@ def cancel(db: Connection, terms: Terms, job_id: str, *, now: float) -> Cancelli
 def sweep(db: Connection, terms: Terms, *, now: float) -> list[str]:
     """End what waited past its start deadline; take back what a dead worker held. Returns ids of ended jobs.
 
-    A missed lease is a crash: the job waits again, longer each time, and ends as lost after three, or where
+    A missed lease is a crash: the job waits again, longer each time, and ends as lost after a few, or where
     no retry is left. A pinned one had its caller in the process that died: nobody wants its answer.
     """
     ended = []
@@ -216,7 +233,7 @@ def sweep(db: Connection, terms: Terms, *, now: float) -> list[str]:
         _end(db, terms, job, terms.lost, now)
         ended.append(job.id)
     for job in select_jobs(db, "state = 'running' AND lease_until < ?", (now,)):
-        if not job.cancel_requested and job.retries > 0 and job.attempt < MAX_CRASHES:
+        if not job.cancel_requested and job.retries > 0 and job.attempt < terms.max_crashes:
             _wait_again(db, job, now)
             continue
         _end(db, terms, job, terms.cancelled if job.cancel_requested else terms.lost, now)

@@ -18,7 +18,7 @@ import structlog
 from omnireel.backends.base import Event, Progress
 from omnireel.errors import CapacityError
 from omnireel.jobs import job_log, store
-from omnireel.jobs.database import Database
+from omnireel.jobs.database import Connection, Database
 from omnireel.jobs.feed import ENDED, Feeds, Notice
 from omnireel.jobs.job import Job, Level, Outcome
 from omnireel.jobs.spool import Spool
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 # Why a running job was interrupted.
 _CANCELLED, _FENCED = "cancelled", "fenced"
 _SPOOL_GRACE_S = 600.0
+# Lines of a job's log wait so long for each other, and for its end: each write alone would cost a flush.
+_LINES_WAIT_S = 0.1
 
 # Runs one job to its outcome, telling what happens; raises CapacityError to have it wait, nothing else.
 Run = Callable[[Job, Callable[[Event], None]], Awaitable[Outcome]]
@@ -62,8 +64,10 @@ class Worker:
     run_job: Run
     rule: WorkerRule
     clock: Callable[[], float] = time.time
+    _busy: set[asyncio.Task[None]] = field(default_factory=set)
     _running: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
     _last_told: dict[str, Progress] = field(default_factory=dict)
+    _lines: dict[str, list[tuple[float, Level, str]]] = field(default_factory=dict)
     _errands: set[asyncio.Task[store.Cancelling]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _is_stopping: bool = False
@@ -72,9 +76,12 @@ class Worker:
         """Work until `stop`; then let what runs finish."""
         async with asyncio.TaskGroup() as group:
             sweeper = group.create_task(self._sweep_for_ever())
-            lanes = [group.create_task(self._lane()) for _ in range(self.rule.max_running)]
-            await asyncio.wait(lanes)
+            listener = group.create_task(self._heed_cancels_for_ever())
+            await self._take_for_ever(group)
+            if self._busy:
+                await asyncio.wait(self._busy)
             sweeper.cancel()
+            listener.cancel()
 
     def wake(self) -> None:
         """Something may have come in."""
@@ -96,7 +103,7 @@ class Worker:
         cancel = partial(store.cancel, terms=self.terms, job_id=job_id, now=self.clock())
         how = await self.database.write(cancel)
         if how == "requested" and job_id in self._running:
-            self._running[job_id].cancel(_CANCELLED)
+            _interrupt(self._running[job_id], _CANCELLED)
         elif how == "removed":
             self._ended(job_id, job.video if job else None)
         return how
@@ -112,25 +119,31 @@ class Worker:
         """Whether a notice says that the job has ended."""
         return notice is ENDED
 
-    async def _lane(self) -> None:
-        """One job at a time."""
+    async def _take_for_ever(self, group: asyncio.TaskGroup) -> None:
+        """Claim as many jobs as there is room for, whenever some may have come in or room has been made."""
         while not self._is_stopping:
             self._wake.clear()
-            job = await self._claim()
-            if job is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self.rule.poll_s):
-                        await self._wake.wait()
-                continue
-            await self._work(job)
+            room = self.rule.max_running - len(self._busy)
+            for job in await self._claim(room) if room else []:
+                task = group.create_task(self._work(job))
+                self._busy.add(task)
+                task.add_done_callback(self._make_room)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.rule.poll_s):
+                    await self._wake.wait()
 
-    async def _claim(self) -> Job | None:
-        claim = partial(store.claim, worker=self.rule.name, lease_s=self.rule.lease_s, now=self.clock())
+    def _make_room(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        self.wake()
+
+    async def _claim(self, room: int) -> list[Job]:
+        name, lease_s = self.rule.name, self.rule.lease_s
+        claim = partial(store.claim_some, worker=name, max_jobs=room, lease_s=lease_s, now=self.clock())
         try:
             return await self.database.write(claim)
         except CapacityError as error:
             log.error("no job can be claimed", error=error.message)
-            return None
+            return []
 
     async def _work(self, job: Job) -> None:
         """Run a claimed job, beating, and store how it ended."""
@@ -164,7 +177,7 @@ class Worker:
         name, now = self.rule.name, self.clock()
         end = partial(store.finish, terms=self.terms, job=job, outcome=outcome, worker=name, now=now)
         try:
-            is_ours = await self.database.write(end)
+            is_ours = await self.database.write(self._with_lines(job.id, end))
         except CapacityError as error:
             log.error("an outcome cannot be stored: the job will run again", error=error.message)
             return
@@ -183,7 +196,7 @@ class Worker:
         name, now = self.rule.name, self.clock()
         again = partial(store.give_back, job=job, worker=name, after_s=after_s, counts=counts, now=now)
         try:
-            is_waiting = await self.database.write(again)
+            is_waiting = await self.database.write(self._with_lines(job.id, again))
         except CapacityError as error:
             log.error("a job cannot be given back: its lease will run out", error=error.message)
             return
@@ -201,15 +214,40 @@ class Worker:
             except CapacityError:
                 continue  # the lease outlasts two failed beats; a third ends it elsewhere
             if is_cancelled is None:
-                task.cancel(_FENCED)
+                _interrupt(task, _FENCED)
             elif is_cancelled:
-                task.cancel(_CANCELLED)
+                _interrupt(task, _CANCELLED)
+
+    async def _heed_cancels_for_ever(self) -> None:
+        """Stop jobs whose end another process asked for; a beat alone would notice late."""
+        while True:
+            await asyncio.sleep(self.rule.poll_s)
+            if not self._running:
+                continue
+            for job_id in await self.database.read(partial(store.cancels_asked, worker=self.rule.name)):
+                if job_id in self._running:
+                    _interrupt(self._running[job_id], _CANCELLED)
 
     def _tell(self, job: Job, event: Event) -> None:
         self.feeds.tell(job.id, event)
         if isinstance(event, Progress) and self._is_news(job.id, event):
-            lines: list[tuple[float, Level, str]] = [(self.clock(), "INFO", event.message)]
-            self.database.post(partial(job_log.append, job_id=job.id, lines=lines))
+            if job.id not in self._lines:
+                asyncio.get_running_loop().call_later(_LINES_WAIT_S, self._write_lines, job.id)
+            self._lines.setdefault(job.id, []).append((self.clock(), "INFO", event.message))
+
+    def _write_lines(self, job_id: str) -> None:
+        if lines := self._lines.pop(job_id, None):
+            self.database.post(partial(job_log.append, job_id=job_id, lines=lines))
+
+    def _with_lines(self, job_id: str, change: Callable[[Connection], bool]) -> Callable[[Connection], bool]:
+        """The change of a job, and what its log lacks, in one transaction."""
+        lines = self._lines.pop(job_id, [])
+
+        def both(db: Connection) -> bool:
+            job_log.append(db, job_id, lines)
+            return change(db)
+
+        return both
 
     def _is_news(self, job_id: str, event: Progress) -> bool:
         """A new stage, a remark, or another quarter of a long one: what an owner wants to read."""
@@ -229,3 +267,9 @@ class Worker:
                 videos = await self.database.read(store.spooled_videos)
                 self.spool.keep_only(videos, older_than_s=_SPOOL_GRACE_S)
             await asyncio.sleep(self.rule.poll_s)
+
+
+def _interrupt(task: asyncio.Task[Outcome], reason: str) -> None:
+    """Cancel once: a second time would tear what the first one is putting away."""
+    if not task.cancelling():
+        task.cancel(reason)

@@ -1,0 +1,75 @@
+"""The server of the gateway bench: as `omnireel serve` runs it, with limits that let all callers in."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import uvicorn
+
+from omnireel.api.app import create_app
+from omnireel.backends.base import (
+    Answer,
+    Ask,
+    Backend,
+    Delta,
+    Event,
+    FinishReason,
+    Health,
+    Inspection,
+    Progress,
+    VideoFacts,
+)
+from omnireel.backends.echo import EchoBackend, words_of
+from omnireel.cli.serve import configure_log
+from omnireel.settings import Settings
+
+_MANY = 256
+_VIDEO = VideoFacts(64, 48, "mpeg4", 10.0, 0.5, False, (0,), (0.0,), 0, 0, ())
+
+
+class Instant:
+    """Echo's answer without its video."""
+
+    name = "instant"
+
+    async def generate(self, ask: Ask) -> AsyncGenerator[Event, None]:
+        """As many events as echo gives for a video of one frame."""
+        yield Progress("video", "0.5 s of 64x48 mpeg4 at 10 fps, 1 of 5 frames chosen", 0.0)
+        yield Progress("video", "1 of 1 frames read", 1.0)
+        words = words_of(ask.prompt)
+        for word in words:
+            yield Delta(word)
+        yield Progress("done", f"wrote {len(words)} tokens", 1.0)
+        yield Answer("".join(words), None, FinishReason.stop, 2, len(words), _VIDEO)
+
+    async def inspect(self, ask: Ask) -> Inspection:
+        raise NotImplementedError
+
+    def most_tokens(self, ask: Ask) -> int:
+        raise NotImplementedError
+
+    async def health(self) -> Health:
+        return Health(is_ready=True, model="instant")
+
+    async def close(self) -> None:
+        pass
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert sockets is not None
+        print(sockets[0].getsockname()[1], flush=True)
+
+
+def serve(name: str, folder: Path) -> None:
+    """Print the port, then serve until a signal comes."""
+    configure_log()
+    backend: Backend = EchoBackend() if name == "echo" else Instant()
+    app = create_app(backend, Settings(data_dir=folder, max_requests=_MANY, max_running=_MANY))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, proxy_headers=False, timeout_keep_alive=600
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(_Server(config).serve([listener]))

@@ -1,0 +1,50 @@
+"""`omnireel worker`: runs queued jobs of the same data directory, without a port."""
+
+import asyncio
+import signal
+
+import structlog
+import typer
+
+from omnireel.api.crew import make_crew
+from omnireel.backends.base import Backend
+from omnireel.cli.backend import open_backend
+from omnireel.cli.failures import FAILED, INTERRUPTED
+from omnireel.cli.serve import configure_log
+from omnireel.settings import Settings
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+log = structlog.get_logger()
+
+
+def work_forever(settings: Settings) -> None:
+    """Take jobs until a signal comes; those that run then get a while to finish, and else go back.
+
+    A second signal ends that while. Raises CheckpointError when the model cannot be loaded.
+    """
+    configure_log()
+    if asyncio.run(_work(open_backend(settings), settings)) == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
+
+
+async def _work(backend: Backend, settings: Settings) -> signal.Signals:
+    """The first signal; a crew that broke sends one itself. Raises Exit where it did."""
+    crew = make_crew(backend, settings)
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    log.info("working", worker=crew.worker.rule.name, model=settings.model)
+    crew.start()
+    try:
+        first = await signals.get()
+        impatience = asyncio.create_task(signals.get())
+        impatience.add_done_callback(lambda task: None if task.cancelled() else crew.worker.give_up())
+    finally:
+        await crew.stop()
+        await backend.close()
+    impatience.cancel()
+    if crew.is_broken:
+        raise typer.Exit(FAILED)
+    return first

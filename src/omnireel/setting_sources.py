@@ -1,0 +1,29 @@
+"""The places where a setting can be given, and their names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PREFIX = "OMNIREEL_"
+FILE = Path("omnireel.toml")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where settings come from, weakest last: flags, environment, file."""
+
+    flags: Mapping[str, Any]
+    environment: Mapping[str, str]
+    file: Mapping[str, Any]
+
+    def find(self, key: str) -> tuple[Any, str] | None:
+        """The value given for `key` and the name of the place it was given in."""
+        variable = PREFIX + key.upper()
+        if self.flags.get(key) is not None:
+            return self.flags[key], "--" + key.replace("_", "-")
+        if variable in self.environment:
+            return self.environment[variable], variable
+        if key in self.file:
+            return self.file[key], f"{FILE}: {key}"
+        return None

@@ -1,0 +1,41 @@
+"""A small run of `make kill-test`, and that its judge sees what it looks for."""
+
+import uuid
+
+import pytest
+from killing import APP_ID, Kill, judge, make_plan, run
+from served import Server
+
+from omnireel.jobs.database import connect
+
+
+@pytest.mark.timeout(400)
+def test_nothing_is_lost_or_done_twice_when_processes_are_killed(tmp_path):
+    verdict = run(make_plan(seed=7, num_requests=30, num_kills=6), tmp_path, limit_s=280)
+    assert verdict.faults == {}
+    assert sum(verdict.attempts.values()) == 30
+    assert max(verdict.attempts) > 1, "no kill hit a running job"
+
+
+def test_the_same_seed_is_the_same_plan():
+    first, again, other = (make_plan(seed, 500, 60) for seed in (1, 1, 2))
+    assert first == again != other
+    assert {kill.victim for kill in first.kills} == {"server", "worker"}
+    assert all(isinstance(kill, Kill) for kill in first.kills)
+
+
+def test_the_judge_sees_what_is_missing_and_what_is_too_much(tmp_path):
+    """A promise that the store does not know, and a job, a charge and a notice that nobody asked for."""
+    promised = {0: str(uuid.uuid4())}
+    with Server(tmp_path) as server:
+        db = connect(tmp_path / "omnireel.db")
+        db.execute("""INSERT INTO jobs (id, owner, priority, input, keeps_io, retries, created_at, run_after)
+                      VALUES ('stray', '', 0, '{}', 1, 0, 0, 1e12)""")
+        db.execute("INSERT INTO ledger VALUES ('stray', 'charge', '', 0, 5, 30)")
+        db.execute("""INSERT INTO outbox (id, job_id, owner, url, body, created_at, next_at)
+                      VALUES ('msg_stray', 'stray', '', 'https://receiver.invalid', x'', 0, 1e12)""")
+        verdict = judge(promised, db, server.url)
+        db.close()
+    assert set(verdict.faults) == {"lost", "doubled", "wrongly_billed", "wrong_events", "unended"}
+    assert len(verdict.wrongly_billed) == len(verdict.wrong_events) == 2
+    assert APP_ID == "nvidia/nemotron-3-nano-omni"
