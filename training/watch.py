@@ -7,13 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.questions import View
-from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES
+from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Thing
 from training.tower import DenseHeads
 
 NO_LOSS = -100
 NUM_KINDS = len(COLOURS) * len(SHAPES)
 NUM_MOTIONS = 2 + len(DIRECTIONS)
 NUM_SECONDS = 21
+NUM_PLACES = 6  # along each side of the frame
 MAX_LETTERS = 7
 LETTERS_AND_NONE = "-" + LETTERS + "0123456789"
 
@@ -22,7 +23,7 @@ class WatchHead(nn.Module):
     """Reads from the end of each tubelet what has been seen so far; thrown away after training.
 
     For each of the 32 kinds of object: absent, still, or moving left, right, up, down; the seconds at which it
-    came and went; which second it is; and the text, letter by letter. It makes the language model bind these and remember them,
+    came and went; where it is; which second it is; and the text, letter by letter. It makes the language model bind these and remember them,
     long before questions alone would.
     """
 
@@ -30,6 +31,7 @@ class WatchHead(nn.Module):
         super().__init__()
         self.read_kind = nn.Linear(hidden_size, NUM_KINDS * NUM_MOTIONS)
         self.read_seconds = nn.Linear(hidden_size, NUM_KINDS * 2 * NUM_SECONDS)
+        self.read_places = nn.Linear(hidden_size, NUM_KINDS * 2 * NUM_PLACES)
         self.read_now = nn.Linear(hidden_size, NUM_SECONDS)
         self.read_text = nn.Linear(hidden_size, MAX_LETTERS * len(LETTERS_AND_NONE))
 
@@ -37,10 +39,11 @@ class WatchHead(nn.Module):
         """hidden: [B, T, D]; targets: of `watch_targets`, each with B in front → (loss, shares right)."""
         kinds, seen = _classify(self.read_kind(hidden), targets["kinds"], weight_of_first=0.1)
         seconds, when = _classify(self.read_seconds(hidden), targets["seconds"], weight_of_first=0.2)
+        places, place = _classify(self.read_places(hidden), targets["places"], weight_of_first=1.0)
         now, clock = _classify(self.read_now(hidden), targets["now"], weight_of_first=1.0)
         text, letter = _classify(self.read_text(hidden), targets["text"], weight_of_first=0.3)
-        figures = {"seen": seen, "clock": clock, "when": when, "letter": letter}
-        return kinds + 0.3 * now + 0.5 * seconds + 0.5 * text, figures
+        figures = {"seen": seen, "place": place, "clock": clock, "when": when, "letter": letter}
+        return kinds + 0.3 * places + 0.3 * now + 0.5 * seconds + 0.5 * text, figures
 
 
 def _classify(scores: Tensor, target: Tensor, *, weight_of_first: float) -> tuple[Tensor, float]:
@@ -62,14 +65,14 @@ def frame_pairs(times_s: tuple[float, ...]) -> list[tuple[float, float]]:
 
 
 def watch_targets(view: View) -> dict[str, Tensor]:
-    """What `WatchHead` should say after each tubelet: kinds [T, 32], seconds [T, 32, 2], now [T],
-    text [T, 7].
+    """What `WatchHead` should say after each tubelet: kinds [T, 32], seconds [T, 32, 2], places [T, 32, 2],
+    now [T], text [T, 7].
 
     A second counts from the tubelet on in which the object has come or gone; 0 is "from the start" or "not gone".
     """
     pairs = frame_pairs(view.times_s)
     kinds = torch.zeros(len(pairs), NUM_KINDS, dtype=torch.int64)
-    seconds = torch.full((len(pairs), NUM_KINDS, 2), NO_LOSS)
+    seconds, places = torch.full((2, len(pairs), NUM_KINDS, 2), NO_LOSS)
     for thing in view.things:
         kind = list(COLOURS).index(thing.colour) * len(SHAPES) + SHAPES.index(thing.shape)
         motion = 2 + list(DIRECTIONS).index(thing.direction) if thing.direction else 1
@@ -82,11 +85,21 @@ def watch_targets(view: View) -> dict[str, Tensor]:
         seconds[come:, kind, 0] = view.appears(thing) or 0
         seconds[come:gone, kind, 1] = 0
         seconds[gone:, kind, 1] = view.disappears(thing) or 0
+        _place(places[:, kind], thing, view.scene.aspect, pairs)
     text = torch.zeros(len(pairs), MAX_LETTERS, dtype=torch.int64)
     for place, letter in enumerate(view.scene.word.text.upper() if view.scene.word else ""):
         text[:, place] = LETTERS_AND_NONE.index(letter)
     now = torch.tensor([round(first) for first, _ in pairs])
-    return {"kinds": kinds, "seconds": seconds, "now": now, "text": text}
+    return {"kinds": kinds, "seconds": seconds, "places": places, "now": now, "text": text}
+
+
+def _place(places: Tensor, thing: Thing, aspect: float, pairs: list[tuple[float, float]]) -> None:
+    """Fill in where along the width and the height a thing stands at the end of each tubelet that shows it."""
+    for i, (_, time_s) in enumerate(pairs):
+        if thing.is_visible(time_s):
+            x, y = thing.centre(time_s)
+            for axis, share in enumerate((x / aspect, y)):
+                places[i, axis] = min(NUM_PLACES - 1, int(share * NUM_PLACES))
 
 
 class TokenHead(nn.Module):

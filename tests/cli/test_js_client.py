@@ -17,6 +17,7 @@ CASES = [
     "run", "queue", "subscribePolling", "subscribeStreaming", "streamStatus", "stream", "cancel",
     "clientTimeout", "abortedRun", "abortedStream", "missingField", "emptyBody", "badVideo",
     "missingFieldInStream", "unknownRequest", "unknownApplication", "resultTooEarly", "startTimeout",
+    "uploads", "fileInInput",
 ]  # fmt: skip
 MAX_RUNNING = 8
 # cancel, clientTimeout, abortedRun, abortedStream, resultTooEarly, and those of startTimeout
@@ -135,6 +136,15 @@ def test_the_stream_grows_to_the_whole_result(value):
     assert found["done"] == found["events"][-1]
     assert found["done"]["usage"]["output_tokens"] == 4
     assert found["requestId"]
+
+
+def test_files_of_any_size_are_uploaded_whole(value):
+    sizes = (1024, 5_000_000, 95_000_000)
+    assert value("uploads") == [{"size": size, "isWhole": True} for size in sizes]
+
+
+def test_a_file_in_the_input_is_uploaded_and_asked_about(value):
+    assert value("fileInInput")["data"]["output"] == OUTPUT
 
 
 def test_cancel_ends_a_running_request(value):

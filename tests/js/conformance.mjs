@@ -1,4 +1,5 @@
 // node conformance.mjs WAY CASE...: one line of JSON per case: {name, value} or {name, error}.
+import { randomBytes } from "node:crypto";
 import { ApiError, ValidationError } from "@fal-ai/client";
 import { connect } from "./client.mjs";
 
@@ -142,6 +143,21 @@ const CASES = {
   },
 
   // Half of them wait on the line, half in the queue.
+  async uploads() {
+    const found = [];
+    for (const size of [1024, 5_000_000, 95_000_000]) {
+      const bytes = Buffer.alloc(size, randomBytes(4099));
+      const url = await fal.storage.upload(new Blob([bytes], { type: "video/mp4" }));
+      const back = Buffer.from(await (await fetch(url)).arrayBuffer());
+      found.push({ size, isWhole: back.equals(bytes) });
+    }
+    return found;
+  },
+  async fileInInput() {
+    const clip = Buffer.from(process.env.CLIP.split(",")[1], "base64");
+    const video_url = new File([clip], "clip.mp4", { type: "video/mp4" });
+    return await fal.subscribe(id, { input: { ...ask, video_url } });
+  },
   async parallel() {
     const call = (number) => {
       const input = { ...ask, prompt: `number ${number}` };
