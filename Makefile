@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test check format bench serve train evaluate
+.PHONY: setup demo test fuzz check format bench serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -22,6 +22,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest
+
+fuzz: $(STAMP)
+	@$(PY) tests/fuzz.py
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check

@@ -51,7 +51,9 @@ class Server:
         command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", "serve"]
         command += ["--backend", "echo", "--port", "0", "--data-dir", str(folder)]
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, cwd=folder, env=environment)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=log, cwd=folder, env=environment
+            )
         listening = self._wait_until_listening()
         self.url: str = listening["url"]
         self.tls_url: str | None = listening.get("tls_url")

@@ -42,9 +42,14 @@ def answer(description: str, schema: str, *headers: str, media_type: str = JSON)
     }
 
 
-def text_answer(description: str, media_type: str = "text/plain") -> Operation:
-    """A response that is no JSON."""
-    return {"description": description, "content": {media_type: {"schema": TEXT}}}
+def text_answer(description: str) -> Operation:
+    """A response of plain text."""
+    return {"description": description, "content": {"text/plain": {"schema": TEXT}}}
+
+
+def events(description: str) -> Operation:
+    """A response of server-sent events; 3.0 has no schema for what is in one."""
+    return {"description": description, "content": {"text/event-stream": {}}}
 
 
 def parameter(name: str, schema: Schema, description: str = "", *, where: str = "query") -> Operation:
@@ -55,7 +60,7 @@ def parameter(name: str, schema: Schema, description: str = "", *, where: str = 
 
 def path_part(name: str, description: str) -> Operation:
     """A parameter between two slashes of the path."""
-    return parameter(name, {"type": "string", "pattern": "^[^/]+$"}, description, where="path")
+    return parameter(name, TEXT | {"minLength": 1}, description, where="path")
 
 
 def json_body(schema: Schema) -> Operation:

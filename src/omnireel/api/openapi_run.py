@@ -12,6 +12,7 @@ from omnireel.api.openapi_parts import (
     Paths,
     Schema,
     answer,
+    events,
     failed,
     fields,
     json_body,
@@ -19,7 +20,6 @@ from omnireel.api.openapi_parts import (
     parameter,
     path_part,
     ref,
-    text_answer,
     unauthorized,
     unreadable,
 )
@@ -141,7 +141,7 @@ def _run(name: str) -> Operation:
 
 
 def _stream() -> Operation:
-    ok = text_answer("Events with the answer so far; the last one is the whole result", "text/event-stream")
+    ok = events("Events with the answer so far; the last one is the whole result")
     summary = "Ask a question about a video and read the answer as it is written"
     return _ask("stream", summary, ok, _ended_badly()) | {"parameters": list(_HEADERS)}
 
@@ -185,9 +185,7 @@ def _status() -> Operation:
 
 
 def _status_stream() -> Operation:
-    responses = {
-        "200": text_answer("The status at each change, until the job has ended", "text/event-stream")
-    }
+    responses = {"200": events("The status at each change, until the job has ended")}
     return _about("statusStream", "How far a job has come, told as it goes", responses, _logs())
 
 
