@@ -4,8 +4,8 @@ Every operation gets cases that the document allows and cases that it forbids. W
 documented: status, media type, body; and what is forbidden has to be refused. Fields that no schema names are
 let through by contract, so schemas do not forbid them, and nothing here counts them as forbidden.
 
-Ids that earlier answers gave are put into some cases, or no case would ever find a job or an upload.
-The same seed makes the same cases, but for those ids.
+Ids that earlier answers gave are put into some cases, or no case would ever find a job or an upload; some
+get a real clip. The same seed makes the same cases, but for those ids.
 """
 
 import argparse
@@ -45,10 +45,13 @@ CHECKS = [
 ]
 # Part of the contract, not faults: not ready yet, lost with its worker, not started in time.
 TOLD_OF = frozenset({503, 504})
+# Two cases of three are about ids that are known, every third has a real clip.
 PERIOD = 3
 TIMEOUT_S = 30
 NO_ANSWER = 0
 ANY_TEXT = ({"type": "string"}, {"type": "string", "minLength": 1})
+# A name that never leads anywhere; made-up ones might.
+WEBHOOK = "https://webhooks.invalid/"
 # Nothing that a case names is ever connected to.
 VARIABLES = {"OMNIREEL_FETCH_DENY": "0.0.0.0/0,::/0"}
 
@@ -194,6 +197,8 @@ class Fuzz:
             case.path_parameters = {**case.path_parameters, **ids}
         if turn % PERIOD == 0 and isinstance(case.body, dict) and "video_url" in case.body:
             case.body = {**case.body, "video_url": self.clip}
+        if case.query and "fal_webhook" in case.query:
+            case.query = {**case.query, "fal_webhook": WEBHOOK}
 
 
 def _forbids(operation: Any) -> bool:
