@@ -88,15 +88,19 @@ def platform_schemas() -> dict[str, Schema]:
 
 
 def _price_question() -> Schema:
-    most = {"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1e9}
-    asked = fields({}, {"unit_quantity": most, "call_quantity": most})
-    kind = {"type": "string", "enum": ["unit_price", "historical_api_price"]}
-    endpoints = fields({ENDPOINT_ID: asked}) | {"additionalProperties": False}
-    question = fields({"estimate_type": kind, "endpoints": endpoints})
-    question["description"] = (
-        f"unit_quantity: so many times {UNIT}; call_quantity: so many calls like before."
-    )
-    return question
+    """One shape for each kind of estimate: either looks at its own quantity alone."""
+    return {
+        "anyOf": [
+            _price_question_of("unit_price", "unit_quantity", f"So many times {UNIT}."),
+            _price_question_of("historical_api_price", "call_quantity", "So many calls like those before."),
+        ]
+    }
+
+
+def _price_question_of(kind: str, quantity: str, description: str) -> Schema:
+    number = NUMBER | {"minimum": 0, "exclusiveMinimum": True, "maximum": 1e9, "description": description}
+    endpoints = fields({ENDPOINT_ID: fields({quantity: number})}) | {"additionalProperties": False}
+    return fields({"estimate_type": TEXT | {"enum": [kind]}, "endpoints": endpoints})
 
 
 def _page(name: str, item: Schema) -> Schema:

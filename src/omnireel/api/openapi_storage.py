@@ -28,13 +28,11 @@ _NAME = path_part("name", "The last part of the file's address.")
 _TOKEN = path_part("token", "Part of the address that was given for the upload; it stands for a key.")
 _LIFECYCLE = parameter(
     "x-fal-object-lifecycle",
-    TEXT | {"pattern": "^[ -~]*$"},
+    TEXT,
     'JSON: {"expiration_duration_seconds": 3600} keeps the file for an hour.',
     where="header",
 )
-_FILE_NAME = parameter(
-    "x-fal-file-name", TEXT | {"pattern": "^[ -~]*$"}, "The file's own name.", where="header"
-)
+_FILE_NAME = parameter("x-fal-file-name", TEXT, "The file's own name.", where="header")
 
 
 def storage_paths() -> Paths:
