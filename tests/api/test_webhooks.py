@@ -166,6 +166,7 @@ def test_a_new_key_is_published_at_once_by_a_running_server(telling):
 
 def test_the_document_names_the_webhook(client):
     document = client.get("/openapi.json").json()
-    (parameter,) = document["paths"][f"/queue/{ID}"]["post"]["parameters"]
-    assert (parameter["name"], parameter["in"], parameter["required"]) == ("fal_webhook", "query", False)
+    parameters = {item["name"]: item for item in document["paths"][f"/queue/{ID}"]["post"]["parameters"]}
+    webhook = parameters["fal_webhook"]
+    assert (webhook["in"], webhook["required"]) == ("query", False)
     assert JWKS in document["paths"]

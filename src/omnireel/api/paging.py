@@ -13,7 +13,7 @@ from omnireel.api.errors import RequestError
 from omnireel.jobs.usage import Period, Place
 
 DAY_S = 24 * 3600.0
-_MAX_LIMIT, _DEFAULT_LIMIT = 100, 50
+MAX_LIMIT, _DEFAULT_LIMIT = 100, 50
 _Item = TypeVar("_Item")
 
 
@@ -42,8 +42,8 @@ def _moment(query: QueryParams, name: str) -> float:
 def limit_of(query: QueryParams) -> int:
     """Most items of a page."""
     text = query.get("limit", str(_DEFAULT_LIMIT))
-    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= _MAX_LIMIT:
-        raise invalid(f"limit is not a whole number from 1 to {_MAX_LIMIT}")
+    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= MAX_LIMIT:
+        raise invalid(f"limit is not a whole number from 1 to {MAX_LIMIT}")
     return int(text)
 
 

@@ -66,6 +66,7 @@ def _response(outcome: Outcome, ignored: list[str]) -> Response:
 def name_ignored_fields(response: Response, ignored: list[str]) -> None:
     """Fields that nothing knows fail no request, but are named in a header and a log line."""
     if ignored:
-        names = [quote(name[:64], safe="") for name in ignored[:_MAX_NAMED_FIELDS]]
+        # An empty name would leave a space at the header's end, which HTTP does not allow there.
+        names = [quote(name[:64], safe="") or '""' for name in ignored[:_MAX_NAMED_FIELDS]]
         response.headers["x-omnireel-ignored-fields"] = ", ".join(names)
         log.warning("fields ignored", fields=names, num_fields=len(ignored))

@@ -18,9 +18,9 @@ from omnireel.api.errors import BodyError, problem
 from omnireel.api.wire import APP_ID
 
 _HEADER = {"alg": "HS256", "typ": "JWT"}
-_APP = APP_ID.partition("/")[2]
+APP = APP_ID.partition("/")[2]
 _MAX_BODY_BYTES = 64 * 1024
-_DEFAULT_S, _MAX_S = 120, 24 * 3600
+_DEFAULT_S, MAX_S = 120, 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TokenEndpoint:
         fields = parse_json(await read_body(request, _MAX_BODY_BYTES))
         seconds = _lifetime(fields)
         key = key_of(request)
-        claims = {"sub": key.id if key else "", "exp": int(time.time()) + seconds, "apps": [_APP]}
+        claims = {"sub": key.id if key else "", "exp": int(time.time()) + seconds, "apps": [APP]}
         return Response(json.dumps(sign(claims, self.pepper)), media_type="application/json")
 
 
@@ -42,14 +42,12 @@ def _lifetime(fields: object) -> int:
     fields = fields if isinstance(fields, dict) else {}
     apps, seconds = fields.get("allowed_apps"), fields.get("token_expiration", _DEFAULT_S)
     problems = []
-    if not isinstance(apps, list) or not apps or any(app not in (_APP, APP_ID) for app in apps):
+    if not isinstance(apps, list) or not apps or any(app not in (APP, APP_ID) for app in apps):
         problems.append(
-            problem(
-                ("body", "allowed_apps"), f"Input should be [{_APP!r}]", "one_of", ctx={"expected": [_APP]}
-            )
+            problem(("body", "allowed_apps"), f"Input should be [{APP!r}]", "one_of", ctx={"expected": [APP]})
         )
-    if type(seconds) is not int or not 1 <= seconds <= _MAX_S:
-        msg = f"Input should be a whole number of seconds from 1 to {_MAX_S}"
+    if type(seconds) is not int or not 1 <= seconds <= MAX_S:
+        msg = f"Input should be a whole number of seconds from 1 to {MAX_S}"
         problems.append(problem(("body", "token_expiration"), msg, "int_parsing"))
     if problems:
         raise BodyError(problems)
