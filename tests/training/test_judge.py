@@ -16,7 +16,7 @@ def some_views(count):
     while count:
         duration_s = rng.uniform(2, 20)
         times = tuple(i / 2 for i in range(int(duration_s * 2)))
-        view = View(make_scene(rng, duration_s, 16 / 9), times, times)
+        view = View(make_scene(rng, duration_s, 16 / 9), times)
         if view.things:
             count -= 1
             yield rng, view
