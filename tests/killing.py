@@ -240,8 +240,11 @@ def _judge_ledger(verdict: Verdict, ids: dict[int, str], db: Connection) -> None
     charges: dict[str, list[int]] = {job: [] for job in ids.values()}
     for job, num_tokens in db.execute("SELECT job_id, num_tokens FROM ledger"):
         charges.setdefault(job, []).append(num_tokens)
-    # "request N" is two tokens in, "echo: request N" three tokens out.
-    verdict.wrongly_billed = [f"{job}: {rows}" for job, rows in charges.items() if rows != [5]]
+    # "request N" is two tokens in, "echo: request N" three tokens out; nobody pays for what nobody asked for.
+    known = set(ids.values())
+    verdict.wrongly_billed = [
+        f"{job}: {rows}" for job, rows in charges.items() if rows != [5] or job not in known
+    ]
 
 
 def _judge_events(verdict: Verdict, ids: dict[int, str], db: Connection) -> None:
