@@ -31,7 +31,7 @@ def talk(
     runs: Runs = Path("runs"),
     workers: Workers = 2,
     steps: int = 2800,
-    start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint, warmed up")] = None,
+    start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
 ) -> None:
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "demo" / "tokenizer.json").exists():

@@ -15,6 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.moe import Router
 from omnireel.model.omni import Omni
 from omnireel.model.projector import pixel_shuffle
@@ -96,7 +97,7 @@ class Talker(nn.Module):
 class TalkStage:
     """Projector and language model learn to answer.
 
-    start: the checkpoint to go on from: the tower stage's, or this stage's own
+    start: what to go on from: the tower stage's checkpoint, this stage's own, or a finished model's directory
     name:  also decides the clips: who goes on must not see the same ones again, or he learns them by heart
     """
 
@@ -294,7 +295,10 @@ def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
 
 
 def _load(talker: Talker, path: Path) -> None:
-    """Take what the tower stage or the talk stage has learned."""
+    """Take what the tower stage or the talk stage has learned, or all of a finished checkpoint."""
+    if path.is_dir():
+        talker.model.load_state_dict(load_checkpoint(path, torch.float32).state_dict())
+        return
     saved = torch.load(path, weights_only=True)["module"]
     if any(name.startswith("tower.") for name in saved):
         tower = {k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")}
