@@ -72,4 +72,5 @@ def serve(name: str, folder: Path) -> None:
         app, log_config=None, access_log=False, proxy_headers=False, timeout_keep_alive=600
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the product's own listener has it
         asyncio.run(_Server(config).serve([listener]))
