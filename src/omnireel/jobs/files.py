@@ -26,6 +26,8 @@ log = structlog.get_logger()
 ID_BYTES = 24  # 32 characters in an address
 _CDN_TOKEN_S = 3600.0
 _SWEEP_S = 1.0
+# Listing a directory costs more the more is in it, and nothing waits for what is found.
+_TIDY_S = 60.0
 _GARBAGE_S = 600.0
 
 
@@ -150,14 +152,21 @@ class Files:
         """Delete what has expired, and what was begun and left."""
         blobs = await self.database.write(partial(uploads.sweep, now=self.clock()))
         await asyncio.to_thread(self.blobs.remove, blobs)
+
+    async def tidy(self) -> None:
+        """Delete what no row names."""
         needed = await self.database.read(uploads.blobs)
         await asyncio.to_thread(self.blobs.keep_only, needed, older_than_s=_GARBAGE_S)
 
     async def sweep_for_ever(self) -> None:
         """Sweep again and again; what stands in the way today may be gone tomorrow."""
+        tidy_at = self.clock()
         while True:
             try:
                 await self.sweep()
+                if self.clock() >= tidy_at:
+                    await self.tidy()
+                    tidy_at = self.clock() + _TIDY_S
             except (CapacityError, OSError) as error:
                 log.error("expired files cannot be deleted", error=str(error))
             await asyncio.sleep(_SWEEP_S)

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 # Why a running job was interrupted.
 _CANCELLED, _FENCED = "cancelled", "fenced"
 _SPOOL_GRACE_S = 600.0
+# How often the spool is listed: it costs more the more jobs wait, and nothing waits for what is found.
+_TIDY_S = 60.0
 # Lines of a job's log wait so long for each other, and for its end: each write alone would cost a flush.
 _LINES_WAIT_S = 0.1
 
@@ -258,14 +260,17 @@ class Worker:
 
     async def _sweep_for_ever(self) -> None:
         """End late jobs, take back lost ones, forget old ones."""
+        tidy_at = self.clock()
         while True:
             now = self.clock()
             with suppress(CapacityError):
                 for job_id in await self.database.write(partial(store.sweep, terms=self.terms, now=now)):
                     self.feeds.tell(job_id, ENDED)
                 await self.database.write(partial(store.forget, before=now - self.rule.keep_s))
-                videos = await self.database.read(store.spooled_videos)
-                self.spool.keep_only(videos, older_than_s=_SPOOL_GRACE_S)
+                if now >= tidy_at:
+                    videos = await self.database.read(store.spooled_videos)
+                    await asyncio.to_thread(self.spool.keep_only, videos, older_than_s=_SPOOL_GRACE_S)
+                    tidy_at = now + _TIDY_S
             await asyncio.sleep(self.rule.poll_s)
 
 
