@@ -1,6 +1,8 @@
 """How `omnireel serve` listens."""
 
 import socket
+import subprocess
+import sys
 
 from omnireel.cli.serve import _bound_socket
 from omnireel.settings import Settings
@@ -11,3 +13,18 @@ def test_an_answer_in_two_parts_does_not_wait_for_an_acknowledgement_in_between(
         listener.listen()
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_an_application_that_never_serves_does_not_keep_its_process(tmp_path):
+    """As when the start fails after the store was opened."""
+    source = """
+import sys
+from pathlib import Path
+from omnireel.api.app import create_app
+from omnireel.backends.echo import EchoBackend
+from omnireel.settings import Settings
+create_app(EchoBackend(), Settings(data_dir=Path(sys.argv[1])))
+"""
+    assert (
+        subprocess.run([sys.executable, "-c", source, str(tmp_path)], timeout=30, check=False).returncode == 0
+    )

@@ -45,7 +45,11 @@ class Database:
         self._writes: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
         writer = connect(path)
         create_schema(writer)
-        self._writer = threading.Thread(target=self._write_until_closed, args=(writer,), name="store")
+        # A process that never gets as far as `close` ends nevertheless: whoever awaits a write is in it, and
+        # without its commit a write never was.
+        self._writer = threading.Thread(
+            target=self._write_until_closed, args=(writer,), name="store", daemon=True
+        )
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._reading = connect(path, reads_only=True)
         self._writer.start()
