@@ -10,7 +10,7 @@ from training.evaluate import evaluate as judge_clips
 from training.evaluate import show
 from training.export import export as write_checkpoint
 from training.loop import Schedule, launch
-from training.talk import TalkStage
+from training.talk import Start, TalkStage
 from training.tower import TowerStage
 from training.vocabulary import write_text_files
 
@@ -31,16 +31,21 @@ def talk(
     runs: Runs = Path("runs"),
     workers: Workers = 2,
     steps: int = 2800,
+    tower: Annotated[
+        Path | None,
+        typer.Option(help="stage's checkpoint or finished model with the tower [default: of --runs]"),
+    ] = None,
     start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
 ) -> None:
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "demo" / "tokenizer.json").exists():
         write_text_files(runs / "demo")
-    tower = runs / "tower" / "last.pt"
     if start is None:
-        make, peak_rate = partial(TalkStage, tower, runs / "demo"), 1.5e-3
+        begin = Start(tower or runs / "tower" / "last.pt", tower_only=True)
+        make, peak_rate = partial(TalkStage, begin, runs / "demo"), 1.2e-3
     else:
-        make = partial(TalkStage, start, runs / "demo", name=f"talk-{start.stem}", short_steps=1)
+        begin = Start(start, tower_only=False)
+        make = partial(TalkStage, begin, runs / "demo", name=f"talk-{start.stem}", short_steps=1)
         peak_rate = 6e-4
     launch(make, Schedule(steps, peak_rate=peak_rate, warmup=100), runs / "talk", workers)
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
+from training.muon import Muon
 from training.recipe import SEED
 
 # Parts of parameter names whose matrices are tables or read-outs: orthogonal updates do not suit them.
@@ -122,10 +123,7 @@ def _average_gradients(parameters: list[nn.Parameter], workers: int) -> None:
 
 
 def _optimizers(module: nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside, AdamW for what touches ids, pixels and single channels.
-
-    Source: Muon (Jordan 2024), with the update sizes of arXiv 2502.16982, so that both share a learning rate.
-    """
+    """Muon for the matrices inside, AdamW for what touches ids, pixels and single channels."""
     inside: list[nn.Parameter] = []
     outside: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
@@ -134,9 +132,7 @@ def _optimizers(module: nn.Module) -> list[torch.optim.Optimizer]:
             continue
         is_matrix = parameter.ndim == 2 and not any(part in name for part in EDGES)
         (inside if is_matrix else outside if parameter.ndim > 1 else plain).append(parameter)
-    muon = torch.optim.Muon(
-        [{"params": inside, "rate_factor": MUON_FACTOR}], weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = Muon([{"params": inside, "rate_factor": MUON_FACTOR}], weight_decay=0.2)
     groups = [
         {"params": outside, "weight_decay": 0.02, "rate_factor": 1.0},
         {"params": plain, "weight_decay": 0.0, "rate_factor": 1.0},

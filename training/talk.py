@@ -34,6 +34,9 @@ from training.tower import PlainAttention, choose_aspect, degraded_pixels, tubel
 from training.watch import NO_LOSS, TokenHead, WatchHead, frame_pairs, watch_targets
 
 BALANCE_RATE = 0.002
+# Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left
+# alone, squared ReLUs let it grow to sixty times a text embedding, and no later layer can change such a token.
+STREAM_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -94,16 +97,23 @@ class Talker(nn.Module):
         self.token_head = TokenHead(model.config.language.hidden_size)
 
 
+@dataclass(frozen=True)
+class Start:
+    """What the stage goes on from: a stage's `last.pt` or a finished checkpoint's directory."""
+
+    path: Path
+    tower_only: bool
+
+
 class TalkStage:
     """Projector and language model learn to answer.
 
-    start: what to go on from: the tower stage's checkpoint, this stage's own, or a finished model's directory
     name:  also decides the clips: who goes on must not see the same ones again, or he learns them by heart
     """
 
     def __init__(
         self,
-        start: Path,
+        start: Start,
         text: Path,
         *,
         name: str = "talk",
@@ -121,6 +131,8 @@ class TalkStage:
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
         self.tubelets, self.questions, self.short_steps = tubelets, questions, short_steps
+        self.streams: list[Tensor] = []
+        self.model.language_model.backbone.norm_f.register_forward_pre_hook(self._keep_stream)
         self.loads: list[Tensor] = []
         self.routers = [m for m in self.model.modules() if isinstance(m, Router)]
         for router in self.routers:
@@ -203,16 +215,19 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length."""
         del step
         self._balance()
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad(), PlainAttention():
-                grid = self.model.vision_model(batch.pixels)
-            tokens = self.model.mlp1(pixel_shuffle(grid))
-            state = self.model.new_state(batch.num_clips)
-            watch_loss, watched = self._watch(tokens, batch, state)
-            answer_loss, figures = self._answer(batch, state)
-            token_loss, dense = self.talker.token_head(tokens, batch.patches)
+        with torch.no_grad(), PlainAttention():
+            grid = self.model.vision_model(batch.pixels)
+        tokens = self.model.mlp1(pixel_shuffle(grid))
+        state = self.model.new_state(batch.num_clips)
+        watch_loss, watched = self._watch(tokens, batch, state)
+        answer_loss, figures = self._answer(batch, state)
+        token_loss, dense = self.talker.token_head(tokens, batch.patches)
+        entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
+        self.streams.clear()
         figures |= watched | {k: dense[k] for k in ("shape", "motion", "character")}
-        return answer_loss + watch_loss + 0.3 * token_loss, figures
+        figures |= {"entry": entry.sqrt().item(), "stream": sizes[0].sqrt().item()}
+        stream_loss = STREAM_WEIGHT * (entry + sum(sizes))
+        return answer_loss + watch_loss + 0.3 * token_loss + stream_loss, figures
 
     def _answer(self, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
         """Continue every clip's state by its questions."""
@@ -256,6 +271,9 @@ class TalkStage:
         ends = torch.tensor([start + length for start, length in prompt.spans])
         return self.model.embed_prompt(torch.tensor(prompt.ids), tokens[mask], is_vision), ends
 
+    def _keep_stream(self, _norm: nn.Module, arguments: tuple[Tensor]) -> None:
+        self.streams.append(arguments[0])
+
     def _count(self, _router: nn.Module, _input: object, output: tuple[Tensor, Tensor]) -> None:
         self.loads.append(output[0].detach().flatten().bincount(minlength=self.config.language.num_experts))
 
@@ -294,13 +312,17 @@ def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
     return Suffixes(ids, targets, weights)
 
 
-def _load(talker: Talker, path: Path) -> None:
-    """Take what the tower stage or the talk stage has learned, or all of a finished checkpoint."""
-    if path.is_dir():
-        talker.model.load_state_dict(load_checkpoint(path, torch.float32).state_dict())
+def _load(talker: Talker, start: Start) -> None:
+    """Take a tower or all of a model: from a stage's checkpoint, or from a finished checkpoint's directory."""
+    if start.path.is_dir():
+        finished = load_checkpoint(start.path, torch.float32)
+        if start.tower_only:
+            talker.model.vision_model.load_state_dict(finished.vision_model.state_dict())
+        else:
+            talker.model.load_state_dict(finished.state_dict())
         return
-    saved = torch.load(path, weights_only=True)["module"]
-    if any(name.startswith("tower.") for name in saved):
+    saved = torch.load(start.path, weights_only=True)["module"]
+    if start.tower_only:
         tower = {k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")}
         talker.model.vision_model.load_state_dict(tower)
     else:

@@ -1,0 +1,70 @@
+"""Muon: steps for matrices whose singular values are all made alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+STEPS = 5
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, made orthogonal by Newton-Schulz steps; matrices of one shape together.
+
+    torch.optim.Muon takes these steps in bf16, matrix by matrix: on a processor without bf16 units that
+    was nine tenths of a training step.
+
+    Source: Muon (Jordan 2024), with the update sizes of arXiv 2502.16982, so that it shares a learning rate
+    with AdamW.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        *,
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move every matrix [A, B] that has a gradient."""
+        del closure
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    alike[parameter.shape].append(parameter)
+            for shape, parameters in alike.items():
+                updates = orthogonal(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
+                size = group["lr"] * 0.2 * max(shape) ** 0.5
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.sub_(update, alpha=size)
+
+    def _momentum(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        """Nesterov's look ahead of the running mean of the gradients."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if not state:
+            state["mean"] = torch.zeros_like(parameter)
+        state["mean"].lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(state["mean"], momentum)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """[N, A, B] → the same with singular values near 1 (0.7 to 1.2)."""
+    a, b, c = COEFFICIENTS
+    x = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
+    x = x / (x.square().sum((-2, -1), keepdim=True).sqrt() + 1e-7)
+    for _ in range(STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if matrices.shape[-2] > matrices.shape[-1] else x
