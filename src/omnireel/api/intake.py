@@ -22,7 +22,6 @@ from omnireel.api.stored_video import hold_stored_video
 from omnireel.api.webhooks import QUERY, webhook_url
 from omnireel.backends.base import Backend
 from omnireel.errors import OmnireelError
-from omnireel.jobs import store
 from omnireel.jobs.fetch import is_data_uri, read_data_uri
 from omnireel.jobs.files import Files
 from omnireel.jobs.job import Job, Submission
@@ -129,11 +128,8 @@ class Intake:
         return Submission(job_id, input={**fields, "video_url": echo(video_url)}, video=job_id, **read)
 
     async def _submit(self, submission: Submission, fingerprint: str) -> Job:
-        now = self.worker.clock()
         try:
-            job = await self.worker.database.write(
-                lambda db: store.submit(db, submission, fingerprint=fingerprint, now=now)
-            )
+            job = await self.worker.submit(submission, fingerprint=fingerprint)
         except OmnireelError:
             self._drop_video(submission)
             raise
@@ -143,7 +139,6 @@ class Intake:
             raise
         if job.id != submission.id:
             self._drop_video(submission)
-        self.worker.wake()
         return job
 
     def _drop_video(self, submission: Submission) -> None:

@@ -27,8 +27,7 @@ class StreamEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """Errors before the first token are ordinary error answers; later ones are the last event."""
-        job = (await self.intake.accept(request, waits=True)).job
-        events = self._events(job.id)
+        events = self._events(request)
         first = await anext(events)
         if isinstance(first, Outcome) and first.status >= 400:
             return outcome_response(first)
@@ -36,24 +35,25 @@ class StreamEndpoint:
             _written(first, events), media_type="text/event-stream", headers=EVENT_STREAM
         )
 
-    async def _events(self, job_id: str) -> AsyncIterator[str | Outcome | None]:
+    async def _events(self, request: Request) -> AsyncIterator[str | Outcome | None]:
         """The answer so far, None when nothing came for a while, the outcome at the end."""
-        worker, text = self.intake.worker, ""
-        end = asyncio.create_task(wait_for_end(worker, job_id))
-        try:
-            with worker.feeds.watch(job_id) as feed:
+        worker, job_id, text = self.intake.worker, request.state.request_id, ""
+        with worker.feeds.watch(job_id) as deltas, worker.feeds.watch(job_id) as feed:
+            await self.intake.accept(request, waits=True)
+            end = asyncio.create_task(wait_for_end(worker, job_id, feed))
+            try:
                 while not end.done():
-                    notice = await _next(feed, end)
+                    notice = await _next(deltas, end)
                     if isinstance(notice, Delta):
                         text += notice.text
                         yield text
                     elif notice is None and text:
                         yield None
-            yield end.result()
-        finally:
-            if not end.done():
-                end.cancel()
-                worker.abandon(job_id)
+                yield end.result()
+            finally:
+                if not end.done():
+                    end.cancel()
+                    worker.abandon(job_id)
 
 
 async def _next(feed: asyncio.Queue[Notice], end: asyncio.Task[Outcome]) -> Notice | None:

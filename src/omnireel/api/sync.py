@@ -12,6 +12,7 @@ from omnireel.api.errors import outcome_response
 from omnireel.api.intake import Accepted, Intake
 from omnireel.api.watch import wait_for_end
 from omnireel.errors import Cancelled, CapacityError
+from omnireel.jobs.feed import Notice
 from omnireel.jobs.job import Outcome
 
 _MAX_NAMED_FIELDS = 20
@@ -32,15 +33,16 @@ class SyncEndpoint:
             raise CapacityError(f"{self.num_running} requests are being answered already", after_s=1)
         self.num_running += 1
         try:
-            accepted = await self.intake.accept(request, waits=True)
-            return _response(await self._outcome(request, accepted), accepted.ignored)
+            with self.intake.worker.feeds.watch(request.state.request_id) as feed:
+                accepted = await self.intake.accept(request, waits=True)
+                return _response(await self._outcome(request, accepted, feed), accepted.ignored)
         finally:
             self.num_running -= 1
 
-    async def _outcome(self, request: Request, accepted: Accepted) -> Outcome:
+    async def _outcome(self, request: Request, accepted: Accepted, feed: asyncio.Queue[Notice]) -> Outcome:
         """The job's; it is cancelled when the connection closes first."""
         worker, job_id = self.intake.worker, accepted.job.id
-        end = asyncio.create_task(wait_for_end(worker, job_id))
+        end = asyncio.create_task(wait_for_end(worker, job_id, feed))
         departure = asyncio.ensure_future(request.receive())  # the body has been read: next is the disconnect
         try:
             await asyncio.wait({end, departure}, return_when=asyncio.FIRST_COMPLETED)

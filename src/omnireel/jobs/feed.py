@@ -9,16 +9,20 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from omnireel.backends.base import Event
+from omnireel.jobs.job import Outcome
 
 
+@dataclass(frozen=True)
 class Ended:
-    """The job has ended, and its outcome is in the store."""
+    """The job has ended, and its outcome is in the store; here None where whoever tells has not read it."""
+
+    outcome: Outcome | None
 
 
 Notice = Event | Ended
-ENDED = Ended()
 
 
 class Feeds:
@@ -45,7 +49,7 @@ class Feeds:
 
     def tell(self, job_id: str, notice: Notice) -> None:
         """Pass a notice to whoever watches."""
-        if notice is ENDED:
+        if isinstance(notice, Ended):
             self.ends.set()
         for feed in self._watchers.get(job_id, ()):
             feed.put_nowait(notice)

@@ -8,6 +8,9 @@ import time
 from collections.abc import Set
 from pathlib import Path
 
+# So much goes into the page cache in less time than it takes to hand it to a thread.
+_QUICK_BYTES = 256 * 1024
+
 
 class Spool:
     """A directory of files named after their jobs."""
@@ -21,11 +24,14 @@ class Spool:
         return self._directory / name
 
     async def put(self, name: str, content: bytes, *, survives: bool = True) -> None:
-        """Write a file that is whole or not there.
+        """Write a file. A job names it only afterwards, so nobody reads half of one.
 
         survives: power loss too; needless where its job ends with this process
         """
-        await asyncio.to_thread(self._write, name, content, survives)
+        if survives or len(content) > _QUICK_BYTES:
+            await asyncio.to_thread(self._write, name, content, survives)
+        else:
+            self._write(name, content, survives)
 
     def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
@@ -39,13 +45,11 @@ class Spool:
         keep_only(self._directory, names, older_than_s=older_than_s)
 
     def _write(self, name: str, content: bytes, survives: bool) -> None:
-        part = self.path(name + ".part")
-        with part.open("wb") as file:
+        with self.path(name).open("xb") as file:
             file.write(content)
-            file.flush()
             if survives:
+                file.flush()
                 os.fsync(file.fileno())
-        part.replace(self.path(name))
         if survives:
             sync_directory(self._directory)
 
