@@ -21,6 +21,7 @@ from omnireel.backends.base import (
     VideoFacts,
 )
 from omnireel.backends.echo import EchoBackend, words_of
+from omnireel.cli.connection import Connection
 from omnireel.cli.serve import configure_log
 from omnireel.settings import Settings
 
@@ -69,7 +70,13 @@ def serve(name: str, folder: Path) -> None:
     backend: Backend = EchoBackend() if name == "echo" else Instant()
     app = create_app(backend, Settings(data_dir=folder, max_requests=_MANY, max_running=_MANY))
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, proxy_headers=False, timeout_keep_alive=600
+        app,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=600,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the product's own listener has it

@@ -48,7 +48,7 @@ ONLY_IN = {
     "pydantic_core": ("api/wire.py",),
     "fastapi": ("api/", "cli/serve.py"),
     "starlette": ("api/",),
-    "uvicorn": ("cli/serve.py",),
+    "uvicorn": ("cli/serve.py", "cli/connection.py"),
     "typer": ("cli/",),
     "rich": ("cli/",),
     "jinja2": ("text/",),

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
+from omnireel.cli.connection import Connection
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
@@ -73,6 +74,8 @@ class _Server(uvicorn.Server):
     ) -> None:
         config = uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             log_config=None,
             access_log=False,
             proxy_headers=False,  # uvicorn would trust every process of this machine: see `trusted_proxies`

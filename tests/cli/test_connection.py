@@ -1,0 +1,113 @@
+"""What a connection may cost before it is a request; raw bytes to a real process."""
+
+import re
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from served import Server
+
+from omnireel.cli.connection import MAX_HEAD_BYTES, MAX_HEAD_S, MAX_HEADERS
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Server(tmp_path_factory.mktemp("edge")) as server:
+        yield server
+
+
+def connect(server):
+    parts = urlsplit(server.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=MAX_HEAD_S + 10)
+
+
+def answer(line):
+    """All bytes until the server closes."""
+    received = b""
+    while chunk := line.recv(65536):
+        received += chunk
+    return received
+
+
+def answer_to(server, *sent):
+    with connect(server) as line:
+        for part in sent:
+            line.sendall(part)
+        return answer(line)
+
+
+def request(*headers):
+    return b"\r\n".join([b"GET /health HTTP/1.1", b"Host: localhost", b"Connection: close", *headers, b"", b""])
+
+
+def test_a_head_within_the_limits_is_answered(server):
+    many = [b"X-%d: 1" % n for n in range(MAX_HEADERS - 2)]
+    long = b"X-Long: " + b"a" * (MAX_HEAD_BYTES - 200)
+    assert answer_to(server, request(*many)).startswith(b"HTTP/1.1 200 ")
+    assert answer_to(server, request(long)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request(*[b"X-%d: 1" % n for n in range(MAX_HEADERS - 1)]),
+        request(b"X-Long: " + b"a" * MAX_HEAD_BYTES),
+        b"GET /" + b"a" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+    ids=["headers", "a header's bytes", "the address's bytes"],
+)
+def test_a_head_beyond_a_limit_gets_431_and_the_line_is_closed(server, sent):
+    assert answer_to(server, sent).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+
+
+def test_a_header_that_never_ends_is_not_kept(server):
+    with connect(server) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        with pytest.raises((ConnectionError, BrokenPipeError)):
+            for _ in range(4096):
+                line.sendall(b"a" * 16384)
+
+
+def test_what_is_not_http_gets_400_and_the_line_is_closed(server):
+    assert answer_to(server, b"\x16\x03\x01 hello\r\n\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+def test_a_head_that_does_not_arrive_is_told_so_after_its_time(server):
+    began = time.monotonic()
+    with connect(server) as silent, connect(server) as half:
+        half.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        for line in (silent, half):
+            assert answer(line).startswith(b"HTTP/1.1 408 ")
+            assert MAX_HEAD_S - 1 < time.monotonic() - began < MAX_HEAD_S + 5
+
+
+def test_bytes_that_drip_in_do_not_win_time(server):
+    with connect(server) as line:
+        began, line_is_open = time.monotonic(), True
+        line.settimeout(0.5)
+        line.sendall(b"GET / HTTP/1.1\r\n")
+        while line_is_open and time.monotonic() - began < MAX_HEAD_S + 5:
+            try:
+                line.sendall(b"X")
+                line_is_open = bool(line.recv(1000))
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                line_is_open = False
+        assert not line_is_open
+        assert time.monotonic() - began < MAX_HEAD_S + 4
+
+
+def test_a_second_request_on_a_line_has_its_own_limits(server):
+    with connect(server) as line:
+        for _ in range(3):
+            line.sendall(request(b"X-Long: " + b"a" * (MAX_HEAD_BYTES // 2)).replace(b"close", b"keep-alive"))
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += line.recv(65536)
+            assert received.startswith(b"HTTP/1.1 200 ")
+            head, _, body = received.partition(b"\r\n\r\n")
+            length = int(re.search(rb"content-length: (\d+)", head)[1])
+            while len(body) < length:
+                body += line.recv(65536)
