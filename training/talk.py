@@ -224,7 +224,7 @@ class TalkStage:
         token_loss, dense = self.talker.token_head(tokens, batch.patches)
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
-        figures |= watched | {k: dense[k] for k in ("shape", "motion", "character")}
+        figures |= watched | {k: dense[k] for k in ("shape", "motion", "character", "spot")}
         figures |= {"entry": entry.sqrt().item(), "stream": sizes[0].sqrt().item()}
         stream_loss = STREAM_WEIGHT * (entry + sum(sizes))
         return answer_loss + watch_loss + 0.3 * token_loss + stream_loss, figures

@@ -16,6 +16,7 @@ NUM_MOTIONS = 2 + len(DIRECTIONS)
 NUM_SECONDS = 21
 NUM_PLACES = 6  # along each side of the frame
 MAX_LETTERS = 7
+NUM_WAVES = 4
 LETTERS_AND_NONE = "-" + LETTERS + "0123456789"
 
 
@@ -103,18 +104,35 @@ def _place(places: Tensor, thing: Thing, aspect: float, pairs: list[tuple[float,
 
 
 class TokenHead(nn.Module):
-    """The tower's dense questions, asked of the projected tokens; thrown away after training.
+    """The tower's dense questions, and each token's own place, asked of the projected tokens; thrown away later.
 
-    A token holds four patches. It keeps the projector from losing what the tower sees.
+    A token holds four patches. It keeps the projector from losing what the tower sees. The language model has
+    no other source of places, and after pruning not even the order of the tokens tells them: without this the
+    projector drops them, and neither left and right nor the order of letters can be learned.
     """
 
     def __init__(self, hidden_size: int, width: int = 80) -> None:
         super().__init__()
         self.spread = nn.Linear(hidden_size, 4 * width)
         self.dense = DenseHeads(width)
+        self.read_place = nn.Linear(hidden_size, 4 * NUM_WAVES)
 
     def forward(self, tokens: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """tokens: [n, R/2, K/2, D] → (loss, accuracies)."""
+        """tokens: [n, R/2, K/2, D] → (loss, accuracies; spot: share of the places' variance that is found)."""
         n, rows, cols, _ = tokens.shape
         quads = self.spread(tokens).view(n, rows, cols, 2, 2, -1).transpose(2, 3)
-        return self.dense(quads.reshape(n, 2 * rows, 2 * cols, -1), targets)  # type: ignore[no-any-return]
+        loss, figures = self.dense(quads.reshape(n, 2 * rows, 2 * cols, -1), targets)
+        waves = place_waves(rows, cols)
+        missed = (self.read_place(tokens) - waves).square().mean()
+        spot = 1 - (missed / waves.var(unbiased=False)).item()
+        return loss + 4 * missed, figures | {"spot": spot}
+
+
+def place_waves(rows: int, cols: int) -> Tensor:
+    """Where each token of a grid lies, as sines and cosines from half a wave along the longer side down to
+    half a wave along two tokens of a long grid. [rows, cols, 4 · NUM_WAVES]
+    """
+    steps = torch.pi * 2.0 ** torch.arange(NUM_WAVES) / max(rows, cols)
+    y, x = (torch.arange(side)[:, None] * steps for side in (rows, cols))
+    along = [torch.cat([axis.sin(), axis.cos()], 1) for axis in (y, x)]
+    return torch.cat([along[0][:, None].expand(-1, cols, -1), along[1][None].expand(rows, -1, -1)], -1)
