@@ -102,6 +102,13 @@ def _origin(raw: object) -> str:
     return str(raw)
 
 
+def _host(raw: object) -> str:
+    """A name in small letters; with a dot in front, all names under it and itself."""
+    if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]", _text(raw)):
+        raise ValueError
+    return str(raw).lower()
+
+
 def _micro_usd(raw: object) -> int:
     """US dollars as millionths; a bool is no number."""
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
@@ -128,4 +135,5 @@ NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _")
 USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals")
 SECOND = number(0, 86_400)
 NETWORKS = list_of(Kind(_network, "an address or network like 10.0.0.0/8"))
+HOSTS = list_of(Kind(_host, "* or a host like example.com, or .example.com with all names under it"))
 ORIGINS = list_of(Kind(_origin, "* or an origin like https://example.com"))

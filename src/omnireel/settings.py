@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from omnireel import setting_kinds
 from omnireel.errors import SettingsError
 from omnireel.setting_kinds import (
+    HOSTS,
     NAME,
     NETWORKS,
     ORIGINS,
@@ -50,6 +51,7 @@ KINDS: Mapping[str, Kind] = {
     "tls": one_of("none", "dev"),
     "tls_port": integer(0, 65_535),
     "trusted_proxies": NETWORKS,
+    "allowed_hosts": HOSTS,
     "cors_origins": ORIGINS,
     "max_body_bytes": integer(1024, 1024 * MIB),
     "max_data_uri_bytes": integer(1024, 1024 * MIB),
@@ -100,6 +102,7 @@ class Settings:
     allow_public:        listen where others can reach us, although anyone may call
     tls:                 "dev": listen for https too, with a certificate of our own making
     trusted_proxies:     who may say, in X-Forwarded-* headers, which address a client used
+    allowed_hosts:       names by which a client may address us; "*" is any
     cors_origins:        web pages that may read answers; "*" is all of them
     max_body_bytes:      longest request body that is read at all
     max_data_uri_bytes:  largest file that a data: URI may hold
@@ -131,6 +134,7 @@ class Settings:
     tls: str = "none"
     tls_port: int = 8443
     trusted_proxies: tuple[Network, ...] = ()
+    allowed_hosts: tuple[str, ...] = ("*",)
     cors_origins: tuple[str, ...] = ("*",)
     max_body_bytes: int = 64 * MIB
     max_data_uri_bytes: int = 32 * MIB

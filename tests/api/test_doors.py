@@ -131,8 +131,9 @@ def told():
         async with httpx.AsyncClient(transport=transport) as http:
             return (await http.get(url, headers=headers)).json()
 
-    def tell(path, *, client="127.0.0.1", trusted=(), scheme="http", **headers):
-        doors = Doors(app, pages=["/", "/health"], trusted=[ip_network(net) for net in trusted])
+    def tell(path, *, client="127.0.0.1", trusted=(), scheme="http", allowed=("*",), **headers):
+        networks = [ip_network(net) for net in trusted]
+        doors = Doors(app, pages=["/", "/health"], trusted=networks, allowed_hosts=allowed)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return asyncio.run(get(doors, f"{scheme}://box:8000{path}", client=client, headers=sent))
 
@@ -267,3 +268,28 @@ def test_the_operator_may_name_the_pages_that_read_answers(tmp_path):
             answer = httpx.get(f"{server.url}/health", headers={"origin": origin})
             assert answer.headers.get("access-control-allow-origin") == allowed
             assert "origin" in answer.headers["vary"].lower()
+
+
+@pytest.mark.parametrize(
+    "host", ["box.lan", "BOX.lan:81", "box.lan.", "a.example.com", "example.com", "[::1]:8000"]
+)
+def test_an_allowed_host_is_served(told, host):
+    assert "upload" in told("/a", host=host, allowed=("box.lan", ".example.com", "[::1]"))
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "notexample.com", "box.lan.evil.example", "xbox.lan", "127.0.0.1"]
+)
+def test_a_host_that_is_not_allowed_is_refused_without_its_name(told, host):
+    answer = told("/a", host=host, allowed=("box.lan", ".example.com"))
+    assert answer["detail"] == "no such host here"
+
+
+def test_the_host_that_a_trusted_proxy_names_is_the_one_that_counts(told):
+    allowed = {
+        "allowed": ("public.example",),
+        "trusted": ["10.0.0.0/8"],
+        "x_forwarded_host": "public.example",
+    }
+    assert "upload" in told("/a", client="10.1.2.3", host="inner:8000", **allowed)
+    assert "detail" in told("/a", client="11.1.2.3", host="inner:8000", **allowed)

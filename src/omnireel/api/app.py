@@ -81,7 +81,9 @@ def _add_route(app: FastAPI, path: str, endpoint: Endpoint, method: str) -> None
 
 def _add_middleware(app: FastAPI, settings: Settings, *, pages: list[str]) -> None:
     """Innermost first: a browser may read every answer, and every answer has its id."""
-    app.add_middleware(Doors, pages=pages, trusted=settings.trusted_proxies)
+    app.add_middleware(
+        Doors, pages=pages, trusted=settings.trusted_proxies, allowed_hosts=settings.allowed_hosts
+    )
     app.add_middleware(InternalErrors)
     # Any header may be sent: x-fal-* has no end, and without credentials there is nothing to protect.
     app.add_middleware(

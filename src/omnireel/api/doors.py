@@ -91,12 +91,21 @@ class Doors:
 
     pages:   paths of our own, which no door has
     trusted: whose X-Forwarded-Proto, -Host, -Port and -Prefix headers are believed
+    allowed_hosts: names that requests may be addressed to, as the setting has them
     """
 
-    def __init__(self, app: ASGIApp, *, pages: Collection[str], trusted: Sequence[Network]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        pages: Collection[str],
+        trusted: Sequence[Network],
+        allowed_hosts: Sequence[str] = ("*",),
+    ) -> None:
         self.app = app
         self.pages = frozenset(pages)
         self.trusted = tuple(trusted)
+        self.allowed_hosts = tuple(allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; whatever has no path passes through."""
@@ -104,6 +113,11 @@ class Doors:
             await self.app(scope, receive, send)
             return
         outside = _Outside(scope, self.trusted)
+        if not _is_allowed(outside.host, self.allowed_hosts):
+            # A page whose name was made to lead here must not pass for one of ours.
+            refusal = RequestError("no such host here", error_type="bad_request", status=400)
+            await outcome_response(request_error_outcome(refusal))(scope, receive, send)
+            return
         if scope["type"] == "http" and scope["path"].rstrip("/") == PROXY_PATH:
             try:
                 target = _target(outside.sent.get(_TARGET))
@@ -157,6 +171,14 @@ class _Outside:
         if forwarded_port.isdecimal():
             number = int(forwarded_port)
         return host, None if number == {"http": 80, "https": 443}[self.scheme] else number
+
+
+def _is_allowed(host: str, allowed: Sequence[str]) -> bool:
+    name = "." + host.lower().rstrip(".")
+    return any(
+        rule == "*" or name == "." + rule or (rule.startswith(".") and name.endswith(rule))
+        for rule in allowed
+    )
 
 
 def _is_trusted(scope: Scope, trusted: Sequence[Network]) -> bool:

@@ -153,6 +153,10 @@ def serve(
         str | None,
         typer.Option(metavar="NETWORKS", help="Whose X-Forwarded headers count, like 10.0.0.0/8,::1."),
     ] = None,
+    allowed_hosts: Annotated[
+        str | None,
+        typer.Option(metavar="HOSTS", show_default="*", help="Names that clients may address us by."),
+    ] = None,
     cors_origins: Annotated[
         str | None,
         typer.Option(metavar="ORIGINS", show_default="*", help="Web pages that may read answers."),
@@ -185,6 +189,7 @@ def serve(
         "tls": tls,
         "tls_port": tls_port,
         "trusted_proxies": trusted_proxies,
+        "allowed_hosts": allowed_hosts,
         "cors_origins": cors_origins,
         "max_upload_bytes": max_upload_bytes,
         "max_stored_bytes": max_stored_bytes,

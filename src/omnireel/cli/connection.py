@@ -2,15 +2,14 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
-# The parser shows a header when it is whole; until then this bounds it. More than one read of a socket brings,
-# which may hold the end of another request's body.
+# The parser shows a header when it is whole; until then this bounds it. More than one read of a socket
+# brings, which may hold the end of another request's body.
 _MAX_UNSEEN_BYTES = 512 * 1024
 # From the connection, or from a head's first byte, to the head's last.
 MAX_HEAD_S = 10.0
@@ -24,11 +23,10 @@ class Connection(HttpToolsProtocol):
     Bodies have their own limits, in `api/body.py` and where files arrive: they depend on the route.
     """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._head_bytes = self._unseen_bytes = 0
-        self._refusal = HTTPStatus.BAD_REQUEST
-        self._head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _unseen_bytes = 0
+    _refusal = HTTPStatus.BAD_REQUEST
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
