@@ -34,6 +34,7 @@ check: $(STAMP)
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(PY) -m pytest -q tests/test_layers.py
+	$(PY) tools/audit.py
 
 format: $(STAMP)
 	$(VENV)/bin/ruff check --fix

@@ -1,0 +1,51 @@
+"""The audit of what we depend on finds what it is there for."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tools"))
+
+from audit import LOCK, complaints, not_as_locked, read_lock  # noqa: E402  beside the package, not in it
+
+ADVISORIES = tomllib.loads((ROOT / "tools" / "advisories.toml").read_text("utf-8"))["advisory"]
+GOOD = LOCK.read_text("utf-8")
+
+
+def audited(text, *, ffmpeg="99"):
+    return complaints(read_lock(text), ADVISORIES, Version(ffmpeg))
+
+
+def test_the_lock_is_in_order():
+    assert audited(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    "advisory", ADVISORIES, ids=lambda advisory: f"{advisory['package']} {advisory['id']}"
+)
+def test_a_version_before_the_mended_one_is_named(advisory):
+    old = "0.0.1"
+    lines = [
+        f"{advisory['package']}=={old}" if line.lower().startswith(f"{advisory['package']}==") else line
+        for line in GOOD.splitlines()
+    ]
+    found = audited("\n".join(lines), ffmpeg=old if advisory["package"] == "ffmpeg" else "99")
+    assert any(advisory["id"] in line and f"{advisory['package']} {old}" in line for line in found)
+
+
+def test_a_requirement_that_is_not_pinned_is_named():
+    lines = [line for line in GOOD.splitlines() if not line.startswith("structlog==")]
+    assert [line for line in audited("\n".join(lines)) if "structlog" in line]
+
+
+def test_a_line_without_a_version_is_named():
+    assert [line for line in audited(GOOD + "leftpad\n") if "leftpad" in line]
+
+
+def test_an_installed_package_that_differs_from_the_lock_is_named():
+    changed = GOOD.replace("pytest==", "pytest==1")
+    assert [line for line in not_as_locked(read_lock(changed)) if line.startswith("pytest ")]

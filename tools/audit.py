@@ -1,0 +1,161 @@
+"""Audit of what we depend on, without a network: the lock, known faults, licences.
+
+python tools/audit.py            exit 1 and a line for each complaint
+python tools/audit.py --notices  write THIRD_PARTY_NOTICES.md anew
+"""
+
+import argparse
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import av
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+LOCK = ROOT / "requirements.lock"
+NOTICES = ROOT / "THIRD_PARTY_NOTICES.md"
+PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """sections: heading of the lock's part → canonical name → version"""
+
+    sections: dict[str, dict[str, Version]]
+    malformed: list[str]
+
+    @property
+    def all(self) -> dict[str, Version]:
+        """Every pinned package."""
+        return {name: version for part in self.sections.values() for name, version in part.items()}
+
+    @property
+    def run_time(self) -> dict[str, Version]:
+        """What a server needs."""
+        return next(iter(self.sections.values()))
+
+
+def read_lock(text: str) -> Lock:
+    """The lock's sections; the comment above a section is its heading."""
+    sections: dict[str, dict[str, Version]] = {}
+    malformed, heading = [], ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading = line[2:]
+        elif pin := PIN.fullmatch(line):
+            sections.setdefault(heading, {})[canonicalize_name(pin[1])] = Version(pin[2])
+        elif line:
+            malformed.append(line)
+    return Lock(sections, malformed)
+
+
+def complaints(lock: Lock, advisories: list[dict[str, str]], ffmpeg: Version) -> list[str]:
+    """What is wrong, a line each."""
+    found = [f"the lock has a line that pins nothing: {line}" for line in lock.malformed]
+    found += _unlocked(lock)
+    have = lock.all | {"ffmpeg": ffmpeg}
+    for advisory in advisories:
+        version = have.get(advisory["package"])
+        if version is not None and version < Version(advisory["mended_in"]):
+            found.append(
+                f"{advisory['package']} {version} has {advisory['id']} ({advisory['what']});"
+                f" mended in {advisory['mended_in']}"
+            )
+    return found
+
+
+def _unlocked(lock: Lock) -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *(r for rs in project["optional-dependencies"].values() for r in rs)]
+    found = []
+    for requirement in map(Requirement, wanted):
+        version = lock.all.get(canonicalize_name(requirement.name))
+        if version is None:
+            found.append(f"pyproject.toml asks for {requirement}, which the lock does not pin")
+        elif not requirement.specifier.contains(version, prereleases=True):
+            found.append(f"pyproject.toml asks for {requirement}, the lock has {version}")
+    return found
+
+
+def not_as_locked(lock: Lock) -> list[str]:
+    """Installed packages that differ from the lock; local builds of a version count as it."""
+    found = []
+    for name, version in lock.all.items():
+        try:
+            installed = Version(distribution(name).version)
+        except PackageNotFoundError:
+            found.append(f"{name} {version} is locked but not installed")
+            continue
+        if installed.public != version.public:
+            found.append(f"{name} {installed} is installed, {version} is locked")
+    return found
+
+
+def notices(lock: Lock) -> str:
+    """THIRD_PARTY_NOTICES.md."""
+    rows = [f"| {name} | {version} | {_licence(name)} |" for name, version in sorted(lock.run_time.items())]
+    libraries = av._core.library_meta.values()  # PyAV shows it nowhere else
+    ffmpeg = next(iter(libraries))
+    return "\n".join(
+        [
+            "# Third-party notices",
+            "",
+            "omnireel itself is Apache-2.0. It runs on these packages, which are installed beside it.",
+            "Written by `python tools/audit.py --notices` from their own metadata.",
+            "",
+            "| package | version | licence |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "## FFmpeg, inside the wheel of PyAV (av)",
+            "",
+            f"Version {av.ffmpeg_version_info}, {ffmpeg['license']}; https://ffmpeg.org. The wheel brings it",
+            "as shared libraries, which may be replaced; source and build scripts:",
+            "https://github.com/PyAV-Org/pyav-ffmpeg.",
+            "Its codec libraries, as configured (libx264 and libx265 are under the GPL, version 2 or later):",
+            "",
+            *[
+                f"- {part}"
+                for part in sorted(set(re.findall(r"--enable-(lib[\w-]+)", ffmpeg["configuration"])))
+            ],
+            "",
+        ]
+    )
+
+
+def _licence(name: str) -> str:
+    facts = distribution(name).metadata
+    kinds = [c.rpartition(" :: ")[2] for c in facts.get_all("Classifier") or () if c.startswith("License ::")]
+    expression, text = ((facts.get_all(field) or [""])[0] for field in ("License-Expression", "License"))
+    return expression or ", ".join(kinds) or text.partition("\n")[0] or "see its metadata"
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--notices", action="store_true")
+    lock = read_lock(LOCK.read_text("utf-8"))
+    text = notices(lock)
+    if parser.parse_args().notices:
+        NOTICES.write_text(text, "utf-8")
+        return
+    advisories = tomllib.loads((ROOT / "tools" / "advisories.toml").read_text("utf-8"))["advisory"]
+    found = complaints(lock, advisories, Version(str(av.ffmpeg_version_info)))
+    found += not_as_locked(lock)
+    if not NOTICES.exists() or NOTICES.read_text("utf-8") != text:
+        found.append("THIRD_PARTY_NOTICES.md is out of date: run python tools/audit.py --notices")
+    for line in found:
+        print(line, file=sys.stderr)
+    if found:
+        sys.exit(1)
+    print(f"{len(lock.all)} packages pinned and installed as locked, {len(advisories)} advisories, none open")
+
+
+if __name__ == "__main__":
+    main()
