@@ -4,7 +4,11 @@ import socket
 import subprocess
 import sys
 
+import pytest
+from served import Server, Worker
+
 from omnireel.cli.serve import _bound_socket
+from omnireel.jobs.database import transaction
 from omnireel.settings import Settings
 
 
@@ -28,3 +32,13 @@ create_app(EchoBackend(), Settings(data_dir=Path(sys.argv[1])))
     assert (
         subprocess.run([sys.executable, "-c", source, str(tmp_path)], timeout=30, check=False).returncode == 0
     )
+
+
+@pytest.mark.parametrize("command", [Server, Worker])
+def test_a_process_whose_tasks_broke_says_so_with_its_exit_code(tmp_path, command):
+    """As when somebody's hand was in the store: a supervisor starts it again only if it failed."""
+    with command(tmp_path) as process:
+        with transaction(tmp_path / "omnireel.db") as db:
+            db.execute("DROP TABLE outbox")
+        assert process.process.wait(30) == 1
+    assert any(line["event"].endswith(" broke") for line in process.log())

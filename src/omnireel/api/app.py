@@ -40,7 +40,7 @@ _EXPOSED_HEADERS = (
 
 
 def create_app(backend: Backend, settings: Settings) -> FastAPI:
-    """The application that answers with `backend`, which it closes when it ends."""
+    """The application that answers with `backend`, which it closes when it ends; its Crew is `state.crew`."""
 
     crew = make_crew(backend, settings)
 
@@ -55,6 +55,7 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
 
     # Slashes are routed, not redirected: one of the official clients does not follow redirects.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.crew = crew
     pages = our_pages(backend, settings)
     for path, endpoint in pages.items():
         _add_route(app, path, endpoint, "GET")

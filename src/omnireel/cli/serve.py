@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
 from omnireel.cli.connection import Connection
-from omnireel.cli.failures import INTERRUPTED
+from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
@@ -49,8 +49,11 @@ def serve_forever(settings: Settings) -> None:
     """
     configure_log()
     with _bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
-        server = _Server(create_app(open_backend(settings), settings), settings, plain, tls=tls)
+        app = create_app(open_backend(settings), settings)
+        server = _Server(app, settings, plain, tls=tls)
         asyncio.run(server.serve([plain]))
+    if app.state.crew.is_broken:
+        raise typer.Exit(FAILED)
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
