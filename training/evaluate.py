@@ -18,6 +18,7 @@ from rich.table import Table
 
 from omnireel.backends.base import Answer, Ask
 from omnireel.backends.local import LocalBackend
+from omnireel.backends.preparation import Preparation
 from omnireel.engine.request import SamplingParams
 from omnireel.errors import OmnireelError
 from omnireel.video.sample import choose_frames
@@ -106,7 +107,8 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     checkpoint, seed, number, temperature = job
     if checkpoint not in _BACKENDS:
         torch.set_num_threads(1)
-        _BACKENDS[checkpoint] = LocalBackend.load(checkpoint, dtype=torch.float32)
+        preparation = Preparation.load(checkpoint, dtype=torch.float32)
+        _BACKENDS[checkpoint] = LocalBackend(preparation, model_name=checkpoint.name)
     rng = Random(f"held out {seed} {number}")
     sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
     with tempfile.TemporaryDirectory() as directory:

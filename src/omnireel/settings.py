@@ -42,6 +42,7 @@ _T = TypeVar("_T")
 
 KINDS: Mapping[str, Kind] = {
     "model": TEXT,
+    "dtype": one_of("auto", "float32", "bfloat16"),
     "backend": one_of("local", "echo"),
     "host": TEXT,
     "port": integer(0, 65_535),
@@ -97,6 +98,7 @@ class Settings:
     """The deployment: which model, where it listens, how much it takes on.
 
     model:               "demo" or the directory of a checkpoint
+    dtype:               what the model computes in; "auto": whatever this processor is fast at
     data_dir:            where files live that outlast a call of a function; None: the user's data directory
     auth:                "keys": only who has a key may call
     allow_public:        listen where others can reach us, although anyone may call
@@ -125,6 +127,7 @@ class Settings:
     """
 
     model: str = "demo"
+    dtype: str = "auto"
     backend: str = "local"
     host: str = "127.0.0.1"
     port: int = 8000

@@ -6,6 +6,7 @@ from clips import ClipSpec, write_clip
 from tiny import tiny_model
 
 from omnireel.backends.local import LocalBackend
+from omnireel.backends.preparation import Preparation
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
 
@@ -27,6 +28,6 @@ def local(model, text_directory):
     """The real path with a model that has random weights."""
     tokenizer = Tokenizer.from_directory(text_directory)
     template = ChatTemplate.from_directory(text_directory)
-    backend = LocalBackend(model, tokenizer, template, model_name="tiny")
+    backend = LocalBackend(Preparation(model, tokenizer, template), model_name="tiny")
     yield backend
     asyncio.run(backend.close())

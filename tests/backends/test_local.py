@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from tiny import CONFIG, answer_of, events_of, make_ask, tiny_model
 
 from omnireel.backends.base import Answer, Delta, MediaOptions, Progress
-from omnireel.backends.local import LocalBackend, LocalOptions
+from omnireel.backends.local import LocalBackend
+from omnireel.backends.preparation import Preparation, PreparationOptions
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
 from omnireel.model.prune import keep_mask
 from omnireel.text.chat import ChatTemplate, video_messages
@@ -244,9 +245,11 @@ def test_closing_while_frames_are_encoded_stops_the_encoding(model, text_directo
     asyncio.run(backend.close())
 
 
-def local_backend(model, directory, **options):
+def local_backend(model, directory, *, max_tubelets=8, prefill_chunk=512):
     tokenizer, template = Tokenizer.from_directory(directory), ChatTemplate.from_directory(directory)
-    return LocalBackend(model, tokenizer, template, model_name="tiny", options=LocalOptions(**options))
+    options = PreparationOptions(max_tubelets=max_tubelets)
+    preparation = Preparation(model, tokenizer, template, options)
+    return LocalBackend(preparation, model_name="tiny", prefill_chunk=prefill_chunk)
 
 
 @pytest.mark.parametrize("options", [{"max_tubelets": 1}, {"prefill_chunk": 7}])
@@ -320,7 +323,7 @@ def test_a_checkpoint_directory_is_loaded(local, model, clip, tmp_path):
     save_file(
         {name: t.contiguous() for name, t in model.state_dict().items()}, tmp_path / "model.safetensors"
     )
-    loaded = LocalBackend.load(tmp_path, dtype=torch.float32)
+    loaded = LocalBackend(Preparation.load(tmp_path, dtype=torch.float32), model_name=tmp_path.name)
     assert answer_of(loaded, make_ask(clip)).output == answer_of(local, make_ask(clip)).output
     assert asyncio.run(loaded.health()).model == tmp_path.name
     asyncio.run(loaded.close())

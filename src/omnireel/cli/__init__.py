@@ -29,6 +29,10 @@ Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
 ]
 Model = Annotated[str | None, typer.Option(show_default="demo", help="demo, or a checkpoint's directory.")]
+Dtype = Annotated[
+    str | None, typer.Option(show_default="auto", help="Compute in float32 or bfloat16; auto: the faster.")
+]
+Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="The question or instruction.")]
 Think = Annotated[bool | None, typer.Option("--think/--no-think", help="Reason first, then answer.")]
 System = Annotated[str | None, typer.Option(help="System message.")]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.")]
@@ -52,9 +56,10 @@ def main() -> None:
 @reports_failures
 def ask(
     video: Video,
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question or instruction.")],
+    prompt: Prompt,
     *,
     model: Model = None,
+    dtype: Dtype = None,
     think: Think = None,
     system: System = None,
     max_tokens: MaxTokens = None,
@@ -87,7 +92,8 @@ def ask(
             "video_pruning_rate": video_pruning_rate,
         }
     )
-    ask_once(video, prompt, read_settings({"model": model}), asked=asked, as_json=as_json)
+    settings = read_settings({"model": model, "dtype": dtype})
+    ask_once(video, prompt, settings, asked=asked, as_json=as_json)
 
 
 @app.command()
@@ -128,12 +134,50 @@ def inspect(
 
 @app.command()
 @reports_failures
+def trace(
+    video: Video,
+    prompt: Prompt,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A .safetensors file to write.")],
+    model: Model = None,
+    dtype: Dtype = None,
+    think: Think = None,
+    system: System = None,
+    max_tokens: MaxTokens = None,
+    start: Start = None,
+    end: End = None,
+    fps: Fps = None,
+    max_frames: MaxFrames = None,
+    video_pruning_rate: PruningRate = None,
+) -> None:
+    """Write every number on the way to a greedy answer, for comparison with other implementations."""
+    from omnireel.cli.trace import trace_once
+    from omnireel.settings import read_ask_settings, read_settings
+
+    asked = read_ask_settings(
+        {
+            "think": think,
+            "system": system,
+            "max_tokens": max_tokens,
+            "start": start,
+            "end": end,
+            "fps": fps,
+            "max_frames": max_frames,
+            "video_pruning_rate": video_pruning_rate,
+        }
+    )
+    trace_once(video, prompt, read_settings({"model": model, "dtype": dtype}), asked=asked, out=out)
+
+
+@app.command()
+@reports_failures
 def serve(
     *,
     host: Annotated[str | None, typer.Option(show_default="127.0.0.1", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(show_default="8000", help="Port; 0 takes a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the server keeps its files.")] = None,
     model: Model = None,
+    dtype: Dtype = None,
     backend: Annotated[
         str | None, typer.Option(show_default="local", help="local, or echo for tests.")
     ] = None,
@@ -183,6 +227,7 @@ def serve(
         "port": port,
         "data_dir": data_dir,
         "model": model,
+        "dtype": dtype,
         "backend": backend,
         "auth": auth,
         "allow_public": allow_public,
@@ -205,6 +250,7 @@ def worker(
     *,
     data_dir: Annotated[Path | None, typer.Option(help="The server's; its queued jobs are run.")] = None,
     model: Model = None,
+    dtype: Dtype = None,
     backend: Annotated[
         str | None, typer.Option(show_default="local", help="local, or echo for tests.")
     ] = None,
@@ -213,7 +259,7 @@ def worker(
     from omnireel.cli.worker import work_forever
     from omnireel.settings import read_settings
 
-    work_forever(read_settings({"data_dir": data_dir, "model": model, "backend": backend}))
+    work_forever(read_settings({"data_dir": data_dir, "model": model, "dtype": dtype, "backend": backend}))
 
 
 @app.command()

@@ -1,0 +1,54 @@
+"""`omnireel trace`: the numbers behind an answer, in a file."""
+
+import asyncio
+import dataclasses
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import typer
+from safetensors.torch import save_file
+
+from omnireel.api.incoming import fetch_rule
+from omnireel.backends.trace import Trace, trace
+from omnireel.cli.ask import Waiting
+from omnireel.cli.backend import load_preparation, make_ask
+from omnireel.errors import OmnireelError
+from omnireel.jobs.fetch import fetch_video
+from omnireel.settings import AskSettings, Settings
+
+
+def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:
+    """Answer `prompt` about the video `source` greedily and write every number on the way to `out`."""
+    if not out.parent.is_dir():
+        raise OmnireelError(f"there is no directory {out.parent}", hint="make it, or choose another --out")
+    traced, dtype = asyncio.run(_trace(source, prompt, settings, dataclasses.replace(asked, temperature=0.0)))
+    fields = {field.name: getattr(traced, field.name) for field in dataclasses.fields(traced)}
+    origin = _origin(settings.model, dtype)
+    save_file({name: tensor.contiguous() for name, tensor in fields.items()}, out, metadata=origin)
+    for name, tensor in fields.items():
+        typer.echo(f"{name:<14} {str(tensor.dtype).removeprefix('torch.'):<8} {list(tensor.shape)}")
+
+
+async def _trace(
+    source: str, prompt: str, settings: Settings, asked: AskSettings
+) -> tuple[Trace, torch.dtype]:
+    with Waiting() as waiting:
+        async with fetch_video(source, fetch_rule(settings, takes_paths=True)) as video:
+            waiting.show("loading the model", None)
+            preparation = load_preparation(settings)
+            ask = make_ask(video, prompt, asked)
+            traced = trace(preparation, ask, lambda note: waiting.show(note.message, note.fraction))
+            return traced, preparation.model.dtype
+
+
+def _origin(model: str, dtype: torch.dtype) -> dict[str, str]:
+    return {
+        "model": model,
+        "dtype": str(dtype).removeprefix("torch."),
+        "omnireel": version("omnireel"),
+        "torch": torch.__version__,
+        "av": version("av"),
+        "python": platform.python_version(),
+    }
