@@ -92,12 +92,20 @@ def test_a_tensor_with_a_value_that_is_not_finite_is_named(single, bad):
     assert_refused(directory, NAME, "NaN or infinite")
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.int64, torch.float8_e4m3fn, torch.uint8])
-def test_a_tensor_of_a_type_we_do_not_read_is_named(single, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "stored"),
+    [
+        (torch.float16, "F16"),
+        (torch.int64, "I64"),
+        (torch.float8_e4m3fn, "F8_E4M3"),
+        (torch.uint8, "U8"),
+    ],
+)
+def test_a_tensor_of_a_type_we_do_not_read_is_named(single, dtype, stored):
     directory, tensors, write = single
     tensors[NAME] = tensors[NAME].to(dtype)
     write()
-    assert_refused(directory, NAME, str(dtype))
+    assert_refused(directory, NAME, f"stored as {stored}, expected BF16 or F32")
 
 
 def test_a_config_with_a_type_we_do_not_compute_in_is_refused(single):

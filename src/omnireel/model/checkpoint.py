@@ -1,7 +1,8 @@
 """Weights on disk → model: every tensor used, or named as ignored, or the load fails.
 
-Only safetensors are read, BF16 and F32. A module's parameter says which type it wants (router, A_log, D,
-dt_bias are fp32), everything else takes the model's type.
+Only safetensors are read. A module's parameter says which type it wants (router, A_log, D, dt_bias are fp32),
+every other BF16 or F32 tensor takes the model's type; packed weights stay as they are stored. What keeps its
+type is not copied: it stays mapped to the file, and is read from the disk when it is used.
 """
 
 import json
@@ -15,8 +16,18 @@ from torch import Tensor
 from omnireel.errors import CheckpointError
 from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.omni import Omni
+from omnireel.model.quant_table import quantize_modules, read_quant_table
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# As safetensors names them.
+_STORED = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.uint8: "U8",
+    torch.int64: "I64",
+}
 SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file beside the index, no path
 # Normalisation constants that preprocessing applies; the tower must not apply them again.
 IGNORED = re.compile(r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)")
@@ -31,6 +42,7 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
     """
     config = read_config(directory)
     model = empty_model(config, dtype or _dtype(config))
+    quantize_modules(model, read_quant_table(directory))
     wanted = model.state_dict()
     tensors = {}
     for shard, names in _shards(directory).items():
@@ -109,8 +121,23 @@ def _checked(name: str, tensor: Tensor, wanted: dict[str, Tensor]) -> Tensor:
     place = wanted[name]
     if tensor.shape != place.shape:
         raise CheckpointError(f"{name!r} has shape {list(tensor.shape)}, expected {list(place.shape)}")
-    if tensor.dtype not in DTYPES.values():
-        raise CheckpointError(f"{name!r} is stored as {tensor.dtype}, expected BF16 or F32")
-    if not tensor.isfinite().all():
+    is_packed = place.dtype not in DTYPES.values()
+    if tensor.dtype != place.dtype and (is_packed or tensor.dtype not in DTYPES.values()):
+        expected = _stored_name(place.dtype) if is_packed else "BF16 or F32"
+        raise CheckpointError(f"{name!r} is stored as {_stored_name(tensor.dtype)}, expected {expected}")
+    if not _is_finite(tensor):
         raise CheckpointError(f"{name!r} holds NaN or infinite values")
     return tensor.to(place.dtype)
+
+
+def _stored_name(dtype: torch.dtype) -> str:
+    return _STORED.get(dtype, str(dtype).removeprefix("torch."))
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether every value is a number. Every E2M1 code is one: those 16 GB need not be read."""
+    if tensor.dtype == torch.uint8:
+        return True
+    if tensor.dtype == torch.float8_e4m3fn:
+        return not bool((tensor.view(torch.uint8) & 0x7F == 0x7F).any())
+    return bool(tensor.isfinite().all())
