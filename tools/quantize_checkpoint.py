@@ -56,7 +56,7 @@ def quantize_checkpoint(source: Path, out: Path, experts: str) -> dict[str, str]
     table = {
         name: scheme
         for weight in tensors
-        if (name := weight.removesuffix(".weight")) and (scheme := _scheme(name, experts))
+        if (name := weight.removesuffix(".weight")) and (scheme := scheme_of(name, experts))
     }
     for name, scheme in table.items():
         weight = tensors.pop(f"{name}.weight").float()
@@ -82,7 +82,8 @@ def quantize_checkpoint(source: Path, out: Path, experts: str) -> dict[str, str]
     return table
 
 
-def _scheme(name: str, experts: str) -> str | None:
+def scheme_of(name: str, experts: str) -> str | None:
+    """How the published checkpoints keep a matrix; experts: how they keep those."""
     if EXPERTS.fullmatch(name):
         return experts
     return FP8 if OTHERS.fullmatch(name) else None

@@ -81,6 +81,16 @@ class Sizes:
     num_shards: int = 2
 
 
+# Of the published 30B-A3B checkpoints.
+PUBLISHED = Sizes(
+    hidden_size=2688, pattern="MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME", vocab_size=131072,
+    num_heads=32, num_kv_heads=2, head_dim=128, mamba_num_heads=64, mamba_head_dim=64, state_size=128,
+    num_groups=8, chunk_size=128, num_experts=128, num_experts_per_token=6, expert_width=1856,
+    shared_expert_width=3712, vision_width=1280, vision_layers=32, vision_heads=16, num_prefix=10,
+    position_side=128, target_patches=1024, projector_width=20480, dtype="bfloat16", num_shards=17,
+)  # fmt: skip
+
+
 def main() -> None:
     """Read the sizes from the command line."""
     parser = argparse.ArgumentParser(
@@ -138,6 +148,26 @@ def config_json(sizes: Sizes) -> dict[str, Any]:
         "vision_config": _vision_json(sizes),
         "sound_config": None,
     }
+
+
+def published_config_json() -> dict[str, Any]:
+    """config.json of the published checkpoints, without sound: their tower is named, not measured."""
+    vision = {
+        "patch_size": 16,
+        "video_temporal_patch_size": 2,
+        "separate_video_embedder": True,
+        "video_target_num_patches": 1024,
+        "video_maintain_aspect_ratio": True,
+        "args": {
+            "model": "vit_huge_patch16_224",
+            "cpe_max_size": 2048,
+            "register_multiple": 10,
+            "min_num_patches": 1024,
+            "max_num_patches": 13312,
+        },
+        "preferred_resolution": [768, 768],
+    }
+    return config_json(PUBLISHED) | {"vision_config": vision}
 
 
 def _language_json(sizes: Sizes) -> dict[str, Any]:
