@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 
 from omnireel.model.checkpoint import DTYPES, empty_model
 from omnireel.model.config import parse_config
+from omnireel.model.mel import mel_filters
 
 MEAN = [0.48145466, 0.4578275, 0.40821073]
 STD = [0.26862954, 0.26130258, 0.27577711]
@@ -76,6 +77,12 @@ class Sizes:
     position_side: int = 16
     target_patches: int = 64
     projector_width: int = 96
+    sound_width: int = 0  # 0: no audio encoder
+    sound_layers: int = 2
+    sound_heads: int = 4
+    sound_mlp_width: int = 96
+    sound_channels: int = 16
+    sound_projector_width: int = 80
     dtype: str = "float32"
     seed: int = 0
     num_shards: int = 2
@@ -87,7 +94,9 @@ PUBLISHED = Sizes(
     num_heads=32, num_kv_heads=2, head_dim=128, mamba_num_heads=64, mamba_head_dim=64, state_size=128,
     num_groups=8, chunk_size=128, num_experts=128, num_experts_per_token=6, expert_width=1856,
     shared_expert_width=3712, vision_width=1280, vision_layers=32, vision_heads=16, num_prefix=10,
-    position_side=128, target_patches=1024, projector_width=20480, dtype="bfloat16", num_shards=17,
+    position_side=128, target_patches=1024, projector_width=20480,
+    sound_width=1024, sound_layers=24, sound_heads=8, sound_mlp_width=4096,
+    sound_channels=256, sound_projector_width=4096, dtype="bfloat16", num_shards=17,
 )  # fmt: skip
 
 
@@ -146,12 +155,12 @@ def config_json(sizes: Sizes) -> dict[str, Any]:
         "norm_std": STD,
         "llm_config": _language_json(sizes),
         "vision_config": _vision_json(sizes),
-        "sound_config": None,
+        "sound_config": _sound_json(sizes) if sizes.sound_width else None,
     }
 
 
 def published_config_json() -> dict[str, Any]:
-    """config.json of the published checkpoints, without sound: their tower is named, not measured."""
+    """config.json of the published checkpoints: their vision tower is named, not measured."""
     vision = {
         "patch_size": 16,
         "video_temporal_patch_size": 2,
@@ -231,6 +240,28 @@ def _vision_json(sizes: Sizes) -> dict[str, Any]:
     }
 
 
+def _sound_json(sizes: Sizes) -> dict[str, Any]:
+    return {
+        "model_type": "parakeet",
+        "hidden_size": sizes.sound_width,
+        "num_hidden_layers": sizes.sound_layers,
+        "num_attention_heads": sizes.sound_heads,
+        "intermediate_size": sizes.sound_mlp_width,
+        "hidden_act": "silu",
+        "conv_kernel_size": 9,
+        "convolution_bias": False,
+        "subsampling_factor": 8,
+        "subsampling_conv_channels": sizes.sound_channels,
+        "subsampling_conv_kernel_size": 3,
+        "subsampling_conv_stride": 2,
+        "num_mel_bins": 128,
+        "feat_in": 80,
+        "projection_hidden_size": sizes.sound_projector_width,
+        "projection_bias": False,
+        "sampling_rate": 16000,
+    }
+
+
 def random_tensors(sizes: Sizes) -> dict[str, Tensor]:
     """Every tensor of the checkpoint; the same seed gives the same weights.
 
@@ -246,11 +277,17 @@ def random_tensors(sizes: Sizes) -> dict[str, Tensor]:
     conditioner = "vision_model.radio_model.input_conditioner"
     tensors[f"{conditioner}.norm_mean"] = torch.tensor(MEAN).view(3, 1, 1)
     tensors[f"{conditioner}.norm_std"] = torch.tensor(STD).view(3, 1, 1)
+    if sizes.sound_width:
+        featurizer = "sound_encoder.encoder.feature_extractor.featurizer"
+        tensors[f"{featurizer}.fb"] = mel_filters(128)[None].to(DTYPES[sizes.dtype])
+        tensors[f"{featurizer}.window"] = torch.hann_window(400, periodic=False).to(DTYPES[sizes.dtype])
     return tensors
 
 
 def _stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     """Released checkpoints keep the selection bias alone in fp32."""
+    if name.endswith("num_batches_tracked"):
+        return torch.int64
     return torch.float32 if name.endswith("e_score_correction_bias") else dtype
 
 
@@ -274,6 +311,18 @@ def _time_step_bias(shape: tuple[int, ...], noise: Generator) -> Tensor:
 
 
 DRAWS: dict[str, Callable[[tuple[int, ...], Generator], Tensor]] = {
+    "num_batches_tracked": lambda shape, noise: torch.full(shape, 1000.0),  # noqa: ARG005  one signature for all
+    "running_var": lambda shape, noise: 0.5 + torch.rand(shape, generator=noise),
+    "running_mean": lambda shape, noise: torch.randn(shape, generator=noise) / 10,
+    # Fan-in of a convolution: all but the first side.
+    "depthwise_conv.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 3,
+    "subsampling.layers.0.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 3,
+    "subsampling.layers.2.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 3,
+    "subsampling.layers.5.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 3,
+    "subsampling.layers.3.weight": lambda shape, noise: torch.randn(shape, generator=noise) / shape[1] ** 0.5,
+    "subsampling.layers.6.weight": lambda shape, noise: torch.randn(shape, generator=noise) / shape[1] ** 0.5,
+    "pointwise_conv1.weight": lambda shape, noise: torch.randn(shape, generator=noise) / shape[1] ** 0.5,
+    "pointwise_conv2.weight": lambda shape, noise: torch.randn(shape, generator=noise) / shape[1] ** 0.5,
     "A_log": lambda shape, noise: _log_uniform(1, 16, shape, noise).log(),
     ".D": lambda shape, noise: 1 + torch.randn(shape, generator=noise) / 4,
     "dt_bias": _time_step_bias,

@@ -137,10 +137,38 @@ def test_old_and_new_names_that_disagree_are_refused():
     assert_refused(raw_with("", image_token_id=19), "img_context_token_id and image_token_id")
 
 
-def test_a_checkpoint_with_an_audio_encoder_is_refused_with_a_way_out():
-    with pytest.raises(CheckpointError, match="audio") as refusal:
-        parse_config(raw_with("", sound_config={"hidden_size": 1024}))
-    assert refusal.value.hint
+SOUND = {
+    "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 8, "intermediate_size": 4096,
+    "num_mel_bins": 128, "projection_hidden_size": 4096,
+}  # fmt: skip
+
+
+def test_an_audio_encoder_is_read_under_either_name():
+    config = parse_config(raw_with("", sound_config=SOUND | {"feat_in": 80, "model_type": "parakeet"}))
+    assert (config.sound.width, config.sound.num_mel_bins, config.sound_token_id) == (1024, 128, 27)
+    renamed = raw_with("", audio_config=SOUND, audio_token_id=27)
+    del renamed["sound_config"]
+    assert parse_config(renamed).sound == config.sound
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"convolution_bias": True}, "convolution_bias"),
+        ({"subsampling_factor": 4}, "subsampling_factor"),
+        ({"sampling_rate": 22050}, "sampling_rate"),
+        ({"num_attention_heads": 7}, "audio heads"),
+        ({"conv_kernel_size": 8}, "even kernel"),
+        ({"num_mel_bins": 100}, "num_mel_bins"),
+        ({"invented": 1}, "invented"),
+    ],
+)
+def test_an_audio_encoder_that_is_not_implemented_is_refused(change, said):
+    assert_refused(raw_with("", sound_config=SOUND | change), said)
+
+
+def test_an_audio_encoder_without_a_token_is_refused():
+    assert_refused(raw_with("", sound_config=SOUND, sound_context_token_id=10**6), "no sound token")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "3", "\x00"])

@@ -30,7 +30,11 @@ _STORED = {
 }
 SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file beside the index, no path
 # Normalisation constants that preprocessing applies; the tower must not apply them again.
-IGNORED = re.compile(r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)")
+IGNORED = re.compile(
+    r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)"
+    # Rounded copies of the mel filters and the window, which are computed here.
+    r"|sound_encoder\.encoder\.feature_extractor\.featurizer\.(fb|window)"
+)
 
 
 def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:

@@ -3,17 +3,15 @@
 Both generations of field names are read (`llm_config` and `text_config`, ...). Every key is either used,
 required to have the only value this code implements, or on a list of keys known to be inert; any other
 key stops the load, because it may change what the model computes.
-Not covered: audio (`sound_config` must be absent or null).
 """
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omnireel.errors import CheckpointError
+from omnireel.model.config_fields import Fields, Raw, demand
 from omnireel.model.config_keys import (
     FIXED_LANGUAGE,
     FIXED_VISION,
@@ -22,9 +20,7 @@ from omnireel.model.config_keys import (
     INERT_TOP,
     INERT_VISION,
 )
-
-Json = Any  # a value as json.loads returns it
-Raw = Mapping[str, Json]
+from omnireel.model.sound_config import SoundConfig, parse_sound_config
 
 # Width, layers, heads of the towers that `args.model` can name.
 NAMED_TOWERS = {"vit_huge_patch16_224": (1280, 32, 16)}
@@ -95,6 +91,8 @@ class OmniConfig:
     norm_mean: tuple[float, float, float]
     norm_std: tuple[float, float, float]
     dtype: str  # of the stored weights, such as "bfloat16"
+    sound: SoundConfig | None  # None: the checkpoint does not hear
+    sound_token_id: int | None
 
 
 def read_config(directory: Path) -> OmniConfig:
@@ -116,12 +114,9 @@ def read_config(directory: Path) -> OmniConfig:
 
 def parse_config(raw: Raw) -> OmniConfig:
     """config.json as parsed JSON → facts. Raises CheckpointError."""
-    fields = _Fields("config.json", raw)
-    if fields.take("sound_config", "audio_config", default=None):
-        raise CheckpointError(
-            "this checkpoint has an audio encoder, which is not supported yet",
-            hint="remove sound_config and the sound_* tensors to use it without sound",
-        )
+    fields = Fields("config.json", raw)
+    sound = fields.take("sound_config", "audio_config", default=None)
+    sound_token_id = fields.take("sound_context_token_id", "audio_token_id", default=None)
     language = _language(fields.take("llm_config", "text_config"))
     vision = _vision(fields.take("vision_config"))
     fields.require("patch_size", vision.patch_size)
@@ -139,16 +134,21 @@ def parse_config(raw: Raw) -> OmniConfig:
         norm_mean=fields.channels("norm_mean", default=(0.48145466, 0.4578275, 0.40821073)),
         norm_std=fields.channels("norm_std", default=(0.26862954, 0.26130258, 0.27577711)),
         dtype=fields.take("torch_dtype", "dtype", default="bfloat16"),
+        sound=None if sound is None else parse_sound_config(sound),
+        sound_token_id=sound_token_id,
     )
     fields.finish(INERT_TOP)
-    _demand(config.image_token_id < language.vocab_size, "the image token lies outside the vocabulary")
+    demand(config.image_token_id < language.vocab_size, "the image token lies outside the vocabulary")
+    if config.sound is not None:
+        fits = config.sound_token_id is not None and config.sound_token_id < language.vocab_size
+        demand(fits, "there is an audio encoder and no sound token in the vocabulary")
     return config
 
 
 def _language(raw: Raw) -> LanguageConfig:
-    fields = _Fields("llm_config", raw)
+    fields = Fields("llm_config", raw)
     limit = fields.take("time_step_limit", default=NO_LIMIT[0])
-    _demand(limit in NO_LIMIT, f"llm_config.time_step_limit is {limit}; only [0, Infinity] is implemented")
+    demand(limit in NO_LIMIT, f"llm_config.time_step_limit is {limit}; only [0, Infinity] is implemented")
     for key, value in FIXED_LANGUAGE.items():
         fields.require(key, value)
     config = LanguageConfig(
@@ -173,28 +173,28 @@ def _language(raw: Raw) -> LanguageConfig:
         routed_scaling=fields.number("routed_scaling_factor", default=1.0),
     )
     fields.finish(INERT_LANGUAGE | INERT_GENERIC)
-    _demand(config.num_heads % config.num_kv_heads == 0, "key heads do not divide the query heads")
-    _demand(config.mamba_num_heads % config.num_groups == 0, "n_groups does not divide the Mamba heads")
-    _demand(config.num_experts_per_token <= config.num_experts, "a token visits more experts than there are")
+    demand(config.num_heads % config.num_kv_heads == 0, "key heads do not divide the query heads")
+    demand(config.mamba_num_heads % config.num_groups == 0, "n_groups does not divide the Mamba heads")
+    demand(config.num_experts_per_token <= config.num_experts, "a token visits more experts than there are")
     return config
 
 
-def _pattern(fields: "_Fields") -> str:
+def _pattern(fields: Fields) -> str:
     """The layer letters, from the pattern string or from transformers' list of layer kinds."""
     kinds = fields.take("layers_block_type", "layer_types", default=None)
     spelled = "".join(LAYER_LETTERS.get(kind, "?") for kind in kinds) if kinds else None
     pattern = fields.take("hybrid_override_pattern", default=spelled)
-    _demand(bool(pattern), "llm_config has neither hybrid_override_pattern nor layers_block_type")
+    demand(bool(pattern), "llm_config has neither hybrid_override_pattern nor layers_block_type")
     wrong = sorted(set(pattern) - set("ME*") if not kinds else set(kinds) - set(LAYER_LETTERS))
-    _demand(not wrong, f"the layer pattern has kinds that are not implemented: {wrong}")
-    _demand(spelled in (None, pattern), "hybrid_override_pattern and layers_block_type disagree")
+    demand(not wrong, f"the layer pattern has kinds that are not implemented: {wrong}")
+    demand(spelled in (None, pattern), "hybrid_override_pattern and layers_block_type disagree")
     fields.require("num_hidden_layers", len(pattern))
     return str(pattern)
 
 
 def _vision(raw: Raw) -> VisionConfig:
-    fields = _Fields("vision_config", raw)
-    args = _Fields("vision_config.args", fields.take("args", default={}))
+    fields = Fields("vision_config", raw)
+    args = Fields("vision_config.args", fields.take("args", default={}))
     name = args.take("model", default=None)
     width, num_layers, num_heads = NAMED_TOWERS.get(name, (None, None, None))
     if width is None and "hidden_size" not in raw:
@@ -219,68 +219,5 @@ def _vision(raw: Raw) -> VisionConfig:
         target_patches=fields.count("video_target_num_patches", default=1024),
     )
     fields.finish(INERT_VISION | INERT_GENERIC)
-    _demand(config.width % config.num_heads == 0, "vision heads do not divide the vision width")
+    demand(config.width % config.num_heads == 0, "vision heads do not divide the vision width")
     return config
-
-
-def _demand(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise CheckpointError(otherwise)
-
-
-class _Fields:
-    """A JSON object from which every key must be taken, required, or named as inert."""
-
-    def __init__(self, name: str, raw: Raw) -> None:
-        _demand(isinstance(raw, Mapping), f"{name} is not a JSON object")
-        self.name = name
-        self.raw = raw
-        self.left = set(raw)
-
-    def take(self, *names: str, default: Json = ...) -> Json:
-        """The value under `names`; where several are present they must agree."""
-        self.left -= set(names)
-        present = [name for name in names if name in self.raw]
-        if not present:
-            _demand(default is not ..., f"{self.name} lacks {names[0]!r}")
-            return default
-        agree = all(self.raw[name] == self.raw[present[0]] for name in present)
-        _demand(agree, f"{self.name} says different things under {' and '.join(present)}")
-        return self.raw[present[0]]
-
-    def count(self, *names: str, default: Json = ...) -> int:
-        """A whole number, at least 1 unless it is the default."""
-        value = self.take(*names, default=default)
-        fits = isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == default)
-        _demand(fits, f"{self.name}.{names[0]} is {value!r}, expected a whole number of at least 1")
-        return value  # type: ignore[no-any-return]
-
-    def number(self, *names: str, default: Json = ...) -> float:
-        """A finite number."""
-        value = self.take(*names, default=default)
-        _demand(_is_number(value), f"{self.name}.{names[0]} is {value!r}, expected a number")
-        return float(value)
-
-    def channels(self, name: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
-        """A number for each of red, green, blue."""
-        value = self.take(name, default=default)
-        fits = isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
-        _demand(fits, f"{self.name}.{name} is {value!r}, expected three numbers")
-        return value[0], value[1], value[2]
-
-    def require(self, name: str, value: Json) -> None:
-        """If present, the key must have the one value that this code implements."""
-        found = self.take(name, default=value)
-        _demand(found == value, f"{self.name}.{name} is {found!r}; only {value!r} is implemented")
-
-    def finish(self, inert: frozenset[str]) -> None:
-        """Refuse what nobody took."""
-        if unknown := sorted(self.left - inert):
-            raise CheckpointError(
-                f"{self.name} has keys this version does not know: {', '.join(unknown)}",
-                hint="they may change what the model computes, so they are not ignored",
-            )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

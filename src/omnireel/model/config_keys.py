@@ -36,6 +36,18 @@ FIXED_VISION = {
     "use_swiglu_ffn": False,
 }
 
+FIXED_SOUND = {
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "convolution_bias": False,
+    "projection_bias": False,
+    "scale_input": False,
+    "subsampling_factor": 8,
+    "subsampling_conv_kernel_size": 3,
+    "subsampling_conv_stride": 2,
+    "sampling_rate": 16000,
+}
+
 # Written by transformers into every config; none of them changes the numbers.
 INERT_GENERIC = _keys(
     "transformers_version architectures output_hidden_states return_dict dtype torch_dtype "
@@ -56,10 +68,15 @@ INERT_VISION = _keys(
     "feature_normalizer_config inter_feature_normalizer_config summary_idxs norm_mean norm_std "
     "patch_dim video_patch_dim"
 )
+# Dropout, limits that nothing reaches, and a number of mel bins that is not the one used.
+INERT_SOUND = _keys(
+    "dropout dropout_positions layerdrop activation_dropout attention_dropout max_position_embeddings "
+    "feat_in num_key_value_heads"
+)
 INERT_TOP = INERT_GENERIC | _keys(
     "force_image_size image_tag_type use_thumbnail template select_layer dynamic_image_size "
     "max_dynamic_patch min_dynamic_patch "
     "img_context_token img_start_token img_end_token video_context_token "
-    "video_context_token_id video_token_id sound_context_token sound_context_token_id audio_token_id "
+    "video_context_token_id video_token_id sound_context_token "
     "quantization_config"
 )

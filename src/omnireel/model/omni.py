@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from omnireel.model.backbone import LanguageModel
 from omnireel.model.config import OmniConfig
+from omnireel.model.mel import log_mel
 from omnireel.model.projector import pixel_shuffle, vision_projector
+from omnireel.model.sound import SoundEncoder, SoundProjection, sound_clips
 from omnireel.model.state import ModelState, new_state
 from omnireel.model.vision import VisionTower
 
@@ -22,6 +24,9 @@ class Omni(nn.Module):
         self.mlp1 = vision_projector(
             config.vision.width, config.projector_width, language.hidden_size, language.norm_eps
         )
+        if config.sound is not None:
+            self.sound_encoder = SoundEncoder(config.sound)
+            self.sound_projection = SoundProjection(config.sound, language.hidden_size, language.norm_eps)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -36,6 +41,19 @@ class Omni(nn.Module):
         """
         grid = self.vision_model(tubelets.to(self.dtype))
         return self.mlp1(pixel_shuffle(grid))  # type: ignore[no-any-return]
+
+    def encode_sound(self, samples: Tensor) -> Tensor:
+        """Sound tokens of a recording; only where the checkpoint hears.
+
+        samples: [L] fp32 at 16 kHz, −1…1
+        Returns [num_sound_tokens(L), D].
+        """
+        assert self.config.sound is not None, "the checkpoint has no audio encoder"
+        parts = []
+        for clip in sound_clips(samples):
+            mel = log_mel(clip, self.config.sound.num_mel_bins)
+            parts.append(self.sound_projection(self.sound_encoder.encoder(mel.to(self.dtype))))
+        return torch.cat(parts)
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids: [...] int64 → [..., D]."""
