@@ -83,6 +83,7 @@ KINDS: Mapping[str, Kind] = {
     "fps": number(0.01, 120),
     "max_frames": integer(1, 1024),
     "video_pruning_rate": number(0, 1, below=True),
+    "audio": SWITCH,
     "account": NAME,
     "key_name": NAME,
     "admin": SWITCH,
@@ -208,6 +209,7 @@ class AskSettings:
     fps: float | None = None
     max_frames: int | None = None
     video_pruning_rate: float | None = None
+    audio: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The synchronous endpoint, from outside: a real server, a real clip, the official client."""
 
+import time
+
 import fal_client.client
 import pytest
 
@@ -100,14 +102,22 @@ def test_every_answer_has_its_own_request_id(client):
     assert len({answer.headers["x-fal-request-id"] for answer in answers}) == 4
 
 
+def logged(server, request_id, number):
+    """The log's lines about a request; the last one is written after its answer has been sent."""
+    ends_at = time.monotonic() + 10
+    while True:
+        events = [event for event in server.log() if event.get("request_id") == request_id]
+        if len(events) >= number or time.monotonic() > ends_at:
+            return events
+        time.sleep(0.02)
+
+
 def test_the_log_has_a_line_per_request_and_job_and_no_word_of_it(client, clip_uri, server):
     secret = "marmalade-skies"
     answer = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "system_prompt": secret})
     refused = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "max_tokens": secret})
     for sent, words in ((answer, ["job ended", "request"]), (refused, ["request"])):
-        events = [
-            event for event in server.log() if event.get("request_id") == sent.headers["x-fal-request-id"]
-        ]
+        events = logged(server, sent.headers["x-fal-request-id"], len(words))
         assert [event["event"] for event in events] == words
         assert events[-1]["status"] == sent.status_code
     assert secret not in server.log_path.read_text()

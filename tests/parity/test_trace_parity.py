@@ -9,10 +9,12 @@ import torch
 from clips import ClipSpec, write_clip
 from oracle import TOLERANCE, compute_retention_mask, oracle_vision_tokens
 from safetensors import safe_open
+from transformers import ParakeetFeatureExtractor
 from typer.testing import CliRunner
 
 from omnireel.cli import app
 from omnireel.text.tokenizer import Tokenizer
+from omnireel.video.frames import open_clip
 from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid
 
 FLAGS = [
@@ -30,9 +32,9 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Three seconds at 10 frames a second."""
+    """Three seconds at 10 frames a second, with a tone."""
     path = tmp_path_factory.mktemp("clips") / "square.mp4"
-    return write_clip(path, ClipSpec(codec="mpeg4", num_frames=30, rate=Fraction(10)))
+    return write_clip(path, ClipSpec(codec="mpeg4", num_frames=30, rate=Fraction(10), with_audio=True))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,8 @@ def test_logits_and_the_greedy_answer_are_those_of_transformers(traced, oracle, 
     stops = Tokenizer.from_directory(checkpoint).stop_ids
     embeddings = oracle.get_input_embeddings()(ids)
     embeddings[ids == model.config.image_token_id] = features
+    if model.config.sound is not None:
+        embeddings[ids == model.config.sound_token_id] = traced["audio_tokens"]
     theirs = oracle.language_model(inputs_embeds=embeddings).logits
     torch.testing.assert_close(traced["prompt_logits"], theirs[0], **TOLERANCE)
     chosen = [int(theirs[0, -1].argmax())]
@@ -89,6 +93,21 @@ def test_logits_and_the_greedy_answer_are_those_of_transformers(traced, oracle, 
         embeddings = torch.cat([embeddings, oracle.get_input_embeddings()(torch.tensor([chosen[-1:]]))], 1)
         chosen.append(int(oracle.language_model(inputs_embeds=embeddings).logits[0, -1].argmax()))
     assert traced["output_ids"].tolist() == chosen
+
+
+def test_sound_tokens_are_those_of_transformers(traced, oracle, model, clip):
+    if model.config.sound is None:
+        assert "audio_tokens" not in traced
+        return
+    with open_clip(clip) as reader:
+        samples = reader.read_sound().samples
+    features = ParakeetFeatureExtractor(feature_size=128)(samples, sampling_rate=16_000, return_tensors="pt")
+    hidden = oracle.audio_tower(
+        features["input_features"], attention_mask=features["attention_mask"].bool()
+    ).last_hidden_state
+    theirs, ours = oracle.embed_audio(hidden)[0], traced["audio_tokens"]
+    torch.testing.assert_close(ours, theirs[: len(ours)], **TOLERANCE)
+    assert int((traced["input_ids"] == model.config.sound_token_id).sum()) == len(ours)
 
 
 def test_a_file_that_cannot_be_written_is_said_before_anything_is_read(checkpoint, clip, tmp_path):

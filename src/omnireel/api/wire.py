@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from omnireel.api.errors import BodyError, Problem, problem
-from omnireel.backends.base import Answer, Ask, Inspection, MediaOptions, SamplingParams, VideoFacts
+from omnireel.backends.base import Answer, Ask, Inspection, MediaOptions, SamplingParams, SoundUse, VideoFacts
 from omnireel.jobs.job import Job, LogLine, Outcome
 
 APP_ID = "nvidia/nemotron-3-nano-omni"
@@ -60,6 +60,10 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         None, ge=0, lt=1, description="omnireel: share of the vision tokens to drop."
     )
 
+    use_audio: bool | None = Field(
+        None, description="omnireel: false leaves the clip's own sound out, where the model hears."
+    )
+
     @field_validator("end_s")
     @classmethod
     def _ends_after_its_start(cls, end_s: float | None, info: ValidationInfo) -> float | None:
@@ -71,7 +75,9 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
     @property
     def media(self) -> MediaOptions:
         """How the clip is to be sampled."""
-        return MediaOptions(self.fps, self.max_frames, self.start_s, self.end_s, self.video_pruning_rate)
+        return MediaOptions(
+            self.fps, self.max_frames, self.start_s, self.end_s, self.video_pruning_rate, self.use_audio
+        )
 
     @property
     def sampling(self) -> SamplingParams:
@@ -99,6 +105,8 @@ class VideoReport(BaseModel):
     source_fps: float
     duration_s: float
     has_audio: bool
+    audio: SoundUse
+    audio_tokens: int
     frame_times_s: list[float]
     vision_tokens: int
     kept_tokens: int
@@ -176,6 +184,8 @@ def video_report(video: VideoFacts) -> dict[str, Any]:
         source_fps=video.source_fps,
         duration_s=video.duration_s,
         has_audio=video.has_audio,
+        audio=video.sound,
+        audio_tokens=video.num_sound_tokens,
         frame_times_s=list(video.frame_times_s),
         vision_tokens=video.num_vision_tokens,
         kept_tokens=video.num_kept_tokens,

@@ -21,10 +21,14 @@ __all__ = [
     "MediaOptions",
     "Progress",
     "SamplingParams",
+    "SoundUse",
     "Stage",
     "VideoFacts",
 ]
 
+# used; cut: used, and longer than what may be; absent: no track; off: not wanted; failed: a track that cannot
+# be decoded; unheard: the model has no audio encoder.
+SoundUse = Literal["used", "cut", "absent", "off", "failed", "unheard"]
 Stage = Literal["video", "encoding", "vision tokens", "first token", "done"]
 
 
@@ -34,6 +38,7 @@ class MediaOptions:
 
     start_s, end_s:     look at this part of the clip only
     video_pruning_rate: share of vision tokens to drop, 0 ≤ rate < 1
+    use_audio:          False leaves the clip's own sound out
     """
 
     fps: float | None = None
@@ -41,6 +46,7 @@ class MediaOptions:
     start_s: float | None = None
     end_s: float | None = None
     video_pruning_rate: float | None = None
+    use_audio: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class VideoFacts:
     width, height:    as displayed
     frame_indices:    source frames chosen, in order; frame_times_s: their times in the container
     num_vision_tokens, num_kept_tokens: before and after pruning; 0 where the backend has no vision
+    sound, num_sound_tokens: what became of the clip's own sound
     """
 
     width: int
@@ -80,6 +87,8 @@ class VideoFacts:
     num_vision_tokens: int
     num_kept_tokens: int
     warnings: tuple[str, ...] = ()
+    sound: SoundUse = "unheard"
+    num_sound_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from omnireel.backends.base import MediaOptions, Progress, VideoFacts
+from omnireel.backends.base import MediaOptions, Progress, SoundUse, VideoFacts
 from omnireel.video.frames import FRAMES_SKIPPED, TRUNCATED, ClipFacts, Frame, Sampling
 
+SOUND_CUT = "sound_cut"
+SOUND_FAILED = "sound_failed"
 _WARNINGS = {
+    SOUND_CUT: "the sound goes on past the limit; the rest is left out",
+    SOUND_FAILED: "the sound cannot be decoded; the pictures are used alone",
     TRUNCATED: "the file ends early; what is there is used",
     FRAMES_SKIPPED: "some of the chosen frames are damaged and were left out",
 }
@@ -76,6 +80,13 @@ def video_facts(
     )
 
 
+def with_sound(facts: VideoFacts, sound: SoundUse, num_tokens: int) -> VideoFacts:
+    """The same clip, and what became of its sound."""
+    told: dict[SoundUse, str] = {"cut": SOUND_CUT, "failed": SOUND_FAILED}
+    more = (told[sound],) if sound in told else ()
+    return replace(facts, sound=sound, num_sound_tokens=num_tokens, warnings=(*facts.warnings, *more))
+
+
 def opening_note(clip: ClipFacts) -> Progress:
     """One line on the clip."""
     size = f"{clip.width}x{clip.height} {clip.codec} at {clip.source_fps:.4g} fps"
@@ -89,6 +100,6 @@ def frame_note(frames: FramesSeen, clip: ClipFacts) -> Progress:
     return Progress("video", f"{num_read} of {num_chosen} frames read", num_read / num_chosen)
 
 
-def warning_notes(clip: ClipFacts) -> Iterable[Progress]:
+def warning_notes(clip: ClipFacts | VideoFacts) -> Iterable[Progress]:
     """One line per thing that was wrong with the clip; complete once all frames are read."""
     return [Progress("video", f"warning: {_WARNINGS.get(warning, warning)}") for warning in clip.warnings]

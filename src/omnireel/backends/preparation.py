@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnireel.backends.base import Ask, Inspection, Progress, VideoFacts
+from omnireel.backends.base import Ask, Inspection, Progress, SoundUse, VideoFacts
 from omnireel.backends.clip import (
     FramesSeen,
     MediaDefaults,
@@ -20,15 +20,18 @@ from omnireel.backends.clip import (
     opening_note,
     video_facts,
     warning_notes,
+    with_sound,
 )
 from omnireel.backends.worker import Report
 from omnireel.engine.request import check_prompt_fits
 from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.mel import SAMPLE_RATE
 from omnireel.model.omni import Omni
 from omnireel.model.prune import keep_mask, num_kept
+from omnireel.model.sound import num_sound_tokens
 from omnireel.text.chat import ChatTemplate, video_messages
-from omnireel.text.prompt import IMAGE, Prompt, lay_out_prompt, max_label_tokens, time_labels
+from omnireel.text.prompt import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.frames import ClipFacts, ClipReader, open_clip
 from omnireel.video.limits import VideoLimits
@@ -56,6 +59,7 @@ class Prepared:
     video:         what was seen of the clip
     vision_tokens: [n, h, w, D], before pruning
     kept:          bool [n, h, w]
+    sound_tokens:  [A, D], none where nothing is heard
     prompt:        laid out around the kept tokens
     embeddings:    [S, D], what the language model reads
     """
@@ -63,8 +67,22 @@ class Prepared:
     video: VideoFacts
     vision_tokens: Tensor
     kept: Tensor
+    sound_tokens: Tensor
     prompt: Prompt
     embeddings: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What became of a clip's sound. samples: [L] fp32 at 16 kHz, where it is used"""
+
+    use: SoundUse
+    samples: Tensor | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Of the prompt."""
+        return 0 if self.samples is None else num_sound_tokens(len(self.samples))
 
 
 class Preparation:
@@ -79,6 +97,9 @@ class Preparation:
     ) -> None:
         if tokenizer.id_of(IMAGE) != model.config.image_token_id:
             raise CheckpointError(f"config.json and the tokenizer disagree on the id of {IMAGE}")
+        self._hears = model.config.sound is not None
+        if self._hears and tokenizer.id_of(SOUND) != model.config.sound_token_id:
+            raise CheckpointError(f"config.json and the tokenizer disagree on the id of {SOUND}")
         self.model = model
         self.tokenizer = tokenizer
         self.max_context = model.config.language.max_positions
@@ -103,20 +124,25 @@ class Preparation:
         seen = FramesSeen()
         with open_clip(ask.video, self._options.media.sampling(ask.media), self._options.limits) as clip:
             report(opening_note(clip.facts))
-            self._plan(ask, clip.facts)
+            heard = self._hear(ask, clip)
+            self._plan(ask, clip.facts, heard)
+            sound_tokens = self._encoded_sound(heard, report)
             tokens = torch.cat(list(self._encoded(clip, seen, report, see_pixels)))  # [n, h, w, D]
             for note in warning_notes(clip.facts):
                 report(note)
         kept = keep_mask(tokens, self._options.media.rate(ask.media))  # [n, h, w]
         report(_pruning_note(kept))
-        prompt = self._lay_out(ask, seen.indices, clip.facts.source_fps, kept.flatten(1).sum(1).tolist())
+        counts = kept.flatten(1).sum(1).tolist()
+        prompt = self._lay_out(ask, clip.facts.source_fps, seen.indices, counts, len(sound_tokens))
         video = video_facts(clip.facts, seen, num_vision_tokens=kept.numel(), num_kept_tokens=int(kept.sum()))
-        return Prepared(video, tokens, kept, prompt, self._embed(prompt, tokens[kept]))
+        video = with_sound(video, heard.use, len(sound_tokens))
+        embeddings = self._embed(prompt, tokens[kept], sound_tokens)
+        return Prepared(video, tokens, kept, sound_tokens, prompt, embeddings)
 
     def inspect(self, ask: Ask) -> Inspection:
         """What `prepare` would make of the ask, without encoding."""
         with open_clip(ask.video, self._options.media.sampling(ask.media), self._options.limits) as clip:
-            return self._plan(ask, clip.facts)
+            return self._plan(ask, clip.facts, self._hear(ask, clip))
 
     def most_input_tokens(self, ask: Ask) -> int:
         """No prompt of this ask is longer, whatever its clip holds."""
@@ -126,10 +152,32 @@ class Preparation:
         most_tokens = most_patches(rule.target_patches, options.limits) // 4
         vision = num_kept(num_tubelets, most_tokens, options.media.rate(ask.media))
         labels = num_tubelets * max_label_tokens(rule.temporal_patch_size)
-        text = len(self._lay_out(ask, (), 1.0, []).ids)
-        return text + labels + vision
+        text = len(self._lay_out(ask, 1.0, (), []).ids)
+        sound = num_sound_tokens(round(options.limits.max_duration_s * SAMPLE_RATE)) + 2 if self._hears else 0
+        return text + labels + vision + sound
 
-    def _plan(self, ask: Ask, clip: ClipFacts) -> Inspection:
+    def _hear(self, ask: Ask, clip: ClipReader) -> Heard:
+        """The clip's own sound, where the model hears, the caller wants it and there is some."""
+        if not self._hears:
+            return Heard("unheard")
+        if ask.media.use_audio is False:
+            return Heard("off")
+        if not clip.facts.has_audio:
+            return Heard("absent")
+        sound = clip.read_sound()
+        if sound is None or not len(sound.samples):
+            return Heard("failed")
+        return Heard("cut" if sound.is_cut else "used", torch.from_numpy(sound.samples))
+
+    def _encoded_sound(self, heard: Heard, report: Report) -> Tensor:
+        if heard.samples is None:
+            return torch.zeros(0, self.model.config.language.hidden_size, dtype=self.model.dtype)
+        tokens = self.model.encode_sound(heard.samples)
+        seconds = len(heard.samples) / SAMPLE_RATE
+        report(Progress("encoding", f"{seconds:.1f} s of sound heard: {len(tokens)} tokens"))
+        return tokens
+
+    def _plan(self, ask: Ask, clip: ClipFacts, heard: Heard) -> Inspection:
         """The cost of an ask, before anything is encoded; raises InputError(sequence_too_long)."""
         rows, cols = target_grid(clip.width, clip.height, self._pixel_rule.target_patches)
         num_tubelets = -(-len(clip.indices) // self._pixel_rule.temporal_patch_size)
@@ -137,7 +185,8 @@ class Preparation:
         num_tokens = num_kept(num_tubelets, per_tubelet, self._options.media.rate(ask.media))
         # Which tubelet a token is kept in does not change the length.
         counts = [num_tokens] + [0] * (num_tubelets - 1)
-        num_input_tokens = len(self._lay_out(ask, clip.indices, clip.source_fps, counts).ids)
+        num_heard = heard.num_tokens
+        num_input_tokens = len(self._lay_out(ask, clip.source_fps, clip.indices, counts, num_heard).ids)
         check_prompt_fits(num_input_tokens, self.max_context)
         video = video_facts(
             clip,
@@ -145,7 +194,7 @@ class Preparation:
             num_vision_tokens=num_tubelets * per_tubelet,
             num_kept_tokens=num_tokens,
         )
-        return Inspection(video, num_input_tokens, self.max_context)
+        return Inspection(with_sound(video, heard.use, num_heard), num_input_tokens, self.max_context)
 
     def _encoded(
         self, clip: ClipReader, seen: FramesSeen, report: Report, see_pixels: See | None
@@ -160,17 +209,22 @@ class Preparation:
             share = len(seen.indices) / len(clip.facts.indices)
             report(Progress("encoding", f"{share:.0%} of the frames encoded", share))
 
-    def _lay_out(self, ask: Ask, indices: Sequence[int], source_fps: float, num_kept: list[int]) -> Prompt:
+    def _lay_out(
+        self, ask: Ask, source_fps: float, indices: Sequence[int], num_kept: list[int], num_heard: int = 0
+    ) -> Prompt:
         messages = video_messages(ask.prompt, system_prompt=ask.system_prompt, thinking=ask.thinking)
         pieces = self._template.render(messages, enable_thinking=ask.thinking)
         labels = time_labels(indices, source_fps, self._pixel_rule.temporal_patch_size)
-        return lay_out_prompt(pieces, labels, num_kept, self.tokenizer)
+        return lay_out_prompt(pieces, labels, num_kept, self.tokenizer, num_sound_tokens=num_heard)
 
-    def _embed(self, prompt: Prompt, kept: Tensor) -> Tensor:
+    def _embed(self, prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> Tensor:
         is_vision = torch.zeros(len(prompt.ids), dtype=torch.bool)
         for start, length in prompt.spans:
             is_vision[start : start + length] = True
-        return self.model.embed_prompt(torch.tensor(prompt.ids), kept, is_vision)
+        embeddings = self.model.embed_prompt(torch.tensor(prompt.ids), kept, is_vision)
+        start, length = prompt.sound_span
+        embeddings[start : start + length] = sound_tokens.to(embeddings.dtype)
+        return embeddings
 
 
 def _watched(clip: ClipReader, seen: FramesSeen, report: Report) -> Iterator[NDArray[np.uint8]]:

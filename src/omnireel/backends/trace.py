@@ -25,6 +25,7 @@ class Trace:
     pixels [n, T·3, H, W] fp32:    as the encoder gets them
     vision_tokens [n, t, D] fp32:  after the projector, before pruning; t in row-major order
     kept [n, t] bool
+    audio_tokens [A, D] fp32:      only where sound was heard
     input_ids [S] int64:           after pruning, placeholders included
     prompt_logits [S, V] fp32
     output_ids [N] int64:          the likeliest at every step, the stop token included
@@ -35,6 +36,7 @@ class Trace:
     pixels: Tensor
     vision_tokens: Tensor
     kept: Tensor
+    audio_tokens: Tensor | None
     input_ids: Tensor
     prompt_logits: Tensor
     output_ids: Tensor
@@ -52,6 +54,7 @@ def trace(preparation: Preparation, ask: Ask, report: Report) -> Trace:
         pixels=torch.cat(pixels).float(),
         vision_tokens=prepared.vision_tokens.flatten(1, 2).float(),
         kept=prepared.kept.flatten(1),
+        audio_tokens=prepared.sound_tokens.float() if len(prepared.sound_tokens) else None,
         input_ids=torch.tensor(prepared.prompt.ids),
         prompt_logits=torch.cat(list(_logits(preparation, prepared.embeddings))),
         output_ids=torch.tensor(list(_output_ids(preparation, request))),

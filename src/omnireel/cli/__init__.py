@@ -44,6 +44,9 @@ End = Annotated[float | None, typer.Option(metavar="SECOND", help="Look up to he
 Fps = Annotated[float | None, typer.Option(show_default="2", help="Frames looked at per second.")]
 MaxFrames = Annotated[int | None, typer.Option(show_default="256", help="Most frames looked at.")]
 PruningRate = Annotated[float | None, typer.Option(help="Share of vision tokens to drop.")]
+Audio = Annotated[
+    bool | None, typer.Option("--audio/--no-audio", help="Listen to the clip's own sound, if the model can.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, as the endpoint answers.")]
 
 
@@ -71,6 +74,7 @@ def ask(
     fps: Fps = None,
     max_frames: MaxFrames = None,
     video_pruning_rate: PruningRate = None,
+    audio: Audio = None,
     as_json: Json = False,
 ) -> None:
     """Ask a question about a video; the answer is printed as it is written."""
@@ -90,6 +94,7 @@ def ask(
             "fps": fps,
             "max_frames": max_frames,
             "video_pruning_rate": video_pruning_rate,
+            "audio": audio,
         }
     )
     settings = read_settings({"model": model, "dtype": dtype})
@@ -112,6 +117,7 @@ def inspect(
     fps: Fps = None,
     max_frames: MaxFrames = None,
     video_pruning_rate: PruningRate = None,
+    audio: Audio = None,
     as_json: Json = False,
 ) -> None:
     """Show which frames would be looked at and how many tokens they cost; nothing is generated."""
@@ -127,6 +133,7 @@ def inspect(
             "fps": fps,
             "max_frames": max_frames,
             "video_pruning_rate": video_pruning_rate,
+            "audio": audio,
         }
     )
     inspect_once(video, prompt, read_settings({"model": model}), asked=asked, as_json=as_json)
@@ -149,6 +156,7 @@ def trace(
     fps: Fps = None,
     max_frames: MaxFrames = None,
     video_pruning_rate: PruningRate = None,
+    audio: Audio = None,
 ) -> None:
     """Write every number on the way to a greedy answer, for comparison with other implementations."""
     from omnireel.cli.trace import trace_once
@@ -164,6 +172,7 @@ def trace(
             "fps": fps,
             "max_frames": max_frames,
             "video_pruning_rate": video_pruning_rate,
+            "audio": audio,
         }
     )
     trace_once(video, prompt, read_settings({"model": model, "dtype": dtype}), asked=asked, out=out)

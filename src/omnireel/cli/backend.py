@@ -78,5 +78,7 @@ def make_ask(video: Path, prompt: str, asked: AskSettings) -> Ask:
         sampling=SamplingParams(
             temperature=asked.temperature, top_p=asked.top_p, max_tokens=asked.max_tokens, seed=asked.seed
         ),
-        media=MediaOptions(asked.fps, asked.max_frames, asked.start, asked.end, asked.video_pruning_rate),
+        media=MediaOptions(
+            asked.fps, asked.max_frames, asked.start, asked.end, asked.video_pruning_rate, asked.audio
+        ),
     )

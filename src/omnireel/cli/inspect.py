@@ -9,10 +9,19 @@ from rich.table import Table
 
 from omnireel.api.incoming import fetch_rule
 from omnireel.api.wire import inspection_report, price_usd
-from omnireel.backends.base import Inspection
+from omnireel.backends.base import Inspection, SoundUse
 from omnireel.cli.backend import make_ask, open_backend
 from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
+
+_SOUND: dict[SoundUse, str] = {
+    "used": "listened to",
+    "cut": "listened to, up to the limit",
+    "absent": "none",
+    "off": "left out, as asked",
+    "failed": "cannot be decoded",
+    "unheard": "not listened to: this model has no audio encoder",
+}
 
 
 def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
@@ -43,7 +52,7 @@ def _table(inspection: Inspection) -> Table:
             "clip",
             f"{video.width}×{video.height} {video.codec}, {video.source_fps:g} fps, {video.duration_s:g} s",
         ),
-        ("sound", "present, not listened to" if video.has_audio else "none"),
+        ("sound", f"{_SOUND[video.sound]}, {video.num_sound_tokens} tokens"),
         ("frames", f"{len(video.frame_indices)}: {', '.join(map(str, video.frame_indices))}"),
         ("at seconds", times),
         ("vision tokens", f"{video.num_vision_tokens} before pruning, {video.num_kept_tokens} after"),

@@ -24,7 +24,8 @@ def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettin
     if not out.parent.is_dir():
         raise OmnireelError(f"there is no directory {out.parent}", hint="make it, or choose another --out")
     traced, dtype = asyncio.run(_trace(source, prompt, settings, dataclasses.replace(asked, temperature=0.0)))
-    fields = {field.name: getattr(traced, field.name) for field in dataclasses.fields(traced)}
+    named = ((field.name, getattr(traced, field.name)) for field in dataclasses.fields(traced))
+    fields = {name: tensor for name, tensor in named if tensor is not None}
     origin = _origin(settings.model, dtype)
     save_file({name: tensor.contiguous() for name, tensor in fields.items()}, out, metadata=origin)
     for name, tensor in fields.items():

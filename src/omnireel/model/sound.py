@@ -166,13 +166,13 @@ class Conformer(nn.Module):
         distances = distance_embeddings(len(x), x.shape[1]).to(x.dtype)
         for layer in self.layers:
             x = layer(x, distances)
-        return x
+        return x  # type: ignore[no-any-return]
 
 
 def distance_embeddings(length: int, width: int) -> Tensor:
     """Sines and cosines, alternating, of the distances length−1 down to −(length−1). [2·length−1, width]"""
-    frequencies = torch.pow(10_000.0, -torch.arange(0, width, 2) / width)
-    angles = torch.arange(length - 1, -length, -1)[:, None] * frequencies
+    frequencies: Tensor = torch.pow(10_000.0, -torch.arange(0, width, 2) / width)
+    angles: Tensor = torch.arange(length - 1, -length, -1)[:, None] * frequencies
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
 
 

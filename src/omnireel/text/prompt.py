@@ -12,14 +12,16 @@ from omnireel.text.chat import Piece
 from omnireel.text.tokenizer import Tokenizer
 
 IMAGE, IMAGE_START, IMAGE_END = "<image>", "<img>", "</img>"
+SOUND, SOUND_START, SOUND_END = "<so_embedding>", "<so_start>", "<so_end>"
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """ids: the whole prompt; spans: (start, length) of each tubelet's kept tokens in it."""
+    """ids: the whole prompt; spans, sound_span: (start, length) of every tubelet's tokens and the sound's."""
 
     ids: list[int]
     spans: list[tuple[int, int]]
+    sound_span: tuple[int, int] = (0, 0)
 
 
 def time_labels(indices: Sequence[int], source_fps: float, temporal_patch_size: int = 2) -> list[str]:
@@ -46,17 +48,24 @@ def max_label_tokens(temporal_patch_size: int = 2) -> int:
 
 
 def lay_out_prompt(
-    pieces: Sequence[Piece], labels: Sequence[str], num_kept_per_tubelet: Sequence[int], tokenizer: Tokenizer
+    pieces: Sequence[Piece],
+    labels: Sequence[str],
+    num_kept_per_tubelet: Sequence[int],
+    tokenizer: Tokenizer,
+    *,
+    num_sound_tokens: int = 0,
 ) -> Prompt:
     """Ids of the rendered chat with the video in its place.
 
     pieces: a rendered chat, with one video among them
     labels, num_kept_per_tubelet: one of each per tubelet; a count may be 0, its label stays
+    num_sound_tokens: their block follows the last tubelet; 0: there is none
     A label is encoded alone, with its leading newline except for the first, so the ids of one tubelet
     do not depend on its neighbours. Between added tokens, template and user text are encoded together.
     """
     ids: list[int] = []
     spans: list[tuple[int, int]] = []
+    sound_span = (0, 0)
     text = ""
     for piece in pieces:
         for part in tokenizer.split_markup(piece.text) if piece.kind == "markup" else [piece.text]:
@@ -69,7 +78,16 @@ def lay_out_prompt(
                 ids.append(part)
             else:
                 spans = _append_video(ids, labels, num_kept_per_tubelet, tokenizer)
-    return Prompt(ids + tokenizer.encode_text(text), spans)
+                sound_span = _append_sound(ids, num_sound_tokens, tokenizer)
+    return Prompt(ids + tokenizer.encode_text(text), spans, sound_span)
+
+
+def _append_sound(ids: list[int], count: int, tokenizer: Tokenizer) -> tuple[int, int]:
+    if not count:
+        return 0, 0
+    start, sound, end = (tokenizer.id_of(token) for token in (SOUND_START, SOUND, SOUND_END))
+    ids += [start, *[sound] * count, end]
+    return len(ids) - 1 - count, count
 
 
 def _append_video(

@@ -9,7 +9,6 @@ Not here: the choice of frames (sample.py), the choice of packets (plan.py).
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import resource
 import struct
@@ -24,14 +23,13 @@ from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from omnireel.video.limits import SUPPORTED_CODECS
 from omnireel.video.messages import (
-    NUM_SLOTS,
     REQUEST,
+    SAMPLE_BYTES,
     Container,
     End,
     Facts,
@@ -39,46 +37,18 @@ from omnireel.video.messages import (
     FrameReady,
     Reason,
     Request,
+    SoundReady,
+    Wanted,
 )
 from omnireel.video.packets import MAX_THREADS, ClipError, Timeline, decoded_frames, survey
 from omnireel.video.pictures import role_reader
 from omnireel.video.sample import choose_frames_between, window
+from omnireel.video.slots import Slots
+from omnireel.video.sound_child import sound_chunks
 
 _DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
 _ADDRESS_SPACE_BYTES = 4 << 30
 _MAX_TRACKS = 16
-
-
-class Slots:
-    """The ring of frame slots in shared memory, as seen from the writing side."""
-
-    def __init__(self, request: Request) -> None:
-        self._memory = memoryview(mmap.mmap(request.memory_fd, request.slot_bytes * NUM_SLOTS))
-        self._slot_bytes = request.slot_bytes
-        self._num_free = threading.Semaphore(NUM_SLOTS)
-        self._next = 0
-
-    def follow_reader(self) -> None:
-        """Count the slots that the reader gives back; end this process as soon as the reader is gone."""
-        while os.read(0, 1):
-            self._num_free.release()
-        os._exit(0)
-
-    def put(self, plane: VideoPlane, row_bytes: int) -> int:
-        """Copy a packed RGB plane into the next free slot and return the slot's number."""
-        self._num_free.acquire()
-        slot = self._next
-        self._next = (slot + 1) % NUM_SLOTS
-        start = slot * self._slot_bytes
-        pixels, stride = memoryview(plane), plane.line_size
-        if stride == row_bytes:
-            num_bytes = row_bytes * plane.height
-            self._memory[start : start + num_bytes] = pixels[:num_bytes]
-            return slot
-        for row in range(plane.height):
-            target = start + row * row_bytes
-            self._memory[target : target + row_bytes] = pixels[row * stride : row * stride + row_bytes]
-        return slot
 
 
 def main() -> None:
@@ -88,7 +58,7 @@ def main() -> None:
     slots = Slots(request)
     threading.Thread(target=slots.follow_reader, daemon=True).start()
     try:
-        _read_clip(request, slots)
+        (_read_sound if request.wanted == Wanted.SOUND else _read_clip)(request, slots)
         _send(End().pack())
     except ClipError as refused:
         _send(refused.failure.pack())
@@ -155,6 +125,15 @@ def _read_clip(request: Request, slots: Slots) -> None:
         )
         _send(facts.pack())
         _send_frames(chain([head], frames), timeline, shape, slots)
+
+
+def _read_sound(request: Request, slots: Slots) -> None:
+    with _open(request) as container:
+        origin = _video_stream(container)
+        begins_s = float((origin.start_time or 0) * (origin.time_base or 0))
+        for chunk in sound_chunks(container, begins_s, request, max_bytes=slots.slot_bytes):
+            num_samples = len(chunk.content) // (SAMPLE_BYTES * chunk.num_channels)
+            _send(SoundReady(slots.put_bytes(chunk.content), num_samples, chunk.num_channels).pack())
 
 
 def _open(request: Request) -> InputContainer:

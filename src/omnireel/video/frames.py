@@ -18,9 +18,10 @@ from omnireel.errors import InputError
 from omnireel.video import limits as refuse
 from omnireel.video.boxes import Outline, outline
 from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
-from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reason, Record, Request
+from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reason, Record, Request, Wanted
 from omnireel.video.process import Child, ChildDiedError, ChildTimeoutError
 from omnireel.video.sample import choose_frames_between
+from omnireel.video.sound import Sound, receive_sound
 
 TRUNCATED = "video_truncated"
 FRAMES_SKIPPED = "frames_skipped"
@@ -142,6 +143,17 @@ class ClipReader:
                 if frame is not None:
                     yield frame
 
+    def read_sound(self) -> Sound | None:
+        """The clip's own sound in the wanted part, by a child of its own; before its frames have been read.
+
+        None where there is none that can be decoded.
+        """
+        child = self._spawn(Wanted.SOUND)
+        try:
+            return receive_sound(child, self._limits)
+        finally:
+            child.end()
+
     def _take(self, ready: FrameReady) -> Frame | None:
         """Copy a frame out of its slot; None when it was delivered before the child was replaced."""
         assert self._child is not None
@@ -192,10 +204,11 @@ class ClipReader:
             raise refuse.refuse_undecodable()
         return record
 
-    def _spawn(self) -> Child:
+    def _spawn(self, wanted: Wanted = Wanted.FRAMES) -> Child:
         limits, sampling = self._limits, self._sampling
         return Child(
             lambda memory_fd, slot_bytes: Request(
+                wanted=wanted,
                 clip_fd=self._file.fileno(),
                 memory_fd=memory_fd,
                 slot_bytes=slot_bytes,

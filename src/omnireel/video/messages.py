@@ -13,9 +13,12 @@ from typing import NamedTuple, Self
 from omnireel.video.limits import SUPPORTED_CODECS
 
 RECORD_BYTES = 128
+SAMPLE_RATE = 16_000
+SAMPLE_BYTES = 4
 NUM_SLOTS = 4
 MAX_COUNT = 1 << 24
 MAX_SIDE = 1 << 16
+MAX_CHANNELS = 64
 
 
 class Container(IntEnum):
@@ -23,6 +26,13 @@ class Container(IntEnum):
 
     MOV = 1
     MATROSKA = 2
+
+
+class Wanted(IntEnum):
+    """What the child is to read."""
+
+    FRAMES = 0
+    SOUND = 1
 
 
 class Reason(IntEnum):
@@ -48,6 +58,7 @@ class Flag(IntFlag):
 class Request(NamedTuple):
     """What to read and how. NaN and 0 stand for "not given" in the sampling fields."""
 
+    wanted: int
     clip_fd: int
     memory_fd: int
     slot_bytes: int
@@ -73,7 +84,7 @@ class Request(NamedTuple):
         return cls(*REQUEST.unpack(data))
 
 
-REQUEST = struct.Struct("<iiqBdiiiiddqdd")
+REQUEST = struct.Struct("<BiiqBdiiiiddqdd")
 
 
 class Facts(NamedTuple):
@@ -140,6 +151,29 @@ class FrameReady(NamedTuple):
 _FRAME = struct.Struct("<iBd")
 
 
+class SoundReady(NamedTuple):
+    """A slot holds samples: fp32, 16 kHz, the channels of a moment side by side."""
+
+    slot: int
+    num_samples: int
+    num_channels: int
+
+    def pack(self) -> bytes:
+        """One record."""
+        return _record(_SOUND, *self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Raises ValueError when a field is out of range; the slot's size is the reader's to check."""
+        sound = cls(*_SOUND.unpack_from(data, 1))
+        _check(sound.slot < NUM_SLOTS and 0 <= sound.num_samples <= MAX_COUNT)
+        _check(1 <= sound.num_channels <= MAX_CHANNELS)
+        return sound
+
+
+_SOUND = struct.Struct("<BiB")
+
+
 class End(NamedTuple):
     """Every chosen frame that can be had was delivered."""
 
@@ -186,12 +220,13 @@ class Failure(NamedTuple):
 
 _FAILURE = struct.Struct("<Biid16s")
 
-Record = Facts | FrameReady | End | Failure
+Record = Facts | FrameReady | End | Failure | SoundReady
 _STRUCTS: tuple[tuple[type[Record], struct.Struct], ...] = (
     (Facts, _FACTS),
     (FrameReady, _FRAME),
     (End, _END),
     (Failure, _FAILURE),
+    (SoundReady, _SOUND),
 )
 
 

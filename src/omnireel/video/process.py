@@ -65,6 +65,11 @@ class Child:
         self._write(request.pack())
 
     @property
+    def slot_bytes(self) -> int:
+        """What one slot holds."""
+        return self._slot_bytes
+
+    @property
     def pid(self) -> int:
         """Process id."""
         return self._process.pid

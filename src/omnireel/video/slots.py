@@ -1,0 +1,59 @@
+"""The ring of frame slots in shared memory, as the decoding child sees it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+
+from av.video.plane import VideoPlane
+
+from omnireel.video.messages import NUM_SLOTS, Request
+
+
+class Slots:
+    """Filled here, emptied by the reader, who tells which are free again."""
+
+    def __init__(self, request: Request) -> None:
+        self._memory = memoryview(mmap.mmap(request.memory_fd, request.slot_bytes * NUM_SLOTS))
+        self._slot_bytes = request.slot_bytes
+        self._num_free = threading.Semaphore(NUM_SLOTS)
+        self._next = 0
+
+    def follow_reader(self) -> None:
+        """Count the slots that the reader gives back; end this process as soon as the reader is gone."""
+        while os.read(0, 1):
+            self._num_free.release()
+        os._exit(0)
+
+    def put(self, plane: VideoPlane, row_bytes: int) -> int:
+        """Copy a packed RGB plane into the next free slot and return the slot's number."""
+        slot = self._take()
+        start = slot * self._slot_bytes
+        pixels, stride = memoryview(plane), plane.line_size
+        if stride == row_bytes:
+            num_bytes = row_bytes * plane.height
+            self._memory[start : start + num_bytes] = pixels[:num_bytes]
+            return slot
+        for row in range(plane.height):
+            target = start + row * row_bytes
+            self._memory[target : target + row_bytes] = pixels[row * stride : row * stride + row_bytes]
+        return slot
+
+    def put_bytes(self, content: bytes) -> int:
+        """Copy bytes, at most a slot's, into the next free slot and return the slot's number."""
+        slot = self._take()
+        start = slot * self._slot_bytes
+        self._memory[start : start + len(content)] = content
+        return slot
+
+    @property
+    def slot_bytes(self) -> int:
+        """What one slot holds."""
+        return self._slot_bytes
+
+    def _take(self) -> int:
+        self._num_free.acquire()
+        slot = self._next
+        self._next = (slot + 1) % NUM_SLOTS
+        return slot
