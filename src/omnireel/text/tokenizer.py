@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ class Tokenizer:
         if token not in self.added_tokens:
             raise CheckpointError(f"the tokenizer has no added token {token}")
         return self.added_tokens[token]
+
+    @cached_property
+    def line_end_ids(self) -> frozenset[int]:
+        """Tokens after which a line of text has ended."""
+        return frozenset(i for i, content in self._bytes.items() if content.endswith(b"\n"))
 
     def token_bytes(self, token_id: int) -> bytes:
         """What a token adds to an answer: hidden added tokens and ids without a token add nothing.
