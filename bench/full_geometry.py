@@ -2,10 +2,10 @@
 
     python -m bench.full_geometry [--layers 52] [--keep FOLDER]
 
-A checkpoint of the NVFP4 layout with random bytes is written first: 22.4 GB of disk, minutes of time; --keep leaves
-it for the next run. A smaller number of layers shows that the bench works. Reported are times, and what memory
-was used: `anon` is what the process holds for itself, `file` what of the checkpoint was mapped at the end, which the
-system may drop and read again. Nothing is compared: no other engine runs this layout on a CPU.
+A checkpoint of the NVFP4 layout with random bytes is written first: 22.4 GB of disk, minutes of time; --keep
+leaves it for the next run. Fewer layers show that the bench works. Reported are times, and what memory was
+used: `anon` is what the process holds for itself, `file` what of the checkpoint was mapped at the end, which
+the system may drop and read again. Nothing is compared: no other engine runs this layout on a CPU.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Write a checkpoint of the published NVFP4 geometry with random bytes: 22.4 GB, every tensor of the real one.
+"""Write a checkpoint of the published NVFP4 geometry with random bytes: 22.4 GB, every tensor there is.
 
     python tools/full_checkpoint.py OUT [--layers 52]
 
-The numbers are noise with the spread of real weights, so that nothing overflows. Bytes are streamed to the disk:
-it needs no memory to speak of.
+The numbers are noise with the spread of real weights, so that nothing overflows. Bytes are streamed to the
+disk: it needs no memory to speak of.
 """
 
 import argparse
