@@ -49,9 +49,15 @@ def _dtype(name: str, *, is_demo: bool) -> "torch.dtype":
 
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    return torch.bfloat16 if has_bf16_units() and not is_demo else torch.float32
+
+
+def has_bf16_units() -> bool:
+    """Whether this processor multiplies BF16 matrices itself."""
+    import torch
+
     facts = torch.cpu.get_capabilities()
-    has_units = any(facts.get(unit) for unit in ("avx512_bf16", "amx_bf16", "arm_bf16"))
-    return torch.bfloat16 if has_units and not is_demo else torch.float32
+    return any(facts.get(unit) for unit in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
 def checkpoint_directory(model: str) -> Path:

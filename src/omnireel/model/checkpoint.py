@@ -7,7 +7,10 @@ type is not copied: it stays mapped to the file, and is read from the disk when 
 
 import json
 import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,15 +22,8 @@ from omnireel.model.omni import Omni
 from omnireel.model.quant_table import quantize_modules, read_quant_table
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# As safetensors names them.
-_STORED = {
-    torch.float32: "F32",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.uint8: "U8",
-    torch.int64: "I64",
-}
+# Types that are kept as they are stored, as safetensors names them.
+STORED = {torch.float8_e4m3fn: "F8_E4M3", torch.uint8: "U8", torch.int64: "I64"}
 SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file beside the index, no path
 # Normalisation constants that preprocessing applies; the tower must not apply them again.
 IGNORED = re.compile(
@@ -47,14 +43,34 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
     config = read_config(directory)
     model = empty_model(config, dtype or _dtype(config))
     quantize_modules(model, read_quant_table(directory))
-    wanted = model.state_dict()
-    tensors = {}
+    wanted, tensors = model.state_dict(), {}
     for shard, names in _shards(directory).items():
-        tensors.update(_read_shard(shard, names, wanted))
-    if missing := sorted(set(wanted) - set(tensors)):
-        raise CheckpointError(f"checkpoint lacks {len(missing)} tensors, first {missing[0]!r}")
+        with _opened(shard, names) as (file, present):
+            for name in present:
+                _check_place(name, file.get_slice(name), wanted)
+                tensors[name] = _finite(name, file.get_tensor(name)).to(wanted[name].dtype)
+    _check_complete(wanted, tensors)
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def survey_checkpoint(directory: Path) -> int:
+    """Bytes of the weights, after checking every name, shape and type but no value: it reads headers alone.
+
+    Raises CheckpointError as `load_checkpoint`.
+    """
+    config = read_config(directory)
+    model = empty_model(config, _dtype(config))
+    quantize_modules(model, read_quant_table(directory))
+    wanted, found, num_bytes = model.state_dict(), set(), 0
+    for shard, names in _shards(directory).items():
+        with _opened(shard, names) as (file, present):
+            for name in present:
+                _check_place(name, file.get_slice(name), wanted)
+        found |= set(present)
+        num_bytes += shard.stat().st_size
+    _check_complete(wanted, found)
+    return num_bytes
 
 
 def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
@@ -103,39 +119,42 @@ def _weight_map(index: Path) -> dict[str, object]:
         raise CheckpointError(f"{index.name} is not an index: it has no object 'weight_map'") from None
 
 
-def _read_shard(path: Path, names: list[str] | None, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+@contextmanager
+def _opened(path: Path, names: list[str] | None) -> Iterator[tuple[Any, list[str]]]:
+    """A shard and the names in it that are read; names: what the index places there."""
     try:
         with safe_open(path, framework="pt") as file:
             present = set(file.keys())
             if names is not None and present != set(names):
                 odd = sorted(present ^ set(names))[0]
                 raise CheckpointError(f"{path.name} and the index disagree about {odd!r}")
-            return {
-                name: _checked(name, file.get_tensor(name), wanted)
-                for name in sorted(present)
-                if not IGNORED.fullmatch(name)
-            }
+            yield file, [name for name in sorted(present) if not IGNORED.fullmatch(name)]
     except (SafetensorError, OSError) as e:
         raise CheckpointError(f"cannot read {path.name}: {e}") from None
 
 
-def _checked(name: str, tensor: Tensor, wanted: dict[str, Tensor]) -> Tensor:
+def _check_place(name: str, header: Any, wanted: dict[str, Tensor]) -> None:  # noqa: ANN401  safetensors' own
     if name not in wanted:
         raise CheckpointError(f"checkpoint holds a tensor that this model does not have: {name!r}")
-    place = wanted[name]
-    if tensor.shape != place.shape:
-        raise CheckpointError(f"{name!r} has shape {list(tensor.shape)}, expected {list(place.shape)}")
-    is_packed = place.dtype not in DTYPES.values()
-    if tensor.dtype != place.dtype and (is_packed or tensor.dtype not in DTYPES.values()):
-        expected = _stored_name(place.dtype) if is_packed else "BF16 or F32"
-        raise CheckpointError(f"{name!r} is stored as {_stored_name(tensor.dtype)}, expected {expected}")
+    place, shape, stored = wanted[name], header.get_shape(), header.get_dtype()
+    if shape != list(place.shape):
+        raise CheckpointError(f"{name!r} has shape {shape}, expected {list(place.shape)}")
+    if place.dtype in DTYPES.values():
+        if stored not in ("BF16", "F32"):
+            raise CheckpointError(f"{name!r} is stored as {stored}, expected BF16 or F32")
+    elif stored != STORED[place.dtype]:
+        raise CheckpointError(f"{name!r} is stored as {stored}, expected {STORED[place.dtype]}")
+
+
+def _check_complete(wanted: Mapping[str, object], found: Collection[str]) -> None:
+    if missing := sorted(set(wanted) - set(found)):
+        raise CheckpointError(f"checkpoint lacks {len(missing)} tensors, first {missing[0]!r}")
+
+
+def _finite(name: str, tensor: Tensor) -> Tensor:
     if not _is_finite(tensor):
         raise CheckpointError(f"{name!r} holds NaN or infinite values")
-    return tensor.to(place.dtype)
-
-
-def _stored_name(dtype: torch.dtype) -> str:
-    return _STORED.get(dtype, str(dtype).removeprefix("torch."))
+    return tensor
 
 
 def _is_finite(tensor: Tensor) -> bool:
