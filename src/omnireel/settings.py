@@ -16,84 +16,12 @@ from typing import Any, TypeVar
 
 from omnireel import setting_kinds
 from omnireel.errors import SettingsError
-from omnireel.setting_kinds import (
-    HOSTS,
-    NAME,
-    NETWORKS,
-    ORIGINS,
-    PATH,
-    SECOND,
-    SWITCH,
-    TEXT,
-    USD,
-    Kind,
-    integer,
-    list_of,
-    number,
-    one_of,
-)
 from omnireel.setting_sources import FILE, PREFIX, Sources
+from omnireel.setting_table import KINDS, MIB
 
 TRACEBACK = PREFIX + "TRACEBACK"
-MIB = 1024 * 1024
 Network = setting_kinds.Network
 _T = TypeVar("_T")
-
-
-KINDS: Mapping[str, Kind] = {
-    "model": TEXT,
-    "dtype": one_of("auto", "float32", "bfloat16"),
-    "backend": one_of("local", "echo"),
-    "host": TEXT,
-    "port": integer(0, 65_535),
-    "data_dir": PATH,
-    "auth": one_of("none", "keys"),
-    "allow_public": SWITCH,
-    "tls": one_of("none", "dev"),
-    "tls_port": integer(0, 65_535),
-    "trusted_proxies": NETWORKS,
-    "allowed_hosts": HOSTS,
-    "cors_origins": ORIGINS,
-    "max_body_bytes": integer(1024, 1024 * MIB),
-    "max_data_uri_bytes": integer(1024, 1024 * MIB),
-    "max_download_bytes": integer(1024, 1024 * MIB),
-    "max_upload_bytes": integer(1024, 1024 * 1024 * MIB),
-    "max_stored_bytes": integer(0, 1024 * 1024 * 1024 * MIB),
-    "upload_open_s": number(0.1, 604_800),
-    "upload_keep_s": number(1, 10_000_000_000),
-    "fetch_allow": NETWORKS,
-    "fetch_deny": NETWORKS,
-    "fetch_ports": list_of(integer(1, 65_535)),
-    "allow_http": SWITCH,
-    "max_requests": integer(1, 10_000),
-    "max_queued": integer(0, 10_000_000),
-    "max_running": integer(1, 1000),
-    "max_crashes": integer(1, 100),
-    "lease_s": number(1, 3600),
-    "max_run_s": number(1, 86_400),
-    "echo_token_s": number(0, 3600),
-    "think": SWITCH,
-    "system": TEXT,
-    "max_tokens": integer(1, 20_000),
-    "temperature": number(0, 2),
-    "top_p": number(0, 1),
-    "seed": integer(0, 2**63 - 1),
-    "reasoning_budget": integer(0, 20_000),
-    "grace_period": integer(0, 20_000),
-    "start": SECOND,
-    "end": SECOND,
-    "fps": number(0.01, 120),
-    "max_frames": integer(1, 1024),
-    "video_pruning_rate": number(0, 1, below=True),
-    "audio": SWITCH,
-    "account": NAME,
-    "key_name": NAME,
-    "admin": SWITCH,
-    "max_per_minute": integer(1, 100_000),
-    "max_unfinished": integer(1, 1_000_000),
-    "cap_usd": USD,
-    "monthly_cap_usd": USD,
-}
 
 
 @dataclass(frozen=True)
@@ -170,6 +98,11 @@ class Settings:
     def uploads_dir(self) -> Path:
         """Where uploaded files lie."""
         return self._data_dir / "uploads"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where pulled checkpoints lie."""
+        return self._data_dir / "models"
 
     @property
     def tls_dir(self) -> Path:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from omnireel.cli import key_commands, webhooks
+from omnireel.cli import key_commands, model_commands, webhooks
 from omnireel.cli.failures import reports_failures
 from omnireel.cli.flags import (
     Audio,
@@ -45,6 +45,8 @@ app = typer.Typer(
 )
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(key_commands.app, name="keys")
+app.command()(model_commands.doctor)
+app.command()(model_commands.pull)
 
 
 def main() -> None:
@@ -270,24 +272,6 @@ def worker(
     from omnireel.settings import read_settings
 
     work_forever(read_settings({"data_dir": data_dir, "model": model, "dtype": dtype, "backend": backend}))
-
-
-@app.command()
-@reports_failures
-def doctor(
-    *,
-    host: Annotated[str | None, typer.Option(show_default="127.0.0.1", help="As of serve.")] = None,
-    port: Annotated[int | None, typer.Option(show_default="8000", help="As of serve.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="As of serve.")] = None,
-    model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Look at this machine: what fits on it, and whether serve would start (then the exit code is 0)."""
-    from omnireel.cli.doctor import examine
-    from omnireel.settings import read_settings
-
-    flags = {"host": host, "port": port, "data_dir": data_dir, "model": model}
-    examine(read_settings(flags), as_json=as_json)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  # the echo backend runs without torch, which takes seconds to load
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,14 +29,14 @@ def open_backend(settings: Settings) -> Backend:
     from omnireel.backends.local import LocalBackend
 
     preparation = load_preparation(settings)
-    return LocalBackend(preparation, model_name=checkpoint_directory(settings.model).name)
+    return LocalBackend(preparation, model_name=checkpoint_directory(settings).name)
 
 
 def load_preparation(settings: Settings) -> "Preparation":
     """The settings' checkpoint, ready to prepare asks. Raises CheckpointError."""
     from omnireel.backends.preparation import Preparation
 
-    directory = checkpoint_directory(settings.model)
+    directory = checkpoint_directory(settings)
     return Preparation.load(directory, dtype=_dtype(settings.dtype, is_demo=directory == DEMO))
 
 
@@ -60,18 +61,33 @@ def has_bf16_units() -> bool:
     return any(facts.get(unit) for unit in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
-def checkpoint_directory(model: str) -> Path:
-    """Where the checkpoint `model` lies: "demo", or a directory. Raises CheckpointError."""
+def checkpoint_directory(settings: Settings) -> Path:
+    """Where the settings' model lies: "demo", a directory, or what was pulled. Raises CheckpointError."""
+    model = settings.model
     if model == "demo":
         return DEMO
     directory = Path(model).expanduser()
-    if not directory.is_dir():
+    if directory.is_dir():
+        return directory
+    if not is_hub_id(model):
         raise CheckpointError(
             f"there is no checkpoint at {model}",
-            hint="give demo, or a directory with config.json, tokenizer.json and *.safetensors; "
-            "nothing is downloaded by this version",
+            hint="give demo, a model's name, or a directory with config.json, tokenizer.json, *.safetensors",
         )
-    return directory
+    pulled = pulled_directory(settings, model)
+    if not pulled.is_dir():
+        raise CheckpointError(f"{model} is not here", hint=f"omnireel pull {model}")
+    return pulled
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether it is spelled like a model's name on the Hugging Face hub, owner/name."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model) is not None
+
+
+def pulled_directory(settings: Settings, model_id: str) -> Path:
+    """Where `omnireel pull` puts a model."""
+    return settings.models_dir / model_id.replace("/", "--")
 
 
 def make_ask(video: Path, prompt: str, asked: AskSettings) -> Ask:

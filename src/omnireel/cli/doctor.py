@@ -133,7 +133,7 @@ def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
     if settings.backend != "local":
         return
     try:
-        directory = checkpoint_directory(settings.model)
+        directory = checkpoint_directory(settings)
         language, weight_bytes = read_config(directory).language, survey_checkpoint(directory)
     except CheckpointError:
         return
@@ -180,7 +180,7 @@ def _write_to(directory: Path) -> None:
 
 
 def _read_model(settings: Settings) -> None:
-    directory = checkpoint_directory(settings.model)
+    directory = checkpoint_directory(settings)
     survey_checkpoint(directory)
     Tokenizer.from_directory(directory)
     ChatTemplate.from_directory(directory)

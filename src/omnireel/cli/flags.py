@@ -7,7 +7,9 @@ import typer
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
 ]
-Model = Annotated[str | None, typer.Option(show_default="demo", help="demo, or a checkpoint's directory.")]
+Model = Annotated[
+    str | None, typer.Option(show_default="demo", help="demo, a checkpoint's directory, or a pulled model.")
+]
 Dtype = Annotated[
     str | None, typer.Option(show_default="auto", help="Compute in float32 or bfloat16; auto: the faster.")
 ]
