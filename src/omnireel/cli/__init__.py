@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from omnireel.cli import key_commands, webhooks
+from omnireel.cli import checkpoint_commands, key_commands, webhooks
 from omnireel.cli.failures import reports_failures
 
 app = typer.Typer(
@@ -24,11 +24,15 @@ app = typer.Typer(
 )
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(key_commands.app, name="keys")
+app.command()(checkpoint_commands.pull)
+app.command()(checkpoint_commands.doctor)
 
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
 ]
-Model = Annotated[str | None, typer.Option(show_default="demo", help="demo, or a checkpoint's directory.")]
+Model = Annotated[
+    str | None, typer.Option(show_default="demo", help="demo, a checkpoint's directory, or a pulled id.")
+]
 Dtype = Annotated[
     str | None, typer.Option(show_default="auto", help="Compute in float32 or bfloat16; auto: the faster.")
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Ask, Backend, MediaOptions, SamplingParams
+from omnireel.cli.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError, SettingsError
 from omnireel.settings import AskSettings, Settings
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from omnireel.backends.preparation import Preparation
 
+_WHAT_IS_A_MODEL = (
+    "give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model"
+)
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
 
@@ -28,44 +32,45 @@ def open_backend(settings: Settings) -> Backend:
     from omnireel.backends.local import LocalBackend
 
     preparation = load_preparation(settings)
-    return LocalBackend(preparation, model_name=checkpoint_directory(settings.model).name)
+    return LocalBackend(preparation, model_name=checkpoint_directory(settings).name)
 
 
 def load_preparation(settings: Settings) -> "Preparation":
     """The settings' checkpoint, ready to prepare asks. Raises CheckpointError."""
     from omnireel.backends.preparation import Preparation
 
-    directory = checkpoint_directory(settings.model)
-    return Preparation.load(directory, dtype=_dtype(settings.dtype, is_demo=directory == DEMO))
+    directory = checkpoint_directory(settings)
+    return Preparation.load(directory, dtype=compute_dtype(settings, directory))
 
 
-def _dtype(name: str, *, is_demo: bool) -> "torch.dtype":
-    """The type to compute in.
+def compute_dtype(settings: Settings, directory: Path) -> "torch.dtype":
+    """The type in which the checkpoint in `directory` is computed.
 
     auto: fp32 for the demo, which was trained in it, and wherever the processor has no units for bf16: torch
     then takes ten times as long for bf16 products as for fp32 ones.
     """
     import torch
 
-    if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    if settings.dtype != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
     facts = torch.cpu.get_capabilities()
     has_units = any(facts.get(unit) for unit in ("avx512_bf16", "amx_bf16", "arm_bf16"))
-    return torch.bfloat16 if has_units and not is_demo else torch.float32
+    return torch.bfloat16 if has_units and directory != DEMO else torch.float32
 
 
-def checkpoint_directory(model: str) -> Path:
-    """Where the checkpoint `model` lies: "demo", or a directory. Raises CheckpointError."""
-    if model == "demo":
-        return DEMO
-    directory = Path(model).expanduser()
-    if not directory.is_dir():
-        raise CheckpointError(
-            f"there is no checkpoint at {model}",
-            hint="give demo, or a directory with config.json, tokenizer.json and *.safetensors; "
-            "nothing is downloaded by this version",
-        )
-    return directory
+def checkpoint_directory(settings: Settings) -> Path:
+    """Where the settings' checkpoint lies: "demo", a directory, or a pulled id. Raises CheckpointError."""
+    model = settings.model
+    directory = DEMO if model == "demo" else Path(model).expanduser()
+    if directory.is_dir():
+        return directory
+    is_id = MODEL_ID.fullmatch(model) is not None
+    if is_id and (pulled := pulled_directory(settings.models_dir, model)).is_dir():
+        return pulled
+    raise CheckpointError(
+        f"there is no checkpoint at {model}" + (", nor has it been pulled" if is_id else ""),
+        hint=f"download it with: omnireel pull {model}" if is_id else _WHAT_IS_A_MODEL,
+    )
 
 
 def make_ask(video: Path, prompt: str, asked: AskSettings) -> Ask:

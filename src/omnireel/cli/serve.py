@@ -48,7 +48,7 @@ def serve_forever(settings: Settings) -> None:
     cannot be had, CheckpointError when the model cannot be loaded.
     """
     configure_log()
-    with _bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
+    with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         app = create_app(open_backend(settings), settings)
         server = _Server(app, settings, plain, tls=tls)
         asyncio.run(server.serve([plain]))
@@ -65,7 +65,7 @@ def _tls_listener(settings: Settings) -> Iterator[TlsListener | None]:
         return
     from omnireel.cli.tls import dev_context  # noqa: PLC0415  # only those who want TLS load its library
 
-    with _bound_socket(settings, settings.tls_port, flag="--tls-port") as listener:
+    with bound_socket(settings, settings.tls_port, flag="--tls-port") as listener:
         yield TlsListener(listener, dev_context(settings.tls_dir, settings.host))
 
 
@@ -136,7 +136,7 @@ class _Server(uvicorn.Server):
         self.first_signal = self.first_signal or number
 
 
-def _bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:
+def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:
     """A socket that is not listening yet: nobody can connect before the model is there."""
     host = settings.host
     try:

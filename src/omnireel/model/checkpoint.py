@@ -7,7 +7,10 @@ type is not copied: it stays mapped to the file, and is read from the disk when 
 
 import json
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +31,7 @@ _STORED = {
     torch.uint8: "U8",
     torch.int64: "I64",
 }
+_TORCH = {name: dtype for dtype, name in _STORED.items()}
 SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file beside the index, no path
 # Normalisation constants that preprocessing applies; the tower must not apply them again.
 IGNORED = re.compile(
@@ -51,10 +55,29 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
     tensors = {}
     for shard, names in _shards(directory).items():
         tensors.update(_read_shard(shard, names, wanted))
-    if missing := sorted(set(wanted) - set(tensors)):
-        raise CheckpointError(f"checkpoint lacks {len(missing)} tensors, first {missing[0]!r}")
+    _check_complete(set(tensors), wanted)
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def check_headers(directory: Path, dtype: torch.dtype) -> int:
+    """Compare the headers of all files with what the config asks for, as loading would; no weight is read.
+
+    Returns the bytes that the weights take once they are loaded. Raises CheckpointError.
+    """
+    model = empty_model(read_config(directory), dtype)
+    quantize_modules(model, read_quant_table(directory))
+    wanted = model.state_dict()
+    found = set[str]()
+    for path, names in _shards(directory).items():
+        with _opened(path, names) as file:
+            for name in file.keys():  # noqa: SIM118  it is no mapping
+                if not IGNORED.fullmatch(name):
+                    header = file.get_slice(name)
+                    _check_place(name, header.get_shape(), _TORCH.get(header.get_dtype()), wanted)
+                    found.add(name)
+    _check_complete(found, wanted)
+    return sum(place.numel() * place.element_size() for place in wanted.values())
 
 
 def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
@@ -104,38 +127,57 @@ def _weight_map(index: Path) -> dict[str, object]:
 
 
 def _read_shard(path: Path, names: list[str] | None, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    with _opened(path, names) as file:
+        return {
+            name: _checked(name, file.get_tensor(name), wanted)
+            for name in sorted(file.keys())
+            if not IGNORED.fullmatch(name)
+        }
+
+
+@contextmanager
+def _opened(path: Path, names: list[str] | None) -> Iterator[Any]:
+    """A file that holds exactly `names`; what goes wrong with it is named."""
     try:
         with safe_open(path, framework="pt") as file:
             present = set(file.keys())
             if names is not None and present != set(names):
                 odd = sorted(present ^ set(names))[0]
                 raise CheckpointError(f"{path.name} and the index disagree about {odd!r}")
-            return {
-                name: _checked(name, file.get_tensor(name), wanted)
-                for name in sorted(present)
-                if not IGNORED.fullmatch(name)
-            }
+            yield file
     except (SafetensorError, OSError) as e:
         raise CheckpointError(f"cannot read {path.name}: {e}") from None
 
 
+def _check_complete(found: set[str], wanted: dict[str, Tensor]) -> None:
+    if missing := sorted(set(wanted) - found):
+        raise CheckpointError(f"checkpoint lacks {len(missing)} tensors, first {missing[0]!r}")
+
+
 def _checked(name: str, tensor: Tensor, wanted: dict[str, Tensor]) -> Tensor:
+    _check_place(name, tensor.shape, tensor.dtype, wanted)
+    if not _is_finite(tensor):
+        raise CheckpointError(f"{name!r} holds NaN or infinite values")
+    return tensor.to(wanted[name].dtype)
+
+
+def _check_place(
+    name: str, shape: Sequence[int], dtype: torch.dtype | None, wanted: dict[str, Tensor]
+) -> None:
+    """dtype: None for one that no checkpoint has."""
     if name not in wanted:
         raise CheckpointError(f"checkpoint holds a tensor that this model does not have: {name!r}")
     place = wanted[name]
-    if tensor.shape != place.shape:
-        raise CheckpointError(f"{name!r} has shape {list(tensor.shape)}, expected {list(place.shape)}")
+    if list(shape) != list(place.shape):
+        raise CheckpointError(f"{name!r} has shape {list(shape)}, expected {list(place.shape)}")
     is_packed = place.dtype not in DTYPES.values()
-    if tensor.dtype != place.dtype and (is_packed or tensor.dtype not in DTYPES.values()):
+    if dtype != place.dtype and (is_packed or dtype not in DTYPES.values()):
         expected = _stored_name(place.dtype) if is_packed else "BF16 or F32"
-        raise CheckpointError(f"{name!r} is stored as {_stored_name(tensor.dtype)}, expected {expected}")
-    if not _is_finite(tensor):
-        raise CheckpointError(f"{name!r} holds NaN or infinite values")
-    return tensor.to(place.dtype)
+        raise CheckpointError(f"{name!r} is stored as {_stored_name(dtype)}, expected {expected}")
 
 
-def _stored_name(dtype: torch.dtype) -> str:
-    return _STORED.get(dtype, str(dtype).removeprefix("torch."))
+def _stored_name(dtype: torch.dtype | None) -> str:
+    return "an unknown type" if dtype is None else _STORED.get(dtype, str(dtype).removeprefix("torch."))
 
 
 def _is_finite(tensor: Tensor) -> bool:

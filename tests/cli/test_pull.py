@@ -1,0 +1,137 @@
+"""`omnireel pull` against a hub on loopback, which cuts connections, damages files and states odd sizes."""
+
+import json
+import shutil
+
+import pytest
+from hub_double import MODEL_ID, REVISION, Hub
+
+from omnireel.cli.backend import DEMO
+
+NAMES = [
+    "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "generation_config.json", "model.safetensors",
+]  # fmt: skip
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def hub():
+    """The demo checkpoint, among files that nobody should want."""
+    files = {name: (DEMO / name).read_bytes() for name in NAMES}
+    files |= {
+        "modeling.py": b"evil()",
+        "pytorch_model.bin": b"pickle",
+        "folder/x.json": b"{}",
+        ".x.json": b"",
+    }
+    double = Hub(files)
+    yield double
+    double.close()
+
+
+@pytest.fixture
+def pull(omnireel, hub, tmp_path):
+    def run(*flags, model_id=MODEL_ID):
+        home = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": ""}
+        return omnireel("pull", model_id, "--data-dir", "data", *flags, **home)
+
+    return run
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "data" / "models" / "someone" / "tiny-model"
+
+
+def test_exactly_the_files_that_cannot_run_are_fetched_and_the_licence_is_named(pull, hub, directory):
+    ran = pull("--json")
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads(ran.stdout)
+    assert (report["revision"], report["downloaded"]) == (REVISION, True)
+    assert "tiny-licence" in ran.stderr
+    assert "https://example.com/l" in ran.stderr
+    assert {path.name for path in directory.iterdir()} == {*NAMES, "pulled.json"}
+    assert all((directory / name).read_bytes() == hub.files[name] for name in NAMES)
+    fetched = {path.rpartition("/")[2] for _, path, _ in hub.requests if "/resolve/" in path}
+    assert fetched == set(NAMES)
+
+
+def test_what_is_here_is_not_fetched_again(pull, hub):
+    assert pull().returncode == 0
+    hub.requests.clear()
+    again = pull("--json")
+    assert json.loads(again.stdout)["downloaded"] is False
+    assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
+
+
+def test_a_pulled_model_answers_by_its_id(pull, omnireel, clip):
+    usual = {"OMNIREEL_BACKEND": "local", "OMNIREEL_DATA_DIR": "data"}
+    flags = ("--model", MODEL_ID, "--temperature", "0", "--max-tokens", "4", "--json")
+    before = omnireel("ask", clip, "what moves?", *flags, **usual)
+    assert before.returncode == 3
+    assert f"omnireel pull {MODEL_ID}" in before.stderr
+    assert pull().returncode == 0
+    answer = omnireel("ask", clip, "what moves?", *flags, **usual)
+    flags = ("--temperature", "0", "--max-tokens", "4", "--json")
+    assert json.loads(answer.stdout) == json.loads(
+        omnireel("ask", clip, "what moves?", *flags, **usual).stdout
+    )
+
+
+def test_a_connection_that_is_cut_goes_on_where_it_was(pull, hub, directory):
+    hub.cut_after, hub.num_cuts = 12_000_000, 1
+    assert pull().returncode == 0
+    first, second = hub.fetched(WEIGHTS)
+    assert first is None
+    assert 0 < int(second.removeprefix("bytes=").split("-")[0]) <= 12_000_000
+    assert (directory / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
+
+
+def test_a_pull_that_failed_is_continued_by_the_next(pull, hub, directory):
+    hub.cut_after = 12_000_000
+    ran = pull()
+    assert ran.returncode == 1
+    assert "could not be fetched" in ran.stderr
+    assert not directory.exists()
+    hub.cut_after = None
+    hub.requests.clear()
+    assert pull().returncode == 0
+    (only,) = hub.fetched(WEIGHTS)
+    assert 0 < int(only.removeprefix("bytes=").split("-")[0]) <= 12_000_000
+    assert (directory / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+def test_a_damaged_file_is_found_and_fetched_again(pull, hub, directory, name):
+    hub.damaged = {name}
+    ran = pull()
+    assert ran.returncode == 1
+    assert f"{name} arrived damaged" in ran.stderr
+    assert not directory.exists()
+    hub.damaged = set()
+    assert pull().returncode == 0
+    assert (directory / name).read_bytes() == hub.files[name]
+
+
+def test_too_little_disk_is_said_before_the_first_byte(pull, hub, directory):
+    hub.stated = {WEIGHTS: shutil.disk_usage("/").total * 100}
+    ran = pull()
+    assert ran.returncode == 1
+    assert "GB of disk" in ran.stderr
+    assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
+
+
+def test_a_gated_model_wants_its_licence_accepted(pull, hub):
+    hub.gated = "manual"
+    ran = pull()
+    assert (ran.returncode, hub.fetched(WEIGHTS)) == (1, [])
+    assert "--accept-licence" in ran.stderr
+    assert pull("--accept-licence").returncode == 0
+
+
+@pytest.mark.parametrize(("model_id", "code"), [("nobody/nothing", 1), ("../x", 2), ("a/..", 2), ("demo", 2)])
+def test_an_id_that_leads_nowhere_is_refused(pull, model_id, code):
+    ran = pull(model_id=model_id)
+    assert ran.returncode == code
+    assert [line.split(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
