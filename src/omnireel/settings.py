@@ -72,8 +72,6 @@ KINDS: Mapping[str, Kind] = {
     "max_run_s": number(1, 86_400),
     "echo_token_s": number(0, 3600),
     "think": SWITCH,
-    "reasoning_budget": integer(0, 20_000),
-    "reasoning_grace": integer(0, 20_000),
     "system": TEXT,
     "max_tokens": integer(1, 20_000),
     "temperature": number(0, 2),
@@ -205,8 +203,6 @@ class AskSettings:
     """What `ask` and `inspect` send along with the question; None: the model's own choice."""
 
     think: bool = False
-    reasoning_budget: int | None = None
-    reasoning_grace: int | None = None
     system: str | None = None
     max_tokens: int = 1024
     temperature: float = 0.7

@@ -341,28 +341,3 @@ def test_no_answer_uses_more_tokens_than_was_said_before(local, clip, media):
     ask = make_ask(clip, "What <|im_end|> moves? é漢字", media=MediaOptions(**media))
     answer = answer_of(local, ask)
     assert answer.input_tokens + answer.output_tokens <= local.most_tokens(ask)
-
-
-@pytest.mark.parametrize(("budget", "most"), [(0, 0), (3, 3), (8, 8)])
-def test_a_reasoning_budget_closes_the_chain_and_the_answer_follows(local, clip, budget, most):
-    """This model never says </think> itself: what closes the chain is forced, and counted."""
-    ask = make_ask(clip, thinking=True, reasoning_budget=budget)
-    answer, free = answer_of(local, ask), answer_of(local, make_ask(clip, thinking=True))
-    chain, _, rest = answer.output.removeprefix("<think>").partition("</think>")
-    assert chain == answer.reasoning
-    assert free.reasoning.startswith(chain)
-    assert len(chain) < len(free.reasoning)
-    assert rest
-    assert answer.output_tokens == 12
-    assert (answer.finish_reason, answer_of(local, ask).output) == ("length", answer.output)
-
-
-def test_the_token_limit_inside_the_chain_leaks_nothing_into_the_answer(local, clip):
-    answer = answer_of(local, make_ask(clip, thinking=True, reasoning_budget=12))
-    assert answer.finish_reason == "length"
-    assert answer.output == f"<think>{answer.reasoning}</think>"
-
-
-def test_without_thinking_there_is_nothing_to_limit(local, clip):
-    free = answer_of(local, make_ask(clip))
-    assert answer_of(local, make_ask(clip, reasoning_budget=0)).output == free.output

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from omnireel.api import job_json, wire
+from omnireel.api import wire
 from omnireel.api.caller import owner_of
 from omnireel.api.doors import Door, entrance_of
 from omnireel.api.errors import json_response, outcome_response
@@ -102,13 +102,13 @@ class QueueRoutes:
             "response_url": url,
             "status_url": f"{url}/status",
             "cancel_url": f"{url}/cancel",
-            "logs": [job_json.log_line(line) for line in lines],
+            "logs": [wire.log_line(line) for line in lines],
         }
         if job.state == State.queued:
             content["queue_position"] = await self.worker.database.read(
                 partial(store.position, job_id=job.id)
             )
-        return content | job_json.ending(job)
+        return content | wire.ending(job)
 
     async def _status_events(self, request: Request, job_id: str) -> AsyncIterator[bytes]:
         num_lines, last, quiet_s = 0, b"", 0.0

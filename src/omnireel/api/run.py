@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from omnireel.api import job_json, wire
+from omnireel.api import wire
 from omnireel.api.errors import (
     RequestError,
     error_outcome,
@@ -127,7 +127,7 @@ def terms(settings: Settings) -> Terms:
         cancelled=cancelled(),
         not_started=request_error_outcome(not_started()),
         lost=request_error_outcome(lost),
-        notice=job_json.webhook_body,
+        notice=wire.webhook_body,
         micro_per_token=wire.MICRO_USD_PER_TOKEN,
         max_crashes=settings.max_crashes,
     )

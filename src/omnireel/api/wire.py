@@ -1,4 +1,4 @@
-"""The JSON of questions and answers; that of jobs is in job_json.py. Pydantic lives here and nowhere else.
+"""Every JSON shape that crosses the wire; pydantic lives here and nowhere else.
 
 The official fields come first and keep their names, ranges and defaults. Ours come after them, are all
 optional, and change nothing for a caller who does not send them.
@@ -6,6 +6,7 @@ optional, and change nothing for a caller who does not send them.
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from omnireel.api.errors import BodyError, Problem, problem
 from omnireel.backends.base import Answer, Ask, Inspection, MediaOptions, SamplingParams, SoundUse, VideoFacts
+from omnireel.jobs.job import Job, LogLine, Outcome
 
 APP_ID = "nvidia/nemotron-3-nano-omni"
 ENDPOINT_ID = f"{APP_ID}/video"
@@ -61,13 +63,6 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
     use_audio: bool | None = Field(
         None, description="omnireel: false leaves the clip's own sound out, where the model hears."
     )
-    reasoning_budget: int | None = Field(
-        None, ge=0, le=20_000, description="omnireel: most tokens of reasoning; needs reasoning_mode think."
-    )
-    reasoning_grace: int | None = Field(
-        None, ge=0, le=20_000,
-        description="omnireel: further tokens that reasoning may take to end a line; needs reasoning_budget.",
-    )  # fmt: skip
 
     @field_validator("end_s")
     @classmethod
@@ -76,20 +71,6 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         if end_s is not None and start_s is not None and end_s <= start_s:
             raise PydanticCustomError("greater_than", "Input should be greater than start_s", {"gt": start_s})
         return end_s
-
-    @field_validator("reasoning_budget")
-    @classmethod
-    def _limits_some_reasoning(cls, budget: int | None, info: ValidationInfo) -> int | None:
-        if budget is not None and info.data.get("reasoning_mode") == "no_think":
-            raise PydanticCustomError("value_error", "reasoning_budget needs reasoning_mode think")
-        return budget
-
-    @field_validator("reasoning_grace")
-    @classmethod
-    def _prolongs_some_budget(cls, grace: int | None, info: ValidationInfo) -> int | None:
-        if grace is not None and info.data.get("reasoning_budget", 0) is None:
-            raise PydanticCustomError("value_error", "reasoning_grace needs reasoning_budget")
-        return grace
 
     @property
     def media(self) -> MediaOptions:
@@ -174,8 +155,6 @@ def to_ask(sent: Nemotron3NanoOmniVideoInput, video: Path) -> Ask:
         prompt=sent.prompt,
         system_prompt=sent.system_prompt,
         thinking=sent.reasoning_mode == "think",
-        reasoning_budget=sent.reasoning_budget,
-        reasoning_grace=sent.reasoning_grace or 0,
         sampling=sent.sampling,
         media=sent.media,
     )
@@ -241,6 +220,45 @@ def billable_units(num_tokens: int) -> str:
 def price_usd(num_tokens: int) -> Decimal:
     """What the hosted endpoint asks for so many tokens, in US dollars."""
     return USD_PER_UNIT * num_tokens / TOKENS_PER_UNIT
+
+
+def log_line(line: LogLine) -> dict[str, str]:
+    """A log line in a status."""
+    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
+
+
+def ending(job: Job) -> dict[str, Any]:
+    """What a status says of a job that has ended: how long it took, what it cost, what went wrong."""
+    if job.outcome is None:
+        return {}
+    num_tokens = job.outcome.input_tokens + job.outcome.output_tokens
+    began, ended = job.started_at, job.finished_at
+    metrics = {
+        "inference_time": None if began is None or ended is None else round(ended - began, 3),
+        "billable_units": float(billable_units(num_tokens)),
+        "cost_usd": float(price_usd(num_tokens)),
+    }
+    if job.outcome.error is None:
+        return {"metrics": metrics}
+    return {"metrics": metrics, "error": job.outcome.error, "error_type": job.outcome.error_type}
+
+
+def webhook_body(job_id: str, outcome: Outcome) -> bytes:
+    """What a webhook is sent; the same bytes at every attempt, because they are signed."""
+    num_tokens = outcome.input_tokens + outcome.output_tokens
+    content = {
+        "request_id": job_id,
+        "gateway_request_id": job_id,
+        "status": "OK" if outcome.status < 400 else "ERROR",
+        "payload": outcome.body,
+        "metrics": {
+            "billable_units": float(billable_units(num_tokens)), "cost_usd": float(price_usd(num_tokens))
+        },
+    }  # fmt: skip
+    if outcome.status >= 400:
+        content["error"] = f"Invalid status code: {outcome.status}"
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
 def sse_event(content: Mapping[str, Any]) -> bytes:

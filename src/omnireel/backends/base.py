@@ -56,8 +56,6 @@ class Ask:
     video:         a file on this machine
     system_prompt: None lets the reasoning control token stand in its place
     thinking:      the chain of thought comes before the answer
-    reasoning_budget: most tokens of that chain, None: as many as max_tokens allows; counts with thinking only
-    reasoning_grace: further tokens that the chain may take to complete a line
     """
 
     video: Path
@@ -66,8 +64,6 @@ class Ask:
     thinking: bool = False
     sampling: SamplingParams = field(default_factory=SamplingParams)
     media: MediaOptions = field(default_factory=MediaOptions)
-    reasoning_budget: int | None = None
-    reasoning_grace: int = 0
 
 
 @dataclass(frozen=True)

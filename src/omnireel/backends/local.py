@@ -15,12 +15,11 @@ from functools import partial
 
 from omnireel.backends.answer_clock import AnswerClock
 from omnireel.backends.base import Answer, Ask, Delta, Event, Health, Inspection
-from omnireel.backends.engine_request import engine_request
 from omnireel.backends.engine_thread import EngineThread
 from omnireel.backends.preparation import Preparation, Prepared
 from omnireel.backends.worker import Mailbox, Report, Work
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
-from omnireel.engine.request import FinishReason
+from omnireel.engine.request import FinishReason, Request
 from omnireel.errors import GenerationError, InputError
 from omnireel.text.answer import AnswerText
 
@@ -77,7 +76,8 @@ class LocalBackend:
 
     async def _answer(self, ask: Ask, prepared: Prepared) -> AsyncGenerator[Event, None]:
         tokenizer = self._preparation.tokenizer
-        request = engine_request(next(self._sequence_ids), ask, prepared, tokenizer=tokenizer)
+        stop_ids = frozenset(tokenizer.stop_ids)
+        request = Request(next(self._sequence_ids), prepared.embeddings, ask.sampling, stop_ids)
         events: Mailbox[TokenEvent] = Mailbox()
         text = AnswerText(tokenizer, thinking=ask.thinking)
         clock = AnswerClock(request.num_prompt_tokens)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from omnireel.backends.base import Ask
-from omnireel.backends.engine_request import engine_request
 from omnireel.backends.preparation import Preparation
 from omnireel.backends.worker import Report
 from omnireel.engine.engine import Engine, EngineConfig
@@ -48,7 +47,7 @@ def trace(preparation: Preparation, ask: Ask, report: Report) -> Trace:
     """Answer `ask` as it stands, with temperature 0 for a greedy trace. Raises InputError as `prepare`."""
     pixels: list[Tensor] = []
     prepared = preparation.prepare(ask, report, see_pixels=pixels.append)
-    request = engine_request(0, ask, prepared, tokenizer=preparation.tokenizer)
+    request = Request(0, prepared.embeddings, ask.sampling, frozenset(preparation.tokenizer.stop_ids))
     return Trace(
         frame_indices=torch.tensor(prepared.video.frame_indices),
         frame_times_s=torch.tensor(prepared.video.frame_times_s, dtype=torch.float64),

@@ -38,10 +38,6 @@ Dtype = Annotated[
 ]
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="The question or instruction.")]
 Think = Annotated[bool | None, typer.Option("--think/--no-think", help="Reason first, then answer.")]
-Budget = Annotated[int | None, typer.Option("--reasoning-budget", help="Most tokens of reasoning.")]
-Grace = Annotated[
-    int | None, typer.Option("--reasoning-grace", help="More tokens of it to end a line; 0 if not given.")
-]
 System = Annotated[str | None, typer.Option(help="System message.")]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.")]
 MaxTokens = Annotated[int | None, typer.Option(show_default="1024", help="Most tokens of the answer.")]
@@ -72,8 +68,6 @@ def ask(
     model: Model = None,
     dtype: Dtype = None,
     think: Think = None,
-    reasoning_budget: Budget = None,
-    reasoning_grace: Grace = None,
     system: System = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
@@ -94,8 +88,6 @@ def ask(
     asked = read_ask_settings(
         {
             "think": think,
-            "reasoning_budget": reasoning_budget,
-            "reasoning_grace": reasoning_grace,
             "system": system,
             "max_tokens": max_tokens,
             "temperature": temperature,
@@ -161,8 +153,6 @@ def trace(
     model: Model = None,
     dtype: Dtype = None,
     think: Think = None,
-    reasoning_budget: Budget = None,
-    reasoning_grace: Grace = None,
     system: System = None,
     max_tokens: MaxTokens = None,
     start: Start = None,
@@ -179,8 +169,6 @@ def trace(
     asked = read_ask_settings(
         {
             "think": think,
-            "reasoning_budget": reasoning_budget,
-            "reasoning_grace": reasoning_grace,
             "system": system,
             "max_tokens": max_tokens,
             "start": start,

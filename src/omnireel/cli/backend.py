@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import omnireel
 from omnireel.backends.base import Ask, Backend, MediaOptions, SamplingParams
 from omnireel.cli.pulled import MODEL_ID, pulled_directory
-from omnireel.errors import CheckpointError, SettingsError
+from omnireel.errors import CheckpointError
 from omnireel.settings import AskSettings, Settings
 
 if TYPE_CHECKING:
@@ -74,18 +74,12 @@ def checkpoint_directory(settings: Settings) -> Path:
 
 
 def make_ask(video: Path, prompt: str, asked: AskSettings) -> Ask:
-    """The question with what the command line sends along. Raises SettingsError."""
-    if asked.reasoning_budget is not None and not asked.think:
-        raise SettingsError("reasoning_budget limits what is not asked for", hint="add --think")
-    if asked.reasoning_grace is not None and asked.reasoning_budget is None:
-        raise SettingsError("reasoning_grace prolongs no budget", hint="add --reasoning-budget")
+    """The question with what the command line sends along."""
     return Ask(
         video=video,
         prompt=prompt,
         system_prompt=asked.system,
         thinking=asked.think,
-        reasoning_budget=asked.reasoning_budget,
-        reasoning_grace=asked.reasoning_grace or 0,
         sampling=SamplingParams(
             temperature=asked.temperature, top_p=asked.top_p, max_tokens=asked.max_tokens, seed=asked.seed
         ),

@@ -114,7 +114,7 @@ class Engine:
         sequence = self._sequences[sequence_id]
         try:
             logits = forward(sequence)
-            token_id = None if logits is None else _next_token(sequence, logits)
+            token_id = None if logits is None else sequence.sampler.choose(logits)
         except Exception as error:  # noqa: BLE001 - whatever broke, the other sequences go on
             self._end(sequence_id)
             return [TokenEvent(sequence_id, None, FinishReason.error, error)]
@@ -141,9 +141,3 @@ class Engine:
     def _end(self, sequence_id: SequenceId) -> None:
         self._scheduler.end(sequence_id)
         self._sequences.pop(sequence_id).state = None
-
-
-def _next_token(sequence: Sequence, logits: Tensor) -> int:
-    """A forced token leaves the sampler's generator where it is."""
-    forced = sequence.forced_token
-    return sequence.sampler.choose(logits) if forced is None else forced

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from omnireel.engine.reasoning import ReasoningGuard, ReasoningLimit
 from omnireel.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,14 +53,12 @@ class Request:
     id:         the caller's name for the sequence, unique among the living
     embeddings: [S, D] prompt embeddings, kept vision tokens in place
     stop_ids:   tokens that end the answer
-    reasoning_limit: where the prompt has opened a chain of thought that may not go on for ever
     """
 
     id: SequenceId
     embeddings: Tensor
     sampling: SamplingParams
     stop_ids: frozenset[int]
-    reasoning_limit: ReasoningLimit | None = None
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -83,16 +80,6 @@ class Sequence:
     state: ModelState | None = None
     output_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
-    _guard: ReasoningGuard | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        limit = self.request.reasoning_limit
-        self._guard = None if limit is None else ReasoningGuard(limit)
-
-    @property
-    def forced_token(self) -> int | None:
-        """The output token that has to come next, whatever the model would say; None where it is free."""
-        return None if self._guard is None else self._guard.forced
 
     @property
     def max_tokens_in_state(self) -> int:
@@ -105,8 +92,6 @@ class Sequence:
         The stop token is no part of the answer's text but counts as an output token.
         """
         self.output_ids.append(token_id)
-        if self._guard is not None:
-            self._guard.append(token_id)
         if token_id in self.request.stop_ids:
             self.finish_reason = FinishReason.stop
         elif len(self.output_ids) >= self.max_output_tokens:
