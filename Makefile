@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test kill-test fuzz check format bench serve train evaluate
+.PHONY: setup demo test kill-test fuzz check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -40,8 +40,12 @@ format: $(STAMP)
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+# Not full_geometry: it writes 22 GB, and has a target of its own.
 bench: $(STAMP)
-	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(PY) -m bench.$$(basename $$file .py); done
+	@set -e; for file in bench/decode.py bench/gateway.py bench/language.py; do echo "== $$file"; $(PY) -m bench.$$(basename $$file .py); done
+
+bench-full: $(STAMP)
+	$(PY) -m bench.full_geometry
 
 serve: $(STAMP)
 	@$(VENV)/bin/omnireel serve

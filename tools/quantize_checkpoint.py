@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -67,6 +68,13 @@ def quantize_checkpoint(source: Path, out: Path, experts: str) -> dict[str, str]
         if which := KV.fullmatch(name):
             tensors[f"{name}.{which[1]}_scale"] = torch.tensor(0.5)
     save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    file = table_json(table)
+    (out / "hf_quant_config.json").write_text(json.dumps(file, indent=1), encoding="utf-8")
+    return table
+
+
+def table_json(table: dict[str, str]) -> dict[str, Any]:
+    """hf_quant_config.json."""
     entries = {
         name: {"quant_algo": scheme} | ({"group_size": GROUP} if scheme == NVFP4 else {})
         for name, scheme in table.items()
@@ -77,9 +85,7 @@ def quantize_checkpoint(source: Path, out: Path, experts: str) -> dict[str, str]
         "exclude_modules": ["language_model.lm_head", "vision_model*"],
         "quantized_layers": entries,
     }
-    file = {"producer": {"name": "modelopt"}, "quantization": quantization}
-    (out / "hf_quant_config.json").write_text(json.dumps(file, indent=1), encoding="utf-8")
-    return table
+    return {"producer": {"name": "modelopt"}, "quantization": quantization}
 
 
 def scheme_of(name: str, experts: str) -> str | None:

@@ -159,7 +159,7 @@ def config_json(sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def published_config_json() -> dict[str, Any]:
+def published_config_json(sizes: Sizes = PUBLISHED) -> dict[str, Any]:
     """config.json of the published checkpoints: their vision tower is named, not measured."""
     vision = {
         "patch_size": 16,
@@ -176,7 +176,7 @@ def published_config_json() -> dict[str, Any]:
         },
         "preferred_resolution": [768, 768],
     }
-    return config_json(PUBLISHED) | {"vision_config": vision}
+    return config_json(sizes) | {"vision_config": vision}
 
 
 def _language_json(sizes: Sizes) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def random_tensors(sizes: Sizes) -> dict[str, Tensor]:
     model = empty_model(parse_config(config_json(sizes)), DTYPES[sizes.dtype])
     noise = Generator().manual_seed(sizes.seed)
     tensors = {
-        name: _draw(name, tuple(place.shape), noise).to(_stored_dtype(name, DTYPES[sizes.dtype]))
+        name: _draw(name, tuple(place.shape), noise).to(stored_dtype(name, DTYPES[sizes.dtype]))
         for name, place in model.state_dict().items()
     }
     conditioner = "vision_model.radio_model.input_conditioner"
@@ -284,7 +284,7 @@ def random_tensors(sizes: Sizes) -> dict[str, Tensor]:
     return tensors
 
 
-def _stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+def stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     """Released checkpoints keep the selection bias alone in fp32."""
     if name.endswith("num_batches_tracked"):
         return torch.int64

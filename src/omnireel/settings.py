@@ -77,6 +77,8 @@ KINDS: Mapping[str, Kind] = {
     "temperature": number(0, 2),
     "top_p": number(0, 1),
     "seed": integer(0, 2**63 - 1),
+    "reasoning_budget": integer(0, 20_000),
+    "grace_period": integer(0, 20_000),
     "start": SECOND,
     "end": SECOND,
     "fps": number(0.01, 120),
@@ -208,6 +210,8 @@ class AskSettings:
     temperature: float = 0.7
     top_p: float = 0.95
     seed: int | None = None
+    reasoning_budget: int | None = None
+    grace_period: int = 0
     start: float | None = None
     end: float | None = None
     fps: float | None = None

@@ -289,3 +289,26 @@ def test_a_refusal_leaves_the_server_answering(client):
         f"{client.base_url}/{ID}", json={"prompt": "still", "video_url": f"data:video/mp4;base64,{valid}"}
     )
     assert answer.json()["output"] == "echo: still"
+
+
+@pytest.mark.parametrize(
+    ("fields", "loc", "kind"),
+    [
+        ({"reasoning_budget": 10}, "reasoning_budget", "needs_think"),
+        ({"reasoning_mode": "think", "reasoning_budget": -1}, "reasoning_budget", "greater_than_equal"),
+        ({"reasoning_mode": "think", "reasoning_budget": 20_001}, "reasoning_budget", "less_than_equal"),
+        ({"reasoning_mode": "think", "grace_period": 5}, "grace_period", "needs_reasoning_budget"),
+        ({"use_audio": "yes"}, "use_audio", "bool_type"),
+    ],
+)
+def test_a_limit_on_thinking_that_makes_no_sense_is_refused(client, clip_uri, fields, loc, kind):
+    answer = client.post(f"/{ID}", json={"prompt": "?", "video_url": clip_uri} | fields)
+    assert answer.status_code == 422
+    assert [(d["loc"], d["type"]) for d in answer.json()["detail"]] == [(["body", loc], kind)]
+
+
+def test_a_budget_with_thinking_is_taken(client, clip_uri):
+    fields = {"reasoning_mode": "think", "reasoning_budget": 10, "grace_period": 5, "use_audio": False}
+    answer = client.post(f"/{ID}", json={"prompt": "?", "video_url": clip_uri} | fields)
+    assert answer.status_code == 200
+    assert "x-omnireel-ignored-fields" not in answer.headers

@@ -147,6 +147,27 @@ def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, say, clip):
     assert (answer.output, answer.finish_reason) == ("<think>A red</think>", "length")
 
 
+def test_a_reasoning_budget_ends_the_chain_and_the_answer_follows(local, clip, say):
+    words = "A red é and a long tail of words, on and on and on."
+    say(words)
+    sampling = {"max_tokens": 20, "reasoning_budget": 5}
+    answer = answer_of(local, make_ask(clip, thinking=True, sampling=sampling))
+    say(words)
+    free = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 20}))
+    assert free.reasoning.startswith(answer.reasoning)
+    assert len(answer.reasoning) < len(free.reasoning)
+    assert answer.output.startswith(f"<think>{answer.reasoning}</think>")
+    assert not answer.output.endswith("</think>")
+    assert answer.output_tokens == 20
+
+
+def test_a_budget_says_nothing_without_thinking(local, clip):
+    plain, limited = (
+        answer_of(local, make_ask(clip, sampling=sampling)) for sampling in ({}, {"reasoning_budget": 2})
+    )
+    assert plain.output == limited.output
+
+
 def test_a_system_prompt_replaces_the_control_token(local, clip):
     tokens = {
         s: answer_of(local, make_ask(clip, system_prompt=s)).input_tokens for s in (None, "", "/no_think!")

@@ -8,8 +8,8 @@ from omnireel.api.wire import (
     USD_PER_UNIT,
     Nemotron3NanoOmniVideoInput,
     Nemotron3NanoOmniVideoOutput,
-    schemas,
 )
+from omnireel.api.wire_schema import schemas
 
 _TEXT = """\
 # {id}

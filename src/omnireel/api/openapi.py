@@ -11,7 +11,8 @@ from omnireel.api.openapi_pages import page_paths, page_schemas
 from omnireel.api.openapi_platform import platform_paths, platform_schemas
 from omnireel.api.openapi_run import queue_paths, run_paths, run_schemas
 from omnireel.api.openapi_storage import storage_paths, storage_schemas
-from omnireel.api.wire import ENDPOINT_ID, schemas
+from omnireel.api.wire import ENDPOINT_ID
+from omnireel.api.wire_schema import schemas
 
 # Asked for only where the server runs with --auth keys.
 _SECURITY = {

@@ -90,7 +90,7 @@ def queue_paths() -> Paths:
 
 
 def run_schemas() -> dict[str, Schema]:
-    """By name; those of input and output are `wire.schemas`."""
+    """By name; those of input and output are `wire_schema.schemas`."""
     usage = fields({"input_tokens": INTEGER, "max_output_tokens": INTEGER})
     status = fields(
         {"status": {"type": "string", "enum": ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]}, "request_id": TEXT},

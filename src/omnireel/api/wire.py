@@ -1,4 +1,4 @@
-"""Every JSON shape that crosses the wire; pydantic lives here and nowhere else.
+"""Every JSON shape that crosses the wire; pydantic lives here, and in `wire_schema.py` beside it.
 
 The official fields come first and keep their names, ranges and defaults. Ours come after them, are all
 optional, and change nothing for a caller who does not send them.
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
-from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from omnireel.api.errors import BodyError, Problem, problem
 from omnireel.backends.base import Answer, Ask, Inspection, MediaOptions, SamplingParams, SoundUse, VideoFacts
@@ -64,6 +63,30 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         None, description="omnireel: false leaves the clip's own sound out, where the model hears."
     )
 
+    reasoning_budget: int | None = Field(
+        None, ge=0, le=20_000, description="omnireel: most tokens of the chain of thought; only with think."
+    )
+    grace_period: int | None = Field(
+        None,
+        ge=0,
+        le=20_000,
+        description="omnireel: tokens beyond reasoning_budget to end a line in; 0 by default.",
+    )
+
+    @field_validator("reasoning_budget")
+    @classmethod
+    def _thinks(cls, budget: int | None, info: ValidationInfo) -> int | None:
+        if budget is not None and info.data.get("reasoning_mode") != "think":
+            raise PydanticCustomError("needs_think", "Input is only for reasoning_mode think")
+        return budget
+
+    @field_validator("grace_period")
+    @classmethod
+    def _has_a_budget(cls, grace: int | None, info: ValidationInfo) -> int | None:
+        if grace is not None and info.data.get("reasoning_budget") is None:
+            raise PydanticCustomError("needs_reasoning_budget", "Input is only beside reasoning_budget")
+        return grace
+
     @field_validator("end_s")
     @classmethod
     def _ends_after_its_start(cls, end_s: float | None, info: ValidationInfo) -> float | None:
@@ -83,7 +106,12 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
     def sampling(self) -> SamplingParams:
         """How tokens are to be chosen."""
         return SamplingParams(
-            temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens, seed=self.seed
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+            reasoning_budget=self.reasoning_budget,
+            grace_period=self.grace_period or 0,
         )
 
 
@@ -264,33 +292,3 @@ def webhook_body(job_id: str, outcome: Outcome) -> bytes:
 def sse_event(content: Mapping[str, Any]) -> bytes:
     """One server-sent event. ASCII only: a client may cut a character of several bytes in two."""
     return f"data: {json.dumps(content, separators=(',', ':'))}\n\n".encode("ascii")
-
-
-class _OpenApi30Schema(GenerateJsonSchema):
-    """Pydantic's schemas, put the way OpenAPI 3.0 wants them: no null type, exclusive limits as switches."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """`X | None`; a reference may not have siblings in 3.0, so it moves into allOf."""
-        inner = self.generate_inner(schema["schema"])
-        return {"allOf": [inner], "nullable": True} if "$ref" in inner else inner | {"nullable": True}
-
-    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
-        """A number; its exclusive upper limit becomes an upper limit and a switch."""
-        shape = super().float_schema(schema)
-        if "exclusiveMaximum" in shape:
-            shape |= {"maximum": shape["exclusiveMaximum"], "exclusiveMaximum": True}
-        return shape
-
-
-def schemas() -> dict[str, Any]:
-    """The OpenAPI `components.schemas` of input and output, fields in the order they are written here."""
-    _, document = models_json_schema(
-        [(Nemotron3NanoOmniVideoInput, "validation"), (Nemotron3NanoOmniVideoOutput, "validation")],
-        ref_template="#/components/schemas/{model}",
-        schema_generator=_OpenApi30Schema,
-    )
-    shapes: dict[str, Any] = document["$defs"]
-    for shape in shapes.values():
-        shape["x-fal-order-properties"] = list(shape["properties"])
-    shapes[Nemotron3NanoOmniVideoInput.__name__]["properties"]["video_url"]["ui"] = {"field": "video"}
-    return shapes

@@ -77,7 +77,8 @@ class LocalBackend:
     async def _answer(self, ask: Ask, prepared: Prepared) -> AsyncGenerator[Event, None]:
         tokenizer = self._preparation.tokenizer
         stop_ids = frozenset(tokenizer.stop_ids)
-        request = Request(next(self._sequence_ids), prepared.embeddings, ask.sampling, stop_ids)
+        sequence_id, thinking = next(self._sequence_ids), self._preparation.thinking_limit(ask)
+        request = Request(sequence_id, prepared.embeddings, ask.sampling, stop_ids, thinking)
         events: Mailbox[TokenEvent] = Mailbox()
         text = AnswerText(tokenizer, thinking=ask.thinking)
         clock = AnswerClock(request.num_prompt_tokens)

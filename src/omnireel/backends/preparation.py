@@ -24,6 +24,7 @@ from omnireel.backends.clip import (
 )
 from omnireel.backends.worker import Report
 from omnireel.engine.request import check_prompt_fits
+from omnireel.engine.thinking import ThinkingLimit
 from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.mel import SAMPLE_RATE
@@ -32,6 +33,7 @@ from omnireel.model.prune import keep_mask, num_kept
 from omnireel.model.sound import num_sound_tokens
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.prompt import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
+from omnireel.text.reasoning import CLOSE
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.frames import ClipFacts, ClipReader, open_clip
 from omnireel.video.limits import VideoLimits
@@ -176,6 +178,21 @@ class Preparation:
         seconds = len(heard.samples) / SAMPLE_RATE
         report(Progress("encoding", f"{seconds:.1f} s of sound heard: {len(tokens)} tokens"))
         return tokens
+
+    def thinking_limit(self, ask: Ask) -> ThinkingLimit | None:
+        """What the ask allows its chain of thought; None where it has none, or no limit."""
+        budget = ask.sampling.reasoning_budget
+        if not ask.thinking or budget is None:
+            return None
+        tokenizer = self.tokenizer
+        return ThinkingLimit(
+            budget=budget,
+            grace=ask.sampling.grace_period,
+            end_id=tokenizer.id_of(CLOSE),
+            line_end_ids=tokenizer.line_end_ids,
+            closing=tuple(tokenizer.encode_markup(f"\n{CLOSE}\n")),
+            closing_line=tuple(tokenizer.encode_markup(f"{CLOSE}\n")),
+        )
 
     def _plan(self, ask: Ask, clip: ClipFacts, heard: Heard) -> Inspection:
         """The cost of an ask, before anything is encoded; raises InputError(sequence_too_long)."""

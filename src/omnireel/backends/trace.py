@@ -47,7 +47,8 @@ def trace(preparation: Preparation, ask: Ask, report: Report) -> Trace:
     """Answer `ask` as it stands, with temperature 0 for a greedy trace. Raises InputError as `prepare`."""
     pixels: list[Tensor] = []
     prepared = preparation.prepare(ask, report, see_pixels=pixels.append)
-    request = Request(0, prepared.embeddings, ask.sampling, frozenset(preparation.tokenizer.stop_ids))
+    stop_ids = frozenset(preparation.tokenizer.stop_ids)
+    request = Request(0, prepared.embeddings, ask.sampling, stop_ids, preparation.thinking_limit(ask))
     return Trace(
         frame_indices=torch.tensor(prepared.video.frame_indices),
         frame_times_s=torch.tensor(prepared.video.frame_times_s, dtype=torch.float64),

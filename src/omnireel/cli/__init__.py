@@ -51,6 +51,8 @@ PruningRate = Annotated[float | None, typer.Option(help="Share of vision tokens 
 Audio = Annotated[
     bool | None, typer.Option("--audio/--no-audio", help="Listen to the clip's own sound, if the model can.")
 ]
+Budget = Annotated[int | None, typer.Option(help="Most tokens of the chain of thought.")]
+Grace = Annotated[int | None, typer.Option(help="Tokens beyond that to end a line in.", show_default="0")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, as the endpoint answers.")]
 
 
@@ -73,6 +75,8 @@ def ask(
     temperature: Temperature = None,
     top_p: TopP = None,
     seed: Seed = None,
+    reasoning_budget: Budget = None,
+    grace_period: Grace = None,
     start: Start = None,
     end: End = None,
     fps: Fps = None,
@@ -93,6 +97,8 @@ def ask(
             "temperature": temperature,
             "top_p": top_p,
             "seed": seed,
+            "reasoning_budget": reasoning_budget,
+            "grace_period": grace_period,
             "start": start,
             "end": end,
             "fps": fps,

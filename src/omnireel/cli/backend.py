@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import omnireel
 from omnireel.backends.base import Ask, Backend, MediaOptions, SamplingParams
 from omnireel.cli.pulled import MODEL_ID, pulled_directory
-from omnireel.errors import CheckpointError
+from omnireel.errors import CheckpointError, SettingsError
 from omnireel.settings import AskSettings, Settings
 
 if TYPE_CHECKING:
@@ -75,13 +75,24 @@ def checkpoint_directory(settings: Settings) -> Path:
 
 def make_ask(video: Path, prompt: str, asked: AskSettings) -> Ask:
     """The question with what the command line sends along."""
+    if asked.reasoning_budget is not None and not asked.think:
+        raise SettingsError("reasoning_budget limits the chain of thought", hint="say --think as well")
+    if asked.end is not None and asked.end <= (asked.start or 0.0):
+        raise SettingsError(
+            f"the part to look at ends at {asked.end:g} s, before it starts", hint="swap them"
+        )
     return Ask(
         video=video,
         prompt=prompt,
         system_prompt=asked.system,
         thinking=asked.think,
         sampling=SamplingParams(
-            temperature=asked.temperature, top_p=asked.top_p, max_tokens=asked.max_tokens, seed=asked.seed
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            max_tokens=asked.max_tokens,
+            seed=asked.seed,
+            reasoning_budget=asked.reasoning_budget,
+            grace_period=asked.grace_period,
         ),
         media=MediaOptions(
             asked.fps, asked.max_frames, asked.start, asked.end, asked.video_pruning_rate, asked.audio

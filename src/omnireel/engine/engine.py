@@ -68,6 +68,11 @@ class TokenEvent:
     error: Exception | None = None
 
 
+def _next_id(sequence: Sequence, logits: Tensor) -> int:
+    forced = sequence.forced_id
+    return sequence.sampler.choose(logits) if forced is None else forced
+
+
 class Engine:
     """One model and the sequences it is working on."""
 
@@ -114,7 +119,7 @@ class Engine:
         sequence = self._sequences[sequence_id]
         try:
             logits = forward(sequence)
-            token_id = None if logits is None else sequence.sampler.choose(logits)
+            token_id = None if logits is None else _next_id(sequence, logits)
         except Exception as error:  # noqa: BLE001 - whatever broke, the other sequences go on
             self._end(sequence_id)
             return [TokenEvent(sequence_id, None, FinishReason.error, error)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from omnireel.engine.thinking import Chain, ThinkingLimit
 from omnireel.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,12 +39,16 @@ class SamplingParams:
     top_p:       sample from the smallest set of tokens that together reach this probability
     max_tokens:  most output tokens, the stop token included
     seed:        same seed, same prompt, same answer; None draws a fresh one
+    reasoning_budget: most tokens of a chain of thought; None: as many as there are
+    grace_period:     tokens beyond it in which the chain may come to the end of a line
     """
 
     temperature: float = 0.7
     top_p: float = 0.95
     max_tokens: int = 1024
     seed: int | None = None
+    reasoning_budget: int | None = None
+    grace_period: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +58,14 @@ class Request:
     id:         the caller's name for the sequence, unique among the living
     embeddings: [S, D] prompt embeddings, kept vision tokens in place
     stop_ids:   tokens that end the answer
+    thinking:   how long the chain of thought may be that the prompt has opened; None: no limit, or no chain
     """
 
     id: SequenceId
     embeddings: Tensor
     sampling: SamplingParams
     stop_ids: frozenset[int]
+    thinking: ThinkingLimit | None = None
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -81,6 +88,15 @@ class Sequence:
     output_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
+    def __post_init__(self) -> None:
+        limit = self.request.thinking
+        self._chain = None if limit is None else Chain(limit)
+
+    @property
+    def forced_id(self) -> int | None:
+        """The token that comes next whatever the model says; None where the model decides."""
+        return None if self._chain is None else self._chain.forced_id
+
     @property
     def max_tokens_in_state(self) -> int:
         """Places its state can need: the last output token is never fed back."""
@@ -92,6 +108,8 @@ class Sequence:
         The stop token is no part of the answer's text but counts as an output token.
         """
         self.output_ids.append(token_id)
+        if self._chain is not None:
+            self._chain.append(token_id)
         if token_id in self.request.stop_ids:
             self.finish_reason = FinishReason.stop
         elif len(self.output_ids) >= self.max_output_tokens:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ class Tokenizer:
             raise CheckpointError(f"the tokenizer has no added token {token}")
         return self.added_tokens[token]
 
+    @cached_property
+    def line_end_ids(self) -> frozenset[int]:
+        """Tokens after which a line of text has ended."""
+        return frozenset(i for i, content in self._bytes.items() if content.endswith(b"\n"))
+
     def token_bytes(self, token_id: int) -> bytes:
         """What a token adds to an answer: hidden added tokens and ids without a token add nothing.
 
@@ -117,5 +123,12 @@ def _any_of(tokens: Mapping[str, int]) -> re.Pattern[str]:
 def _read_end_ids(file: Path) -> frozenset[int]:
     if not file.is_file():
         return frozenset()
-    end = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") or []
-    return frozenset([end] if isinstance(end, int) else end)
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not JSON: {error}") from None
+    end = config.get("eos_token_id", []) if isinstance(config, dict) else None
+    ids = end if isinstance(end, list) else [end]
+    if any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in ids):
+        raise CheckpointError(f"{file} has no usable eos_token_id: {end!r}; a token id or a list of them")
+    return frozenset(ids)

@@ -1,0 +1,93 @@
+"""The published model at its true size on this machine: open, read a prompt, write ten tokens.
+
+    python -m bench.full_geometry [--layers 52] [--keep FOLDER]
+
+A checkpoint of the NVFP4 layout with random bytes is written first: 22.4 GB of disk, minutes of time; --keep
+leaves it for the next run. Fewer layers show that the bench works. Reported are times, and what memory was
+used: `anon` is what the process holds for itself, `file` what of the checkpoint was mapped at the end, which
+the system may drop and read again. Nothing is compared: no other engine runs this layout on a CPU.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+PROMPT, ANSWER = 32, 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--layers", type=int, default=52)
+    parser.add_argument("--keep", type=Path, help="where the checkpoint lies, or is written and left")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = arguments.keep or Path(folder)
+        if not (checkpoint / "model.safetensors.index.json").exists():
+            from tools.full_checkpoint import write_full_checkpoint  # noqa: PLC0415  not for the second run
+
+            started = time.perf_counter()
+            num_bytes = write_full_checkpoint(checkpoint, arguments.layers)
+            print(f"wrote {num_bytes / 1e9:.2f} GB in {time.perf_counter() - started:.0f} s", flush=True)
+        report(measure(checkpoint, getattr(torch, arguments.dtype)), arguments.layers)
+
+
+def measure(checkpoint: Path, dtype: torch.dtype) -> dict[str, float]:
+    """Seconds and GB."""
+    from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  after the writing
+    from omnireel.engine.request import Request, SamplingParams  # noqa: PLC0415
+    from omnireel.model.checkpoint import load_checkpoint  # noqa: PLC0415
+
+    figures: dict[str, float] = {}
+    started = time.perf_counter()
+    model = load_checkpoint(checkpoint, dtype)
+    figures["open_s"] = time.perf_counter() - started
+    figures["anon_after_open_gb"] = memory()["RssAnon"]
+    ids = torch.randint(32, 288, (PROMPT,), generator=torch.Generator().manual_seed(0))
+    engine = Engine(model, EngineConfig(max_context=PROMPT + ANSWER + 1))
+    sampling = SamplingParams(temperature=0, max_tokens=ANSWER)
+    started = time.perf_counter()
+    with torch.inference_mode():
+        engine.add(Request("bench", model.embed(ids), sampling, frozenset()))
+        times = []
+        while not engine.is_idle:
+            for event in engine.step():
+                if event.error is not None:
+                    raise event.error
+                times.append(time.perf_counter() - started)
+                print(f"token {len(times)} after {times[-1]:.1f} s", flush=True)
+    figures |= {"prefill_s": times[0], "decode_s_per_token": (times[-1] - times[0]) / (len(times) - 1)}
+    at_end = memory()
+    figures |= {"anon_gb": at_end["RssAnon"], "file_gb": at_end["RssFile"], "swap_gb": at_end["VmSwap"]}
+    figures["peak_rss_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return figures
+
+
+def memory() -> dict[str, float]:
+    """What the kernel says of this process, in GB."""
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    wanted = ("RssAnon", "RssFile", "VmSwap")
+    return {
+        line.partition(":")[0]: int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith(wanted)
+    }
+
+
+def report(figures: dict[str, float], num_layers: int) -> None:
+    for name, value in figures.items():
+        print(f"{name:<22}{value:>10.2f}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    rounded = {name: round(value, 3) for name, value in figures.items()}
+    print(
+        json.dumps({"bench": "full_geometry", "machine": machine, "layers": num_layers, "results": rounded})
+    )
+
+
+if __name__ == "__main__":
+    main()
