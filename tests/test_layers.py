@@ -41,7 +41,7 @@ MAY_IMPORT = {
 }
 # library: the files that may import it
 ONLY_IN = {
-    "apsw": ("jobs/database.py",),
+    "apsw": ("jobs/database.py", "cli/doctor.py"),
     "av": ("video/",),
     "cryptography": ("cli/tls.py", "jobs/signing.py"),
     "pydantic": ("api/wire.py", "api/wire_schema.py"),
@@ -63,7 +63,6 @@ ONLY_IN = {
         "cli/backend.py",
         "cli/trace.py",
         "cli/doctor.py",
-        "cli/machine.py",
     ),
     "transformers": (),
     "huggingface_hub": ("cli/hub.py",),

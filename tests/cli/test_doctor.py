@@ -1,104 +1,93 @@
-"""`omnireel doctor` says what `serve` will do."""
+"""`omnireel doctor`: its figures are those of the machine and the files, and its exit code is serve's."""
 
 import json
-import shutil
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from omnireel.cli import app
 from omnireel.cli.backend import DEMO
-from omnireel.cli.machine import memory
-
-KB = 1024
-
-
-@pytest.fixture
-def doctor(omnireel):
-    def run(*flags):
-        usual = ("--port", "0", "--data-dir", "data")
-        ran = omnireel("doctor", *usual, *flags, "--json", OMNIREEL_BACKEND="local")
-        return ran.returncode, json.loads(ran.stdout)
-
-    return run
+from omnireel.cli.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
+from omnireel.model.config import parse_config
+from tools.quantize_checkpoint import quantize_checkpoint
+from tools.scaled_checkpoint import Sizes, published_config_json, write_checkpoint
 
 
-def test_a_machine_that_can_serve_the_demo_is_told_so(doctor, tmp_path):
-    code, report = doctor()
-    assert (code, report["serve_would_start"], report["problems"]) == (0, True, [])
-    assert report["machine"]["cores"] >= 1
-    assert 0 < report["machine"]["available_bytes"] <= report["machine"]["memory_bytes"]
-    assert set(report["models"]) == {"BF16", "FP8", "NVFP4", "demo"}
-    assert report["models"]["NVFP4"]["token_bytes"] == 6144
-    assert report["models"]["demo"]["context"] == report["models"]["demo"]["max_context"]
-    assert not (tmp_path / "data").exists()
+def examined(tmp_path, *flags):
+    command = ["doctor", "--data-dir", str(tmp_path / "data"), "--port", "0", "--json", *flags]
+    result = CliRunner().invoke(app, command)
+    return result.exit_code, json.loads(result.stdout)
 
 
-def test_the_table_names_every_precision(omnireel):
-    ran = omnireel("doctor", "--port", "0", OMNIREEL_BACKEND="local")
-    assert ran.returncode == 0
-    assert all(word in ran.stdout for word in ("BF16", "FP8", "NVFP4", "demo", "serve would start"))
+def problems(report):
+    return {check["name"]: check["problem"] for check in report["checks"] if check["problem"]}
 
 
-def test_a_port_that_is_taken_is_a_problem(doctor):
+def test_a_machine_on_which_serve_would_start_gets_0(tmp_path):
+    code, report = examined(tmp_path)
+    assert (code, problems(report)) == (0, {})
+    machine = report["machine"]
+    assert machine["num_cores"] == len(os.sched_getaffinity(0))
+    assert 0 < machine["available_bytes"] <= machine["memory_bytes"]
+    (demo,) = [fit for fit in report["fits"] if fit["name"] == "demo"]
+    assert demo["weight_bytes"] == (DEMO / "model.safetensors").stat().st_size
+    assert demo["max_context"] == 16_384
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, report = doctor("--port", str(taken.getsockname()[1]))
-    assert code == 1
-    assert "cannot listen" in report["problems"][0]["message"]
+        code, report = examined(tmp_path, "--port", str(taken.getsockname()[1]))
+    assert (code, list(problems(report))) == (1, ["port"])
 
 
-def test_a_data_directory_that_cannot_be_written_is_a_problem(doctor):
-    code, report = doctor("--data-dir", "/proc/nowhere")
-    assert code == 1
-    assert "cannot write to /proc" in report["problems"][0]["message"]
+def test_an_address_that_is_open_to_strangers_is_named(tmp_path):
+    code, report = examined(tmp_path, "--host", "0.0.0.0")
+    assert (code, list(problems(report))) == (1, ["port"])
 
 
-def test_an_address_for_everyone_without_keys_is_a_problem(doctor):
-    code, report = doctor("--host", "0.0.0.0")
-    assert code == 2
-    assert "anyone could call" in report["problems"][0]["message"]
-
-
-def test_a_checkpoint_that_is_not_there_or_not_whole_ends_with_3(doctor, tmp_path):
-    assert doctor("--model", "nowhere")[0] == 3
-    shutil.copytree(DEMO, tmp_path / "broken")
-    weights = tmp_path / "broken" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    code, report = doctor("--model", "broken")
+def test_a_checkpoint_is_checked_by_its_headers(tmp_path):
+    write_checkpoint(tmp_path / "good", Sizes())
+    quantize_checkpoint(tmp_path / "good", tmp_path / "packed", "NVFP4")
+    for name in ("good", "packed"):
+        assert examined(tmp_path, "--model", str(tmp_path / name))[0] == 0
+    (tmp_path / "packed" / "hf_quant_config.json").unlink()
+    code, report = examined(tmp_path, "--model", str(tmp_path / "packed"))
     assert code == 3
-    assert "model.safetensors" in report["problems"][0]["message"]
+    assert "does not have" in problems(report)["model"]
 
 
-MEMINFO = "MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 600 kB\n"
+def test_a_checkpoint_that_is_not_there_gets_3(tmp_path):
+    code, report = examined(tmp_path, "--model", str(tmp_path / "nowhere"))
+    assert (code, list(problems(report))) == (3, ["model"])
+
+
+def machine(gigabytes):
+    return Machine(2, [], False, int(gigabytes * 1e9), int(gigabytes * 1e9), [], 10**12)
 
 
 @pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, (1000, 600)),
-        ({"memory.max": "max\n", "memory.current": "5"}, (1000, 600)),
-        ({"memory.max": str(500 * KB), "memory.current": str(100 * KB)}, (500, 400)),
-        ({"memory.max": str(900 * KB), "memory.current": str(100 * KB)}, (900, 600)),
-        (
-            {
-                "memory.max": str(500 * KB),
-                "memory.current": str(300 * KB),
-                "memory.stat": f"anon 7\ninactive_file {200 * KB}\n",
-            },
-            (500, 400),
-        ),
-        (
-            {
-                "memory/memory.limit_in_bytes": str(400 * KB),
-                "memory/memory.usage_in_bytes": str(50 * KB),
-            },
-            (400, 350),
-        ),
-        ({"memory/memory.limit_in_bytes": str(2**63 - 4096)}, (1000, 600)),
-    ],
+    ("gigabytes", "fitting"),
+    [(8, set()), (23.7, set()), (24.1, {"NVFP4"}), (40, {"FP8", "NVFP4"}), (80, set(PUBLISHED_BYTES))],
 )
-def test_the_limit_of_the_control_group_counts(tmp_path, files, expected):
-    (tmp_path / "meminfo").write_text(MEMINFO)
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert memory(tmp_path, tmp_path / "meminfo") == tuple(n * KB for n in expected)
+def test_what_fits_is_what_the_memory_holds(gigabytes, fitting):
+    fits = {fit.name: fit.max_context for fit in published_fits(machine(gigabytes))}
+    assert {name for name, context in fits.items() if context} == fitting
+
+
+def test_a_sequence_holds_what_the_architecture_says():
+    per_token, state = sequence_bytes(parse_config(published_config_json()).language)
+    assert (per_token, state) == (6_144, 23 * 64 * 64 * 128 * 4)
+
+
+def test_people_get_tables(tmp_path):
+    command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", "doctor", "--port", "0"]
+    done = subprocess.run(
+        [*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "NVFP4" in done.stdout
+    assert "ok  model" in done.stdout

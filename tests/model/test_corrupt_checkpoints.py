@@ -126,7 +126,7 @@ TENSORS = {
     ),
     "other flavour of fp8": (
         change(f"{MAMBA}.weight", lambda t: t.float().to(torch.float8_e5m2)),
-        "float8_e5m2, expected F8_E4M3",
+        "stored as F8_E5M2, expected F8_E4M3",
     ),
     "NaN code in fp8": (change(f"{MAMBA}.weight", nan_code), f"{MAMBA}.weight.*NaN"),
     "NaN code in group scales": (change(f"{EXPERT}.weight_scale", nan_code), f"{EXPERT}.weight_scale.*NaN"),

@@ -14,6 +14,27 @@ import typer
 
 from omnireel.cli import checkpoint_commands, key_commands, webhooks
 from omnireel.cli.failures import reports_failures
+from omnireel.cli.flags import (
+    Audio,
+    Budget,
+    Dtype,
+    End,
+    Fps,
+    Grace,
+    Json,
+    MaxFrames,
+    MaxTokens,
+    Model,
+    Prompt,
+    PruningRate,
+    Seed,
+    Start,
+    System,
+    Temperature,
+    Think,
+    TopP,
+    Video,
+)
 
 app = typer.Typer(
     help="A self-hosted video-reasoning endpoint: an mp4 and a prompt go in, text comes out.",
@@ -25,35 +46,6 @@ app = typer.Typer(
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(key_commands.app, name="keys")
 app.command()(checkpoint_commands.pull)
-app.command()(checkpoint_commands.doctor)
-
-Video = Annotated[
-    str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
-]
-Model = Annotated[
-    str | None, typer.Option(show_default="demo", help="demo, a checkpoint's directory, or a pulled id.")
-]
-Dtype = Annotated[
-    str | None, typer.Option(show_default="auto", help="Compute in float32 or bfloat16; auto: the faster.")
-]
-Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="The question or instruction.")]
-Think = Annotated[bool | None, typer.Option("--think/--no-think", help="Reason first, then answer.")]
-System = Annotated[str | None, typer.Option(help="System message.")]
-Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.")]
-MaxTokens = Annotated[int | None, typer.Option(show_default="1024", help="Most tokens of the answer.")]
-Temperature = Annotated[float | None, typer.Option(show_default="0.7", help="0 takes the likeliest token.")]
-TopP = Annotated[float | None, typer.Option(show_default="0.95", help="Share of probability to draw from.")]
-Start = Annotated[float | None, typer.Option(metavar="SECOND", help="Look from here on.")]
-End = Annotated[float | None, typer.Option(metavar="SECOND", help="Look up to here.")]
-Fps = Annotated[float | None, typer.Option(show_default="2", help="Frames looked at per second.")]
-MaxFrames = Annotated[int | None, typer.Option(show_default="256", help="Most frames looked at.")]
-PruningRate = Annotated[float | None, typer.Option(help="Share of vision tokens to drop.")]
-Audio = Annotated[
-    bool | None, typer.Option("--audio/--no-audio", help="Listen to the clip's own sound, if the model can.")
-]
-Budget = Annotated[int | None, typer.Option(help="Most tokens of the chain of thought.")]
-Grace = Annotated[int | None, typer.Option(help="Tokens beyond that to end a line in.", show_default="0")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, as the endpoint answers.")]
 
 
 def main() -> None:
@@ -279,6 +271,24 @@ def worker(
     from omnireel.settings import read_settings
 
     work_forever(read_settings({"data_dir": data_dir, "model": model, "dtype": dtype, "backend": backend}))
+
+
+@app.command()
+@reports_failures
+def doctor(
+    *,
+    host: Annotated[str | None, typer.Option(show_default="127.0.0.1", help="As of serve.")] = None,
+    port: Annotated[int | None, typer.Option(show_default="8000", help="As of serve.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="As of serve.")] = None,
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at this machine: what fits on it, and whether serve would start (then the exit code is 0)."""
+    from omnireel.cli.doctor import examine
+    from omnireel.settings import read_settings
+
+    flags = {"host": host, "port": port, "data_dir": data_dir, "model": model}
+    examine(read_settings(flags), as_json=as_json)
 
 
 @app.command()

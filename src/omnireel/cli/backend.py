@@ -40,22 +40,28 @@ def load_preparation(settings: Settings) -> "Preparation":
     from omnireel.backends.preparation import Preparation
 
     directory = checkpoint_directory(settings)
-    return Preparation.load(directory, dtype=compute_dtype(settings, directory))
+    return Preparation.load(directory, dtype=_dtype(settings.dtype, is_demo=directory == DEMO))
 
 
-def compute_dtype(settings: Settings, directory: Path) -> "torch.dtype":
-    """The type in which the checkpoint in `directory` is computed.
+def _dtype(name: str, *, is_demo: bool) -> "torch.dtype":
+    """The type to compute in.
 
     auto: fp32 for the demo, which was trained in it, and wherever the processor has no units for bf16: torch
     then takes ten times as long for bf16 products as for fp32 ones.
     """
     import torch
 
-    if settings.dtype != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    return torch.bfloat16 if has_bf16_units() and not is_demo else torch.float32
+
+
+def has_bf16_units() -> bool:
+    """Whether this processor multiplies BF16 matrices itself."""
+    import torch
+
     facts = torch.cpu.get_capabilities()
-    has_units = any(facts.get(unit) for unit in ("avx512_bf16", "amx_bf16", "arm_bf16"))
-    return torch.bfloat16 if has_units and directory != DEMO else torch.float32
+    return any(facts.get(unit) for unit in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
 def checkpoint_directory(settings: Settings) -> Path:

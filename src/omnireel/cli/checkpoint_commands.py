@@ -1,4 +1,4 @@
-"""The flags of `omnireel pull` and `omnireel doctor`."""
+"""The flags of `omnireel pull`."""
 
 # ruff: noqa: PLC0415  # imports inside commands, as in cli/__init__.py
 
@@ -29,26 +29,3 @@ def pull(
 
     settings = read_settings({"data_dir": data_dir})
     pull_once(model_id, settings, accepts_licence=accept_licence, as_json=as_json)
-
-
-@reports_failures
-def doctor(
-    *,
-    model: Annotated[
-        str | None, typer.Option(show_default="demo", help="Which model is to be served.")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(show_default="auto", help="As serve would take it.")] = None,
-    backend: Annotated[str | None, typer.Option(show_default="local", help="As serve would take it.")] = None,
-    host: Annotated[
-        str | None, typer.Option(show_default="127.0.0.1", help="As serve would take it.")
-    ] = None,
-    port: Annotated[int | None, typer.Option(show_default="8000", help="As serve would take it.")] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Show what this machine has and which checkpoints fit on it; exit 0 if `serve` would start."""
-    from omnireel.cli.doctor import examine
-    from omnireel.settings import read_settings
-
-    flags = {"model": model, "dtype": dtype, "backend": backend, "host": host, "port": port}
-    examine(read_settings(flags | {"data_dir": data_dir}), as_json=as_json)

@@ -1,132 +1,208 @@
 """`omnireel doctor`: what this machine has, what fits on it, and whether `serve` would start."""
 
-import dataclasses
-import json
-import tempfile
-from collections.abc import Callable, Iterator
+from __future__ import annotations
 
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import apsw
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.cli.backend import checkpoint_directory, compute_dtype
-from omnireel.cli.failures import exit_code
-from omnireel.cli.machine import Machine, existing, this_machine
+from omnireel.cli.backend import checkpoint_directory, has_bf16_units
+from omnireel.cli.failures import FAILED, NO_WEIGHTS
 from omnireel.cli.serve import bound_socket
-from omnireel.errors import OmnireelError
-from omnireel.jobs.database import check_sqlite, sqlite_version
-from omnireel.model.footprint import (
-    PUBLISHED,
-    PUBLISHED_WEIGHT_BYTES,
-    Footprint,
-    checkpoint_footprint,
-    footprint,
-)
+from omnireel.errors import CheckpointError, OmnireelError
+from omnireel.jobs.database import check_sqlite_version
+from omnireel.model.checkpoint import survey_checkpoint
+from omnireel.model.config import LanguageConfig, read_config
 from omnireel.settings import Settings
+from omnireel.text.chat import ChatTemplate
+from omnireel.text.tokenizer import Tokenizer
 
-_GB = 1e9
+GB = 1e9
+# The published checkpoints' files, and what one of their sequences holds: 6 attention layers with 2 key heads
+# of 128 in BF16, 23 Mamba states in FP32.
+PUBLISHED_BYTES = {"BF16": 66.03e9, "FP8": 35.2e9, "NVFP4": 22.41e9}
+_KV_BYTES, _STATE_BYTES = 6 * 2 * 2 * 128 * 2, 23 * 64 * 64 * 128 * 4
+_MAX_POSITIONS = 262_144
+# Weights alone are not all: the vision tower's activations, the prompt's embeddings, the server itself.
+_BESIDE_BYTES = 1.5e9
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is. available_bytes: memory that could be had now, within the container's limit"""
+
+    num_cores: int
+    instructions: list[str]
+    has_bf16_units: bool
+    memory_bytes: int
+    available_bytes: int
+    gpus: list[str]
+    free_disk_bytes: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A checkpoint beside this machine's memory. max_context: 0 where it does not fit"""
+
+    name: str
+    weight_bytes: int
+    max_context: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that `serve` needs; problem: None where it is there."""
+
+    name: str
+    problem: str | None
+    exit_code: int = FAILED
 
 
 def examine(settings: Settings, *, as_json: bool) -> None:
-    """Print what was found; exits with what `serve` would exit with, or 0 where it would start."""
-    machine = this_machine(settings.models_dir)
-    prints = {
-        name: footprint(PUBLISHED, num_bytes, torch.bfloat16)
-        for name, num_bytes in PUBLISHED_WEIGHT_BYTES.items()
-    }
-    problems: list[OmnireelError] = []
-    for check in _checks(settings, machine, prints):
-        try:
-            check()
-        except OmnireelError as error:
-            problems.append(error)
+    """Print the findings; exit with 0 where `serve` would start with these settings, else as it would."""
+    machine = look(settings)
+    checks = list(run_checks(settings))
+    fits = [*published_fits(machine), *own_fit(settings, machine)]
     if as_json:
-        typer.echo(json.dumps(_report(machine, prints, problems)))
+        report = {"machine": asdict(machine), "fits": [asdict(f) for f in fits]}
+        report["checks"] = [{"name": c.name, "problem": c.problem} for c in checks]
+        typer.echo(json.dumps(report))
     else:
-        _show(machine, prints, problems)
-    if problems:
-        raise typer.Exit(exit_code(problems[0]))
+        _show(machine, fits, checks)
+    if failed := [check.exit_code for check in checks if check.problem]:
+        raise typer.Exit(max(failed))
 
 
-def _checks(
-    settings: Settings, machine: Machine, prints: dict[str, Footprint]
-) -> Iterator[Callable[[], None]]:
-    """In the order in which `serve` would meet them."""
-    yield lambda: bound_socket(settings, settings.port).close()
-    if settings.tls != "none":
-        yield lambda: bound_socket(settings, settings.tls_port, flag="--tls-port").close()
-    if settings.backend == "local":
-        yield lambda: _check_model(settings, machine, prints)
-    yield lambda: _check_data_dir(settings)
-    yield check_sqlite
-
-
-def _check_model(settings: Settings, machine: Machine, prints: dict[str, Footprint]) -> None:
-    """Adds the model's own row, if its files are what its config promises."""
-    directory = checkpoint_directory(settings)
-    prints[settings.model] = found = checkpoint_footprint(directory, compute_dtype(settings, directory))
-    if found.context_in(machine.memory_bytes) == 0:
-        raise OmnireelError(
-            f"{settings.model} needs {found.weight_bytes / _GB:.1f} GB for its weights alone, "
-            f"this machine has {machine.memory_bytes / _GB:.1f} GB",
-            hint="choose a checkpoint of lower precision, or a larger machine",
-        )
-
-
-def _check_data_dir(settings: Settings) -> None:
-    place = existing(settings.store_path.parent)
-    try:
-        with tempfile.TemporaryFile(dir=place):  # the superuser's permissions say nothing about /proc
-            return
-    except OSError as error:
-        raise OmnireelError(
-            f"cannot write to {place}: {error.strerror}", hint="choose another --data-dir"
-        ) from None
-
-
-def _report(
-    machine: Machine, prints: dict[str, Footprint], problems: list[OmnireelError]
-) -> dict[str, object]:
-    models = {
-        name: dataclasses.asdict(each) | {"context": each.context_in(machine.available_bytes)}
-        for name, each in prints.items()
-    }
-    return {
-        "machine": dataclasses.asdict(machine),
-        "sqlite": sqlite_version(),
-        "models": models,
-        "serve_would_start": not problems,
-        "problems": [{"message": problem.message, "hint": problem.hint} for problem in problems],
-    }
-
-
-def _show(machine: Machine, prints: dict[str, Footprint], problems: list[OmnireelError]) -> None:
-    console = Console()
-    facts = Table(show_header=False, box=None)
-    facts.add_row("processor", f"{machine.processor}, {machine.cores} cores")
-    facts.add_row("instructions", ", ".join(machine.instructions) or "none that matter")
-    facts.add_row(
-        "memory",
-        f"{machine.available_bytes / _GB:.1f} GB available of {machine.memory_bytes / _GB:.1f} GB",
+def look(settings: Settings) -> Machine:
+    """The machine as it is now."""
+    facts = torch.cpu.get_capabilities()
+    wanted = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16", "neon", "sve")
+    total, available = _memory()
+    names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return Machine(
+        num_cores=len(os.sched_getaffinity(0)),
+        instructions=[name for name in wanted if facts.get(name)],
+        has_bf16_units=has_bf16_units(),
+        memory_bytes=total,
+        available_bytes=available,
+        gpus=names,
+        free_disk_bytes=shutil.disk_usage(_existing(settings.store_path.parent)).free,
     )
-    facts.add_row("GPU", f"{machine.gpu}, which is not used yet" if machine.gpu else "none")
-    facts.add_row("free disk", f"{machine.free_disk_bytes / _GB:.1f} GB")
-    facts.add_row("SQLite", sqlite_version())
-    console.print(facts)
-    models = Table("model", "weights", "per sequence", "per token", "longest context here", box=None)
-    for name, each in prints.items():
-        context = each.context_in(machine.available_bytes)
-        models.add_row(
-            name,
-            f"{each.weight_bytes / _GB:.2f} GB",
-            f"{each.sequence_bytes / 1e6:.1f} MB",
-            f"{each.token_bytes:,} bytes",
-            f"{context:,} tokens" if context else "does not fit",
+
+
+def _memory() -> tuple[int, int]:
+    """Total and available bytes; a container's limit counts as the total."""
+    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    facts = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    total, available = facts["MemTotal"], facts["MemAvailable"]
+    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    if limit is not None and limit < total:
+        total, available = limit, min(available, max(0, limit - (used or 0)))
+    return total, available
+
+
+def _number(path: Path) -> int | None:
+    text = path.read_text("ascii").strip() if path.exists() else "max"
+    return int(text) if text.isdecimal() else None
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+def published_fits(machine: Machine) -> Iterable[Fit]:
+    """The published checkpoints on this machine, largest first."""
+    for name, weight_bytes in PUBLISHED_BYTES.items():
+        yield Fit(
+            name, int(weight_bytes), _context(machine, weight_bytes, _KV_BYTES, _STATE_BYTES, _MAX_POSITIONS)
         )
-    console.print(models)
-    for problem in problems:
-        console.print(
-            f"problem: {problem.message}", f"hint: {problem.hint}" if problem.hint else "", sep="\n"
-        )
-    console.print("serve would not start" if problems else "serve would start")
+
+
+def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
+    """The checkpoint that the settings name, where it can be read."""
+    if settings.backend != "local":
+        return
+    try:
+        directory = checkpoint_directory(settings)
+        language, weight_bytes = read_config(directory).language, survey_checkpoint(directory)
+    except CheckpointError:
+        return
+    kv_bytes, state_bytes = sequence_bytes(language)
+    context = _context(machine, weight_bytes, kv_bytes, state_bytes, language.max_positions)
+    yield Fit(settings.model, weight_bytes, context)
+
+
+def sequence_bytes(language: LanguageConfig) -> tuple[int, int]:
+    """What a sequence holds: bytes for each token in a BF16 cache, and bytes however long it is."""
+    per_token = language.pattern.count("*") * 2 * language.num_kv_heads * language.head_dim * 2
+    state = language.pattern.count("M") * language.mamba_width * language.state_size * 4
+    return per_token, state
+
+
+def _context(machine: Machine, weight_bytes: float, kv_bytes: int, state_bytes: int, most: int) -> int:
+    left = machine.available_bytes - weight_bytes - state_bytes - min(_BESIDE_BYTES, weight_bytes)
+    return max(0, min(most, int(left // kv_bytes))) if kv_bytes else most
+
+
+def run_checks(settings: Settings) -> Iterable[Check]:
+    """Everything that `serve` asks for before it listens."""
+    yield _check("SQLite", lambda: check_sqlite_version(apsw.sqlite_lib_version()))
+    yield _check("data directory", lambda: _write_to(settings.store_path.parent))
+    yield _check("port", lambda: bound_socket(settings, settings.port).close())
+    if settings.tls != "none":
+        yield _check("port for TLS", lambda: bound_socket(settings, settings.tls_port, "--tls-port").close())
+    if settings.backend == "local":
+        yield _check("model", lambda: _read_model(settings), NO_WEIGHTS)
+
+
+def _check(name: str, look_at: Callable[[], object], exit_code: int = FAILED) -> Check:
+    try:
+        look_at()
+    except OmnireelError as error:
+        return Check(name, error.message, exit_code)
+    return Check(name, None)
+
+
+def _write_to(directory: Path) -> None:
+    place = _existing(directory)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OmnireelError(f"{place} cannot be written to")
+
+
+def _read_model(settings: Settings) -> None:
+    directory = checkpoint_directory(settings)
+    survey_checkpoint(directory)
+    Tokenizer.from_directory(directory)
+    ChatTemplate.from_directory(directory)
+
+
+def _show(machine: Machine, fits: list[Fit], checks: list[Check]) -> None:
+    console = Console()
+    table = Table("this machine", "", show_header=False)
+    bf16 = "has units for BF16" if machine.has_bf16_units else "no units for BF16: computes in FP32"
+    for row in (
+        ("cores", f"{machine.num_cores}; {', '.join(machine.instructions) or 'no vectors known'}; {bf16}"),
+        ("memory", f"{machine.memory_bytes / GB:.1f} GB, {machine.available_bytes / GB:.1f} GB available"),
+        ("GPU", ", ".join(machine.gpus) + " (not used yet)" if machine.gpus else "none"),
+        ("free disk", f"{machine.free_disk_bytes / GB:.1f} GB"),
+        ("versions", f"omnireel {version('omnireel')}, torch {torch.__version__}, PyAV {version('av')}"),
+    ):
+        table.add_row(*row)
+    console.print(table)
+    table = Table("checkpoint", "weights", "context that fits")
+    for fit in fits:
+        context = f"{fit.max_context:,} tokens" if fit.max_context else "does not fit"
+        table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context)
+    console.print(table)
+    for check in checks:
+        console.print(f"{'ok ' if check.problem is None else 'NO '} {check.name}: {check.problem or 'fine'}")

@@ -28,7 +28,7 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
             command(*args, **kwargs)
         except OmnireelError as error:
             tell(error.message, error.hint or _hint(error))
-            raise typer.Exit(exit_code(error)) from None
+            raise typer.Exit(_exit_code(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
@@ -55,8 +55,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def exit_code(error: OmnireelError) -> int:
-    """What the process ends with when `error` ends it."""
+def _exit_code(error: OmnireelError) -> int:
     if isinstance(error, SettingsError):
         return USAGE
     return NO_WEIGHTS if isinstance(error, CheckpointError) else FAILED

@@ -137,7 +137,10 @@ class _Server(uvicorn.Server):
 
 
 def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:
-    """A socket that is not listening yet: nobody can connect before the model is there."""
+    """A socket that is not listening yet: nobody can connect before the model is there.
+
+    Raises OmnireelError where the address cannot be had, SettingsError where it is open to strangers.
+    """
     host = settings.host
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

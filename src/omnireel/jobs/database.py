@@ -39,7 +39,7 @@ class Database:
     """`path` is made where it is missing. Raises SettingsError for a SQLite that may lose commits."""
 
     def __init__(self, path: Path) -> None:
-        check_sqlite()
+        check_sqlite_version(apsw.sqlite_lib_version())
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
         self._writes: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
@@ -144,7 +144,7 @@ def transaction(path: Path) -> Iterator[Connection]:
 
     Raises SettingsError as `Database`, CapacityError where the file cannot be used.
     """
-    check_sqlite()
+    check_sqlite_version(apsw.sqlite_lib_version())
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with closing(connect(path)) as connection:
@@ -168,16 +168,6 @@ def create_schema(connection: Connection) -> None:
             f"the store has schema version {version}, this omnireel reads {SCHEMA_VERSION}",
             hint="use the omnireel that wrote it, or another --data-dir",
         )
-
-
-def sqlite_version() -> str:
-    """The version that is used here."""
-    return apsw.sqlite_lib_version()
-
-
-def check_sqlite() -> None:
-    """Raises SettingsError where the version used here may lose commits."""
-    check_sqlite_version(sqlite_version())
 
 
 def check_sqlite_version(text: str) -> None:

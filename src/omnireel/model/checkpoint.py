@@ -7,7 +7,7 @@ type is not copied: it stays mapped to the file, and is read from the disk when 
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,8 @@ from omnireel.model.omni import Omni
 from omnireel.model.quant_table import quantize_modules, read_quant_table
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# As safetensors names them.
-_STORED = {
-    torch.float32: "F32",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.uint8: "U8",
-    torch.int64: "I64",
-}
-_TORCH = {name: dtype for dtype, name in _STORED.items()}
+# Types that are kept as they are stored, as safetensors names them.
+STORED = {torch.float8_e4m3fn: "F8_E4M3", torch.uint8: "U8", torch.int64: "I64"}
 SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file beside the index, no path
 # Normalisation constants that preprocessing applies; the tower must not apply them again.
 IGNORED = re.compile(
@@ -51,33 +43,34 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
     config = read_config(directory)
     model = empty_model(config, dtype or _dtype(config))
     quantize_modules(model, read_quant_table(directory))
-    wanted = model.state_dict()
-    tensors = {}
+    wanted, tensors = model.state_dict(), {}
     for shard, names in _shards(directory).items():
-        tensors.update(_read_shard(shard, names, wanted))
-    _check_complete(set(tensors), wanted)
+        with _opened(shard, names) as (file, present):
+            for name in present:
+                _check_place(name, file.get_slice(name), wanted)
+                tensors[name] = _finite(name, file.get_tensor(name)).to(wanted[name].dtype)
+    _check_complete(wanted, tensors)
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
 
 
-def check_headers(directory: Path, dtype: torch.dtype) -> int:
-    """Compare the headers of all files with what the config asks for, as loading would; no weight is read.
+def survey_checkpoint(directory: Path) -> int:
+    """Bytes of the weights, after checking every name, shape and type but no value: it reads headers alone.
 
-    Returns the bytes that the weights take once they are loaded. Raises CheckpointError.
+    Raises CheckpointError as `load_checkpoint`.
     """
-    model = empty_model(read_config(directory), dtype)
+    config = read_config(directory)
+    model = empty_model(config, _dtype(config))
     quantize_modules(model, read_quant_table(directory))
-    wanted = model.state_dict()
-    found = set[str]()
-    for path, names in _shards(directory).items():
-        with _opened(path, names) as file:
-            for name in file.keys():  # noqa: SIM118  it is no mapping
-                if not IGNORED.fullmatch(name):
-                    header = file.get_slice(name)
-                    _check_place(name, header.get_shape(), _TORCH.get(header.get_dtype()), wanted)
-                    found.add(name)
-    _check_complete(found, wanted)
-    return sum(place.numel() * place.element_size() for place in wanted.values())
+    wanted, found, num_bytes = model.state_dict(), set(), 0
+    for shard, names in _shards(directory).items():
+        with _opened(shard, names) as (file, present):
+            for name in present:
+                _check_place(name, file.get_slice(name), wanted)
+        found |= set(present)
+        num_bytes += shard.stat().st_size
+    _check_complete(wanted, found)
+    return num_bytes
 
 
 def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
@@ -126,58 +119,42 @@ def _weight_map(index: Path) -> dict[str, object]:
         raise CheckpointError(f"{index.name} is not an index: it has no object 'weight_map'") from None
 
 
-def _read_shard(path: Path, names: list[str] | None, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    with _opened(path, names) as file:
-        return {
-            name: _checked(name, file.get_tensor(name), wanted)
-            for name in sorted(file.keys())
-            if not IGNORED.fullmatch(name)
-        }
-
-
 @contextmanager
-def _opened(path: Path, names: list[str] | None) -> Iterator[Any]:
-    """A file that holds exactly `names`; what goes wrong with it is named."""
+def _opened(path: Path, names: list[str] | None) -> Iterator[tuple[Any, list[str]]]:
+    """A shard and the names in it that are read; names: what the index places there."""
     try:
         with safe_open(path, framework="pt") as file:
             present = set(file.keys())
             if names is not None and present != set(names):
                 odd = sorted(present ^ set(names))[0]
                 raise CheckpointError(f"{path.name} and the index disagree about {odd!r}")
-            yield file
+            yield file, [name for name in sorted(present) if not IGNORED.fullmatch(name)]
     except (SafetensorError, OSError) as e:
         raise CheckpointError(f"cannot read {path.name}: {e}") from None
 
 
-def _check_complete(found: set[str], wanted: dict[str, Tensor]) -> None:
-    if missing := sorted(set(wanted) - found):
+def _check_place(name: str, header: Any, wanted: dict[str, Tensor]) -> None:  # noqa: ANN401  safetensors' own
+    if name not in wanted:
+        raise CheckpointError(f"checkpoint holds a tensor that this model does not have: {name!r}")
+    place, shape, stored = wanted[name], header.get_shape(), header.get_dtype()
+    if shape != list(place.shape):
+        raise CheckpointError(f"{name!r} has shape {shape}, expected {list(place.shape)}")
+    if place.dtype in DTYPES.values():
+        if stored not in ("BF16", "F32"):
+            raise CheckpointError(f"{name!r} is stored as {stored}, expected BF16 or F32")
+    elif stored != STORED[place.dtype]:
+        raise CheckpointError(f"{name!r} is stored as {stored}, expected {STORED[place.dtype]}")
+
+
+def _check_complete(wanted: Mapping[str, object], found: Collection[str]) -> None:
+    if missing := sorted(set(wanted) - set(found)):
         raise CheckpointError(f"checkpoint lacks {len(missing)} tensors, first {missing[0]!r}")
 
 
-def _checked(name: str, tensor: Tensor, wanted: dict[str, Tensor]) -> Tensor:
-    _check_place(name, tensor.shape, tensor.dtype, wanted)
+def _finite(name: str, tensor: Tensor) -> Tensor:
     if not _is_finite(tensor):
         raise CheckpointError(f"{name!r} holds NaN or infinite values")
-    return tensor.to(wanted[name].dtype)
-
-
-def _check_place(
-    name: str, shape: Sequence[int], dtype: torch.dtype | None, wanted: dict[str, Tensor]
-) -> None:
-    """dtype: None for one that no checkpoint has."""
-    if name not in wanted:
-        raise CheckpointError(f"checkpoint holds a tensor that this model does not have: {name!r}")
-    place = wanted[name]
-    if list(shape) != list(place.shape):
-        raise CheckpointError(f"{name!r} has shape {list(shape)}, expected {list(place.shape)}")
-    is_packed = place.dtype not in DTYPES.values()
-    if dtype != place.dtype and (is_packed or dtype not in DTYPES.values()):
-        expected = _stored_name(place.dtype) if is_packed else "BF16 or F32"
-        raise CheckpointError(f"{name!r} is stored as {_stored_name(dtype)}, expected {expected}")
-
-
-def _stored_name(dtype: torch.dtype | None) -> str:
-    return "an unknown type" if dtype is None else _STORED.get(dtype, str(dtype).removeprefix("torch."))
+    return tensor
 
 
 def _is_finite(tensor: Tensor) -> bool:
