@@ -1,5 +1,6 @@
 """The places where a setting can be given, and their names."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,3 +28,9 @@ class Sources:
         if key in self.file:
             return self.file[key], f"{FILE}: {key}"
         return None
+
+
+def closest(name: str, names: set[str]) -> str:
+    """What somebody may have meant who wrote `name`: a hint."""
+    near = difflib.get_close_matches(name, sorted(names), n=1)
+    return f"did you mean {near[0]}?" if near else f"known settings: {', '.join(sorted(names))}"

@@ -6,7 +6,6 @@ written here. A value that cannot be used is refused by name, never replaced.
 """
 
 import dataclasses
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from omnireel import setting_kinds
 from omnireel.errors import SettingsError
-from omnireel.setting_sources import FILE, PREFIX, Sources
+from omnireel.setting_sources import FILE, PREFIX, Sources, closest
 from omnireel.setting_table import KINDS, MIB
 
 TRACEBACK = PREFIX + "TRACEBACK"
@@ -28,7 +27,7 @@ _T = TypeVar("_T")
 class Settings:
     """The deployment: which model, where it listens, how much it takes on.
 
-    model:               "demo" or the directory of a checkpoint
+    model:               "demo", the directory of a checkpoint, or the id of a pulled one
     dtype:               what the model computes in; "auto": whatever this processor is fast at
     data_dir:            where files live that outlast a call of a function; None: the user's data directory
     auth:                "keys": only who has a key may call
@@ -190,20 +189,15 @@ def _read_file() -> dict[str, Any]:
         raise SettingsError(f"{FILE} is not TOML: {error}", hint=f"mend {FILE} or move it away") from None
     for key in table:
         if key not in KINDS:
-            raise SettingsError(f"{FILE} has the unknown setting {key!r}", hint=_closest(key, set(KINDS)))
+            raise SettingsError(f"{FILE} has the unknown setting {key!r}", hint=closest(key, set(KINDS)))
     return table
-
-
-def _closest(name: str, names: set[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(names), n=1)
-    return f"did you mean {near[0]}?" if near else f"known settings: {', '.join(sorted(names))}"
 
 
 def unknown_variables() -> list[str]:
     """One line of warning for each OMNIREEL_* variable that sets nothing."""
     known = {PREFIX + name.upper() for name in KINDS} | {TRACEBACK}
     strangers = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
-    return [f"{name} sets nothing; {_closest(name, known)}" for name in sorted(strangers)]
+    return [f"{name} sets nothing; {closest(name, known)}" for name in sorted(strangers)]
 
 
 def wants_tracebacks() -> bool:

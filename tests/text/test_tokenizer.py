@@ -85,3 +85,13 @@ def test_another_kind_of_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"added_tokens": [], "model": {"type": "Unigram"}}')
     with pytest.raises(CheckpointError, match="not a byte-level BPE"):
         Tokenizer.from_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"eos_token_id": "2"}', '{"eos_token_id": [true]}', "[]", "{", '{"eos_token_id": [-1]}']
+)
+def test_end_tokens_that_are_no_ids_stop_the_start(tmp_path, text):
+    toy.write_text_files(tmp_path)
+    (tmp_path / "generation_config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"generation_config\.json"):
+        Tokenizer.from_directory(tmp_path)

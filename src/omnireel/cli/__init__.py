@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from omnireel.cli import key_commands, model_commands, webhooks
+from omnireel.cli import checkpoint_commands, key_commands, webhooks
 from omnireel.cli.failures import reports_failures
 from omnireel.cli.flags import (
     Audio,
@@ -45,8 +45,8 @@ app = typer.Typer(
 )
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(key_commands.app, name="keys")
-app.command()(model_commands.doctor)
-app.command()(model_commands.pull)
+app.command()(checkpoint_commands.doctor)
+app.command()(checkpoint_commands.pull)
 
 
 def main() -> None:

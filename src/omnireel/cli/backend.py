@@ -2,12 +2,12 @@
 
 # ruff: noqa: PLC0415  # the echo backend runs without torch, which takes seconds to load
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Ask, Backend, MediaOptions, SamplingParams
+from omnireel.cli.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError, SettingsError
 from omnireel.settings import AskSettings, Settings
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from omnireel.backends.preparation import Preparation
 
+_WHAT_IS_A_MODEL = (
+    "give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model"
+)
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
 
@@ -62,38 +65,28 @@ def has_bf16_units() -> bool:
 
 
 def checkpoint_directory(settings: Settings) -> Path:
-    """Where the settings' model lies: "demo", a directory, or what was pulled. Raises CheckpointError."""
+    """Where the settings' checkpoint lies: "demo", a directory, or a pulled id. Raises CheckpointError."""
     model = settings.model
-    if model == "demo":
-        return DEMO
-    directory = Path(model).expanduser()
+    directory = DEMO if model == "demo" else Path(model).expanduser()
     if directory.is_dir():
         return directory
-    if not is_hub_id(model):
-        raise CheckpointError(
-            f"there is no checkpoint at {model}",
-            hint="give demo, a model's name, or a directory with config.json, tokenizer.json, *.safetensors",
-        )
-    pulled = pulled_directory(settings, model)
-    if not pulled.is_dir():
-        raise CheckpointError(f"{model} is not here", hint=f"omnireel pull {model}")
-    return pulled
-
-
-def is_hub_id(model: str) -> bool:
-    """Whether it is spelled like a model's name on the Hugging Face hub, owner/name."""
-    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model) is not None
-
-
-def pulled_directory(settings: Settings, model_id: str) -> Path:
-    """Where `omnireel pull` puts a model."""
-    return settings.models_dir / model_id.replace("/", "--")
+    is_id = MODEL_ID.fullmatch(model) is not None
+    if is_id and (pulled := pulled_directory(settings.models_dir, model)).is_dir():
+        return pulled
+    raise CheckpointError(
+        f"there is no checkpoint at {model}" + (", nor has it been pulled" if is_id else ""),
+        hint=f"download it with: omnireel pull {model}" if is_id else _WHAT_IS_A_MODEL,
+    )
 
 
 def make_ask(video: Path, prompt: str, asked: AskSettings) -> Ask:
     """The question with what the command line sends along."""
     if asked.reasoning_budget is not None and not asked.think:
         raise SettingsError("reasoning_budget limits the chain of thought", hint="say --think as well")
+    if asked.end is not None and asked.end <= (asked.start or 0.0):
+        raise SettingsError(
+            f"the part to look at ends at {asked.end:g} s, before it starts", hint="swap them"
+        )
     return Ask(
         video=video,
         prompt=prompt,

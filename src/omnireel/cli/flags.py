@@ -8,7 +8,7 @@ Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
 ]
 Model = Annotated[
-    str | None, typer.Option(show_default="demo", help="demo, a checkpoint's directory, or a pulled model.")
+    str | None, typer.Option(show_default="demo", help="demo, a checkpoint's directory, or a pulled id.")
 ]
 Dtype = Annotated[
     str | None, typer.Option(show_default="auto", help="Compute in float32 or bfloat16; auto: the faster.")

@@ -123,5 +123,12 @@ def _any_of(tokens: Mapping[str, int]) -> re.Pattern[str]:
 def _read_end_ids(file: Path) -> frozenset[int]:
     if not file.is_file():
         return frozenset()
-    end = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") or []
-    return frozenset([end] if isinstance(end, int) else end)
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not JSON: {error}") from None
+    end = config.get("eos_token_id", []) if isinstance(config, dict) else None
+    ids = end if isinstance(end, list) else [end]
+    if any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in ids):
+        raise CheckpointError(f"{file} has no usable eos_token_id: {end!r}; a token id or a list of them")
+    return frozenset(ids)

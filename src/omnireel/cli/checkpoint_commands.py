@@ -1,6 +1,6 @@
 """Commands about checkpoints and the machine they run on."""
 
-# ruff: noqa: PLC0415  # imports inside commands: `--help` needs none of them
+# ruff: noqa: PLC0415  # imports inside commands, as in cli/__init__.py
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,9 @@ import typer
 
 from omnireel.cli.failures import reports_failures
 from omnireel.cli.flags import Model
+
+DataDir = Annotated[Path | None, typer.Option(help="Where omnireel keeps its files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @reports_failures
@@ -30,14 +33,17 @@ def doctor(
 
 @reports_failures
 def pull(
-    model_id: Annotated[str, typer.Argument(metavar="MODEL", help="A name on the Hugging Face hub.")],
+    model_id: Annotated[str, typer.Argument(metavar="HF_ID", help="Owner and name on the Hugging Face hub.")],
     *,
-    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="As of serve.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the licence of a model that is given out so.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
-    """Download a checkpoint; then --model MODEL finds it. Goes on where a broken pull stopped."""
+    """Download a checkpoint from the Hugging Face hub, or go on with a download that was cut off."""
     from omnireel.cli.pull import pull_once
     from omnireel.settings import read_settings
 
-    pull_once(model_id, read_settings({"data_dir": data_dir}), revision=revision, as_json=as_json)
+    settings = read_settings({"data_dir": data_dir})
+    pull_once(model_id, settings, accepts_licence=accept_licence, as_json=as_json)
