@@ -19,7 +19,7 @@ from omnireel.video import limits as refuse
 from omnireel.video.boxes import Outline, outline
 from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
 from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reason, Record, Request
-from omnireel.video.process import Child, ChildDiedError, ChildTimeoutError
+from omnireel.video.process import Child, ChildDiedError, ChildIntrudedError, ChildTimeoutError
 from omnireel.video.sample import choose_frames_between
 
 TRUNCATED = "video_truncated"
@@ -173,6 +173,8 @@ class ClipReader:
             record, waited_s = self._child.receive(self._wait_left_s)
         except ChildTimeoutError:
             raise refuse.refuse_timeout(self._limits) from None
+        except ChildIntrudedError:
+            raise refuse.refuse_undecodable() from None
         except ChildDiedError:
             if not self._may_retry:
                 raise refuse.refuse_undecodable() from None

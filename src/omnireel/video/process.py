@@ -10,16 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnireel.video.messages import NUM_SLOTS, RECORD_BYTES, Record, Request, read_record
 
-_COMMAND = (sys.executable, "-I", "-m", "omnireel.video.child")
+# -I looks for packages where the interpreter is installed only; the child must be of the reader's own copy.
+_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from omnireel.video.child import main; main()"
+_PACKAGES = str(Path(__file__).parents[2])
+_COMMAND = (sys.executable, "-I", "-c", _CODE, _PACKAGES)
 # Each arena of glibc reserves 64 MiB of the child's limited address space.
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
 _MAX_LAST_WORDS = 4096
+_intrusions: list[int] = []  # process ids; appending is atomic
 _log = logging.getLogger(__name__)
 
 
@@ -27,8 +32,17 @@ class ChildDiedError(Exception):
     """The child ended, or said something impossible, before it was done."""
 
 
+class ChildIntrudedError(ChildDiedError):
+    """The child tried what no decoder needs to do, and the kernel ended it: it had been taken over."""
+
+
 class ChildTimeoutError(Exception):
     """The child did not answer within the time that was left."""
+
+
+def num_intrusions() -> int:
+    """How many children of this process were ended for a forbidden system call."""
+    return len(_intrusions)
 
 
 class Child:
@@ -114,6 +128,10 @@ class Child:
 
     def _death(self) -> Exception:
         status = self._process.wait()
+        if status == -signal.SIGSYS:
+            _intrusions.append(self.pid)
+            _log.error("the decoding child made a forbidden system call and was ended")
+            return ChildIntrudedError()
         words = os.read(self._last_words, _MAX_LAST_WORDS).decode("utf-8", "replace")
         _log.warning("the decoding child ended early with status %d: %s", status, ascii(words))
         return ChildTimeoutError() if status == -signal.SIGXCPU else ChildDiedError()
