@@ -47,6 +47,7 @@ KINDS: Mapping[str, Kind] = {
     "data_dir": PATH,
     "auth": one_of("none", "keys"),
     "allow_public": SWITCH,
+    "allow_weak_sandbox": SWITCH,
     "tls": one_of("none", "dev"),
     "tls_port": integer(0, 65_535),
     "trusted_proxies": NETWORKS,
@@ -98,6 +99,7 @@ class Settings:
     data_dir:            where files live that outlast a call of a function; None: the user's data directory
     auth:                "keys": only who has a key may call
     allow_public:        listen where others can reach us, although anyone may call
+    allow_weak_sandbox:  decode videos although the kernel cannot confine the decoder
     tls:                 "dev": listen for https too, with a certificate of our own making
     trusted_proxies:     who may say, in X-Forwarded-* headers, which address a client used
     cors_origins:        web pages that may read answers; "*" is all of them
@@ -128,6 +130,7 @@ class Settings:
     data_dir: Path | None = None
     auth: str = "none"
     allow_public: bool = False
+    allow_weak_sandbox: bool = False
     tls: str = "none"
     tls_port: int = 8443
     trusted_proxies: tuple[Network, ...] = ()

@@ -43,6 +43,7 @@ from omnireel.text.answer import AnswerText
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.prompt import IMAGE, Prompt, lay_out_prompt, max_label_tokens, time_labels
 from omnireel.text.tokenizer import Tokenizer
+from omnireel.video import sandbox
 from omnireel.video.frames import ClipFacts, ClipReader, open_clip
 from omnireel.video.limits import VideoLimits
 from omnireel.video.tubelets import PixelRule, most_patches, target_grid, tubelet_batches
@@ -139,7 +140,12 @@ class LocalBackend:
     async def health(self) -> Health:
         """See Backend.health."""
         detail = None if self._engine.is_alive else "the engine has stopped"
-        return Health(is_ready=self._engine.is_alive, model=self._model_name, detail=detail)
+        return Health(
+            is_ready=self._engine.is_alive,
+            model=self._model_name,
+            detail=detail,
+            sandbox_misses=sandbox.missing(),
+        )
 
     async def close(self) -> None:
         """See Backend.close."""

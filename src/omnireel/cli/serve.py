@@ -20,6 +20,7 @@ from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.recipes import recipe
+from omnireel.cli.sandbox import require_sandbox
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
@@ -44,9 +45,10 @@ def serve_forever(settings: Settings) -> None:
     """Serve until a signal comes; running requests then get a while to finish.
 
     Raises SettingsError when others could reach a server that asks for no key, OmnireelError when an address
-    cannot be had, CheckpointError when the model cannot be loaded.
+    or the sandbox cannot be had, CheckpointError when the model cannot be loaded.
     """
     configure_log()
+    require_sandbox(settings)
     with _bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         server = _Server(create_app(open_backend(settings), settings), settings, plain, tls=tls)
         asyncio.run(server.serve([plain]))

@@ -1,0 +1,22 @@
+"""Whether strangers' videos may be decoded on this machine."""
+
+import structlog
+
+from omnireel.errors import OmnireelError
+from omnireel.settings import Settings
+from omnireel.video.sandbox import missing
+
+log = structlog.get_logger()
+
+
+def require_sandbox(settings: Settings) -> None:
+    """Raises OmnireelError where the decoder cannot be confined and the settings do not accept that."""
+    absent = missing()
+    if not absent:
+        return
+    if not settings.allow_weak_sandbox:
+        raise OmnireelError(
+            f"this kernel cannot confine the video decoder: {' and '.join(absent)} missing",
+            hint="run on Linux 5.13 or newer, or say --allow-weak-sandbox if you trust every video",
+        )
+    log.warning("weak sandbox", missing=list(absent))
