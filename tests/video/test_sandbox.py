@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from omnireel.errors import InputError
-from omnireel.video import bpf, process, sandbox
+from omnireel.video import bpf, children, process, sandbox
 from omnireel.video.frames import open_clip
 
 PACKAGES = str(Path(process.__file__).parents[2])
@@ -120,7 +120,7 @@ def test_the_kernel_says_that_the_child_is_confined():
 
 def test_an_intruder_is_ended_counted_and_not_tried_again(monkeypatch, clip, caplog):
     script = CONFINED + "os.read(0, 1)\nsocket.socket()"
-    monkeypatch.setattr(process, "_COMMAND", (sys.executable, "-I", "-c", script))
+    monkeypatch.setattr(children, "_COMMAND", (sys.executable, "-I", "-c", script))
     before = process.num_intrusions()
     with pytest.raises(InputError) as caught:
         open_clip(clip)

@@ -20,7 +20,7 @@ from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.recipes import recipe
-from omnireel.cli.sandbox import require_sandbox
+from omnireel.cli.sandbox import children_waiting, require_sandbox
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
@@ -51,7 +51,8 @@ def serve_forever(settings: Settings) -> None:
     require_sandbox(settings)
     with _bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         server = _Server(create_app(open_backend(settings), settings), settings, plain, tls=tls)
-        asyncio.run(server.serve([plain]))
+        with children_waiting():
+            asyncio.run(server.serve([plain]))
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 

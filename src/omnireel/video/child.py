@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import socket
 import struct
 import sys
 import threading
@@ -48,7 +49,7 @@ from omnireel.video.messages import (
 from omnireel.video.packets import MAX_THREADS, ClipError, Timeline, decoded_frames, survey
 from omnireel.video.pictures import role_reader
 from omnireel.video.sample import choose_frames_between, window
-from omnireel.video.sandbox import confine
+from omnireel.video.sandbox import confine, die_with
 
 _DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
 _MAX_TRACKS = 16
@@ -57,8 +58,8 @@ _MAX_TRACKS = 16
 class Slots:
     """The ring of frame slots in shared memory, as seen from the writing side."""
 
-    def __init__(self, request: Request) -> None:
-        self._memory = memoryview(mmap.mmap(request.memory_fd, request.slot_bytes * NUM_SLOTS))
+    def __init__(self, request: Request, memory_fd: int) -> None:
+        self._memory = memoryview(mmap.mmap(memory_fd, request.slot_bytes * NUM_SLOTS))
         self._slot_bytes = request.slot_bytes
         self._num_free = threading.Semaphore(NUM_SLOTS)
         self._next = 0
@@ -86,11 +87,12 @@ class Slots:
         return slot
 
 
-def main() -> None:
+def main(parent_pid: int) -> None:
     """Serve one request."""
-    request = Request.unpack(_read_exactly(0, REQUEST.size))
-    slots = Slots(request)
-    clip = open(request.clip_fd, "rb", buffering=0, closefd=False)  # noqa: SIM115  until the process ends
+    die_with(parent_pid)
+    request, clip_fd, memory_fd = _receive()
+    slots = Slots(request, memory_fd)
+    clip = open(clip_fd, "rb", buffering=0, closefd=False)  # noqa: SIM115  until the process ends
     confine(cpu_s=request.timeout_s * MAX_THREADS + 1)
     threading.Thread(target=slots.follow_reader, daemon=True).start()
     try:
@@ -102,14 +104,14 @@ def main() -> None:
         _send(ClipError(Reason.CORRUPT).failure.pack())
 
 
-def _read_exactly(fd: int, num_bytes: int) -> bytes:
-    data = b""
-    while len(data) < num_bytes:
-        piece = os.read(fd, num_bytes - len(data))
-        if not piece:
-            sys.exit(0)
-        data += piece
-    return data
+def _receive() -> tuple[Request, int, int]:
+    """The request, the clip and the shared memory; ends the process where the reader has no clip for it."""
+    with socket.socket(fileno=os.dup(0)) as control:
+        data, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+    if not data:
+        sys.exit(0)
+    clip_fd, memory_fd = fds
+    return Request.unpack(data), clip_fd, memory_fd
 
 
 def _send(record: bytes) -> None:

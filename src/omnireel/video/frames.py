@@ -95,6 +95,7 @@ class ClipReader:
         self._wait_left_s = limits.timeout_s
         self._may_retry = True
         self._last_index = -1
+        self._num_records = 0
         self._delivered: list[int] = []
         self._file = open(path, "rb")  # noqa: SIM115  held until close()
         self._child: Child | None = None
@@ -134,6 +135,10 @@ class ClipReader:
         """
         while self._child is not None:
             record = self._next_record()
+            self._num_records += 1
+            # Two children, facts and each frame once: who says more would keep this process busy for ever.
+            if self._num_records > 2 * len(self.facts.indices) + 2:
+                raise refuse.refuse_undecodable()
             if isinstance(record, End):
                 self._finish()
                 return
@@ -145,6 +150,8 @@ class ClipReader:
     def _take(self, ready: FrameReady) -> Frame | None:
         """Copy a frame out of its slot; None when it was delivered before the child was replaced."""
         assert self._child is not None
+        if ready.frame_index not in self.facts.indices:
+            raise refuse.refuse_undecodable()
         pixels = self._child.slot(ready.slot, 3 * self._shape.width * self._shape.height)
         is_new = ready.frame_index > self._last_index
         rgb = _upright(pixels, self._shape) if is_new else None
@@ -190,16 +197,15 @@ class ClipReader:
     def _expect_facts(self) -> Facts:
         self._child = self._spawn()
         record = self._next_record()
-        if not isinstance(record, Facts):
+        if not isinstance(record, Facts) or not _is_within(record, self._limits):
             raise refuse.refuse_undecodable()
         return record
 
     def _spawn(self) -> Child:
         limits, sampling = self._limits, self._sampling
         return Child(
-            lambda memory_fd, slot_bytes: Request(
-                clip_fd=self._file.fileno(),
-                memory_fd=memory_fd,
+            self._file.fileno(),
+            lambda slot_bytes: Request(
                 slot_bytes=slot_bytes,
                 container=self._outline.container,
                 max_duration_s=limits.max_duration_s,
@@ -237,6 +243,13 @@ class ClipReader:
             indices=tuple(chosen),
             warnings=(TRUNCATED,) if is_truncated else (),
         )
+
+
+def _is_within(facts: Facts, limits: VideoLimits) -> bool:
+    """Whether the child kept to the limits: it says nothing else unless it was taken over."""
+    sides = (max(facts.width, facts.height), min(facts.width, facts.height))
+    is_small = sides[0] <= limits.max_long_side and sides[1] <= limits.max_short_side
+    return is_small and facts.num_source_frames <= limits.max_num_packets
 
 
 def _inspect(file: BinaryIO, limits: VideoLimits) -> Outline:

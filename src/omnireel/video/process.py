@@ -6,23 +6,15 @@ import mmap
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnireel.video.children import take_child
 from omnireel.video.messages import NUM_SLOTS, RECORD_BYTES, Record, Request, read_record
 
-# -I looks for packages where the interpreter is installed only; the child must be of the reader's own copy.
-_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from omnireel.video.child import main; main()"
-_PACKAGES = str(Path(__file__).parents[2])
-_COMMAND = (sys.executable, "-I", "-c", _CODE, _PACKAGES)
-# Each arena of glibc reserves 64 MiB of the child's limited address space.
-_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
 _MAX_LAST_WORDS = 4096
 _intrusions: list[int] = []  # process ids; appending is atomic
 _log = logging.getLogger(__name__)
@@ -48,35 +40,23 @@ def num_intrusions() -> int:
 class Child:
     """One decoding child.
 
-    make_request: builds the Request from the descriptor of the shared memory and the bytes in a slot
+    make_request: builds the Request from the bytes in a slot
     """
 
-    def __init__(self, make_request: Callable[[int, int], Request], *, slot_bytes: int) -> None:
+    def __init__(self, clip_fd: int, make_request: Callable[[int], Request], *, slot_bytes: int) -> None:
         self._slot_bytes = -(-slot_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         memory_fd = _sealed_memory(self._slot_bytes * NUM_SLOTS)
         try:
             self._memory = mmap.mmap(memory_fd, self._slot_bytes * NUM_SLOTS, prot=mmap.PROT_READ)
-            request = make_request(memory_fd, self._slot_bytes)
-            self._process = subprocess.Popen(
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(request.clip_fd, memory_fd),
-                env=_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
+            self._started = take_child()
+            self._process = self._started.process
+            self._started.send(make_request(self._slot_bytes).pack(), fds=(clip_fd, memory_fd))
         finally:
             os.close(memory_fd)
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._control = self._process.stdin.fileno()
         self._reply = self._process.stdout.fileno()
         self._last_words = self._process.stderr.fileno()
-        self._write(request.pack())
 
     @property
     def pid(self) -> int:
@@ -105,19 +85,12 @@ class Child:
 
     def release_slot(self) -> None:
         """Let the child write to the oldest slot again."""
-        self._write(b"+")
+        self._started.send(b"+")
 
     def end(self) -> None:
         """Kill the process if it still runs, and free what it held."""
-        self._process.kill()
-        self._process.__exit__(None, None, None)
+        self._started.end()
         self._memory.close()
-
-    def _write(self, data: bytes) -> None:
-        try:
-            os.write(self._control, data)
-        except BrokenPipeError:
-            _log.info("the decoding child is gone")  # the next receive() finds out why
 
     def _parse(self, data: bytes) -> Record:
         try:
