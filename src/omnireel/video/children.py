@@ -31,19 +31,22 @@ class StartedChild:
     """A child that waits for its request."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._control = ours
-        with theirs:
-            self.process = subprocess.Popen(
-                (*_COMMAND, str(os.getpid())),
-                stdin=theirs.fileno(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env=_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
+        self._control, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self.process = subprocess.Popen(
+                    (*_COMMAND, str(os.getpid())),
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    env=_ENVIRONMENT,
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError:
+            self._control.close()
+            raise
 
     def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Bytes for the child, and descriptors that become its own."""
