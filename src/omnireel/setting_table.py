@@ -30,6 +30,7 @@ KINDS: Mapping[str, Kind] = {
     "data_dir": PATH,
     "auth": one_of("none", "keys"),
     "allow_public": SWITCH,
+    "allow_weak_sandbox": SWITCH,
     "tls": one_of("none", "dev"),
     "tls_port": integer(0, 65_535),
     "trusted_proxies": NETWORKS,

@@ -32,6 +32,7 @@ class Settings:
     data_dir:            where files live that outlast a call of a function; None: the user's data directory
     auth:                "keys": only who has a key may call
     allow_public:        listen where others can reach us, although anyone may call
+    allow_weak_sandbox:  decode videos although the kernel cannot confine the decoder
     tls:                 "dev": listen for https too, with a certificate of our own making
     trusted_proxies:     who may say, in X-Forwarded-* headers, which address a client used
     allowed_hosts:       names by which a client may address us; "*" is any
@@ -64,6 +65,7 @@ class Settings:
     data_dir: Path | None = None
     auth: str = "none"
     allow_public: bool = False
+    allow_weak_sandbox: bool = False
     tls: str = "none"
     tls_port: int = 8443
     trusted_proxies: tuple[Network, ...] = ()

@@ -41,7 +41,7 @@ def test_a_record_arrives_as_it_was_sent(record):
 
 
 def test_a_request_arrives_as_it_was_sent():
-    request = Request(1, 5, 6, 4096, 1, 120.0, 1920, 1080, 16, 14400, 60.0, 2.0, 256, 0.5, 9.0)
+    request = Request(1, 4096, 1, 120.0, 1920, 1080, 16, 14400, 60.0, 2.0, 256, 0.5, 9.0)
     assert Request.unpack(request.pack()) == request
 
 

@@ -2,15 +2,19 @@
 
 import logging
 import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from clips import ClipSpec, write_clip
 
 from omnireel.errors import InputError
-from omnireel.video import process
+from omnireel.video import children, process
 from omnireel.video.frames import Sampling, open_clip
-from omnireel.video.messages import RECORD_BYTES, FrameReady
+from omnireel.video.limits import VideoLimits
+from omnireel.video.messages import RECORD_BYTES, Facts, FrameReady
 
 SAY = "import os, sys, time; sys.stdin.buffer.read1(); "
 
@@ -20,7 +24,7 @@ def hostile(monkeypatch):
     """Put a script in the child's place."""
 
     def replace_child(script):
-        monkeypatch.setattr(process, "_COMMAND", (sys.executable, "-I", "-c", SAY + script))
+        monkeypatch.setattr(children, "_COMMAND", (sys.executable, "-I", "-c", SAY + script))
 
     return replace_child
 
@@ -40,6 +44,86 @@ def test_an_impossible_answer_fails_the_clip_and_nothing_else(script, hostile, c
     with pytest.raises(InputError) as caught:
         open_clip(clip)
     assert caught.value.kind == "video_decode_failed"
+
+
+def test_a_child_that_announces_frames_without_end_is_left(hostile, clip):
+    facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0).pack()
+    hostile(f"os.write(1, {facts!r})\nwhile True: os.write(1, {FrameReady(0, 0, 0.0).pack()!r})")
+    with open_clip(clip) as reader, pytest.raises(InputError) as caught:
+        list(reader.read_frames())
+    assert caught.value.kind == "video_decode_failed"
+
+
+@pytest.mark.parametrize("lie", [{"width": 60000, "height": 60000}, {"num_source_frames": 1 << 24}])
+def test_facts_past_the_limits_are_not_believed(lie, hostile, clip):
+    facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0)._replace(**lie).pack()
+    hostile(f"os.write(1, {facts!r}); time.sleep(60)")
+    with pytest.raises(InputError) as caught:
+        open_clip(clip)
+    assert caught.value.kind == "video_decode_failed"
+
+
+def test_a_child_that_repeats_its_facts_without_end_is_left(hostile, clip):
+    facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0).pack()
+    hostile(f"\nwhile True: os.write(1, {facts!r})")
+    with open_clip(clip) as reader, pytest.raises(InputError) as caught:
+        list(reader.read_frames())
+    assert caught.value.kind == "video_decode_failed"
+
+
+def test_a_child_that_shows_a_frame_nobody_chose_is_left(hostile, clip):
+    facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0).pack()
+    hostile(f"os.write(1, {facts!r}); os.write(1, {FrameReady(1, 0, 0.0).pack()!r}); time.sleep(60)")
+    with open_clip(clip, Sampling(fps=1.0)) as reader, pytest.raises(InputError) as caught:
+        list(reader.read_frames())
+    assert caught.value.kind == "video_decode_failed"
+
+
+def test_a_child_that_never_answers_is_ended(hostile, clip):
+    hostile("time.sleep(60)")
+    with pytest.raises(InputError) as caught:
+        open_clip(clip, limits=VideoLimits(timeout_s=0.5))
+    assert caught.value.kind == "video_decode_timeout"
+
+
+def test_a_confined_child_ends_with_its_reader():
+    """Also one that ignores its end of the socket: the kernel ends it."""
+    script = "import sys, time; sys.path.insert(0, sys.argv[1]); from omnireel.video.sandbox import die_with;"
+    script += "die_with(int(sys.argv[2])); print('ready', flush=True); time.sleep(60)"
+    packages = children._COMMAND[-1]
+    parent = (
+        "import os, subprocess, sys;"
+        f"c = subprocess.Popen([sys.executable, '-I', '-c', {script!r}, {packages!r}, str(os.getpid())],"
+        " stdout=subprocess.PIPE); c.stdout.readline(); print(c.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", parent], capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    ends_at = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < ends_at:
+        time.sleep(0.02)
+    assert not is_running(pid)
+
+
+def is_running(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_waiting_child_takes_the_next_clip(clip):
+    children.keep_children_waiting(1)
+    try:
+        waiting = children._waiting._children[0].result().process
+        with open_clip(clip) as reader:
+            assert reader.child_pid == waiting.pid
+            assert len(list(reader.read_frames())) == len(reader.facts.indices)
+            successor = children._waiting._children[0].result().process
+        assert successor.poll() is None
+    finally:
+        children.keep_children_waiting(0)
+    assert successor.poll() is not None
 
 
 def test_the_childs_last_words_go_to_the_log_only(hostile, clip, caplog):

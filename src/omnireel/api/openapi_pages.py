@@ -50,8 +50,11 @@ def page_schemas() -> dict[str, Schema]:
         },
         {"use": TEXT, "alg": TEXT},
     )
+    level = {"type": "string", "enum": ["full", "weak"]}
     state = {"type": "string", "enum": ["ok", "not ready"]}
-    health = fields({"status": state, "version": TEXT, "backend": TEXT, "model": TEXT}, {"detail": TEXT})
+    health = fields(
+        {"status": state, "version": TEXT, "backend": TEXT, "model": TEXT, "sandbox": level}, {"detail": TEXT}
+    )
     apps = list_of(app) | {"minItems": 1}
     return {
         "NewToken": fields({"allowed_apps": apps}, {"token_expiration": seconds}),

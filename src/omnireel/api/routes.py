@@ -104,6 +104,7 @@ async def _health(backend: Backend, *, status_when_not_ready: int) -> Response:
         "version": version("omnireel"),
         "backend": backend.name,
         "model": state.model,
+        "sandbox": "weak" if state.sandbox_misses else "full",
     }
     if state.detail is not None:
         content["detail"] = state.detail

@@ -141,11 +141,16 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the backend can take work; detail: one line saying why not."""
+    """Whether the backend can take work.
+
+    detail:         one line saying why not
+    sandbox_misses: what this kernel cannot do to confine the video decoder
+    """
 
     is_ready: bool
     model: str
     detail: str | None = None
+    sandbox_misses: tuple[str, ...] = ()
 
 
 class Backend(Protocol):

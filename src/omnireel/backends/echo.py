@@ -30,6 +30,7 @@ from omnireel.backends.clip import (
 )
 from omnireel.backends.worker import Report, Work
 from omnireel.engine.request import check_prompt_fits
+from omnireel.video import sandbox
 from omnireel.video.frames import open_clip
 from omnireel.video.limits import VideoLimits
 
@@ -90,7 +91,7 @@ class EchoBackend:
 
     async def health(self) -> Health:
         """See Backend.health."""
-        return Health(is_ready=True, model="echo")
+        return Health(is_ready=True, model="echo", sandbox_misses=sandbox.missing())
 
     async def close(self) -> None:
         """See Backend.close."""

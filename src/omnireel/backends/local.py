@@ -22,6 +22,7 @@ from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
 from omnireel.engine.request import FinishReason, Request
 from omnireel.errors import GenerationError, InputError
 from omnireel.text.answer import AnswerText
+from omnireel.video import sandbox
 
 
 class LocalBackend:
@@ -64,7 +65,12 @@ class LocalBackend:
     async def health(self) -> Health:
         """See Backend.health."""
         detail = None if self._engine.is_alive else "the engine has stopped"
-        return Health(is_ready=self._engine.is_alive, model=self._model_name, detail=detail)
+        return Health(
+            is_ready=self._engine.is_alive,
+            model=self._model_name,
+            detail=detail,
+            sandbox_misses=sandbox.missing(),
+        )
 
     async def close(self) -> None:
         """See Backend.close."""

@@ -199,6 +199,9 @@ def serve(
     allow_public: Annotated[
         bool | None, typer.Option("--allow-public", help="Let anyone call from other machines too.")
     ] = None,
+    allow_weak_sandbox: Annotated[
+        bool | None, typer.Option("--allow-weak-sandbox", help="Decode although it cannot be confined here.")
+    ] = None,
     tls: Annotated[
         str | None, typer.Option(show_default="none", help="dev: also https, with our own certificate.")
     ] = None,
@@ -243,6 +246,7 @@ def serve(
         "backend": backend,
         "auth": auth,
         "allow_public": allow_public,
+        "allow_weak_sandbox": allow_weak_sandbox,
         "tls": tls,
         "tls_port": tls_port,
         "trusted_proxies": trusted_proxies,
@@ -266,12 +270,22 @@ def worker(
     backend: Annotated[
         str | None, typer.Option(show_default="local", help="local, or echo for tests.")
     ] = None,
+    allow_weak_sandbox: Annotated[
+        bool | None, typer.Option("--allow-weak-sandbox", help="Decode although it cannot be confined here.")
+    ] = None,
 ) -> None:
     """Run queued jobs of a server on this machine, in a process beside it; as many as you like."""
     from omnireel.cli.worker import work_forever
     from omnireel.settings import read_settings
 
-    work_forever(read_settings({"data_dir": data_dir, "model": model, "dtype": dtype, "backend": backend}))
+    flags = {
+        "data_dir": data_dir,
+        "model": model,
+        "dtype": dtype,
+        "backend": backend,
+        "allow_weak_sandbox": allow_weak_sandbox,
+    }
+    work_forever(read_settings(flags))
 
 
 @app.command()

@@ -21,6 +21,7 @@ from omnireel.cli.backend import open_backend
 from omnireel.cli.connection import Connection
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.recipes import recipe
+from omnireel.cli.sandbox import children_waiting, require_sandbox
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
@@ -45,13 +46,15 @@ def serve_forever(settings: Settings) -> None:
     """Serve until a signal comes; running requests then get a while to finish.
 
     Raises SettingsError when others could reach a server that asks for no key, OmnireelError when an address
-    cannot be had, CheckpointError when the model cannot be loaded.
+    or the sandbox cannot be had, CheckpointError when the model cannot be loaded.
     """
     configure_log()
+    require_sandbox(settings)
     with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         app = create_app(open_backend(settings), settings)
         server = _Server(app, settings, plain, tls=tls)
-        asyncio.run(server.serve([plain]))
+        with children_waiting():
+            asyncio.run(server.serve([plain]))
     if app.state.crew.is_broken:
         raise typer.Exit(FAILED)
     if server.first_signal == signal.SIGINT:

@@ -10,6 +10,7 @@ from omnireel.api.crew import make_crew
 from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
+from omnireel.cli.sandbox import children_waiting, require_sandbox
 from omnireel.cli.serve import configure_log
 from omnireel.settings import Settings
 
@@ -21,10 +22,15 @@ log = structlog.get_logger()
 def work_forever(settings: Settings) -> None:
     """Take jobs until a signal comes; those that run then get a while to finish, and else go back.
 
-    A second signal ends that while. Raises CheckpointError when the model cannot be loaded.
+    A second signal ends that while. Raises CheckpointError when the model cannot be loaded,
+    OmnireelError when the sandbox cannot be had.
     """
     configure_log()
-    if asyncio.run(_work(open_backend(settings), settings)) == signal.SIGINT:
+    require_sandbox(settings)
+    backend = open_backend(settings)
+    with children_waiting():
+        first_signal = asyncio.run(_work(backend, settings))
+    if first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
 

@@ -1,6 +1,6 @@
 """The decoding child: reads hostile bytes so that the server does not have to.
 
-Started by frames.py as `python -I -m omnireel.video.child`; speaks messages.py on stdin and stdout, gets the
+Started by frames.py as `python -I`; speaks messages.py on stdin and stdout, gets the
 clip and the shared memory as open descriptors, and opens nothing itself. One clip, then it exits. It is the
 only place that imports PyAV, and it never imports torch or numpy.
 Not here: the choice of frames (sample.py), the choice of packets (plan.py).
@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import math
 import os
-import resource
+import socket
 import struct
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from itertools import chain
 from typing import Any, NamedTuple, NoReturn, cast
 
 import av
+
+# PyAV imports these when it meets a track of subtitles; by then there is no file system.
+import av.subtitles.codeccontext
+import av.subtitles.stream
+import av.subtitles.subtitle
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.stream import Disposition
@@ -43,22 +49,24 @@ from omnireel.video.messages import (
 from omnireel.video.packets import MAX_THREADS, ClipError, Timeline, decoded_frames, survey
 from omnireel.video.pictures import role_reader
 from omnireel.video.sample import choose_frames_between, window
+from omnireel.video.sandbox import confine, die_with
 from omnireel.video.slots import Slots
 from omnireel.video.sound_child import sound_chunks
 
 _DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
-_ADDRESS_SPACE_BYTES = 4 << 30
 _MAX_TRACKS = 16
 
 
-def main() -> None:
+def main(parent_pid: int) -> None:
     """Serve one request."""
-    request = Request.unpack(_read_exactly(0, REQUEST.size))
-    _limit_resources(request.timeout_s)
-    slots = Slots(request)
+    die_with(parent_pid)
+    request, clip_fd, memory_fd = _receive()
+    slots = Slots(memory_fd, request.slot_bytes)
+    clip = open(clip_fd, "rb", buffering=0, closefd=False)  # noqa: SIM115  until the process ends
+    confine(cpu_s=request.timeout_s * MAX_THREADS + 1)
     threading.Thread(target=slots.follow_reader, daemon=True).start()
     try:
-        (_read_sound if request.wanted == Wanted.SOUND else _read_clip)(request, slots)
+        (_read_sound if request.wanted == Wanted.SOUND else _read_clip)(request, clip, slots)
         _send(End().pack())
     except ClipError as refused:
         _send(refused.failure.pack())
@@ -66,14 +74,14 @@ def main() -> None:
         _send(ClipError(Reason.CORRUPT).failure.pack())
 
 
-def _read_exactly(fd: int, num_bytes: int) -> bytes:
-    data = b""
-    while len(data) < num_bytes:
-        piece = os.read(fd, num_bytes - len(data))
-        if not piece:
-            sys.exit(0)
-        data += piece
-    return data
+def _receive() -> tuple[Request, int, int]:
+    """The request, the clip and the shared memory; ends the process where the reader has no clip for it."""
+    with socket.socket(fileno=os.dup(0)) as control:
+        data, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+    if not data:
+        sys.exit(0)
+    clip_fd, memory_fd = fds
+    return Request.unpack(data), clip_fd, memory_fd
 
 
 def _send(record: bytes) -> None:
@@ -81,21 +89,8 @@ def _send(record: bytes) -> None:
     os.write(1, record)
 
 
-def _limit_resources(timeout_s: float) -> None:
-    for kind, bound in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, 32),
-        (resource.RLIMIT_AS, _ADDRESS_SPACE_BYTES),
-    ):
-        resource.setrlimit(kind, (bound, bound))
-    # The soft limit sends SIGXCPU, which the reader can tell from a crash; the hard one would send SIGKILL.
-    cpu_s = math.ceil(timeout_s * MAX_THREADS) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-
-
-def _read_clip(request: Request, slots: Slots) -> None:
-    with _open(request) as container:
+def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
+    with _open(request, clip) as container:
         stream = _video_stream(container)
         codec = _codec_of(stream)
         _check_size(stream.codec_context.width, stream.codec_context.height, request)
@@ -105,7 +100,7 @@ def _read_clip(request: Request, slots: Slots) -> None:
         flags = Flag.HAS_AUDIO if container.streams.audio else Flag(0)
     if timeline.is_truncated:
         flags |= Flag.TRUNCATED
-    with _open(request) as container:
+    with _open(request, clip) as container:
         stream = _video_stream(container)
         first, count = _window(timeline, request)
         source_fps = _source_fps(stream, timeline)
@@ -127,8 +122,8 @@ def _read_clip(request: Request, slots: Slots) -> None:
         _send_frames(chain([head], frames), timeline, shape, slots)
 
 
-def _read_sound(request: Request, slots: Slots) -> None:
-    with _open(request) as container:
+def _read_sound(request: Request, clip: FileIO, slots: Slots) -> None:
+    with _open(request, clip) as container:
         origin = _video_stream(container)
         begins_s = float((origin.start_time or 0) * (origin.time_base or 0))
         for chunk in sound_chunks(container, begins_s, request, max_bytes=slots.slot_bytes):
@@ -136,8 +131,8 @@ def _read_sound(request: Request, slots: Slots) -> None:
             _send(SoundReady(slots.put_bytes(chunk.content), num_samples, chunk.num_channels).pack())
 
 
-def _open(request: Request) -> InputContainer:
-    os.lseek(request.clip_fd, 0, os.SEEK_SET)
+def _open(request: Request, clip: FileIO) -> InputContainer:
+    clip.seek(0)
     options = {
         "format_whitelist": _DEMUXERS[Container(request.container)],
         "protocol_whitelist": "",
@@ -146,9 +141,8 @@ def _open(request: Request) -> InputContainer:
         "max_streams": str(_MAX_TRACKS),
         "max_pixels": _max_pixels(request),
     }
-    file = open(request.clip_fd, "rb", buffering=0, closefd=False)  # noqa: SIM115  the container holds it
     return av.open(
-        file,
+        clip,
         "r",
         format=_DEMUXERS[Container(request.container)],
         options=options,
@@ -261,7 +255,3 @@ def _send_frames(
         rgb = reformatter.reformat(frame, width=shape.width, height=shape.height, format="rgb24")
         slot = slots.put(rgb.planes[0], 3 * shape.width)
         _send(FrameReady(index, slot, timeline.times_s[index]).pack())
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ hostile bytes are only looked at in child.py. Not here: fetching a URL, resizing
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +14,12 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from omnireel.errors import InputError
 from omnireel.video import limits as refuse
 from omnireel.video.boxes import Outline, outline
 from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
-from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reason, Record, Request, Wanted
-from omnireel.video.process import Child, ChildDiedError, ChildTimeoutError
+from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Record, Request, Wanted
+from omnireel.video.process import Child, ChildDiedError, ChildIntrudedError, ChildTimeoutError
+from omnireel.video.refusal import refusal
 from omnireel.video.sample import choose_frames_between
 from omnireel.video.sound import Sound, receive_sound
 
@@ -96,6 +96,7 @@ class ClipReader:
         self._wait_left_s = limits.timeout_s
         self._may_retry = True
         self._last_index = -1
+        self._num_records = 0
         self._delivered: list[int] = []
         self._file = open(path, "rb")  # noqa: SIM115  held until close()
         self._child: Child | None = None
@@ -135,6 +136,10 @@ class ClipReader:
         """
         while self._child is not None:
             record = self._next_record()
+            self._num_records += 1
+            # Two children, facts and each frame once: who says more would keep this process busy for ever.
+            if self._num_records > 2 * len(self.facts.indices) + 2:
+                raise refuse.refuse_undecodable()
             if isinstance(record, End):
                 self._finish()
                 return
@@ -157,6 +162,8 @@ class ClipReader:
     def _take(self, ready: FrameReady) -> Frame | None:
         """Copy a frame out of its slot; None when it was delivered before the child was replaced."""
         assert self._child is not None
+        if ready.frame_index not in self.facts.indices:
+            raise refuse.refuse_undecodable()
         pixels = self._child.slot(ready.slot, 3 * self._shape.width * self._shape.height)
         is_new = ready.frame_index > self._last_index
         rgb = _upright(pixels, self._shape) if is_new else None
@@ -185,6 +192,8 @@ class ClipReader:
             record, waited_s = self._child.receive(self._wait_left_s)
         except ChildTimeoutError:
             raise refuse.refuse_timeout(self._limits) from None
+        except ChildIntrudedError:
+            raise refuse.refuse_undecodable() from None
         except ChildDiedError:
             if not self._may_retry:
                 raise refuse.refuse_undecodable() from None
@@ -194,23 +203,22 @@ class ClipReader:
             return self._next_record()
         self._wait_left_s -= waited_s
         if isinstance(record, Failure):
-            raise _refusal(record, self._sampling, self._limits)
+            raise refusal(record, self._sampling.start_s, self._limits)
         return record
 
     def _expect_facts(self) -> Facts:
         self._child = self._spawn()
         record = self._next_record()
-        if not isinstance(record, Facts):
+        if not isinstance(record, Facts) or not _is_within(record, self._limits):
             raise refuse.refuse_undecodable()
         return record
 
     def _spawn(self, wanted: Wanted = Wanted.FRAMES) -> Child:
         limits, sampling = self._limits, self._sampling
         return Child(
-            lambda memory_fd, slot_bytes: Request(
+            self._file.fileno(),
+            lambda slot_bytes: Request(
                 wanted=wanted,
-                clip_fd=self._file.fileno(),
-                memory_fd=memory_fd,
                 slot_bytes=slot_bytes,
                 container=self._outline.container,
                 max_duration_s=limits.max_duration_s,
@@ -250,6 +258,13 @@ class ClipReader:
         )
 
 
+def _is_within(facts: Facts, limits: VideoLimits) -> bool:
+    """Whether the child kept to the limits: it says nothing else unless it was taken over."""
+    sides = (max(facts.width, facts.height), min(facts.width, facts.height))
+    is_small = sides[0] <= limits.max_long_side and sides[1] <= limits.max_short_side
+    return is_small and facts.num_source_frames <= limits.max_num_packets
+
+
 def _inspect(file: BinaryIO, limits: VideoLimits) -> Outline:
     num_bytes = os.fstat(file.fileno()).st_size
     if num_bytes == 0:
@@ -272,19 +287,3 @@ def _upright(pixels: NDArray[np.uint8], facts: Facts) -> NDArray[np.uint8]:
 
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _refusal(failure: Failure, sampling: Sampling, limits: VideoLimits) -> InputError:
-    """The error for the caller. Only numbers and a codec's name come from the child."""
-    size = (failure.width, failure.height)
-    refusals: dict[Reason, Callable[[], InputError]] = {
-        Reason.CORRUPT: refuse.refuse_corrupt,
-        Reason.NO_VIDEO: refuse.refuse_no_video,
-        Reason.DURATION: lambda: refuse.refuse_duration(failure.value, limits),
-        Reason.NUM_FRAMES: lambda: refuse.refuse_num_frames(int(failure.value), limits),
-        Reason.RESOLUTION: lambda: refuse.refuse_resolution(*size, limits),
-        Reason.TOO_SMALL: lambda: refuse.refuse_small(*size, limits),
-        Reason.CODEC: lambda: refuse.refuse_codec(failure.codec),
-        Reason.START: lambda: refuse.refuse_start(sampling.start_s or 0.0, failure.value),
-    }
-    return refusals[Reason(failure.reason)]()

@@ -1,7 +1,8 @@
 """What the reader and its decoding child say to each other: fixed structs, nothing that executes when read.
 
-The reader sends one Request, later one byte for each slot that is free again. The child answers with
-records of RECORD_BYTES each: one Facts, any number of FrameReady, then End; or, at any point, Failure.
+The reader sends one Request, with the clip and the shared memory as descriptors; later one byte for each
+slot that is free again. The child answers with records of RECORD_BYTES each: one Facts, any number of
+FrameReady, then End; or, at any point, Failure.
 Every unpack checks its ranges: the child has read hostile bytes and may say anything.
 """
 
@@ -59,8 +60,6 @@ class Request(NamedTuple):
     """What to read and how. NaN and 0 stand for "not given" in the sampling fields."""
 
     wanted: int
-    clip_fd: int
-    memory_fd: int
     slot_bytes: int
     container: int
     max_duration_s: float
@@ -84,7 +83,7 @@ class Request(NamedTuple):
         return cls(*REQUEST.unpack(data))
 
 
-REQUEST = struct.Struct("<BiiqBdiiiiddqdd")
+REQUEST = struct.Struct("<BqBdiiiiddqdd")
 
 
 class Facts(NamedTuple):

@@ -6,20 +6,17 @@ import mmap
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnireel.video.children import take_child
 from omnireel.video.messages import NUM_SLOTS, RECORD_BYTES, Record, Request, read_record
 
-_COMMAND = (sys.executable, "-I", "-m", "omnireel.video.child")
-# Each arena of glibc reserves 64 MiB of the child's limited address space.
-_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
 _MAX_LAST_WORDS = 4096
+_intrusions: list[int] = []  # process ids; appending is atomic
 _log = logging.getLogger(__name__)
 
 
@@ -27,42 +24,39 @@ class ChildDiedError(Exception):
     """The child ended, or said something impossible, before it was done."""
 
 
+class ChildIntrudedError(ChildDiedError):
+    """The child tried what no decoder needs to do, and the kernel ended it: it had been taken over."""
+
+
 class ChildTimeoutError(Exception):
     """The child did not answer within the time that was left."""
+
+
+def num_intrusions() -> int:
+    """How many children of this process were ended for a forbidden system call."""
+    return len(_intrusions)
 
 
 class Child:
     """One decoding child.
 
-    make_request: builds the Request from the descriptor of the shared memory and the bytes in a slot
+    make_request: builds the Request from the bytes in a slot
     """
 
-    def __init__(self, make_request: Callable[[int, int], Request], *, slot_bytes: int) -> None:
+    def __init__(self, clip_fd: int, make_request: Callable[[int], Request], *, slot_bytes: int) -> None:
         self._slot_bytes = -(-slot_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         memory_fd = _sealed_memory(self._slot_bytes * NUM_SLOTS)
         try:
             self._memory = mmap.mmap(memory_fd, self._slot_bytes * NUM_SLOTS, prot=mmap.PROT_READ)
-            request = make_request(memory_fd, self._slot_bytes)
-            self._process = subprocess.Popen(
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(request.clip_fd, memory_fd),
-                env=_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
+            self._started = take_child()
+            self._process = self._started.process
+            self._started.send(make_request(self._slot_bytes).pack(), fds=(clip_fd, memory_fd))
         finally:
             os.close(memory_fd)
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._control = self._process.stdin.fileno()
         self._reply = self._process.stdout.fileno()
         self._last_words = self._process.stderr.fileno()
-        self._write(request.pack())
 
     @property
     def slot_bytes(self) -> int:
@@ -96,19 +90,12 @@ class Child:
 
     def release_slot(self) -> None:
         """Let the child write to the oldest slot again."""
-        self._write(b"+")
+        self._started.send(b"+")
 
     def end(self) -> None:
         """Kill the process if it still runs, and free what it held."""
-        self._process.kill()
-        self._process.__exit__(None, None, None)
+        self._started.end()
         self._memory.close()
-
-    def _write(self, data: bytes) -> None:
-        try:
-            os.write(self._control, data)
-        except BrokenPipeError:
-            _log.info("the decoding child is gone")  # the next receive() finds out why
 
     def _parse(self, data: bytes) -> Record:
         try:
@@ -119,6 +106,10 @@ class Child:
 
     def _death(self) -> Exception:
         status = self._process.wait()
+        if status == -signal.SIGSYS:
+            _intrusions.append(self.pid)
+            _log.error("the decoding child made a forbidden system call and was ended")
+            return ChildIntrudedError()
         words = os.read(self._last_words, _MAX_LAST_WORDS).decode("utf-8", "replace")
         _log.warning("the decoding child ended early with status %d: %s", status, ascii(words))
         return ChildTimeoutError() if status == -signal.SIGXCPU else ChildDiedError()

@@ -8,15 +8,15 @@ import threading
 
 from av.video.plane import VideoPlane
 
-from omnireel.video.messages import NUM_SLOTS, Request
+from omnireel.video.messages import NUM_SLOTS
 
 
 class Slots:
     """Filled here, emptied by the reader, who tells which are free again."""
 
-    def __init__(self, request: Request) -> None:
-        self._memory = memoryview(mmap.mmap(request.memory_fd, request.slot_bytes * NUM_SLOTS))
-        self._slot_bytes = request.slot_bytes
+    def __init__(self, memory_fd: int, slot_bytes: int) -> None:
+        self._memory = memoryview(mmap.mmap(memory_fd, slot_bytes * NUM_SLOTS))
+        self._slot_bytes = slot_bytes
         self._num_free = threading.Semaphore(NUM_SLOTS)
         self._next = 0
 

@@ -64,7 +64,10 @@ def sound_chunks(
         if left <= 0:
             return
     for piece in _samples(resampler, None, width):
-        yield Chunk(piece[(to_skip or 0) * width :][: left * width], layout.nb_channels)
+        kept = piece[(to_skip or 0) * width :][: left * width]
+        left -= len(kept) // width
+        if kept:
+            yield Chunk(kept, layout.nb_channels)
 
 
 def _samples(resampler: AudioResampler, frame: AudioFrame | None, width: int) -> Iterator[bytes]:

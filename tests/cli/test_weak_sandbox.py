@@ -1,0 +1,47 @@
+"""A machine that cannot confine the decoder serves nobody unless its operator says so."""
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from omnireel.api.app import create_app
+from omnireel.backends.echo import EchoBackend
+from omnireel.cli import sandbox as cli_sandbox
+from omnireel.cli.serve import serve_forever
+from omnireel.cli.worker import work_forever
+from omnireel.errors import OmnireelError
+from omnireel.settings import Settings, read_settings
+from omnireel.video import sandbox
+
+
+@pytest.fixture
+def weak_kernel(monkeypatch):
+    monkeypatch.setattr(sandbox, "_landlock_abi", lambda: -1)
+
+
+@pytest.mark.parametrize("start", [serve_forever, work_forever])
+@pytest.mark.usefixtures("weak_kernel")
+def test_nothing_starts_where_the_decoder_cannot_be_confined(start, tmp_path):
+    with pytest.raises(OmnireelError, match="landlock missing") as caught:
+        start(Settings(backend="echo", port=0, data_dir=tmp_path))
+    assert "--allow-weak-sandbox" in caught.value.hint
+
+
+@pytest.mark.usefixtures("weak_kernel")
+def test_the_operator_may_accept_a_weak_sandbox(monkeypatch):
+    monkeypatch.setenv("OMNIREEL_ALLOW_WEAK_SANDBOX", "1")
+    cli_sandbox.require_sandbox(read_settings({}))
+
+
+def health(tmp_path) -> httpx.Response:
+    with TestClient(create_app(EchoBackend(), Settings(backend="echo", data_dir=tmp_path))) as client:
+        return client.get("/health")
+
+
+def test_health_says_that_the_sandbox_is_full(tmp_path):
+    assert health(tmp_path).json()["sandbox"] == "full"
+
+
+@pytest.mark.usefixtures("weak_kernel")
+def test_health_says_that_the_sandbox_is_weak(tmp_path):
+    assert health(tmp_path).json()["sandbox"] == "weak"
