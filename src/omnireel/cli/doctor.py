@@ -18,6 +18,7 @@ from rich.table import Table
 
 from omnireel.cli.backend import checkpoint_directory, has_bf16_units
 from omnireel.cli.failures import FAILED, NO_WEIGHTS
+from omnireel.cli.sandbox import require_sandbox
 from omnireel.cli.serve import bound_socket
 from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.jobs.database import check_sqlite_version
@@ -157,6 +158,7 @@ def _context(machine: Machine, weight_bytes: float, kv_bytes: int, state_bytes: 
 def run_checks(settings: Settings) -> Iterable[Check]:
     """Everything that `serve` asks for before it listens."""
     yield _check("SQLite", lambda: check_sqlite_version(apsw.sqlite_lib_version()))
+    yield _check("decode sandbox", lambda: require_sandbox(settings))
     yield _check("data directory", lambda: _write_to(settings.store_path.parent))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":
