@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test kill-test fuzz check format bench bench-full serve train evaluate
+.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -28,6 +28,9 @@ kill-test: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(PY) tests/fuzz.py
+
+fuzz-media: $(STAMP)
+	@$(PY) tests/fuzz_media.py
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check

@@ -12,7 +12,7 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from omnireel.video.messages import SAMPLE_BYTES, SAMPLE_RATE, Reason, Request
+from omnireel.video.messages import MAX_CHANNELS, SAMPLE_BYTES, SAMPLE_RATE, Reason, Request
 from omnireel.video.packets import ClipError
 
 # Beyond that the track is taken to be damaged.
@@ -39,6 +39,8 @@ def sound_chunks(
     stream = container.streams.audio[0]
     # All channels: FFmpeg's own way to one makes what is equal in both by half as loud again.
     layout = stream.codec_context.layout
+    if not 1 <= layout.nb_channels <= MAX_CHANNELS:
+        raise ClipError(Reason.CORRUPT)
     resampler = AudioResampler(format="flt", layout=layout, rate=SAMPLE_RATE)
     width = SAMPLE_BYTES * layout.nb_channels
     max_bytes -= max_bytes % width
