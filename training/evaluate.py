@@ -108,9 +108,8 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     checkpoint, seed, number, temperature = job
     if checkpoint not in _BACKENDS:
         torch.set_num_threads(1)
-        keep_children_waiting(
-            2
-        )  # every question reads its clip anew, and a child takes longer to start than to read
+        # Every question reads its clip anew, and a child takes longer to start than to read.
+        keep_children_waiting(2)
         preparation = Preparation.load(checkpoint, dtype=torch.float32)
         _BACKENDS[checkpoint] = LocalBackend(preparation, model_name=checkpoint.name)
     rng = Random(f"held out {seed} {number}")
