@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 
 from training import outside
 from training.questions import NUMBERS, Question
@@ -44,7 +44,7 @@ def agrees(question: Question, conclusion: str, answer: str) -> bool:
     return set(re.findall(r"[a-z]+|\d+", conclusion.lower())) <= set(said)
 
 
-def _said(words: list[str], known: Container[str]) -> set[str]:
+def _said(words: Iterable[str], known: Container[str]) -> set[str]:
     return {w for w in words if w in known}
 
 
@@ -64,17 +64,12 @@ def _is_near(words: list[str], seconds: float | None) -> bool:
 
 def _says_the_same(question: Question, words: list[str]) -> bool:
     if question.short in ("yes", "no"):
-        return words[:1] == [question.short] or _without_key(words) == [question.short]
+        return _said((*words[:1], *words[-1:]), ("yes", "no")) == {question.short}
     if question.short in _PLACES:
         return _said(words, _PLACES) == {question.short}
     wanted = question.short.split()
     is_denied = words[:1] == ["no"]
     return not is_denied and _names(words) == _names(wanted) and _said(wanted, _EVENTS) <= set(words)
-
-
-def _without_key(words: list[str]) -> list[str]:
-    """The words of a JSON answer: its key is "answer"."""
-    return words[1:] if words[:1] == ["answer"] else words
 
 
 _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {

@@ -74,6 +74,20 @@ class View:
         return round(self.times_s[frame - frame % 2])
 
 
+def in_order(things: list[Thing]) -> list[Thing]:
+    """In the order of the table of colours.
+
+    A fixed order: what is told next then depends on what is there alone, not on when and where it was seen.
+    """
+    table = list(COLOURS)
+    return sorted(things, key=lambda t: (table.index(t.colour), SHAPES.index(t.shape)))
+
+
+def listing(things: list[Thing]) -> str:
+    """Such as "a red circle and an orange star"."""
+    return " and ".join(_article(thing.name) for thing in in_order(things))
+
+
 def reference(rng: Random, thing: Thing, view: View) -> str | None:
     """Words that mean this object and no other, without giving away both of its traits."""
     things = view.things
@@ -158,7 +172,7 @@ def how_many(rng: Random, view: View) -> Question | None:
     """How many objects, circles, red things, moving things?"""
     things, what = view.things, rng.random()
     if what < 0.45:
-        count, noun = len(things), rng.choice(("objects", "shapes", "things"))
+        counted, noun = things, rng.choice(("objects", "shapes", "things"))
         suffix = _pick(
             rng,
             " are there",
@@ -170,20 +184,15 @@ def how_many(rng: Random, view: View) -> Question | None:
         )
     elif what < 0.65:
         wanted = rng.choice(SHAPES)
-        count, noun = sum(t.shape == wanted for t in things), f"{wanted}s"
+        counted, noun = [t for t in things if t.shape == wanted], f"{wanted}s"
         suffix = _pick(rng, " are there", " can you see", " are in the video", " do you see")
     elif what < 0.8:
         hue = rng.choice(things).colour if rng.random() < 0.7 else rng.choice(list(COLOURS))
-        count, noun = (
-            sum(t.colour == hue for t in things),
-            f"{hue} {rng.choice(('objects', 'shapes', 'things'))}",
-        )
+        counted = [t for t in things if t.colour == hue]
+        noun = f"{hue} {rng.choice(('objects', 'shapes', 'things'))}"
         suffix = _pick(rng, " are there", " can you see", " are in the video", " do you see")
     else:
-        count, noun = (
-            sum(t.direction is not None for t in things),
-            rng.choice(("objects", "shapes", "things")),
-        )
+        counted, noun = [t for t in things if t.direction], rng.choice(("objects", "shapes", "things"))
         suffix = _pick(rng, " move", " are moving", " are in motion")
     text = _pick(
         rng,
@@ -192,8 +201,13 @@ def how_many(rng: Random, view: View) -> Question | None:
         f"Count how many {noun}{suffix}.",
         f"Say how many {noun}{suffix}.",
     )
-    sentence = f"There {'is' if count == 1 else 'are'} {NUMBERS[count]}."
-    return Question("how many", text, NUMBERS[count], sentence)
+    if what < 0.8:
+        seen = f"There is {listing(counted) if counted else f'no {noun[:-1]}'}"
+    else:
+        names = " and ".join(f"the {t.name}" for t in in_order(counted)) or "nothing"
+        seen = f"{names[0].upper()}{names[1:]} {'moves' if len(counted) < 2 else 'move'}"
+    count = NUMBERS[len(counted)]
+    return Question("how many", text, count, f"{seen}, so {count}.")
 
 
 def direction(rng: Random, view: View) -> Question | None:
@@ -249,10 +263,11 @@ def position(rng: Random, view: View) -> Question | None:
     """What is on the left? Where is X?"""
     if rng.random() < 0.35 or len(view.things) == 1:
         return _where(rng, view)
-    side = rng.choice(list(SIDES))
-    thing = _extreme(view, *SIDES[side])
-    if thing is None:
+    furthest = {side: _extreme(view, *way) for side, way in SIDES.items()}
+    decided = [(side, thing) for side, thing in furthest.items() if thing is not None]
+    if not decided:
         return None
+    side, thing = rng.choice(decided)
     where = f"at the {side}" if side in ("top", "bottom") else f"on the {side}"
     text = _pick(
         rng,
@@ -270,9 +285,12 @@ def position(rng: Random, view: View) -> Question | None:
 
 
 def _where(rng: Random, view: View) -> Question | None:
-    thing = rng.choice(view.things)
+    still = [t for t in view.things if t.direction is None]
+    if not still:
+        return None
+    thing = rng.choice(still)
     ref = reference(rng, thing, view)
-    if ref is None or thing.direction is not None:
+    if ref is None:
         return None
     x = thing.x / view.scene.aspect
     if x < 0.28:
@@ -383,8 +401,9 @@ def lifecycle(rng: Random, view: View) -> Question | None:
         f"Does {ref} {stem} in the video?",
     )
     if thing in doing:
-        return Question("appears/disappears", text, "yes", f"Yes, the {thing.name} {what}.")
-    return Question("appears/disappears", text, "no", f"No, the {thing.name} does not {stem}.")
+        return Question("appears/disappears", text, "yes", f"The {thing.name} {what}, so yes.")
+    stays = {"appear": "is there from the start", "disappear": "stays to the end"}[stem]
+    return Question("appears/disappears", text, "no", f"The {thing.name} {stays}, so no.")
 
 
 def second(rng: Random, view: View) -> Question | None:
@@ -453,6 +472,15 @@ def yes_no(rng: Random, view: View) -> Question | None:
     )
 
 
+def _decide(text: str, truth: bool, seen: str) -> Question:
+    """What is seen comes first: a model this small must have said it before it can decide by it."""
+    return Question("yes/no", text, "yes" if truth else "no", f"{seen}, so {'yes' if truth else 'no'}.")
+
+
+def _motion(thing: Thing) -> str:
+    return f"moves {thing.direction}" if thing.direction else "stays still"
+
+
 def _article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
@@ -485,9 +513,7 @@ def _is_there(rng: Random, view: View) -> Question | None:
         f"Is {_article(noun)} in the video?",
         f"Is there {_article(noun)} in the clip?",
     )
-    if truth:
-        return Question("yes/no", text, "yes", f"Yes, there is {_article(noun)}.")
-    return Question("yes/no", text, "no", f"No, there is no {noun}.")
+    return _decide(text, truth, f"There is {listing(view.things)}")
 
 
 def _is_colour(rng: Random, view: View) -> Question | None:
@@ -501,9 +527,7 @@ def _is_colour(rng: Random, view: View) -> Question | None:
         f"Is the colour of the {thing.shape} {hue}?",
         f"Is the {thing.shape} {hue} in color?",
     )
-    if hue == thing.colour:
-        return Question("yes/no", text, "yes", f"Yes, the {thing.shape} is {hue}.")
-    return Question("yes/no", text, "no", f"No, the {thing.shape} is {thing.colour}.")
+    return _decide(text, hue == thing.colour, f"The {thing.shape} is {thing.colour}")
 
 
 def _does_move(rng: Random, view: View) -> Question | None:
@@ -529,10 +553,7 @@ def _does_move(rng: Random, view: View) -> Question | None:
             f"Is {ref} in motion?",
         )
         truth = thing.direction is not None
-    tail = (
-        f"the {thing.name} moves {thing.direction}." if thing.direction else f"the {thing.name} stays still."
-    )
-    return Question("yes/no", text, "yes" if truth else "no", f"{'Yes' if truth else 'No'}, {tail}")
+    return _decide(text, truth, f"The {thing.name} {_motion(thing)}")
 
 
 def _moves_to(rng: Random, view: View) -> Question | None:
@@ -551,13 +572,7 @@ def _moves_to(rng: Random, view: View) -> Question | None:
         f"Does {ref} go {way}?",
         f"Is {ref} going {way}?",
     )
-    truth = way == thing.direction
-    return Question(
-        "yes/no",
-        text,
-        "yes" if truth else "no",
-        f"{'Yes' if truth else 'No'}, the {thing.name} moves {thing.direction}.",
-    )
+    return _decide(text, way == thing.direction, f"The {thing.name} {_motion(thing)}")
 
 
 def _is_beside(rng: Random, view: View) -> Question | None:
@@ -577,12 +592,7 @@ def _is_beside(rng: Random, view: View) -> Question | None:
     word = words[0] if is_before == truth else words[1]
     real = words[0] if is_before else words[1]
     text = _pick(rng, f"Is {ref_a} {word} {ref_b}?", f"Is {ref_a} {word} {ref_b} in the video?")
-    return Question(
-        "yes/no",
-        text,
-        "yes" if truth else "no",
-        f"{'Yes' if truth else 'No'}, the {a.name} is {real} the {b.name}.",
-    )
+    return _decide(text, truth, f"The {a.name} is {real} the {b.name}")
 
 
 def _is_text(rng: Random, view: View) -> Question | None:
@@ -595,9 +605,10 @@ def _is_text(rng: Random, view: View) -> Question | None:
         "Is there a word on screen?",
         "Does the video show any text?",
     )
-    if view.scene.word:
-        return Question("yes/no", text, "yes", f"Yes, the text says {view.scene.word.text.upper()}")
-    return Question("yes/no", text, "no", "No, there is no text.")
+    word = view.scene.word
+    return _decide(
+        text, word is not None, f"The text says {word.text.upper()}" if word else "There is no text"
+    )
 
 
 def absent(rng: Random, view: View) -> Question | None:
@@ -641,24 +652,32 @@ def describe(rng: Random, view: View) -> Question | None:
     return Question("describe", text, caption(view), caption(view))
 
 
-def caption(view: View) -> str:
-    """Every object, then the text. The objects come in the order of the table of colours.
+def caption(view: View, *, places: bool = False) -> str:
+    """Every object, then the text.
 
-    A fixed order: what comes next then depends on what is there alone, not on when and where it was seen.
+    places: also where each object is first seen
     """
     parts = []
-    table = list(COLOURS)
-    for thing in sorted(view.things, key=lambda t: (table.index(t.colour), SHAPES.index(t.shape))):
-        line = f"A{'n' if thing.colour == 'orange' else ''} {thing.name} "
-        line += f"moves {thing.direction}" if thing.direction else "stays still"
+    for thing in in_order(view.things):
+        line = f"{_article(thing.name)}{_place(view, thing) if places else ''} {_motion(thing)}"
         if (at := view.appears(thing)) is not None:
             line += f", appears at second {at}"
         if (gone := view.disappears(thing)) is not None:
             line += f", disappears at second {gone}"
-        parts.append(line + ".")
+        parts.append(f"{line[0].upper()}{line[1:]}.")
     if view.scene.word:
         parts.append(f"The text says {view.scene.word.text.upper()}")
     return " ".join(parts)
+
+
+def _place(view: View, thing: Thing) -> str:
+    """The ninth of the frame in which it is first seen: " at the top left", " on the right", " in the middle"."""
+    x, y = thing.centre(view.times_s[view.first(thing) or 0])
+    column = ("left", "", "right")[min(2, int(3 * x / view.scene.aspect))]
+    row = ("top", "", "bottom")[min(2, int(3 * y))]
+    if row:
+        return f" at the {row} {column}".rstrip()
+    return f" on the {column}" if column else " in the middle"
 
 
 def beyond(rng: Random, view: View) -> Question | None:
@@ -667,10 +686,10 @@ def beyond(rng: Random, view: View) -> Question | None:
     return Question("outside my world", outside.question(rng), "unknown", outside.ANSWER)
 
 
-# How often each is drawn. What a model this small learns last is asked most.
+# How often each is drawn. What a model this small learns last, and what few scenes decide, is asked most.
 BUILDERS: dict[Builder, float] = {
-    colour: 0.7, shape: 0.7, how_many: 1.7, direction: 0.9, position: 1.5, order: 1.6, lifecycle: 1.5, second: 1.8,
-    on_screen: 2.4, yes_no: 2.4, absent: 0.6, describe: 1.0, beyond: 0.6,
+    colour: 0.5, shape: 0.5, how_many: 0.9, direction: 0.6, position: 2.6, order: 2.6, lifecycle: 1.1, second: 4.0,
+    on_screen: 3.0, yes_no: 1.6, absent: 0.3, describe: 0.7, beyond: 0.5,
 }  # fmt: skip
 
 

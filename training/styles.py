@@ -38,7 +38,7 @@ def chain(view: View, question: Question) -> str:
     """What is seen, object by object, then the conclusion."""
     if question.kind == "outside my world":
         return "I see a simple scene. The question is about something else. So: unknown"
-    return f"{caption(view)} So: {conclusion(question)}"
+    return f"{caption(view, places=True)} So: {conclusion(question)}"
 
 
 def conclusion(question: Question) -> str:

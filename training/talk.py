@@ -6,6 +6,7 @@ prompt is read once and its state is continued by many questions at a time.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -126,7 +127,7 @@ class TalkStage:
         self.rule = pixel_rule(self.config)
         self.model = fresh_model(self.config, SEED)
         self.talker = Talker(self.model)
-        _load(self.talker, start)
+        _load(self.talker, start, text)
         self.model.vision_model.requires_grad_(False)
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
@@ -152,7 +153,7 @@ class TalkStage:
             common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.7 else 8
         )
         grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
-        thinking = common.random() < 0.35
+        thinking = common.random() < 0.4
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         system = rng.choice(SYSTEM_PROMPTS[style]) or None
         clips = min(12, max(3, self.tubelets // len(frame_pairs(timing.times_s))))
@@ -312,14 +313,17 @@ def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
     return Suffixes(ids, targets, weights)
 
 
-def _load(talker: Talker, start: Start) -> None:
+def _load(talker: Talker, start: Start, text: Path) -> None:
     """Take a tower or all of a model: from a stage's checkpoint, or from a finished checkpoint's directory."""
     if start.path.is_dir():
         finished = load_checkpoint(start.path, torch.float32)
         if start.tower_only:
             talker.model.vision_model.load_state_dict(finished.vision_model.state_dict())
         else:
-            talker.model.load_state_dict(finished.state_dict())
+            words = (_words(start.path), _words(text))
+            talker.model.load_state_dict(
+                carry_words(finished.state_dict(), talker.model.state_dict(), *words)
+            )
         return
     saved = torch.load(start.path, weights_only=True)["module"]
     if start.tower_only:
@@ -327,3 +331,26 @@ def _load(talker: Talker, start: Start) -> None:
         talker.model.vision_model.load_state_dict(tower)
     else:
         talker.load_state_dict(saved, strict=False)
+
+
+def _words(directory: Path) -> dict[str, int]:
+    """The vocabulary of a tokenizer.json: token → id."""
+    described = json.loads((directory / "tokenizer.json").read_text("utf-8"))
+    return described["model"]["vocab"]  # type: ignore[no-any-return]
+
+
+def carry_words(
+    weights: dict[str, Tensor], fresh: dict[str, Tensor], old: dict[str, int], new: dict[str, int]
+) -> dict[str, Tensor]:
+    """The weights, the rows of their words moved to where a new vocabulary has them; new words get fresh rows.
+
+    Another question grammar makes another vocabulary. Tables are those with a row for each of its words.
+    """
+    kept = [(new[token], row) for token, row in old.items() if token in new]
+    to, of = (torch.tensor(ids) for ids in zip(*kept, strict=True))
+    carried = dict(weights)
+    for name, table in weights.items():
+        if "embeddings" in name or "lm_head" in name:
+            carried[name] = fresh[name].clone()
+            carried[name][to] = table[of].to(fresh[name].dtype)
+    return carried

@@ -44,7 +44,7 @@ class WatchHead(nn.Module):
         now, clock = _classify(self.read_now(hidden), targets["now"], weight_of_first=1.0)
         text, letter = _classify(self.read_text(hidden), targets["text"], weight_of_first=0.3)
         figures = {"seen": seen, "place": place, "clock": clock, "when": when, "letter": letter}
-        return kinds + 0.3 * places + 0.3 * now + 0.5 * seconds + 0.5 * text, figures
+        return kinds + 0.1 * (places + now) + 0.15 * seconds + 0.2 * text, figures
 
 
 def _classify(scores: Tensor, target: Tensor, *, weight_of_first: float) -> tuple[Tensor, float]:
