@@ -119,7 +119,7 @@ class TalkStage:
         *,
         name: str = "talk",
         tubelets: int = 40,
-        questions: int = 6,
+        questions: int = 40,
         short_steps: int = 400,
     ) -> None:
         self.name = name
@@ -157,6 +157,8 @@ class TalkStage:
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         system = rng.choice(SYSTEM_PROMPTS[style]) or None
         clips = min(12, max(3, self.tubelets // len(frame_pairs(timing.times_s))))
+        # As many questions about few long clips as about many short ones: long ones have more to tell.
+        questions = max(4, self.questions // clips)
         pixels, rows, watched, patches = [], [], [], []
         for _ in range(clips):
             view = self._view(rng, timing, aspect)
@@ -166,12 +168,12 @@ class TalkStage:
             pixels.append(frames.reshape(len(frames) // 2, 6, *frames.shape[2:]))
             watched.append(watch_targets(view))
             patches += [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
-            asked = [self._suffix(rng, view, system, style, thinking) for _ in range(self.questions)]
+            asked = [self._suffix(rng, view, system, style, thinking) for _ in range(questions)]
             rows.append(sorted(asked, key=lambda row: len(row[0]) + len(row[1])))
         pieces = self._render("?", system, thinking)
         head = pieces[: [p.kind for p in pieces].index("video") + 1]
         # Half of the padding goes when each clip's shorter questions are read apart from its longer ones.
-        half = self.questions // 2
+        half = questions // 2
         suffixes = [_pad([r for row in rows for r in row[part]]) for part in (slice(half), slice(half, None))]
         rate = rng.choices((0.5, 0.0, 0.3, 0.7), (7, 1, 1, 1))[0]
         labels = time_labels(timing.indices, timing.fps)

@@ -7,12 +7,16 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from safetensors import safe_open
 from typer.testing import CliRunner
 
-from omnireel.cli import app
-from omnireel.cli.backend import DEMO
+from omnireel.cli import app, backend
+from omnireel.cli.backend import DEMO, dtype_of
 from omnireel.cli.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
+from omnireel.model.checkpoint import load_checkpoint, weight_bytes
 from omnireel.model.config import parse_config
+from omnireel.settings import Settings
 from tools.quantize_checkpoint import quantize_checkpoint
 from tools.scaled_checkpoint import Sizes, published_config_json, write_checkpoint
 
@@ -34,7 +38,9 @@ def test_a_machine_on_which_serve_would_start_gets_0(tmp_path):
     assert machine["num_cores"] == len(os.sched_getaffinity(0))
     assert 0 < machine["available_bytes"] <= machine["memory_bytes"]
     (demo,) = [fit for fit in report["fits"] if fit["name"] == "demo"]
-    assert demo["weight_bytes"] == (DEMO / "model.safetensors").stat().st_size
+    with safe_open(DEMO / "model.safetensors", framework="pt") as file:
+        sizes = [file.get_tensor(name).numel() for name in file.keys()]  # noqa: SIM118  it is no dict
+    assert demo["weight_bytes"] == 4 * sum(sizes)  # it computes in fp32
     assert demo["max_context"] == 16_384
 
 
@@ -79,8 +85,32 @@ def test_what_fits_is_what_the_memory_holds(gigabytes, fitting):
 
 
 def test_a_sequence_holds_what_the_architecture_says():
-    per_token, state = sequence_bytes(parse_config(published_config_json()).language)
-    assert (per_token, state) == (6_144, 23 * 64 * 64 * 128 * 4)
+    language = parse_config(published_config_json()).language
+    assert sequence_bytes(language, torch.bfloat16) == (6_144, 23 * 64 * 64 * 128 * 4)
+    assert sequence_bytes(language, torch.float32) == (12_288, 23 * 64 * 64 * 128 * 4)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_weights_take_as_much_as_is_said_before_they_are_read(tmp_path, packed, dtype):
+    directory = tmp_path / "plain"
+    write_checkpoint(directory, Sizes())
+    if packed:
+        quantize_checkpoint(directory, tmp_path / "packed", "NVFP4")
+        directory = tmp_path / "packed"
+    loaded = sum(tensor.nbytes for tensor in load_checkpoint(directory, dtype).state_dict().values())
+    assert weight_bytes(directory, dtype) == loaded
+
+
+def test_without_room_for_fp32_weights_a_slow_bf16_is_chosen(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, Sizes())
+    monkeypatch.setattr(backend, "has_bf16_units", lambda: False)
+    needed = weight_bytes(tmp_path, torch.float32) + backend.BESIDE_BYTES
+    chosen = {}
+    for available in (needed - 1, needed):
+        monkeypatch.setattr(backend, "available_memory", lambda available=available: available)
+        chosen[available - needed] = dtype_of(Settings(), tmp_path)
+    assert chosen == {-1: torch.bfloat16, 0: torch.float32}
 
 
 def test_people_get_tables(tmp_path):

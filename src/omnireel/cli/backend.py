@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Ask, Backend, MediaOptions, SamplingParams
+from omnireel.cli.memory import BESIDE_BYTES, available_memory
 from omnireel.cli.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError, SettingsError
 from omnireel.settings import AskSettings, Settings
@@ -40,20 +41,27 @@ def load_preparation(settings: Settings) -> "Preparation":
     from omnireel.backends.preparation import Preparation
 
     directory = checkpoint_directory(settings)
-    return Preparation.load(directory, dtype=_dtype(settings.dtype, is_demo=directory == DEMO))
+    return Preparation.load(directory, dtype=dtype_of(settings, directory))
 
 
-def _dtype(name: str, *, is_demo: bool) -> "torch.dtype":
+def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
     """The type to compute in.
 
-    auto: fp32 for the demo, which was trained in it, and wherever the processor has no units for bf16: torch
-    then takes ten times as long for bf16 products as for fp32 ones.
+    auto: fp32 for the demo, which was trained in it, and wherever the processor has no units for bf16 (torch
+    then takes ten times as long for bf16 products as for fp32 ones) and the wider weights fit into memory.
+    Raises CheckpointError.
     """
     import torch
 
-    if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-    return torch.bfloat16 if has_bf16_units() and not is_demo else torch.float32
+    from omnireel.model.checkpoint import DTYPES, weight_bytes
+
+    if settings.dtype != "auto":
+        return DTYPES[settings.dtype]
+    if directory == DEMO:
+        return torch.float32
+    if has_bf16_units() or weight_bytes(directory, torch.float32) + BESIDE_BYTES > available_memory():
+        return torch.bfloat16
+    return torch.float32
 
 
 def has_bf16_units() -> bool:

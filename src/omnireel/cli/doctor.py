@@ -16,13 +16,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.cli.backend import checkpoint_directory, has_bf16_units
+from omnireel.cli.backend import checkpoint_directory, dtype_of, has_bf16_units
 from omnireel.cli.failures import FAILED, NO_WEIGHTS
+from omnireel.cli.memory import BESIDE_BYTES, available_memory, total_memory
 from omnireel.cli.sandbox import require_sandbox
 from omnireel.cli.serve import bound_socket
 from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.jobs.database import check_sqlite_version
-from omnireel.model.checkpoint import survey_checkpoint
+from omnireel.model.checkpoint import survey_checkpoint, weight_bytes
 from omnireel.model.config import LanguageConfig, read_config
 from omnireel.settings import Settings
 from omnireel.text.chat import ChatTemplate
@@ -34,8 +35,6 @@ GB = 1e9
 PUBLISHED_BYTES = {"BF16": 66.03e9, "FP8": 35.2e9, "NVFP4": 22.41e9}
 _KV_BYTES, _STATE_BYTES = 6 * 2 * 2 * 128 * 2, 23 * 64 * 64 * 128 * 4
 _MAX_POSITIONS = 262_144
-# Weights alone are not all: the vision tower's activations, the prompt's embeddings, the server itself.
-_BESIDE_BYTES = 1.5e9
 
 
 @dataclass(frozen=True)
@@ -88,33 +87,16 @@ def look(settings: Settings) -> Machine:
     """The machine as it is now."""
     facts = torch.cpu.get_capabilities()
     wanted = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16", "neon", "sve")
-    total, available = _memory()
     names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return Machine(
         num_cores=len(os.sched_getaffinity(0)),
         instructions=[name for name in wanted if facts.get(name)],
         has_bf16_units=has_bf16_units(),
-        memory_bytes=total,
-        available_bytes=available,
+        memory_bytes=total_memory(),
+        available_bytes=available_memory(),
         gpus=names,
         free_disk_bytes=shutil.disk_usage(_existing(settings.store_path.parent)).free,
     )
-
-
-def _memory() -> tuple[int, int]:
-    """Total and available bytes; a container's limit counts as the total."""
-    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    facts = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    total, available = facts["MemTotal"], facts["MemAvailable"]
-    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
-    if limit is not None and limit < total:
-        total, available = limit, min(available, max(0, limit - (used or 0)))
-    return total, available
-
-
-def _number(path: Path) -> int | None:
-    text = path.read_text("ascii").strip() if path.exists() else "max"
-    return int(text) if text.isdecimal() else None
 
 
 def _existing(path: Path) -> Path:
@@ -123,10 +105,8 @@ def _existing(path: Path) -> Path:
 
 def published_fits(machine: Machine) -> Iterable[Fit]:
     """The published checkpoints on this machine, largest first."""
-    for name, weight_bytes in PUBLISHED_BYTES.items():
-        yield Fit(
-            name, int(weight_bytes), _context(machine, weight_bytes, _KV_BYTES, _STATE_BYTES, _MAX_POSITIONS)
-        )
+    for name, size in PUBLISHED_BYTES.items():
+        yield Fit(name, int(size), _context(machine, size, _KV_BYTES, _STATE_BYTES, _MAX_POSITIONS))
 
 
 def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
@@ -135,23 +115,26 @@ def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
         return
     try:
         directory = checkpoint_directory(settings)
-        language, weight_bytes = read_config(directory).language, survey_checkpoint(directory)
+        language, dtype = read_config(directory).language, dtype_of(settings, directory)
+        num_bytes = weight_bytes(directory, dtype)
     except CheckpointError:
         return
-    kv_bytes, state_bytes = sequence_bytes(language)
-    context = _context(machine, weight_bytes, kv_bytes, state_bytes, language.max_positions)
-    yield Fit(settings.model, weight_bytes, context)
+    kv_bytes, state_bytes = sequence_bytes(language, dtype)
+    context = _context(machine, num_bytes, kv_bytes, state_bytes, language.max_positions)
+    yield Fit(settings.model, num_bytes, context)
 
 
-def sequence_bytes(language: LanguageConfig) -> tuple[int, int]:
-    """What a sequence holds: bytes for each token in a BF16 cache, and bytes however long it is."""
-    per_token = language.pattern.count("*") * 2 * language.num_kv_heads * language.head_dim * 2
+def sequence_bytes(language: LanguageConfig, dtype: torch.dtype) -> tuple[int, int]:
+    """What a sequence holds: bytes for each token, whose keys and values have the model's type, and bytes
+    however long it is.
+    """
+    per_token = language.pattern.count("*") * 2 * language.num_kv_heads * language.head_dim * dtype.itemsize
     state = language.pattern.count("M") * language.mamba_width * language.state_size * 4
     return per_token, state
 
 
 def _context(machine: Machine, weight_bytes: float, kv_bytes: int, state_bytes: int, most: int) -> int:
-    left = machine.available_bytes - weight_bytes - state_bytes - min(_BESIDE_BYTES, weight_bytes)
+    left = machine.available_bytes - weight_bytes - state_bytes - min(BESIDE_BYTES, weight_bytes)
     return max(0, min(most, int(left // kv_bytes))) if kv_bytes else most
 
 
@@ -191,7 +174,7 @@ def _read_model(settings: Settings) -> None:
 def _show(machine: Machine, fits: list[Fit], checks: list[Check]) -> None:
     console = Console()
     table = Table("this machine", "", show_header=False)
-    bf16 = "has units for BF16" if machine.has_bf16_units else "no units for BF16: computes in FP32"
+    bf16 = "has units for BF16" if machine.has_bf16_units else "no units for BF16: FP32 where it fits"
     for row in (
         ("cores", f"{machine.num_cores}; {', '.join(machine.instructions) or 'no vectors known'}; {bf16}"),
         ("memory", f"{machine.memory_bytes / GB:.1f} GB, {machine.available_bytes / GB:.1f} GB available"),

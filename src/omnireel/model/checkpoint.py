@@ -54,23 +54,32 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
     return model.eval().requires_grad_(False)
 
 
-def survey_checkpoint(directory: Path) -> int:
-    """Bytes of the weights, after checking every name, shape and type but no value: it reads headers alone.
+def survey_checkpoint(directory: Path) -> None:
+    """Check every name, shape and type but no value: it reads headers alone.
 
     Raises CheckpointError as `load_checkpoint`.
     """
-    config = read_config(directory)
-    model = empty_model(config, _dtype(config))
-    quantize_modules(model, read_quant_table(directory))
-    wanted, found, num_bytes = model.state_dict(), set(), 0
+    wanted = _places(directory, None)
+    found: set[str] = set()
     for shard, names in _shards(directory).items():
         with _opened(shard, names) as (file, present):
             for name in present:
                 _check_place(name, file.get_slice(name), wanted)
         found |= set(present)
-        num_bytes += shard.stat().st_size
     _check_complete(wanted, found)
-    return num_bytes
+
+
+def weight_bytes(directory: Path, dtype: torch.dtype) -> int:
+    """Bytes of the weights in memory when the model computes in `dtype`. Raises CheckpointError."""
+    return sum(place.nbytes for place in _places(directory, dtype).values())
+
+
+def _places(directory: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """Shape and type of every tensor that the checkpoint's config calls for."""
+    config = read_config(directory)
+    model = empty_model(config, dtype or _dtype(config))
+    quantize_modules(model, read_quant_table(directory))
+    return model.state_dict()
 
 
 def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
