@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 STEPS = 5
@@ -35,19 +36,14 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every matrix [A, B] that has a gradient."""
+        """Move every matrix [A, B] that has a gradient; processes that train together share the work."""
         del closure
         for group in self.param_groups:
-            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike[parameter.shape].append(parameter)
-            for shape, parameters in alike.items():
-                updates = orthogonal(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
-                size = group["lr"] * 0.2 * max(shape) ** 0.5
-                for parameter, update in zip(parameters, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(update, alpha=size)
+            moved = [p for p in group["params"] if p.grad is not None]
+            updates = _shared_out([self._momentum(p, group["momentum"]) for p in moved])
+            for parameter, update in zip(moved, updates, strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.sub_(update, alpha=group["lr"] * 0.2 * max(parameter.shape) ** 0.5)
 
     def _momentum(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         """Nesterov's look ahead of the running mean of the gradients."""
@@ -57,6 +53,26 @@ class Muon(torch.optim.Optimizer):
             state["mean"] = torch.zeros_like(parameter)
         state["mean"].lerp_(parameter.grad, 1 - momentum)
         return parameter.grad.lerp(state["mean"], momentum)
+
+
+def _shared_out(matrices: list[Tensor]) -> list[Tensor]:
+    """Each matrix made orthogonal by one of the processes, the result known to all."""
+    rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    by_cost = sorted(range(len(matrices)), key=lambda i: -matrices[i].numel())
+    alike: dict[torch.Size, list[int]] = defaultdict(list)
+    for i in by_cost[rank::size]:
+        alike[matrices[i].shape].append(i)
+    out = [torch.zeros_like(m) for m in matrices]
+    for indices in alike.values():
+        made = orthogonal(torch.stack([matrices[i] for i in indices]))
+        for i, matrix in zip(indices, made, strict=True):
+            out[i] = matrix
+    if size == 1:
+        return out
+    flat = torch.cat([m.flatten() for m in out])
+    dist.all_reduce(flat)
+    parts = flat.split([m.numel() for m in out])
+    return [part.view_as(m) for part, m in zip(parts, out, strict=True)]
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

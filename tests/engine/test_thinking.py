@@ -9,12 +9,14 @@ from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.request import Request, SamplingParams
 from omnireel.engine.thinking import Chain, ThinkingLimit
 
-END, LINE, OTHER_LINE = 30, 29, 28
+END, LINE, OTHER_LINE, CALL = 30, 29, 28, 27
 CLOSING, CLOSING_LINE = (LINE, END, LINE), (END, LINE)
 
 
 def limit(budget, grace=0):
-    return ThinkingLimit(budget, grace, END, frozenset({LINE, OTHER_LINE}), CLOSING, CLOSING_LINE)
+    return ThinkingLimit(
+        budget, grace, frozenset({END, CALL}), frozenset({LINE, OTHER_LINE}), CLOSING, CLOSING_LINE
+    )
 
 
 def written(said, budget, grace=0):
@@ -33,6 +35,7 @@ def written(said, budget, grace=0):
         ([1, 2, 3, 4], 2, 0, [1, 2, *CLOSING, 3, 4]),
         ([1, 2, 3, 4], 9, 0, [1, 2, 3, 4]),
         ([1, END, 3, 4], 2, 0, [1, END, 3, 4]),
+        ([1, CALL, 3, 4], 2, 0, [1, CALL, 3, 4]),
         ([1, 2, END, 4], 2, 0, [1, 2, *CLOSING, END, 4]),
         ([1, 2, 3, LINE, 4], 2, 5, [1, 2, 3, LINE, *CLOSING_LINE, 4]),
         ([1, 2, 3, 4, 5], 2, 2, [1, 2, 3, 4, *CLOSING, 5]),

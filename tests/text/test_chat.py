@@ -121,3 +121,16 @@ def test_the_template_may_lie_in_the_tokenizers_config_and_name_its_tokens(tmp_p
 def test_a_directory_without_a_template_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"no chat_template\.jinja"):
         ChatTemplate.from_directory(tmp_path)
+
+
+def test_a_template_that_speaks_of_the_budget_is_told_it():
+    source = (
+        "{{ messages[0].content }}{{ messages[1].content[1].text }}<video>"
+        "{{ reasoning_budget | default('as many as you like') }}"
+    )
+    template = ChatTemplate(source)
+    ends = [
+        template.render(QUESTION, enable_thinking=True, reasoning_budget=budget)[-1].text
+        for budget in (None, 64, 0)
+    ]
+    assert ends == ["as many as you like", "64", "0"]

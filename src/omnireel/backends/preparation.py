@@ -33,7 +33,7 @@ from omnireel.model.prune import keep_mask, num_kept
 from omnireel.model.sound import num_sound_tokens
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.prompt import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
-from omnireel.text.reasoning import CLOSE
+from omnireel.text.reasoning import CLOSE, TOOL_CALL
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.frames import ClipFacts, ClipReader, open_clip
 from omnireel.video.limits import VideoLimits
@@ -185,10 +185,11 @@ class Preparation:
         if not ask.thinking or budget is None:
             return None
         tokenizer = self.tokenizer
+        calls = [tokenizer.id_of(TOOL_CALL)] if TOOL_CALL in tokenizer.added_tokens else []
         return ThinkingLimit(
             budget=budget,
             grace=ask.sampling.grace_period,
-            end_id=tokenizer.id_of(CLOSE),
+            end_ids=frozenset({tokenizer.id_of(CLOSE), *calls}),
             line_end_ids=tokenizer.line_end_ids,
             closing=tuple(tokenizer.encode_markup(f"\n{CLOSE}\n")),
             closing_line=tuple(tokenizer.encode_markup(f"{CLOSE}\n")),
@@ -230,7 +231,8 @@ class Preparation:
         self, ask: Ask, source_fps: float, indices: Sequence[int], num_kept: list[int], num_heard: int = 0
     ) -> Prompt:
         messages = video_messages(ask.prompt, system_prompt=ask.system_prompt, thinking=ask.thinking)
-        pieces = self._template.render(messages, enable_thinking=ask.thinking)
+        budget = ask.sampling.reasoning_budget
+        pieces = self._template.render(messages, enable_thinking=ask.thinking, reasoning_budget=budget)
         labels = time_labels(indices, source_fps, self._pixel_rule.temporal_patch_size)
         return lay_out_prompt(pieces, labels, num_kept, self.tokenizer, num_sound_tokens=num_heard)
 

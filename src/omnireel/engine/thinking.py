@@ -11,15 +11,15 @@ class ThinkingLimit:
 
     budget:       after so many the chain ends at the next end of a line
     grace:        after so many more it ends wherever it is
-    end_id:       the token that ends a chain
+    end_ids:      tokens that end a chain
     line_end_ids: tokens after which a line has ended
-    closing:      what is written to end the chain, end_id among it
+    closing:      what is written to end the chain, one of end_ids among it
     closing_line: the same, at the end of a line
     """
 
     budget: int
     grace: int
-    end_id: int
+    end_ids: frozenset[int]
     line_end_ids: frozenset[int]
     closing: tuple[int, ...]
     closing_line: tuple[int, ...]
@@ -50,7 +50,7 @@ class Chain:
             self.is_open = bool(self._owed) and self.is_open
             return
         self.num_tokens += 1
-        self.is_open = self.is_open and token_id != self.limit.end_id
+        self.is_open = self.is_open and token_id not in self.limit.end_ids
         if not self.is_open or self.num_tokens < self.limit.budget:
             return
         if token_id in self.limit.line_end_ids:

@@ -76,10 +76,13 @@ class ChatTemplate:
         named = {name: config.get(name) for name in SPECIAL_TOKEN_NAMES}
         return cls(source, {name: _token_text(token) for name, token in named.items() if token})
 
-    def render(self, messages: Sequence[Message], *, enable_thinking: bool) -> list[Piece]:
+    def render(
+        self, messages: Sequence[Message], *, enable_thinking: bool, reasoning_budget: int | None = None
+    ) -> list[Piece]:
         """The conversation up to where the assistant speaks, in pieces.
 
-        messages: role and content, content a string or a list of text and video parts
+        messages:         role and content, content a string or a list of text and video parts
+        reasoning_budget: for templates that tell the model how many tokens it may think
         Raises CheckpointError when the template fails, or leaves out the text or the video it was given.
         """
         sealed = _Sealed()
@@ -90,6 +93,7 @@ class ChatTemplate:
                 documents=None,
                 add_generation_prompt=True,
                 enable_thinking=enable_thinking,
+                **({} if reasoning_budget is None else {"reasoning_budget": reasoning_budget}),
                 **self._special_tokens,
             )
         except _TEMPLATE_FAILURES as error:
