@@ -178,6 +178,8 @@ def _codec_of(stream: VideoStream) -> str:
 
 
 def _check_size(width: int, height: int, request: Request) -> None:
+    if width < 1 or height < 1:
+        raise ClipError(Reason.CORRUPT)
     if max(width, height) > request.max_long_side or min(width, height) > request.max_short_side:
         raise ClipError(Reason.RESOLUTION, width=width, height=height)
     if min(width, height) < request.min_side:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from omnireel.video import limits as refuse
 from omnireel.video.boxes import Outline, outline
 from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
-from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Record, Request, Wanted
+from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reason, Record, Request, Wanted
 from omnireel.video.process import Child, ChildDiedError, ChildIntrudedError, ChildTimeoutError
 from omnireel.video.refusal import refusal
 from omnireel.video.sample import choose_frames_between
@@ -203,6 +203,9 @@ class ClipReader:
             return self._next_record()
         self._wait_left_s -= waited_s
         if isinstance(record, Failure):
+            is_unknown = record.reason == Reason.NO_VIDEO or record.codec == "unknown"
+            if is_unknown and self._outline.is_truncated:
+                raise refuse.refuse_corrupt()  # what says which track holds which pictures was cut off
             raise refusal(record, self._sampling.start_s, self._limits)
         return record
 
