@@ -420,12 +420,21 @@ def test_what_is_no_video_is_refused_whatever_it_is_called(name, suffix, tmp_pat
     check(path, outcome)
 
 
-@pytest.mark.parametrize("key", ["moov first", "a fragment for each frame", "h264 in mkv"])
-def test_a_file_cut_anywhere_shows_what_is_there_or_is_damaged(key, clip_of, tmp_path):
-    """At every border of its outermost boxes and at every sixteenth of its length; never another outcome."""
-    suffix, wanted, _ = MADE[key]
-    data = clip_of(suffix, key, wanted).read_bytes()
-    places = {len(data) * n // 16 for n in range(1, 16)} | (
+LAYOUTS = {
+    "moov first": "faststart",
+    "in fragments": "frag_every_frame+empty_moov+default_base_moof",
+    "mkv": "",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_file_cut_anywhere_shows_what_is_there_or_is_damaged(layout, clip_of, tmp_path):
+    """At every border of its outermost boxes and at every eighth of its length; never another outcome."""
+    suffix = "mkv" if layout == "mkv" else "mp4"
+    flags = {"movflags": LAYOUTS[layout]} if LAYOUTS[layout] else {}
+    # Without B-frames, what is missing is always the end.
+    data = clip_of(suffix, f"cut {layout}", spec(options={"bf": "0"}, container_options=flags)).read_bytes()
+    places = {len(data) * n // 8 for n in range(1, 8)} | (
         set(forge.borders(data).values()) if suffix == "mp4" else set()
     )
     path, counts = tmp_path / f"cut.{suffix}", []
