@@ -45,7 +45,7 @@ format: $(STAMP)
 
 # Not full_geometry: it writes 22 GB, and has a target of its own.
 bench: $(STAMP)
-	@set -e; for file in bench/decode.py bench/gateway.py bench/language.py; do echo "== $$file"; $(PY) -m bench.$$(basename $$file .py); done
+	@set -e; for file in bench/decode.py bench/sandbox.py bench/gateway.py bench/dripping.py bench/language.py; do echo "== $$file"; $(PY) -m bench.$$(basename $$file .py); done
 
 bench-full: $(STAMP)
 	$(PY) -m bench.full_geometry

@@ -98,11 +98,11 @@ async def omnireel(folder: Path, backend: str) -> AsyncIterator[int]:
 @asynccontextmanager
 async def sync_calls(folder: Path, backend: str = "instant") -> AsyncIterator[NewCaller]:
     async with omnireel(folder, backend) as port:
-        yield lambda: _sync_line(port)
+        yield lambda: sync_line(port)
 
 
-async def _sync_line(port: int) -> Call:
-    line, body = await Line.open(port), _body()
+async def sync_line(port: int) -> Call:
+    line, body = await Line.open(port), run_body()
 
     async def call() -> None:
         answer = json.loads(await line.request("POST", f"/sync{ENDPOINT}", body))
@@ -122,7 +122,7 @@ async def queue_calls(folder: Path) -> AsyncIterator[NewCaller]:
 
 
 async def _queue_line(port: int) -> Call:
-    line, body = await Line.open(port), _body()
+    line, body = await Line.open(port), run_body()
     requests = f"/queue{ENDPOINT.rpartition('/')[0]}/requests"
 
     async def call() -> None:
@@ -155,7 +155,7 @@ CONTENDERS: dict[str, Contender] = {
 }
 
 
-def _body() -> bytes:
+def run_body() -> bytes:
     return json.dumps({"prompt": "hello there", "video_url": clip_uri()}).encode()
 
 
