@@ -29,7 +29,7 @@ from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
 from omnireel.video.limits import SUPPORTED_CODECS
@@ -55,6 +55,7 @@ from omnireel.video.sound_child import sound_chunks
 
 _DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
 _MAX_TRACKS = 16
+_DEEP_RGB = "rgb48le" if sys.byteorder == "little" else "rgb48be"
 
 
 def main(parent_pid: int) -> None:
@@ -108,6 +109,7 @@ def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
         stream.codec_context.options = {"max_pixels": _max_pixels(request)}
         frames = decoded_frames(container, stream, timeline, chosen)
         head, shape = _first_frame(frames, stream, request)
+        flags |= _deep(head[1])
         facts = Facts(
             *shape,
             codec=SUPPORTED_CODECS.index(codec),
@@ -119,7 +121,7 @@ def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
             duration_s=timeline.duration_s,
         )
         _send(facts.pack())
-        _send_frames(chain([head], frames), timeline, shape, slots)
+        _send_frames(chain([head], frames), timeline, shape, slots, is_deep=bool(_deep(head[1])))
 
 
 def _read_sound(request: Request, clip: FileIO, slots: Slots) -> None:
@@ -247,13 +249,25 @@ def _orientation(frame: VideoFrame) -> tuple[int, int]:
     return round(angle / 90) % 4, int(mirrored)
 
 
+def _deep(frame: VideoFrame) -> Flag:
+    """PQ or HLG where the picture says that its values mean more light than a screen has; see hdr.py."""
+    known: dict[int, Flag] = {ColorTrc.SMPTE2084: Flag.PQ, ColorTrc.ARIB_STD_B67: Flag.HLG}
+    return known.get(int(frame.color_trc), Flag(0))
+
+
 def _send_frames(
-    frames: Iterable[tuple[int | None, VideoFrame]], timeline: Timeline, shape: Shape, slots: Slots
+    frames: Iterable[tuple[int | None, VideoFrame]],
+    timeline: Timeline,
+    shape: Shape,
+    slots: Slots,
+    *,
+    is_deep: bool,
 ) -> None:
     reformatter = VideoReformatter()
+    kind, pixel_bytes = (_DEEP_RGB, 6) if is_deep else ("rgb24", 3)
     for index, frame in frames:
         if index is None:
             continue
-        rgb = reformatter.reformat(frame, width=shape.width, height=shape.height, format="rgb24")
-        slot = slots.put(rgb.planes[0], 3 * shape.width)
+        rgb = reformatter.reformat(frame, width=shape.width, height=shape.height, format=kind)
+        slot = slots.put(rgb.planes[0], pixel_bytes * shape.width)
         _send(FrameReady(index, slot, timeline.times_s[index]).pack())

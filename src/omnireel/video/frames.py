@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from omnireel.video import limits as refuse
 from omnireel.video.boxes import Outline, outline
+from omnireel.video.hdr import Transfer, tone_mapped
 from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
 from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reason, Record, Request, Wanted
 from omnireel.video.process import Child, ChildDiedError, ChildIntrudedError, ChildTimeoutError
@@ -164,7 +165,7 @@ class ClipReader:
         assert self._child is not None
         if ready.frame_index not in self.facts.indices:
             raise refuse.refuse_undecodable()
-        pixels = self._child.slot(ready.slot, 3 * self._shape.width * self._shape.height)
+        pixels = self._child.slot(ready.slot, self._shape.num_bytes)
         is_new = ready.frame_index > self._last_index
         rgb = _upright(pixels, self._shape) if is_new else None
         self._child.release_slot()
@@ -235,7 +236,9 @@ class ClipReader:
                 start_s=_or_nan(sampling.start_s),
                 end_s=_or_nan(sampling.end_s),
             ),
-            slot_bytes=3 * limits.max_long_side * limits.max_short_side,
+            slot_bytes=6
+            * limits.max_long_side
+            * limits.max_short_side,  # what is not written takes no memory
         )
 
     def _describe(self, facts: Facts) -> ClipFacts:
@@ -281,8 +284,12 @@ def _inspect(file: BinaryIO, limits: VideoLimits) -> Outline:
 
 
 def _upright(pixels: NDArray[np.uint8], facts: Facts) -> NDArray[np.uint8]:
-    """A copy, in display orientation, of the packed pixels in a slot."""
-    picture = pixels.reshape(facts.height, facts.width, 3)
+    """A copy, in display orientation and 8 bits, of the packed pixels in a slot."""
+    plain = pixels
+    if facts.flags & (Flag.PQ | Flag.HLG):
+        transfer: Transfer = "pq" if facts.flags & Flag.PQ else "hlg"
+        plain = tone_mapped(pixels.view(np.uint16).reshape(-1, 3), transfer)
+    picture = plain.reshape(facts.height, facts.width, 3)
     if facts.mirrored:
         picture = picture[:, ::-1]
     return np.rot90(picture, facts.turns).copy()

@@ -54,6 +54,8 @@ class Flag(IntFlag):
 
     HAS_AUDIO = 1
     TRUNCATED = 2
+    PQ = 4
+    HLG = 8
 
 
 class Request(NamedTuple):
@@ -92,6 +94,7 @@ class Facts(NamedTuple):
     turns:    quarter turns to the left that make the picture upright, after mirroring
     codec:    index into SUPPORTED_CODECS
     first_index, num_in_window: the frames of the wanted window
+    flags:    with PQ or HLG, components in the slots have 16 bits and that transfer function, else 8
     """
 
     width: int
@@ -105,6 +108,11 @@ class Facts(NamedTuple):
     num_in_window: int
     source_fps: float
     duration_s: float
+
+    @property
+    def num_bytes(self) -> int:
+        """Of one frame in its slot."""
+        return self.width * self.height * (6 if self.flags & (Flag.PQ | Flag.HLG) else 3)
 
     def pack(self) -> bytes:
         """One record."""
