@@ -3,12 +3,13 @@
 import contextlib
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.api.body import parse_json
+from omnireel.api.body import MAX_VALUES, parse_json
 from omnireel.api.errors import BodyError, echo
 from omnireel.api.wire import parse_input
 
@@ -39,6 +40,21 @@ def test_plain_values_come_through_and_all_others_are_refused(value):
     with pytest.raises(BodyError) as raised:
         parse_json(body)
     assert raised.value.problems[0]["type"] in {"invalid_encoding", "finite_number"}
+
+
+@pytest.mark.parametrize("pattern", ["0,", '"",', "[],", "{},", "[", '{"a":0,"a":'])
+def test_values_without_end_are_refused_before_they_are_read(pattern):
+    body = b'{"a":[' + pattern.encode() * (8_000_000 // len(pattern)) + b"0]}"
+    begun = time.perf_counter()
+    with pytest.raises(BodyError) as raised:
+        parse_json(body)
+    assert raised.value.problems[0]["ctx"] == {"max_values": MAX_VALUES}
+    assert time.perf_counter() - begun < 1
+
+
+def test_as_many_values_as_are_allowed_are_read():
+    body = json.dumps([0] * (MAX_VALUES - 1)).encode()
+    assert len(parse_json(body)) == MAX_VALUES - 1
 
 
 @given(st.binary(max_size=64))

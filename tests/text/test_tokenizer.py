@@ -81,6 +81,14 @@ def test_a_tokenizer_that_lacks_a_byte_is_refused():
         Tokenizer(description)
 
 
+@pytest.mark.parametrize("token", ["  ", "\n\n", "\t", "\u00a0"])
+def test_an_added_token_of_white_space_is_refused(directory, token):
+    description = json.loads((directory / "tokenizer.json").read_text())
+    description["added_tokens"].append({"id": 9_999, "content": token, "special": False})
+    with pytest.raises(CheckpointError, match="white space"):
+        Tokenizer(description)
+
+
 def test_another_kind_of_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"added_tokens": [], "model": {"type": "Unigram"}}')
     with pytest.raises(CheckpointError, match="not a byte-level BPE"):

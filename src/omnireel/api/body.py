@@ -15,6 +15,8 @@ from omnireel.api.errors import BodyError, Loc, RequestError, problem
 from omnireel.errors import Cancelled
 
 MAX_DEPTH = 64
+# No request needs a hundredth of them; reading a million would keep every other caller waiting for seconds.
+MAX_VALUES = 100_000
 # Longer integers fit no field and cost quadratic time to read.
 _MAX_DIGITS = 300
 _MIN_BYTES_PER_S = 64 * 1024
@@ -82,6 +84,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
 
     Raises BodyError: json_invalid, duplicate_key, invalid_encoding, finite_number.
     """
+    _check_count(body)
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -96,6 +99,15 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
         raise _too_deep() from None
     _check_values(value)
     return value
+
+
+def _check_count(body: bytes) -> None:
+    """Refuse too many values before any is read: each but the first follows one of these characters."""
+    if sum(map(body.count, (b",", b"[", b"{"))) >= MAX_VALUES:
+        item = problem(
+            ("body",), f"more than {MAX_VALUES} values", "json_invalid", ctx={"max_values": MAX_VALUES}
+        )
+        raise BodyError([item], 400)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -36,6 +36,9 @@ class Tokenizer:
 
     def __init__(self, description: Mapping[str, Any], *, end_ids: frozenset[int] = frozenset()) -> None:
         self.added_tokens: dict[str, int] = {t["content"]: t["id"] for t in description["added_tokens"]}
+        if any(not token.strip() for token in self.added_tokens):
+            # A template keeps white space around a user's text: the user's own could then pose as the token.
+            raise CheckpointError("the tokenizer has an added token that is white space alone")
         added_ids = frozenset(self.added_tokens.values())
         vocab = {t: i for t, i in description["model"]["vocab"].items() if i not in added_ids}
         self._bpe = _bpe_without_added_tokens(description, vocab)
