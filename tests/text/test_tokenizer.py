@@ -1,4 +1,5 @@
 import copy
+import json
 
 import pytest
 import toy_text as toy
