@@ -72,6 +72,25 @@ def test_the_proxy_stands_for_four_hosts_and_never_forwards(client, target):
     assert len(answer.headers["x-fal-request-id"]) == 36
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/llms.txt", 200),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/health", 405),
+        ("POST", "/sync/nvidia/nemotron-3-nano-omni/video", 415),
+    ],
+)
+def test_no_answer_runs_in_a_browser_or_names_the_software(client, method, path, status):
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert "server" not in answer.headers
+
+
 def test_a_refused_target_is_not_echoed_at_length(client):
     answer = client.post(PROXY, headers={"x-fal-target-url": "https://evil.example/" + "x" * 5000})
     assert answer.status_code == 400

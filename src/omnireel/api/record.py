@@ -1,4 +1,4 @@
-"""Around every request: its id, its log line, and an answer where we have a bug."""
+"""Around every request: its id, its log line, what browsers are told, and an answer where we have a bug."""
 
 import re
 import time
@@ -11,6 +11,11 @@ from omnireel.api.errors import internal_error_outcome, outcome_response
 
 log = structlog.get_logger()
 
+# Nothing that is sent is a page: whatever a caller put into it, a browser runs none of it on our origin.
+_FOR_BROWSERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox; default-src 'none'"),
+)
 # The part of an upload's address that lets its holder send the bytes.
 _UPLOAD_TOKEN = re.compile(r"(/files/[^/]+/(?:upload|multipart)/)[^/]+")
 
@@ -37,7 +42,7 @@ class RequestRecord:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = (b"x-fal-request-id", _header(state["request_id"]))
-                message["headers"] = [*message["headers"], own]
+                message["headers"] = [*message["headers"], own, *_FOR_BROWSERS]
             await send(message)
 
         await self.app(scope, receive, send_with_id)

@@ -60,15 +60,13 @@ class ServedFiles:
 
 
 def _headers(file: StoredFile) -> dict[str, str]:
-    """Whatever is in the file, a browser stores it and does not show it on our origin."""
+    """Whatever is in the file, a browser stores it and does not show it."""
     return {
         "content-type": file.content_type,
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.file_name, safe='')}",
         "etag": f'"{file.etag}"',
         "accept-ranges": "bytes",
         "cache-control": "private, no-cache",
-        "x-content-type-options": "nosniff",
-        "content-security-policy": "sandbox; default-src 'none'",
     }
 
 

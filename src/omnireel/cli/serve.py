@@ -84,6 +84,7 @@ class _Server(uvicorn.Server):
             ws="none",
             log_config=None,
             access_log=False,
+            server_header=False,
             proxy_headers=False,  # uvicorn would trust every process of this machine: see `trusted_proxies`
             timeout_graceful_shutdown=GRACE_S,
         )
