@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -89,15 +90,19 @@ def make_questions(rng: Random, view: View, count: int) -> list[Question]:
 
 
 def evaluate(checkpoint: Path, *, clips: int, seed: int, workers: int, temperature: float) -> list[Verdict]:
-    """Ask about `clips` fresh clips, three questions each in both modes; progress on stderr."""
+    """Ask about `clips` fresh clips, three questions each in both modes; progress on stderr.
+
+    An interrupt ends it early, with the verdicts so far.
+    """
     jobs = [(checkpoint, seed, number, temperature) for number in range(clips)]
     verdicts: list[Verdict] = []
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool, Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("clips", total=clips)
-        for part in pool.imap_unordered(_judge_clip, jobs):
-            verdicts += part
-            progress.advance(bar)
+        with suppress(KeyboardInterrupt):
+            for part in pool.imap_unordered(_judge_clip, jobs):
+                verdicts += part
+                progress.advance(bar)
     return verdicts
 
 

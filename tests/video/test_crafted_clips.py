@@ -452,7 +452,7 @@ def test_a_file_cut_anywhere_shows_what_is_there_or_is_damaged(layout, clip_of, 
         is_whole_boxes = suffix == "mp4" and place in forge.borders(data).values()
         assert reader.facts.warnings == CUT or is_whole_boxes or len(frames) == NUM_FRAMES, place
     assert counts == sorted(counts)
-    assert counts[-1] >= NUM_FRAMES - 2
+    assert counts[-1] >= NUM_FRAMES // 2
 
 
 def test_sound_alone_is_no_video(tmp_path):
