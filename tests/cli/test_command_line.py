@@ -136,7 +136,7 @@ def test_ctrl_c_exits_with_130_at_once(clip, environment, tmp_path):
 
 
 def test_a_reader_that_goes_away_is_no_traceback(clip, environment, tmp_path):
-    words = "w " * 20_000
+    words = "wwww " * 20_000  # more than a pipe holds: it cannot have been written before the reader goes
     with subprocess.Popen(
         [*COMMAND, "ask", clip, words, "--max-tokens", "20000"],
         env=environment,
