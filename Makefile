@@ -21,7 +21,7 @@ demo: $(STAMP)
 	@$(PY) tools/demo.py
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1

@@ -1,6 +1,7 @@
 """Whatever address a client used, it reaches the same routes; and what routes learn about that address."""
 
 import asyncio
+import time
 from ipaddress import ip_network
 
 import httpx
@@ -125,7 +126,12 @@ def test_our_own_pages_are_there_under_every_name(client, host):
 
 def test_the_log_names_the_target_of_a_proxied_request(client, server):
     answer = client.post(PROXY, headers={"x-fal-target-url": f"https://fal.run/{ID}?secret=1"})
-    [line] = [e for e in server.log() if e.get("request_id") == answer.headers["x-fal-request-id"]]
+    request_id, ends_at = answer.headers["x-fal-request-id"], time.monotonic() + 10
+    # The line is written after the answer has gone.
+    while not (lines := [e for e in server.log() if e.get("request_id") == request_id]):
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
+    [line] = lines
     assert (line["path"], line["target"]) == (PROXY, f"/sync/{ID}")
 
 
