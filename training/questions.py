@@ -688,8 +688,8 @@ def beyond(rng: Random, view: View) -> Question | None:
 
 # How often each is drawn. What a model this small learns last, and what few scenes decide, is asked most.
 BUILDERS: dict[Builder, float] = {
-    colour: 0.5, shape: 0.5, how_many: 0.9, direction: 0.6, position: 2.6, order: 2.6, lifecycle: 1.1, second: 4.0,
-    on_screen: 3.0, yes_no: 1.6, absent: 0.3, describe: 0.7, beyond: 0.5,
+    colour: 0.4, shape: 0.4, how_many: 1.2, direction: 0.5, position: 2.6, order: 2.4, lifecycle: 1.6, second: 3.6,
+    on_screen: 2.0, yes_no: 2.4, absent: 0.3, describe: 0.7, beyond: 0.6,
 }  # fmt: skip
 
 
