@@ -21,7 +21,7 @@ from pathlib import Path
 from clips import ClipSpec, write_clip
 
 from omnireel.errors import InputError
-from omnireel.video.children import keep_children_waiting
+from omnireel.video.children import end_nursery, start_nursery
 from omnireel.video.frames import Sampling, open_clip
 from omnireel.video.limits import VideoLimits
 from omnireel.video.process import num_intrusions
@@ -46,6 +46,7 @@ class Tally:
     outcomes: Counter = field(default_factory=Counter)
     deaths: Counter = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    number: int = -1  # of the file being read
     slowest_s: float = 0.0
 
 
@@ -61,7 +62,7 @@ class Deaths(logging.Handler):
         text = record.getMessage()
         self._tally.deaths[text[:60]] += 1
         if "Traceback" in text or "impossible record" in text:
-            self._tally.faults.append(text[-200:])
+            self._tally.faults.append(f"file {self._tally.number}: {text[-200:]}")
 
 
 def seeds(folder: Path) -> list[bytes]:
@@ -145,6 +146,7 @@ def read(path: Path) -> str:
 
 def try_one(number: int, seed: int, originals: list[bytes], folder: Path, tally: Tally) -> None:
     """Make file `number` of a seed, read it, and note what came of it."""
+    tally.number = number
     rng = random.Random(f"{seed} {number}")
     path = folder / "clip"
     path.write_bytes(mutated(rng, rng.choice(originals)))
@@ -175,7 +177,7 @@ def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, d
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         originals = seeds(folder)
-        keep_children_waiting(2)
+        start_nursery()
         try:
             for path in folder.iterdir():  # the first readings load what stays
                 read(path)
@@ -185,7 +187,7 @@ def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, d
                 if number % 500 == 499:
                     print(f"{number + 1} files, {len(tally.faults)} faults", file=sys.stderr, flush=True)
         finally:
-            keep_children_waiting(0)
+            end_nursery()
     figures = {
         "growth_bytes": rss_bytes() - before,
         "child_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,

@@ -79,6 +79,7 @@ ONLY_IN = {
         "cli/tls.py",
         "video/child.py",
         "video/children.py",
+        "video/nursery.py",
     ),
     "ssl": ("jobs/connect.py", "cli/serve.py", "cli/tls.py"),
     "PIL": (),

@@ -22,7 +22,6 @@ from omnireel.backends.local import LocalBackend
 from omnireel.backends.preparation import Preparation
 from omnireel.engine.request import SamplingParams
 from omnireel.errors import OmnireelError
-from omnireel.video.children import keep_children_waiting
 from omnireel.video.sample import choose_frames
 from training import outside
 from training.judge import agrees, conclusion_of, is_right, split_thoughts
@@ -113,8 +112,6 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     checkpoint, seed, number, temperature = job
     if checkpoint not in _BACKENDS:
         torch.set_num_threads(1)
-        # Every question reads its clip anew, and a child takes longer to start than to read.
-        keep_children_waiting(2)
         preparation = Preparation.load(checkpoint, dtype=torch.float32)
         _BACKENDS[checkpoint] = LocalBackend(preparation, model_name=checkpoint.name)
     rng = Random(f"held out {seed} {number}")

@@ -5,6 +5,8 @@ from fractions import Fraction
 import pytest
 from clips import ClipSpec, write_clip
 
+from omnireel.video import children
+
 
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory):
@@ -21,3 +23,18 @@ def clip(clip_folder):
 def slow_clip(clip_folder):
     """Ten pictures, one each second: long but quick to make."""
     return write_clip(clip_folder / "slow.mp4", ClipSpec(num_frames=10, rate=Fraction(1)))
+
+
+@pytest.fixture
+def hostile(monkeypatch):
+    """Put a script in the decoding child's place, from its request on."""
+
+    def replace_child(script):
+        decode = "import os, sys, time; sys.stdin.buffer.read1()\n" + script
+        code = "import sys; sys.path.insert(0, sys.argv[1]); from omnireel.video.nursery import serve;"
+        code += f"serve(lambda _: exec({decode!r}, {{}}), parent_pid=int(sys.argv[2]))"
+        children.end_nursery()
+        monkeypatch.setattr(children, "_CODE", code)
+
+    yield replace_child
+    children.end_nursery()

@@ -3,6 +3,7 @@ import random
 import re
 import signal
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -265,3 +266,11 @@ def test_a_child_that_hangs_is_killed_after_the_timeout(clip):
             list(frames)
     assert caught.value.kind == "video_decode_timeout"
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_table_that_leads_before_the_files_first_byte_is_corrupt_and_no_fault_of_ours(caplog):
+    """The file is one that `make fuzz-media` found: seed 1, number 4110."""
+    with pytest.raises(InputError) as caught:
+        open_clip(Path(__file__).with_name("leads_before_its_start.mp4"))
+    assert caught.value.kind == "video_corrupt"
+    assert not caplog.records

@@ -16,18 +16,6 @@ from omnireel.video.frames import Sampling, open_clip
 from omnireel.video.limits import VideoLimits
 from omnireel.video.messages import RECORD_BYTES, Facts, FrameReady
 
-SAY = "import os, sys, time; sys.stdin.buffer.read1(); "
-
-
-@pytest.fixture
-def hostile(monkeypatch):
-    """Put a script in the child's place."""
-
-    def replace_child(script):
-        monkeypatch.setattr(children, "_COMMAND", (sys.executable, "-I", "-c", SAY + script))
-
-    return replace_child
-
 
 @pytest.mark.parametrize(
     "script",
@@ -90,7 +78,7 @@ def test_a_confined_child_ends_with_its_reader():
     """Also one that ignores its end of the socket: the kernel ends it."""
     script = "import sys, time; sys.path.insert(0, sys.argv[1]); from omnireel.video.sandbox import die_with;"
     script += "die_with(int(sys.argv[2])); print('ready', flush=True); time.sleep(60)"
-    packages = children._COMMAND[-1]
+    packages = children._PACKAGES
     parent = (
         "import os, subprocess, sys;"
         f"c = subprocess.Popen([sys.executable, '-I', '-c', {script!r}, {packages!r}, str(os.getpid())],"
@@ -112,18 +100,72 @@ def is_running(pid):
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_waiting_child_takes_the_next_clip(clip):
-    children.keep_children_waiting(1)
+def test_every_clip_has_a_child_of_its_own_from_one_process(clip):
+    every = Sampling(fps=None)
+    with open_clip(clip, every) as one, open_clip(clip, every) as other:
+        assert one.child_pid != other.child_pid
+        assert parent_of(one.child_pid) == parent_of(other.child_pid) == children._nursery._process.pid
+        assert len(list(one.read_frames())) == len(list(other.read_frames())) == len(one.facts.indices)
+
+
+def test_what_clips_are_decoded_from_ends_when_told(clip):
+    with open_clip(clip):
+        nursery = children._nursery._process.pid
+    children.end_nursery()
+    assert not is_running(nursery)
+
+
+def test_a_killed_nursery_costs_the_clip_being_read_one_try_and_the_next_nothing(clip):
+    with open_clip(clip, Sampling(fps=None)) as reader:
+        children._nursery._process.kill()
+        assert len(list(reader.read_frames())) == len(reader.facts.indices)
+    with open_clip(clip) as reader:
+        assert len(list(reader.read_frames())) == len(reader.facts.indices)
+
+
+def test_a_child_holds_nothing_but_its_streams(hostile):
+    hostile("sys.exit(' '.join(sorted(os.listdir('/proc/self/fd'))))")
+    neighbour, child = children.take_child(), children.take_child()
     try:
-        waiting = children._waiting._children[0].result().process
-        with open_clip(clip) as reader:
-            assert reader.child_pid == waiting.pid
-            assert len(list(reader.read_frames())) == len(reader.facts.indices)
-            successor = children._waiting._children[0].result().process
-        assert successor.poll() is None
+        child.send(b"go")
+        assert child.wait() == 1
+        # The fourth is the list's own.
+        assert os.read(child.last_words, 100) == b"0 1 2 3"
     finally:
-        children.keep_children_waiting(0)
-    assert successor.poll() is not None
+        neighbour.end()
+        child.end()
+
+
+def test_a_finished_child_leaves_nothing_behind(clip):
+    children.start_nursery()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with open_clip(clip) as reader:
+            list(reader.read_frames())
+    nursery = children._nursery._process.pid
+    assert len(os.listdir("/proc/self/fd")) == before
+    ends_at = time.monotonic() + 10
+    while (left := children_of(nursery)) and time.monotonic() < ends_at:
+        time.sleep(0.02)
+    assert not left
+    assert len(os.listdir(f"/proc/{nursery}/fd")) < 8
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children_of(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_a_child_that_hangs_up_but_lives_on_is_ended(hostile, clip):
+    hostile("os.close(1); time.sleep(60)")
+    began = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        open_clip(clip)
+    assert caught.value.kind == "video_decode_failed"
+    assert time.monotonic() - began < 20
 
 
 def test_the_childs_last_words_go_to_the_log_only(hostile, clip, caplog):

@@ -118,3 +118,14 @@ def test_a_damaged_track_costs_the_sound_and_not_the_clip(folder):
         sound = reader.read_sound()
         assert sound is None or np.isfinite(sound.samples).all()
         assert len(list(reader.read_frames())) == 4
+
+
+def test_a_codec_of_sound_that_nobody_knows_costs_the_sound_only(folder, caplog):
+    path = clip(folder)
+    unknown = path.with_name("unknown.mp4")
+    unknown.write_bytes(path.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"free"))
+    with open_clip(unknown) as reader:
+        assert reader.facts.has_audio
+        assert reader.read_sound() is None
+        assert len(list(reader.read_frames())) == len(reader.facts.indices)
+    assert not caplog.records

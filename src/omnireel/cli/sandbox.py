@@ -1,4 +1,4 @@
-"""How a server decodes strangers' videos: whether this machine may, and the children that wait for them."""
+"""How a server decodes strangers' videos: whether this machine may, and what its decoders are forked from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +7,8 @@ import structlog
 
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
-from omnireel.video.children import keep_children_waiting
+from omnireel.video.children import end_nursery, start_nursery
 from omnireel.video.sandbox import missing
-
-_NUM_WAITING = 2
 
 log = structlog.get_logger()
 
@@ -29,10 +27,10 @@ def require_sandbox(settings: Settings) -> None:
 
 
 @contextmanager
-def children_waiting() -> Iterator[None]:
-    """Have decoding children started ahead of the requests that need them."""
-    keep_children_waiting(_NUM_WAITING)
+def nursery_running() -> Iterator[None]:
+    """Have ready what decoding children are forked from."""
+    start_nursery()
     try:
         yield
     finally:
-        keep_children_waiting(0)
+        end_nursery()

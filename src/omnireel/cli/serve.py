@@ -21,7 +21,7 @@ from omnireel.cli.backend import open_backend
 from omnireel.cli.connection import Connection
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.recipes import recipe
-from omnireel.cli.sandbox import children_waiting, require_sandbox
+from omnireel.cli.sandbox import nursery_running, require_sandbox
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
@@ -53,7 +53,7 @@ def serve_forever(settings: Settings) -> None:
     with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         app = create_app(open_backend(settings), settings)
         server = _Server(app, settings, plain, tls=tls)
-        with children_waiting():
+        with nursery_running():
             asyncio.run(server.serve([plain]))
     if app.state.crew.is_broken:
         raise typer.Exit(FAILED)

@@ -10,7 +10,7 @@ from omnireel.api.crew import make_crew
 from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
-from omnireel.cli.sandbox import children_waiting, require_sandbox
+from omnireel.cli.sandbox import nursery_running, require_sandbox
 from omnireel.cli.serve import configure_log
 from omnireel.settings import Settings
 
@@ -28,7 +28,7 @@ def work_forever(settings: Settings) -> None:
     configure_log()
     require_sandbox(settings)
     backend = open_backend(settings)
-    with children_waiting():
+    with nursery_running():
         first_signal = asyncio.run(_work(backend, settings))
     if first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)

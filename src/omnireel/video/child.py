@@ -1,8 +1,8 @@
 """The decoding child: reads hostile bytes so that the server does not have to.
 
-Started by frames.py as `python -I`; speaks messages.py on stdin and stdout, gets the
-clip and the shared memory as open descriptors, and opens nothing itself. One clip, then it exits. It is the
-only place that imports PyAV, and it never imports torch or numpy.
+Forked from nursery.py; speaks messages.py on stdin and stdout, gets the clip and the shared memory as open
+descriptors, and opens nothing itself. One clip, then it exits. PyAV is imported by it and what it calls only,
+torch and numpy by neither.
 Not here: the choice of frames (sample.py), the choice of packets (plan.py).
 """
 
@@ -71,7 +71,7 @@ def main(parent_pid: int) -> None:
         _send(End().pack())
     except ClipError as refused:
         _send(refused.failure.pack())
-    except av.FFmpegError:
+    except (av.FFmpegError, OSError):  # OSError: damaged tables lead to places before the file's first byte
         _send(ClipError(Reason.CORRUPT).failure.pack())
 
 
@@ -109,11 +109,11 @@ def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
         stream.codec_context.options = {"max_pixels": _max_pixels(request)}
         frames = decoded_frames(container, stream, timeline, chosen)
         head, shape = _first_frame(frames, stream, request)
-        flags |= _deep(head[1])
+        depth = _deep(head[1])
         facts = Facts(
             *shape,
             codec=SUPPORTED_CODECS.index(codec),
-            flags=flags,
+            flags=flags | depth,
             num_source_frames=len(timeline.times_s),
             first_index=first,
             num_in_window=count,
@@ -121,7 +121,7 @@ def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
             duration_s=timeline.duration_s,
         )
         _send(facts.pack())
-        _send_frames(chain([head], frames), timeline, shape, slots, is_deep=bool(_deep(head[1])))
+        _send_frames(chain([head], frames), timeline, shape, slots, is_deep=bool(depth))
 
 
 def _read_sound(request: Request, clip: FileIO, slots: Slots) -> None:

@@ -236,9 +236,8 @@ class ClipReader:
                 start_s=_or_nan(sampling.start_s),
                 end_s=_or_nan(sampling.end_s),
             ),
-            slot_bytes=6
-            * limits.max_long_side
-            * limits.max_short_side,  # what is not written takes no memory
+            # The largest picture of 16 bits; what is not written takes no memory.
+            slot_bytes=6 * limits.max_long_side * limits.max_short_side,
         )
 
     def _describe(self, facts: Facts) -> ClipFacts:

@@ -49,14 +49,9 @@ class Child:
         try:
             self._memory = mmap.mmap(memory_fd, self._slot_bytes * NUM_SLOTS, prot=mmap.PROT_READ)
             self._started = take_child()
-            self._process = self._started.process
             self._started.send(make_request(self._slot_bytes).pack(), fds=(clip_fd, memory_fd))
         finally:
             os.close(memory_fd)
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._reply = self._process.stdout.fileno()
-        self._last_words = self._process.stderr.fileno()
 
     @property
     def slot_bytes(self) -> int:
@@ -66,19 +61,19 @@ class Child:
     @property
     def pid(self) -> int:
         """Process id."""
-        return self._process.pid
+        return self._started.pid
 
     def receive(self, timeout_s: float) -> tuple[Record, float]:
         """The next record and the seconds spent waiting for it; raises ChildDiedError, ChildTimeoutError."""
         started_s = time.monotonic()
         poll = select.poll()
-        poll.register(self._reply, select.POLLIN)
+        poll.register(self._started.reply, select.POLLIN)
         data = b""
         while len(data) < RECORD_BYTES:
             left_s = started_s + timeout_s - time.monotonic()
             if not poll.poll(max(left_s, 0) * 1000):
                 raise ChildTimeoutError
-            piece = os.read(self._reply, RECORD_BYTES - len(data))
+            piece = os.read(self._started.reply, RECORD_BYTES - len(data))
             if not piece:
                 raise self._death()
             data += piece
@@ -105,12 +100,12 @@ class Child:
             raise ChildDiedError from error
 
     def _death(self) -> Exception:
-        status = self._process.wait()
+        status = self._started.wait()
         if status == -signal.SIGSYS:
             _intrusions.append(self.pid)
             _log.error("the decoding child made a forbidden system call and was ended")
             return ChildIntrudedError()
-        words = os.read(self._last_words, _MAX_LAST_WORDS).decode("utf-8", "replace")
+        words = os.read(self._started.last_words, _MAX_LAST_WORDS).decode("utf-8", "replace")
         _log.warning("the decoding child ended early with status %d: %s", status, ascii(words))
         return ChildTimeoutError() if status == -signal.SIGXCPU else ChildDiedError()
 

@@ -37,6 +37,8 @@ def sound_chunks(
     if not container.streams.audio:
         raise ClipError(Reason.NO_VIDEO)
     stream = container.streams.audio[0]
+    if stream.codec_context is None:  # a codec that this FFmpeg does not know
+        raise ClipError(Reason.CORRUPT)
     # All channels: FFmpeg's own way to one makes what is equal in both by half as loud again.
     layout = stream.codec_context.layout
     if not 1 <= layout.nb_channels <= MAX_CHANNELS:
