@@ -11,9 +11,10 @@ STAMP := $(VENV)/.setup-done
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock torch.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock
+	$(PIP) install --quiet -r torch.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -10,10 +10,10 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tools"))
 
-from audit import LOCK, complaints, not_as_locked, read_lock  # noqa: E402  beside the package, not in it
+from audit import complaints, locked, not_as_locked, read_lock  # noqa: E402  beside the package, not in it
 
 ADVISORIES = tomllib.loads((ROOT / "tools" / "advisories.toml").read_text("utf-8"))["advisory"]
-GOOD = LOCK.read_text("utf-8")
+GOOD = locked()
 
 
 def audited(text, *, ffmpeg="99"):
@@ -40,6 +40,14 @@ def test_a_version_before_the_mended_one_is_named(advisory):
 def test_a_requirement_that_is_not_pinned_is_named():
     lines = [line for line in GOOD.splitlines() if not line.startswith("structlog==")]
     assert [line for line in audited("\n".join(lines)) if "structlog" in line]
+
+
+def test_a_pin_without_a_hash_is_named():
+    lines = GOOD.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("structlog=="))
+    while lines[place + 1].startswith("    --hash"):
+        del lines[place + 1]
+    assert audited("\n".join(lines)) == ["structlog is pinned without a hash: python tools/lock.py"]
 
 
 def test_a_line_without_a_version_is_named():

@@ -18,17 +18,20 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "requirements.lock"
+LOCKS = (ROOT / "requirements.lock", ROOT / "torch.lock")
 NOTICES = ROOT / "THIRD_PARTY_NOTICES.md"
-PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)")
+PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)( \\)?")
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+WITHOUT_HASHES = {"torch"}
 
 
 @dataclass(frozen=True)
 class Lock:
-    """sections: heading of the lock's part → canonical name → version"""
+    """sections: heading of the lock's part → canonical name → version; hashed: the names with a hash"""
 
     sections: dict[str, dict[str, Version]]
     malformed: list[str]
+    hashed: set[str]
 
     @property
     def all(self) -> dict[str, Version]:
@@ -41,23 +44,35 @@ class Lock:
         return next(iter(self.sections.values()))
 
 
+def locked() -> str:
+    """Both locks, one after the other."""
+    return "".join(path.read_text("utf-8") for path in LOCKS)
+
+
 def read_lock(text: str) -> Lock:
     """The lock's sections; the comment above a section is its heading."""
     sections: dict[str, dict[str, Version]] = {}
-    malformed, heading = [], ""
+    malformed, hashed, heading, name = [], set(), "", ""
     for line in text.splitlines():
         if line.startswith("#"):
             heading = line[2:]
         elif pin := PIN.fullmatch(line):
-            sections.setdefault(heading, {})[canonicalize_name(pin[1])] = Version(pin[2])
+            name = canonicalize_name(pin[1])
+            sections.setdefault(heading, {})[name] = Version(pin[2])
+        elif HASH.fullmatch(line):
+            hashed.add(name)
         elif line:
             malformed.append(line)
-    return Lock(sections, malformed)
+    return Lock(sections, malformed, hashed)
 
 
 def complaints(lock: Lock, advisories: list[dict[str, str]], ffmpeg: Version) -> list[str]:
     """What is wrong, a line each."""
     found = [f"the lock has a line that pins nothing: {line}" for line in lock.malformed]
+    found += [
+        f"{name} is pinned without a hash: python tools/lock.py"
+        for name in sorted(lock.all.keys() - lock.hashed - WITHOUT_HASHES)
+    ]
     found += _unlocked(lock)
     have = lock.all | {"ffmpeg": ffmpeg}
     for advisory in advisories:
@@ -140,7 +155,7 @@ def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--notices", action="store_true")
-    lock = read_lock(LOCK.read_text("utf-8"))
+    lock = read_lock(locked())
     text = notices(lock)
     if parser.parse_args().notices:
         NOTICES.write_text(text, "utf-8")
