@@ -11,7 +11,7 @@ from omnireel.cli.serve import serve_forever
 from omnireel.cli.worker import work_forever
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings, read_settings
-from omnireel.video import sandbox
+from omnireel.video import process, sandbox
 
 
 @pytest.fixture
@@ -40,6 +40,12 @@ def health(tmp_path) -> httpx.Response:
 
 def test_health_says_that_the_sandbox_is_full(tmp_path):
     assert health(tmp_path).json()["sandbox"] == "full"
+
+
+def test_health_tells_how_many_decoders_were_taken_over(tmp_path, monkeypatch):
+    before = health(tmp_path).json()["intrusions"]
+    monkeypatch.setattr(process, "_intrusions", [*process._intrusions, 4711])
+    assert health(tmp_path).json()["intrusions"] == before + 1
 
 
 @pytest.mark.usefixtures("weak_kernel")

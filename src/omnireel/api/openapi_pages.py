@@ -53,7 +53,15 @@ def page_schemas() -> dict[str, Schema]:
     level = {"type": "string", "enum": ["full", "weak"]}
     state = {"type": "string", "enum": ["ok", "not ready"]}
     health = fields(
-        {"status": state, "version": TEXT, "backend": TEXT, "model": TEXT, "sandbox": level}, {"detail": TEXT}
+        {
+            "status": state,
+            "version": TEXT,
+            "backend": TEXT,
+            "model": TEXT,
+            "sandbox": level,
+            "intrusions": INTEGER,
+        },
+        {"detail": TEXT},
     )
     apps = list_of(app) | {"minItems": 1}
     return {

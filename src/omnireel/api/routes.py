@@ -105,6 +105,7 @@ async def _health(backend: Backend, *, status_when_not_ready: int) -> Response:
         "backend": backend.name,
         "model": state.model,
         "sandbox": "weak" if state.sandbox_misses else "full",
+        "intrusions": state.num_intrusions,
     }
     if state.detail is not None:
         content["detail"] = state.detail

@@ -145,12 +145,14 @@ class Health:
 
     detail:         one line saying why not
     sandbox_misses: what this kernel cannot do to confine the video decoder
+    num_intrusions: decoding children of this process that were ended for a forbidden system call
     """
 
     is_ready: bool
     model: str
     detail: str | None = None
     sandbox_misses: tuple[str, ...] = ()
+    num_intrusions: int = 0
 
 
 class Backend(Protocol):

@@ -33,6 +33,7 @@ from omnireel.engine.request import check_prompt_fits
 from omnireel.video import sandbox
 from omnireel.video.frames import open_clip
 from omnireel.video.limits import VideoLimits
+from omnireel.video.process import num_intrusions
 
 PREFIX = "echo: "
 MAX_CONTEXT = 131_072
@@ -91,7 +92,12 @@ class EchoBackend:
 
     async def health(self) -> Health:
         """See Backend.health."""
-        return Health(is_ready=True, model="echo", sandbox_misses=sandbox.missing())
+        return Health(
+            is_ready=True,
+            model="echo",
+            sandbox_misses=sandbox.missing(),
+            num_intrusions=num_intrusions(),
+        )
 
     async def close(self) -> None:
         """See Backend.close."""

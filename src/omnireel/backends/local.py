@@ -23,6 +23,7 @@ from omnireel.engine.request import FinishReason, Request
 from omnireel.errors import GenerationError, InputError
 from omnireel.text.answer import AnswerText
 from omnireel.video import sandbox
+from omnireel.video.process import num_intrusions
 
 
 class LocalBackend:
@@ -70,6 +71,7 @@ class LocalBackend:
             model=self._model_name,
             detail=detail,
             sandbox_misses=sandbox.missing(),
+            num_intrusions=num_intrusions(),
         )
 
     async def close(self) -> None:
