@@ -38,7 +38,7 @@ def talk(
     start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
 ) -> None:
     """Teach projector and language model to answer, on the finished tower."""
-    if not (runs / "demo" / "tokenizer.json").exists():
+    if not (runs / "talk" / "last.pt").exists():  # what is resumed keeps the vocabulary that it began with
         write_text_files(runs / "demo")
     if start is None:
         begin = Start(tower or runs / "tower" / "last.pt", tower_only=True)

@@ -45,6 +45,8 @@ KINDS: Mapping[str, Kind] = {
     "upload_keep_s": number(1, 10_000_000_000),
     "fetch_allow": NETWORKS,
     "fetch_deny": NETWORKS,
+    "fetch_hosts": HOSTS,
+    "fetch_deny_hosts": HOSTS,
     "fetch_ports": list_of(integer(1, 65_535)),
     "allow_http": SWITCH,
     "max_requests": integer(1, 10_000),

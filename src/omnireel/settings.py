@@ -46,6 +46,8 @@ class Settings:
     upload_keep_s:       how long an uploaded file is kept where its owner says nothing
     fetch_allow:         networks that may be fetched from although they are private, loopback and the like
     fetch_deny:          networks that are never fetched from; wins over fetch_allow
+    fetch_hosts:         names that alone may be fetched from; "*" is any
+    fetch_deny_hosts:    names that are never fetched from
     fetch_ports:         ports that may be fetched from beside 443, and 80 with allow_http
     allow_http:          also fetch from http addresses, which anyone on the way can read and change
     max_requests:        how many callers may wait for an answer on the line at a time
@@ -80,6 +82,8 @@ class Settings:
     upload_keep_s: float = 7 * 86_400.0
     fetch_allow: tuple[Network, ...] = ()
     fetch_deny: tuple[Network, ...] = ()
+    fetch_hosts: tuple[str, ...] = ("*",)
+    fetch_deny_hosts: tuple[str, ...] = ()
     fetch_ports: tuple[int, ...] = ()
     allow_http: bool = False
     max_requests: int = 32

@@ -206,3 +206,33 @@ def test_a_denied_network_is_not_connected_to_though_it_is_admitted(serve, rule,
     origin = serve(OK)
     refusal(url(origin), rule(origin, deny=(ip_network("127.0.0.0/8"),)))
     assert origin.num_connections == 0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"deny_hosts": (NAME,)},
+        {"deny_hosts": ("*",)},
+        {"hosts": ("another.example",)},
+        {"hosts": ("." + NAME.partition(".")[2] + ".x",)},
+        {"hosts": ("*",), "deny_hosts": ("." + NAME.partition(".")[2],)},
+    ],
+)
+def test_a_name_the_operator_does_not_allow_is_not_even_resolved(serve, rule, refusal, names):
+    origin = serve(OK)
+    asked = []
+
+    async def resolve(host, port):
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    error = refusal(url(origin), rule(origin, resolve=resolve, **names))
+    assert error.message == refusal("https://192.168.0.1/", rule()).message
+    assert not asked
+    assert origin.num_connections == 0
+
+
+@pytest.mark.parametrize("names", [(NAME,), ("." + NAME.partition(".")[2],), ("another.example", NAME)])
+def test_a_name_the_operator_allows_is_fetched_from(serve, rule, fetched, names):
+    origin = serve(OK)
+    assert fetched(url(origin), rule(origin, hosts=names)) == CLIP

@@ -26,6 +26,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omnireel.api.errors import RequestError, echo, outcome_response, request_error_outcome
+from omnireel.jobs.urls import is_one_of
 from omnireel.settings import Network
 
 PROXY_PATH = "/api/fal/proxy"
@@ -113,7 +114,7 @@ class Doors:
             await self.app(scope, receive, send)
             return
         outside = _Outside(scope, self.trusted)
-        if not _is_allowed(outside.host, self.allowed_hosts):
+        if not is_one_of(outside.host, self.allowed_hosts):
             # A page whose name was made to lead here must not pass for one of ours.
             refusal = RequestError("no such host here", error_type="bad_request", status=400)
             await outcome_response(request_error_outcome(refusal))(scope, receive, send)
@@ -171,14 +172,6 @@ class _Outside:
         if forwarded_port.isdecimal():
             number = int(forwarded_port)
         return host, None if number == {"http": 80, "https": 443}[self.scheme] else number
-
-
-def _is_allowed(host: str, allowed: Sequence[str]) -> bool:
-    name = "." + host.lower().rstrip(".")
-    return any(
-        rule == "*" or name == "." + rule or (rule.startswith(".") and name.endswith(rule))
-        for rule in allowed
-    )
 
 
 def _is_trusted(scope: Scope, trusted: Sequence[Network]) -> bool:

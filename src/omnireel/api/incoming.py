@@ -17,6 +17,8 @@ def egress_rule(settings: Settings) -> EgressRule:
         max_bytes=settings.max_download_bytes,
         allow=settings.fetch_allow,
         deny=settings.fetch_deny,
+        hosts=settings.fetch_hosts,
+        deny_hosts=settings.fetch_deny_hosts,
         ports=settings.fetch_ports,
         allow_http=settings.allow_http,
     )

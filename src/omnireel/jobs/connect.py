@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from omnireel.errors import InputError
 from omnireel.jobs.addresses import Address, Network, unmapped, why_refused
 from omnireel.jobs.refusals import log, not_fetched, unreachable
-from omnireel.jobs.urls import DEFAULT_PORTS, Target
+from omnireel.jobs.urls import DEFAULT_PORTS, Target, is_one_of
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -68,6 +68,7 @@ class EgressRule:
 
     max_bytes:   of one file
     allow, deny: networks that the operator admits or refuses, see `why_refused`
+    hosts, deny_hosts: names that alone may be connected to, and those that may not; see `is_one_of`
     ports:       allowed beside 443, and 80 with allow_http
     resolve:     from a name to its addresses, called once for each connection
     trust:       whose certificates are believed
@@ -76,6 +77,8 @@ class EgressRule:
     max_bytes: int
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
+    hosts: tuple[str, ...] = ("*",)
+    deny_hosts: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     allow_http: bool = False
     limits: EgressLimits = EgressLimits()
@@ -92,7 +95,7 @@ async def connected(target: Target, rule: EgressRule) -> AsyncIterator[Streams]:
 
     Raises InputError, file_download_error: the same whether the host is forbidden or does not answer.
     """
-    _check_port(target, rule)
+    _check_place(target, rule)
     addresses = await _checked_addresses(target, rule)
     reader, writer = await _first_connection(target, addresses, rule)
     try:
@@ -103,9 +106,15 @@ async def connected(target: Target, rule: EgressRule) -> AsyncIterator[Streams]:
 
 def check_target(target: Target, rule: EgressRule) -> None:
     """Raise FetchError where the rule cannot allow `target`; what its name leads to shows only later."""
-    _check_port(target, rule)
+    _check_place(target, rule)
     if target.literal:
         _check_address(target, target.literal, rule)
+
+
+def _check_place(target: Target, rule: EgressRule) -> None:
+    _check_port(target, rule)
+    if is_one_of(target.host, rule.deny_hosts) or not is_one_of(target.host, rule.hosts):
+        raise unreachable(target.host, "the operator does not allow this name", is_forbidden=True)
 
 
 def _check_port(target: Target, rule: EgressRule) -> None:

@@ -5,6 +5,7 @@ and compared with the certificate. Text that two parsers could read in two ways 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote, urljoin
@@ -135,3 +136,12 @@ def _parse_ipv6(text: str) -> str:
 
 def _bad_host() -> InputError:
     return not_fetched("it has no valid host name", hint="write https://host/path, host being a full name")
+
+
+def is_one_of(host: str, patterns: Sequence[str]) -> bool:
+    """Whether a list like `fetch_hosts` means a host: by "*", its name, or .name for all names under it."""
+    name = "." + host.lower().rstrip(".")
+    return any(
+        pattern == "*" or name == "." + pattern or (pattern.startswith(".") and name.endswith(pattern))
+        for pattern in patterns
+    )
