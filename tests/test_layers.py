@@ -75,6 +75,7 @@ ONLY_IN = {
     "socket": (
         "api/crew.py",
         "jobs/connect.py",
+        "jobs/tunnel.py",
         "cli/serve.py",
         "cli/tls.py",
         "video/child.py",

@@ -109,6 +109,14 @@ def _host(raw: object) -> str:
     return str(raw).lower()
 
 
+def _proxy(raw: object) -> tuple[str, int]:
+    """Host and port of http://host:port."""
+    found = re.fullmatch(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})/?", _text(raw))
+    if found is None or not 0 < int(found[2]) < 65_536:
+        raise ValueError
+    return found[1].strip("[]"), int(found[2])
+
+
 def _micro_usd(raw: object) -> int:
     """US dollars as millionths; a bool is no number."""
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
@@ -135,5 +143,6 @@ NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _")
 USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals")
 SECOND = number(0, 86_400)
 NETWORKS = list_of(Kind(_network, "an address or network like 10.0.0.0/8"))
+PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128")
 HOSTS = list_of(Kind(_host, "* or a host like example.com, or .example.com with all names under it"))
 ORIGINS = list_of(Kind(_origin, "* or an origin like https://example.com"))

@@ -48,6 +48,7 @@ class Settings:
     fetch_deny:          networks that are never fetched from; wins over fetch_allow
     fetch_hosts:         names that alone may be fetched from; "*" is any
     fetch_deny_hosts:    names that are never fetched from
+    fetch_proxy:         host and port of the HTTP proxy that every fetch and every webhook goes through
     fetch_ports:         ports that may be fetched from beside 443, and 80 with allow_http
     allow_http:          also fetch from http addresses, which anyone on the way can read and change
     max_requests:        how many callers may wait for an answer on the line at a time
@@ -84,6 +85,7 @@ class Settings:
     fetch_deny: tuple[Network, ...] = ()
     fetch_hosts: tuple[str, ...] = ("*",)
     fetch_deny_hosts: tuple[str, ...] = ()
+    fetch_proxy: tuple[str, int] | None = None
     fetch_ports: tuple[int, ...] = ()
     allow_http: bool = False
     max_requests: int = 32

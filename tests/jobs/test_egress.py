@@ -1,15 +1,20 @@
 """Downloading over real sockets from servers that behave, lie, drip, stall and redirect."""
 
 import asyncio
+import contextlib
 import gzip
+import socket
+import threading
 import time
 from ipaddress import ip_network
 
 import pytest
-from origin import NAME, file, repeats, says
+from origin import NAME, Names, file, repeats, says
+from tunnel import Tunnel
 
 from omnireel.jobs.connect import EgressRule
 from omnireel.jobs.egress import download
+from omnireel.jobs.tunnel import Proxy
 
 MAX_BYTES = 1_000_000
 CLIP = bytes(range(256)) * 1000
@@ -236,3 +241,53 @@ def test_a_name_the_operator_does_not_allow_is_not_even_resolved(serve, rule, re
 def test_a_name_the_operator_allows_is_fetched_from(serve, rule, fetched, names):
     origin = serve(OK)
     assert fetched(url(origin), rule(origin, hosts=names)) == CLIP
+
+
+@pytest.fixture
+def tunnel():
+    """A proxy that leads everywhere to the address it is made with."""
+    with contextlib.ExitStack() as stack:
+        yield lambda origin: stack.enter_context(Tunnel(("127.0.0.1", origin.port)))
+
+
+def proxy_of(tunnel):
+    return Proxy("127.0.0.1", int(tunnel.url.rpartition(":")[2]))
+
+
+def test_an_operators_proxy_is_told_the_checked_address_and_no_name(serve, rule, fetched, tunnel):
+    origin = serve(OK)
+    proxy = tunnel(origin)
+    assert fetched(url(origin), rule(origin, proxy=proxy_of(proxy))) == CLIP
+    assert proxy.hosts == {f"127.0.0.1:{origin.port}"}
+
+
+def test_a_proxy_may_have_a_name_of_its_own(serve, rule, fetched, tunnel):
+    origin = serve(OK)
+    proxy = Proxy("proxy.internal", proxy_of(tunnel(origin)).port)
+    names = Names({NAME: [["127.0.0.1"]], "proxy.internal": [["127.0.0.1"]]})
+    assert fetched(url(origin), rule(origin, proxy=proxy, names=names)) == CLIP
+
+
+def test_a_forbidden_address_is_not_asked_of_the_proxy(serve, rule, refusal, tunnel):
+    origin = serve(OK)
+    proxy = tunnel(origin)
+    refusal(url(origin), rule(origin, proxy=proxy_of(proxy), allow=()))
+    assert not proxy.hosts
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 403 No\r\n\r\n", b"x" * 100_000, b"", b"\r\n\r\n"])
+def test_a_proxy_that_refuses_is_a_host_that_cannot_be_reached(serve, rule, refusal, answer):
+    origin = serve(OK)
+    with socket.create_server(("127.0.0.1", 0)) as plug:
+        threading.Thread(target=answer_once, args=(plug, answer), daemon=True).start()
+        proxy = Proxy("127.0.0.1", plug.getsockname()[1])
+        assert "cannot be reached" in refusal(url(origin), rule(origin, proxy=proxy)).message
+    assert origin.num_connections == 0
+
+
+def answer_once(plug, answer):
+    with contextlib.suppress(OSError):
+        caller, _ = plug.accept()
+        with caller:
+            caller.recv(4096)
+            caller.sendall(answer)

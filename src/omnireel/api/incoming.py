@@ -2,6 +2,7 @@
 
 from omnireel.jobs.connect import EgressRule
 from omnireel.jobs.fetch import FetchRule
+from omnireel.jobs.tunnel import Proxy
 from omnireel.settings import Settings
 
 
@@ -19,6 +20,7 @@ def egress_rule(settings: Settings) -> EgressRule:
         deny=settings.fetch_deny,
         hosts=settings.fetch_hosts,
         deny_hosts=settings.fetch_deny_hosts,
+        proxy=Proxy(*settings.fetch_proxy) if settings.fetch_proxy else None,
         ports=settings.fetch_ports,
         allow_http=settings.allow_http,
     )

@@ -2,7 +2,8 @@
 
 A name is resolved once, by us; every address it has must be one that may be connected to; and the connection
 goes to one of those very addresses, never to a name that something else would resolve again. So a name server
-that changes its answer gains nothing. Proxies, netrc and cookies play no part.
+that changes its answer gains nothing. The environment's proxies, netrc and cookies play no part; a proxy that
+the operator names is given the checked address.
 """
 
 import asyncio
@@ -12,12 +13,14 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from omnireel.errors import InputError
 from omnireel.jobs.addresses import Address, Network, unmapped, why_refused
+from omnireel.jobs.crowd import Crowd
 from omnireel.jobs.refusals import log, not_fetched, unreachable
+from omnireel.jobs.tunnel import Proxy, open_tunnel
 from omnireel.jobs.urls import DEFAULT_PORTS, Target, is_one_of
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -50,6 +53,7 @@ class EgressLimits:
     total_s:         for everything, redirects included
     slow_window_s:   the span over which a body has to bring min_bytes_per_s on average
     max_header_bytes: of one answer, all lines together; noticed within 4 KiB
+    per_host:        connections to one host at a time; waiting for one counts into total_s
     """
 
     resolve_s: float = 3
@@ -60,6 +64,7 @@ class EgressLimits:
     min_bytes_per_s: int = 64 * 1024
     max_redirects: int = 3
     max_header_bytes: int = 16 * 1024
+    per_host: int = 8
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,10 @@ class EgressRule:
     allow, deny: networks that the operator admits or refuses, see `why_refused`
     hosts, deny_hosts: names that alone may be connected to, and those that may not; see `is_one_of`
     ports:       allowed beside 443, and 80 with allow_http
+    proxy:       through which every connection goes
     resolve:     from a name to its addresses, called once for each connection
     trust:       whose certificates are believed
+    crowd:       who is being talked to
     """
 
     max_bytes: int
@@ -81,9 +88,11 @@ class EgressRule:
     deny_hosts: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     allow_http: bool = False
+    proxy: Proxy | None = None
     limits: EgressLimits = EgressLimits()
     resolve: Resolver = resolve_name
     trust: Callable[[], ssl.SSLContext] = system_trust
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -96,12 +105,13 @@ async def connected(target: Target, rule: EgressRule) -> AsyncIterator[Streams]:
     Raises InputError, file_download_error: the same whether the host is forbidden or does not answer.
     """
     _check_place(target, rule)
-    addresses = await _checked_addresses(target, rule)
-    reader, writer = await _first_connection(target, addresses, rule)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()  # a polite goodbye could be drawn out by the other side
+    async with rule.crowd.place(target.host, rule.limits.per_host):
+        addresses = await _checked_addresses(target, rule)
+        reader, writer = await _first_connection(target, addresses, rule)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()  # a polite goodbye could be drawn out by the other side
 
 
 def check_target(target: Target, rule: EgressRule) -> None:
@@ -174,16 +184,29 @@ async def _first_connection(target: Target, addresses: Sequence[Address], rule: 
 
 
 async def _connect(target: Target, address: Address, rule: EgressRule) -> Streams:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     tls = rule.trust() if target.scheme == "https" else None
+    first, port = (address, target.port) if rule.proxy is None else await _place_of(rule.proxy, rule)
+    family = socket.AF_INET if first.version == 4 else socket.AF_INET6
     with ExitStack() as undo:
         plug = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
         plug.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(plug, (str(address), target.port))
-        _check_peer(target, plug, address)
+        await asyncio.get_running_loop().sock_connect(plug, (str(first), port))
+        _check_peer(target, plug, first)
+        if rule.proxy is not None:
+            await open_tunnel(plug, address, target.port)
         undo.pop_all()  # from here on the stream closes it
     name = target.host if tls else None
     return await asyncio.open_connection(sock=plug, ssl=tls, server_hostname=name, limit=READ_BYTES)
+
+
+async def _place_of(proxy: Proxy, rule: EgressRule) -> tuple[Address, int]:
+    try:
+        return ip_address(proxy.host), proxy.port
+    except ValueError:
+        found = await rule.resolve(proxy.host, proxy.port)
+    if not found:
+        raise OSError("the proxy has no address")
+    return unmapped(ip_address(found[0])), proxy.port
 
 
 def _check_peer(target: Target, plug: socket.socket, address: Address) -> None:

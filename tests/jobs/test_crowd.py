@@ -1,0 +1,63 @@
+"""One host is never talked to by more than a few of us at a time."""
+
+import asyncio
+
+from origin import NAME, file, says
+
+from omnireel.jobs.connect import connected
+from omnireel.jobs.crowd import Crowd
+from omnireel.jobs.urls import parse_url
+
+
+def test_those_beyond_the_limit_wait_and_nobody_is_left_out():
+    async def crowd():
+        most, inside, highest, served = Crowd(), 0, 0, 0
+
+        async def call(host):
+            nonlocal inside, highest, served
+            async with most.place(host, 3):
+                inside += host == "a"
+                highest = max(highest, inside)
+                await asyncio.sleep(0.01)
+                inside -= host == "a"
+                served += 1
+
+        await asyncio.gather(*(call(host) for host in "ab" * 10))
+        return highest, served, most._doors
+
+    assert asyncio.run(crowd()) == (3, 20, {})
+
+
+def test_who_gives_up_waiting_gives_up_his_place():
+    async def crowd():
+        most = Crowd()
+        async with most.place("a", 1):
+            waiting = asyncio.create_task(most.place("a", 1).__aenter__())
+            await asyncio.sleep(0.01)
+            waiting.cancel()
+        async with most.place("a", 1):
+            return len(most._doors)
+
+    assert asyncio.run(crowd()) == 1
+
+
+def test_connections_to_one_host_are_few(serve, rule):
+    origin = serve(says(file(b"x"), gap_s=0.2))
+    bounded = rule(origin, limits={"per_host": 2})
+    target = parse_url(f"https://{NAME}:{origin.port}/")
+    highest, now = 0, 0
+
+    async def call():
+        nonlocal highest, now
+        async with connected(target, bounded):
+            now += 1
+            highest = max(highest, now)
+            await asyncio.sleep(0.05)
+            now -= 1
+
+    async def calls():
+        await asyncio.gather(*(call() for _ in range(6)))
+
+    asyncio.run(calls())
+    assert highest == 2
+    assert origin.num_connections == 6
