@@ -6,7 +6,7 @@ Wording is drawn from many paraphrases; the answer is always worded the same way
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
@@ -688,16 +688,21 @@ def beyond(rng: Random, view: View) -> Question | None:
 
 # How often each is drawn. What a model this small learns last, and what few scenes decide, is asked most.
 BUILDERS: dict[Builder, float] = {
-    colour: 0.4, shape: 0.4, how_many: 1.2, direction: 0.5, position: 2.6, order: 2.4, lifecycle: 1.6, second: 3.6,
-    on_screen: 2.0, yes_no: 2.4, absent: 0.3, describe: 0.7, beyond: 0.6,
+    colour: 0.5, shape: 0.5, how_many: 0.9, direction: 0.6, position: 2.6, order: 2.6, lifecycle: 1.1, second: 4.0,
+    on_screen: 3.0, yes_no: 1.6, absent: 0.3, describe: 0.7, beyond: 0.5,
 }  # fmt: skip
 
 
-def ask(rng: Random, view: View, builders: Sequence[Builder] | None = None) -> Question:
+def ask(
+    rng: Random,
+    view: View,
+    builders: Sequence[Builder] | None = None,
+    shares: Mapping[Builder, float] = BUILDERS,
+) -> Question:
     """A random question that this view decides."""
-    pool = list(builders or BUILDERS)
+    pool = list(builders or shares)
     while True:
-        builder = rng.choices(pool, [BUILDERS[b] for b in pool])[0]
+        builder = rng.choices(pool, [shares[b] for b in pool])[0]
         question = builder(rng, view)
         if question is not None:
             return question

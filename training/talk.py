@@ -27,7 +27,18 @@ from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import target_grid
-from training.questions import BUILDERS, View, ask, casual, describe
+from training.questions import (
+    BUILDERS,
+    Builder,
+    View,
+    ask,
+    casual,
+    describe,
+    how_many,
+    lifecycle,
+    on_screen,
+    yes_no,
+)
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.scenes import make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
@@ -38,6 +49,11 @@ BALANCE_RATE = 0.002
 # Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left
 # alone, squared ReLUs let it grow to sixty times a text embedding, and no later layer can change such a token.
 STREAM_WEIGHT = 1e-3
+# How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
+# when lessons change.
+LESSONS: dict[Builder, float] = BUILDERS | {
+    how_many: 1.2, lifecycle: 1.6, yes_no: 2.4, on_screen: 2.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,10 +218,10 @@ class TalkStage:
         self, rng: Random, view: View, system: str | None, style: str, thinking: bool
     ) -> tuple[list[int], list[int]]:
         """(ids after the video up to where the assistant speaks, ids of the answer)."""
-        pool = list(BUILDERS)
+        pool = list(LESSONS)
         if style in ("one word", "json"):
             pool.remove(describe)
-        question = ask(rng, view, pool)
+        question = ask(rng, view, pool, LESSONS)
         answer = dress(question, style)
         if thinking:
             answer = f"{chain(view, question)}\n</think>\n{answer}"
