@@ -4,9 +4,11 @@ import asyncio
 
 from origin import NAME, file, says
 
+from omnireel.api.incoming import egress_rule, fetch_rule
 from omnireel.jobs.connect import connected
 from omnireel.jobs.crowd import Crowd
 from omnireel.jobs.urls import parse_url
+from omnireel.settings import Settings
 
 
 def test_those_beyond_the_limit_wait_and_nobody_is_left_out():
@@ -39,6 +41,13 @@ def test_who_gives_up_waiting_gives_up_his_place():
             return len(most._doors)
 
     assert asyncio.run(crowd()) == 1
+
+
+def test_videos_and_webhooks_of_a_process_are_one_crowd(tmp_path):
+    settings = Settings(data_dir=tmp_path)
+    assert (
+        fetch_rule(settings).egress.crowd is fetch_rule(settings).egress.crowd is egress_rule(settings).crowd
+    )
 
 
 def test_connections_to_one_host_are_few(serve, rule):

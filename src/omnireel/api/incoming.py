@@ -1,5 +1,7 @@
 """From the deployment's settings to what may be fetched."""
 
+import functools
+
 from omnireel.jobs.connect import EgressRule
 from omnireel.jobs.fetch import FetchRule
 from omnireel.jobs.tunnel import Proxy
@@ -12,8 +14,12 @@ def fetch_rule(settings: Settings, *, takes_paths: bool = False) -> FetchRule:
     return FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)
 
 
+@functools.cache
 def egress_rule(settings: Settings) -> EgressRule:
-    """What may be connected to, for a video or for a webhook."""
+    """What may be connected to, for a video or for a webhook.
+
+    One for a deployment: a host's connections are counted in it, whoever asks for them.
+    """
     return EgressRule(
         max_bytes=settings.max_download_bytes,
         allow=settings.fetch_allow,

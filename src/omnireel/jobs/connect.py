@@ -53,7 +53,7 @@ class EgressLimits:
     total_s:         for everything, redirects included
     slow_window_s:   the span over which a body has to bring min_bytes_per_s on average
     max_header_bytes: of one answer, all lines together; noticed within 4 KiB
-    per_host:        connections to one host at a time; waiting for one counts into total_s
+    per_host:        connections of one rule to a host at a time; waiting for one counts into total_s
     """
 
     resolve_s: float = 3
