@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from omnireel.video.messages import BIRTH, EXIT, NO_CHILD
-from omnireel.video.nursery import Ends
+from omnireel.video.nursery import BIRTH, EXIT, Ends
 
 # -I looks for packages where the interpreter is installed only; the child must be of the reader's own copy.
 _CODE = (
@@ -140,7 +139,7 @@ def _order(orders: socket.socket) -> StartedChild:
     if not answer:
         raise BrokenPipeError
     (pid,) = BIRTH.unpack(answer)
-    if pid == NO_CHILD or len(fds) < len(Ends._fields):
+    if len(fds) < len(Ends._fields):
         for fd in fds:
             os.close(fd)
         raise OSError("there is no room for a decoding child: too many processes or open files")

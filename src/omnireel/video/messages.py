@@ -14,9 +14,6 @@ from typing import NamedTuple, Self
 from omnireel.video.limits import SUPPORTED_CODECS
 
 RECORD_BYTES = 128
-BIRTH = struct.Struct("<i")  # the process id of a new child, or NO_CHILD
-EXIT = struct.Struct("<i")  # its exit status, or minus the signal that ended it
-NO_CHILD = 0
 SAMPLE_RATE = 16_000
 SAMPLE_BYTES = 4
 NUM_SLOTS = 4

@@ -10,13 +10,16 @@ import gc
 import os
 import select
 import socket
+import struct
 import sys
 import traceback
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
-from omnireel.video.messages import BIRTH, EXIT, NO_CHILD
 from omnireel.video.sandbox import die_with
+
+BIRTH = struct.Struct("<i")  # the process id of a new child; without descriptors there is none
+EXIT = struct.Struct("<i")  # its exit status, or minus the signal that ended it
 
 
 class Ends(NamedTuple):
@@ -56,7 +59,7 @@ def serve(decode: Callable[[int], None], parent_pid: int) -> None:
             try:
                 pid, pidfd, exit_pipe = _answer(orders, decode)
             except OSError:  # no room for a process or for descriptors
-                orders.send(BIRTH.pack(NO_CHILD))
+                orders.send(BIRTH.pack(0))
                 continue
             living[pidfd] = pid, exit_pipe
             poll.register(pidfd, select.POLLIN)
