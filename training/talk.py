@@ -166,7 +166,7 @@ class TalkStage:
         )  # the workers wait for each other, so their batches have one shape
         aspect = choose_aspect(common)
         timing = make_timing(
-            common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.7 else 8
+            common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.4 else 8
         )
         grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
         thinking = common.random() < 0.4
