@@ -163,8 +163,14 @@ CONTENDERS: dict[str, Callable[[], Reader]] = {
 
 
 def peak_memory_bytes(pid: int | None) -> int:
-    """The high-water mark of a process; unlike ru_maxrss it does not inherit the parent's."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    """The high-water mark of a process, 0 once it has ended; unlike ru_maxrss it does not inherit the parent's.
+
+    A decoding child ends, and is buried by its parent, while its last frames are still being read.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     match = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(match[1]) * 1024 if match else 0
 
