@@ -163,7 +163,7 @@ CONTENDERS: dict[str, Callable[[], Reader]] = {
 
 
 def peak_memory_bytes(pid: int | None) -> int:
-    """The high-water mark of a process, 0 once it has ended; unlike ru_maxrss it does not inherit the parent's.
+    """The high-water mark of a process, 0 once it has ended; ru_maxrss would inherit the parent's.
 
     A decoding child ends, and is buried by its parent, while its last frames are still being read.
     """
