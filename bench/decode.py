@@ -165,7 +165,7 @@ CONTENDERS: dict[str, Callable[[], Reader]] = {
 def peak_memory_bytes(pid: int | None) -> int:
     """The high-water mark of a process, 0 once it has ended; ru_maxrss would inherit the parent's.
 
-    A decoding child ends, and is buried by its parent, while its last frames are still being read.
+    A decoding child ends, and is reaped by its parent, while its last frames are still being read.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
