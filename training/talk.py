@@ -1,5 +1,7 @@
 """Question training: the projector and the language model learn to read the tower's tokens.
 
+The tower's first blocks stay as they are.
+
 A batch is a few clips with the same timing and grid, so that their prompts are equally long; each clip's
 prompt is read once and its state is continued by many questions at a time.
 """
@@ -43,12 +45,14 @@ from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.scenes import make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
 from training.tower import PlainAttention, choose_aspect, degraded_pixels, tubelet_targets
-from training.watch import NO_LOSS, TokenHead, WatchHead, frame_pairs, watch_targets
+from training.watch import NO_LOSS, BindHead, TokenHead, WatchHead, bind_targets, frame_pairs, watch_targets
 
 BALANCE_RATE = 0.002
 # Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left
 # alone, squared ReLUs let it grow to sixty times a text embedding, and no later layer can change such a token.
 STREAM_WEIGHT = 1e-3
+BIND_WEIGHT = 0.15
+TUNED_BLOCKS = 2  # the last of the tower, which go on learning; more would take more time than they give
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
@@ -102,6 +106,21 @@ class TalkBatch:
     suffixes: list[Suffixes]
     watched: dict[str, Tensor]
     patches: dict[str, Tensor]
+    bound: dict[str, Tensor]  # [B, T, h, w, ...]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The batch's prompts as one tensor, and where things are in them.
+
+    embeddings: [B, S, D]; ends [B, T]: places of the tubelets' last tokens; is_vision [B, S]: places of the vision
+    tokens; kept [B, T, h, w]: which of the tokens these are
+    """
+
+    embeddings: Tensor
+    ends: Tensor
+    is_vision: Tensor
+    kept: Tensor
 
 
 class Talker(nn.Module):
@@ -112,6 +131,12 @@ class Talker(nn.Module):
         self.model = model
         self.watch_head = WatchHead(model.config.language.hidden_size)
         self.token_head = TokenHead(model.config.language.hidden_size)
+        self.bind_heads = nn.ModuleList(BindHead(model.config.language.hidden_size) for _ in glances(model))
+
+
+def glances(model: Omni) -> list[int]:
+    """The layers at whose entry vision tokens must be bound: all attention but the first, which binds them."""
+    return [i for i, mixer in enumerate(model.config.language.pattern) if mixer == "*"][1:]
 
 
 @dataclass(frozen=True)
@@ -145,18 +170,22 @@ class TalkStage:
         self.talker = Talker(self.model)
         _load(self.talker, start, text)
         self.model.vision_model.requires_grad_(False)
+        self.model.vision_model.radio_model.model.blocks[-TUNED_BLOCKS:].requires_grad_(True)
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
         self.tubelets, self.questions, self.short_steps = tubelets, questions, short_steps
         self.streams: list[Tensor] = []
         self.model.language_model.backbone.norm_f.register_forward_pre_hook(self._keep_stream)
+        self.entries: list[Tensor] = []
+        for layer in glances(self.model):
+            self.model.language_model.backbone.layers[layer].register_forward_pre_hook(self._keep_entry)
         self.loads: list[Tensor] = []
         self.routers = [m for m in self.model.modules() if isinstance(m, Router)]
         for router in self.routers:
             router.register_forward_hook(self._count)
 
     def trained(self) -> nn.Module:
-        """The whole model and the scene head; the tower's parameters ask for no gradient."""
+        """The whole model and the heads; the tower's first blocks ask for no gradient."""
         return self.talker
 
     def batch(self, rng: Random, step: int) -> TalkBatch:
@@ -175,7 +204,7 @@ class TalkStage:
         clips = min(12, max(3, self.tubelets // len(frame_pairs(timing.times_s))))
         # As many questions about few long clips as about many short ones: long ones have more to tell.
         questions = max(4, self.questions // clips)
-        pixels, rows, watched, patches = [], [], [], []
+        pixels, rows, watched, patches, bound = [], [], [], [], []
         for _ in range(clips):
             view = self._view(rng, timing, aspect)
             frames = degraded_pixels(view.scene, timing.times_s, grid, self.rule, rng)
@@ -183,7 +212,9 @@ class TalkStage:
                 frames = torch.cat([frames, frames[-1:]])
             pixels.append(frames.reshape(len(frames) // 2, 6, *frames.shape[2:]))
             watched.append(watch_targets(view))
-            patches += [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
+            dense = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
+            patches += dense
+            bound.append(bind_targets(view, watched[-1], _stacked(dense)))
             asked = [self._suffix(rng, view, system, style, thinking) for _ in range(questions)]
             rows.append(sorted(asked, key=lambda row: len(row[0]) + len(row[1])))
         pieces = self._render("?", system, thinking)
@@ -200,8 +231,9 @@ class TalkStage:
             head,
             labels,
             suffixes,
-            {k: torch.stack([w[k] for w in watched]) for k in watched[0]},
-            {k: torch.stack([p[k] for p in patches]) for k in patches[0]},
+            _stacked(watched),
+            _stacked(patches),
+            _stacked(bound),
         )
 
     def _view(self, rng: Random, timing: Timing, aspect: float) -> View:
@@ -234,19 +266,33 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length."""
         del step
         self._balance()
-        with torch.no_grad(), PlainAttention():
+        with PlainAttention():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))
         state = self.model.new_state(batch.num_clips)
-        watch_loss, watched = self._watch(tokens, batch, state)
+        self.entries.clear()
+        prompts = self._prompts(tokens, batch)
+        watched = self.model.forward_hidden(prompts.embeddings, state)
+        bind_loss, bound = self._bind(prompts, batch)
+        at_ends = watched[torch.arange(batch.num_clips)[:, None], prompts.ends]
+        watch_loss, seen = self.talker.watch_head(at_ends, batch.watched)
         answer_loss, figures = self._answer(batch, state)
         token_loss, dense = self.talker.token_head(tokens, batch.patches)
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
-        figures |= watched | {k: dense[k] for k in ("shape", "motion", "character", "spot")}
+        figures |= seen | bound | {k: dense[k] for k in ("shape", "character", "spot")}
         figures |= {"entry": entry.sqrt().item(), "stream": sizes[0].sqrt().item()}
         stream_loss = STREAM_WEIGHT * (entry + sum(sizes))
-        return answer_loss + watch_loss + 0.3 * token_loss + stream_loss, figures
+        return answer_loss + watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + stream_loss, figures
+
+    def _bind(self, prompts: Prompts, batch: TalkBatch) -> tuple[Tensor, dict[str, float]]:
+        """What `BindHead` says of the vision tokens before each glance; figures of the last one."""
+        targets = {name: target[prompts.kept] for name, target in batch.bound.items()}
+        total, figures = torch.zeros(()), {}
+        for head, entry in zip(self.talker.bind_heads, self.entries, strict=False):
+            loss, figures = head(entry[prompts.is_vision], targets)
+            total = total + loss
+        return total, figures
 
     def _answer(self, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
         """Continue every clip's state by its questions."""
@@ -266,20 +312,13 @@ class TalkStage:
         shares = {"token": _share(right), "answer": _share(whole)}
         return total / weight, shares
 
-    def _watch(self, tokens: Tensor, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
-        """Read every clip's prompt into `state`; what `WatchHead` says of it."""
-        prompts, ends = zip(
-            *(self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)), strict=True
-        )
-        watched = self.model.forward_hidden(torch.stack(prompts), state)
-        at_ends = torch.stack([hidden[end] for hidden, end in zip(watched, ends, strict=True)])
-        return self.talker.watch_head(at_ends, batch.watched)  # type: ignore[no-any-return]
+    def _prompts(self, tokens: Tensor, batch: TalkBatch) -> Prompts:
+        """tokens: [B·T, h, w, D]. Prompts are equally long, whatever is kept of each clip."""
+        parts = [self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)]
+        return Prompts(*(torch.stack(part) for part in zip(*parts, strict=True)))
 
-    def _prompt(self, tokens: Tensor, batch: TalkBatch) -> tuple[Tensor, Tensor]:
-        """tokens: [T, h, w, D] of one clip → (prompt embeddings [S, D], places of the tubelets' ends [T]).
-
-        S is the same for all clips of the batch.
-        """
+    def _prompt(self, tokens: Tensor, batch: TalkBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """tokens: [T, h, w, D] of one clip → its part of each of `Prompts`."""
         with torch.no_grad():
             mask = keep_mask(tokens, batch.rate)
         counts = mask.flatten(1).sum(1).tolist()
@@ -288,10 +327,14 @@ class TalkStage:
         for start, length in prompt.spans:
             is_vision[start : start + length] = True
         ends = torch.tensor([start + length for start, length in prompt.spans])
-        return self.model.embed_prompt(torch.tensor(prompt.ids), tokens[mask], is_vision), ends
+        embedded = self.model.embed_prompt(torch.tensor(prompt.ids), tokens[mask], is_vision)
+        return embedded, ends, is_vision, mask
 
     def _keep_stream(self, _norm: nn.Module, arguments: tuple[Tensor]) -> None:
         self.streams.append(arguments[0])
+
+    def _keep_entry(self, _layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        self.entries.append(arguments[0])
 
     def _count(self, _router: nn.Module, _input: object, output: tuple[Tensor, Tensor]) -> None:
         self.loads.append(output[0].detach().flatten().bincount(minlength=self.config.language.num_experts))
@@ -311,6 +354,10 @@ class TalkStage:
             dist.all_reduce(loads)
         for router, load in zip(self.routers, loads, strict=True):
             router.e_score_correction_bias.add_((load.mean() - load).sign(), alpha=BALANCE_RATE)
+
+
+def _stacked(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _share(parts: list[Tensor]) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.paint import word_layout
 from training.questions import View
-from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Thing
+from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Scene, Thing
 from training.tower import DenseHeads
 
 NO_LOSS = -100
@@ -23,28 +26,54 @@ LETTERS_AND_NONE = "-" + LETTERS + "0123456789"
 class WatchHead(nn.Module):
     """Reads from the end of each tubelet what has been seen so far; thrown away after training.
 
-    For each of the 32 kinds of object: absent, still, or moving left, right, up, down; the seconds at which it
-    came and went; where it is; which second it is; and the text, letter by letter. It makes the language model bind these and remember them,
-    long before questions alone would.
+    For each of the 32 kinds of object: absent, still, or moving left, right, up, down; and which second it is.
+    It makes the language model remember what there is, long before questions alone would.
     """
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.read_kind = nn.Linear(hidden_size, NUM_KINDS * NUM_MOTIONS)
-        self.read_seconds = nn.Linear(hidden_size, NUM_KINDS * 2 * NUM_SECONDS)
-        self.read_places = nn.Linear(hidden_size, NUM_KINDS * 2 * NUM_PLACES)
         self.read_now = nn.Linear(hidden_size, NUM_SECONDS)
-        self.read_text = nn.Linear(hidden_size, MAX_LETTERS * len(LETTERS_AND_NONE))
 
     def forward(self, hidden: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """hidden: [B, T, D]; targets: of `watch_targets`, each with B in front → (loss, shares right)."""
         kinds, seen = _classify(self.read_kind(hidden), targets["kinds"], weight_of_first=0.1)
-        seconds, when = _classify(self.read_seconds(hidden), targets["seconds"], weight_of_first=0.2)
-        places, place = _classify(self.read_places(hidden), targets["places"], weight_of_first=1.0)
         now, clock = _classify(self.read_now(hidden), targets["now"], weight_of_first=1.0)
-        text, letter = _classify(self.read_text(hidden), targets["text"], weight_of_first=0.3)
-        figures = {"seen": seen, "place": place, "clock": clock, "when": when, "letter": letter}
-        return kinds + 0.1 * (places + now) + 0.15 * seconds + 0.2 * text, figures
+        return kinds + 0.1 * now, {"seen": seen, "clock": clock}
+
+
+# What each vision token is asked → how many classes, how many such answers, and the weight of the first class,
+# which is the usual one.
+BINDINGS = {
+    "kind": (1 + NUM_KINDS, 1, 0.1), "motion": (NUM_MOTIONS, 1, 1.0), "came": (NUM_SECONDS, 1, 0.3),
+    "place": (NUM_PLACES, 2, 1.0), "gone": (1 + NUM_KINDS, 1, 0.01), "now": (NUM_SECONDS, 1, 1.0),
+    "letters": (len(LETTERS_AND_NONE), MAX_LETTERS, 0.01),
+}  # fmt: skip
+
+
+class BindHead(nn.Module):
+    """Reads facts from each vision token's place in the residual stream; thrown away after training.
+
+    A question finds a thing by its kind with one glance of attention and can take from there only what that
+    token holds. So the token of a red circle has to hold when the circle came and where it is; one where it
+    stood, that it has gone; one of a letter, which letter of the word it is.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(hidden_size, classes * slots) for name, (classes, slots, _) in BINDINGS.items()}
+        )
+
+    def forward(self, stream: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """stream: [N, D]; targets: of `bind_targets` at the same tokens → (loss, shares right)."""
+        stream = F.layer_norm(stream, stream.shape[-1:])
+        loss, figures = torch.zeros(()), {}
+        for name, (_, slots, weight) in BINDINGS.items():
+            scores = self.heads[name](stream).unflatten(-1, (slots, -1))
+            each, figures[name] = _classify(scores, targets[name], weight_of_first=weight)
+            loss = loss + each
+        return loss, figures
 
 
 def _classify(scores: Tensor, target: Tensor, *, weight_of_first: float) -> tuple[Tensor, float]:
@@ -66,39 +95,82 @@ def frame_pairs(times_s: tuple[float, ...]) -> list[tuple[float, float]]:
 
 
 def watch_targets(view: View) -> dict[str, Tensor]:
-    """What `WatchHead` should say after each tubelet: kinds [T, 32], seconds [T, 32, 2], places [T, 32, 2],
-    now [T], text [T, 7].
-
-    A second counts from the tubelet on in which the object has come or gone; 0 is "from the start" or "not gone".
-    """
+    """What `WatchHead` should say after each tubelet: kinds [T, 32], now [T]."""
     pairs = frame_pairs(view.times_s)
     kinds = torch.zeros(len(pairs), NUM_KINDS, dtype=torch.int64)
-    seconds, places = torch.full((2, len(pairs), NUM_KINDS, 2), NO_LOSS)
     for thing in view.things:
-        kind = list(COLOURS).index(thing.colour) * len(SHAPES) + SHAPES.index(thing.shape)
+        kind = _kind(thing)
         motion = 2 + list(DIRECTIONS).index(thing.direction) if thing.direction else 1
         seen = moved = False
         for i, (first, second) in enumerate(pairs):
             visible = thing.is_visible(first), thing.is_visible(second)
             seen, moved = seen or any(visible), moved or (all(visible) and second > first)
             kinds[i, kind] = motion if moved else (NO_LOSS if seen else 0)
-        come, gone = (view.first(thing) or 0) // 2, (view.last(thing) + 1) // 2
-        seconds[come:, kind, 0] = view.appears(thing) or 0
-        seconds[come:gone, kind, 1] = 0
-        seconds[gone:, kind, 1] = view.disappears(thing) or 0
-        _place(places[:, kind], thing, view.scene.aspect, pairs)
-    text = torch.zeros(len(pairs), MAX_LETTERS, dtype=torch.int64)
-    for place, letter in enumerate(view.scene.word.text.upper() if view.scene.word else ""):
-        text[:, place] = LETTERS_AND_NONE.index(letter)
     now = torch.tensor([round(first) for first, _ in pairs])
-    return {"kinds": kinds, "seconds": seconds, "places": places, "now": now, "text": text}
+    return {"kinds": kinds, "now": now}
+
+
+def _kind(thing: Thing) -> int:
+    return list(COLOURS).index(thing.colour) * len(SHAPES) + SHAPES.index(thing.shape)
+
+
+def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `BindHead` should say of each token: kind, motion, came, gone, now [T, h, w], place [T, h, w, 2],
+    letters [T, h, w, 7].
+
+    watched, patches: this clip's `watch_targets` and `tubelet_targets`, the latter stacked
+    kind and gone count from 1; a thing has gone where it stood, in the tubelet in which it is first missing.
+    came is the second at which the token's thing appeared, 0 if it was there from the start.
+    """
+    pairs = frame_pairs(view.times_s)
+    on_it = patches["shape"] >= 0
+    code = torch.where(on_it, 1 + patches["colour"] * len(SHAPES) + patches["shape"], 0)
+    kind = F.max_pool2d(code.float(), 2).long()
+    came, places = torch.full((1 + NUM_KINDS,), NO_LOSS), torch.full((len(pairs), 1 + NUM_KINDS, 2), NO_LOSS)
+    gone = torch.zeros_like(kind)
+    for thing in view.things:
+        number = 1 + _kind(thing)
+        came[number] = view.appears(thing) or 0
+        _place(places[:, number], thing, view.scene.aspect, pairs)
+        missing = (view.last(thing) + 1) // 2
+        if view.disappears(thing) is not None and missing > 0:
+            stood = (kind[missing - 1] == number) | (kind[missing] == number)
+            gone[missing][stood] = number
+    tubelets = torch.arange(len(pairs))[:, None, None]
+    motions = F.pad(watched["kinds"], (1, 0), value=NO_LOSS)
+    letters = letter_targets(view.scene, (kind.shape[1], kind.shape[2]))
+    return {
+        "kind": kind,
+        "motion": motions[tubelets, kind],
+        "came": came[kind],
+        "place": places[tubelets, kind],
+        "gone": gone,
+        "now": watched["now"][:, None, None].expand_as(kind),
+        "letters": letters.expand(len(pairs), -1, -1, -1),
+    }
+
+
+def letter_targets(scene: Scene, grid: tuple[int, int]) -> Tensor:
+    """Which letters of the word have their centres in each token, by their index in the word. [h, w, 7]"""
+    rows, cols = grid
+    letters = torch.zeros(rows, cols, MAX_LETTERS, dtype=torch.int64)
+    if scene.word is None:
+        return letters
+    word = scene.word
+    width, edges = word_layout(word)
+    row = min(rows - 1, int(word.y * rows))
+    for index, (ends, letter) in enumerate(zip(pairwise(edges), word.text.upper(), strict=True)):
+        x = (word.x + (sum(ends) / 2 - width / 2) * word.height) / scene.aspect
+        letters[row, min(cols - 1, max(0, int(x * cols))), index] = LETTERS_AND_NONE.index(letter)
+    return letters
 
 
 def _place(places: Tensor, thing: Thing, aspect: float, pairs: list[tuple[float, float]]) -> None:
     """Fill in where along the width and the height a thing stands at the end of each tubelet that shows it."""
-    for i, (_, time_s) in enumerate(pairs):
-        if thing.is_visible(time_s):
-            x, y = thing.centre(time_s)
+    for i, (first_s, second_s) in enumerate(pairs):
+        shown = [t for t in (first_s, second_s) if thing.is_visible(t)]
+        if shown:
+            x, y = thing.centre(shown[-1])
             for axis, share in enumerate((x / aspect, y)):
                 places[i, axis] = min(NUM_PLACES - 1, int(share * NUM_PLACES))
 

@@ -1,0 +1,71 @@
+"""What vision tokens are asked in training is what the scene says."""
+
+from random import Random
+
+import pytest
+import torch
+
+from training.questions import View
+from training.scenes import COLOURS, SHAPES, Thing, make_scene
+from training.tower import tubelet_targets
+from training.watch import (
+    LETTERS_AND_NONE,
+    NO_LOSS,
+    bind_targets,
+    frame_pairs,
+    letter_targets,
+    watch_targets,
+)
+
+ASPECT, GRID = 16 / 9, (8, 16)
+
+
+def _view(seed: int) -> View:
+    rng = Random(seed)
+    times = tuple(i / 2 for i in range(rng.randrange(8, 24)))
+    return View(make_scene(rng, times[-1] + 0.5, ASPECT), times)
+
+
+def _bound(view: View) -> dict[str, torch.Tensor]:
+    dense = [tubelet_targets(view.scene, a, b, GRID) for a, b in frame_pairs(view.times_s)]
+    patches = {name: torch.stack([d[name] for d in dense]) for name in dense[0]}
+    return bind_targets(view, watch_targets(view), patches)
+
+
+def _number(thing: Thing) -> int:
+    return 1 + list(COLOURS).index(thing.colour) * len(SHAPES) + SHAPES.index(thing.shape)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_tokens_of_a_thing_know_when_it_came_and_nobody_else_does(seed: int):
+    view = _view(seed)
+    bound = _bound(view)
+    assert set(bound["kind"].unique().tolist()) == {0, *map(_number, view.things)}
+    for thing in view.things:
+        assert set(bound["came"][bound["kind"] == _number(thing)].tolist()) == {view.appears(thing) or 0}
+    assert set(bound["came"][bound["kind"] == 0].tolist()) == {NO_LOSS}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_thing_is_gone_in_one_tubelet_and_the_question_about_it_has_that_second(seed: int):
+    view = _view(seed)
+    bound = _bound(view)
+    for thing in view.things:
+        tubelets = (bound["gone"] == _number(thing)).flatten(1).any(1).nonzero().flatten().tolist()
+        gone = view.disappears(thing)
+        assert len(tubelets) == (gone is not None)
+        assert [int(bound["now"][t, 0, 0]) for t in tubelets] == ([] if gone is None else [gone])
+
+
+def test_letters_stand_in_reading_order_and_spell_the_word():
+    scenes = [make_scene(Random(seed), 3.0, ASPECT) for seed in range(40)]
+    written = [s for s in scenes if s.word]
+    assert written
+    for scene in written:
+        letters = letter_targets(scene, (4, 8))
+        places = [(letters[..., i] > 0).nonzero() for i in range(letters.shape[-1])]
+        found = [(i, p[0].tolist()) for i, p in enumerate(places) if len(p)]
+        assert scene.word is not None
+        spelled = "".join(LETTERS_AND_NONE[letters[r, c, i]] for i, (r, c) in found)
+        assert spelled == scene.word.text.upper()
+        assert [c for _, (_, c) in found] == sorted(c for _, (_, c) in found)
