@@ -10,7 +10,7 @@ from training.evaluate import evaluate as judge_clips
 from training.evaluate import show
 from training.export import export as write_checkpoint
 from training.loop import Schedule, launch
-from training.talk import Start, TalkStage
+from training.talk import Start, TalkStage, digest
 from training.tower import TowerStage
 from training.vocabulary import write_text_files
 
@@ -45,7 +45,7 @@ def talk(
         make, peak_rate = partial(TalkStage, begin, runs / "demo"), 1.2e-3
     else:
         begin = Start(start, tower_only=False)
-        make = partial(TalkStage, begin, runs / "demo", name=f"talk-{start.stem}", short_steps=1)
+        make = partial(TalkStage, begin, runs / "demo", name=f"talk-{digest(start)}", short_steps=1)
         peak_rate = 5e-4  # at 8e-4 what was learned is shaken loose faster than anything new is learned
     launch(make, Schedule(steps, peak_rate=peak_rate, warmup=100), runs / "talk", workers)
 

@@ -8,6 +8,7 @@ prompt is read once and its state is continued by many questions at a time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -396,6 +397,12 @@ def _load(talker: Talker, start: Start, text: Path) -> None:
         talker.model.vision_model.load_state_dict(tower)
     else:
         talker.load_state_dict(saved, strict=False)
+
+
+def digest(start: Path) -> str:
+    """Tells weights apart, whatever their file is called: a checkpoint, or a finished model's directory."""
+    with (start / "model.safetensors" if start.is_dir() else start).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
 
 def _words(directory: Path) -> dict[str, int]:

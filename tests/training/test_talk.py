@@ -2,7 +2,7 @@
 
 import torch
 
-from training.talk import carry_words
+from training.talk import carry_words, digest
 
 
 def test_words_keep_their_rows_wherever_a_new_vocabulary_has_them():
@@ -17,3 +17,15 @@ def test_words_keep_their_rows_wherever_a_new_vocabulary_has_them():
         assert torch.equal(carried[name], torch.stack([weights[name][1], fresh[name][1], weights[name][0]]))
     assert carried[place_table] is weights[place_table]
     assert weights[tables[0]][0, 0] == 0, "what is given stays as it is"
+
+
+def test_a_continued_run_sees_clips_of_its_own_even_when_its_start_has_an_old_name(tmp_path):
+    model = tmp_path / "demo"
+    model.mkdir()
+    names = []
+    for weights in (b"first", b"second"):
+        (model / "model.safetensors").write_bytes(weights)
+        names.append(digest(model))
+    assert names[0] != names[1]
+    (tmp_path / "last.pt").write_bytes(b"second")
+    assert digest(tmp_path / "last.pt") == names[1]
