@@ -47,7 +47,7 @@ def talk(
         begin = Start(start, tower_only=False)
         make = partial(TalkStage, begin, runs / "demo", name=f"talk-{digest(start)}", short_steps=1)
         peak_rate = 5e-4  # at 8e-4 what was learned is shaken loose faster than anything new is learned
-    launch(make, Schedule(steps, peak_rate=peak_rate, warmup=100), runs / "talk", workers)
+    launch(make, Schedule(steps, peak_rate=peak_rate, warmup=50), runs / "talk", workers)
 
 
 @app.command()

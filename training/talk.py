@@ -1,7 +1,5 @@
 """Question training: the projector and the language model learn to read the tower's tokens.
 
-The tower's first blocks stay as they are.
-
 A batch is a few clips with the same timing and grid, so that their prompts are equally long; each clip's
 prompt is read once and its state is continued by many questions at a time.
 """
@@ -53,7 +51,6 @@ BALANCE_RATE = 0.002
 # alone, squared ReLUs let it grow to sixty times a text embedding, and no later layer can change such a token.
 STREAM_WEIGHT = 1e-3
 BIND_WEIGHT = 0.15
-TUNED_BLOCKS = 2  # the last of the tower, which go on learning; more would take more time than they give
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
@@ -171,7 +168,6 @@ class TalkStage:
         self.talker = Talker(self.model)
         _load(self.talker, start, text)
         self.model.vision_model.requires_grad_(False)
-        self.model.vision_model.radio_model.model.blocks[-TUNED_BLOCKS:].requires_grad_(True)
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
         self.tubelets, self.questions, self.short_steps = tubelets, questions, short_steps
@@ -186,7 +182,7 @@ class TalkStage:
             router.register_forward_hook(self._count)
 
     def trained(self) -> nn.Module:
-        """The whole model and the heads; the tower's first blocks ask for no gradient."""
+        """The whole model and the heads; the tower's parameters ask for no gradient."""
         return self.talker
 
     def batch(self, rng: Random, step: int) -> TalkBatch:
@@ -267,7 +263,7 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length."""
         del step
         self._balance()
-        with PlainAttention():
+        with torch.no_grad(), PlainAttention():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))
         state = self.model.new_state(batch.num_clips)
