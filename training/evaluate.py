@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import sys
 import tempfile
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
@@ -146,6 +147,9 @@ async def _answer(backend: LocalBackend, question: Ask) -> str:
 
 def show(verdicts: list[Verdict]) -> None:
     """The table per kind, then one line of JSON; wrong answers are listed on stderr."""
+    for verdict in sorted(verdicts, key=lambda v: (v.kind, v.thinking)):
+        if not verdict.right:
+            print(json.dumps(asdict(verdict)), file=sys.stderr)
     table = Table("kind", "no_think right", "of", "%", "think right", "of", "%")
     figures: dict[str, dict[str, float]] = {}
     totals = Counter((v.kind, v.thinking) for v in verdicts)
