@@ -9,8 +9,8 @@ import typer
 from training.evaluate import evaluate as judge_clips
 from training.evaluate import show
 from training.export import export as write_checkpoint
-from training.loop import Schedule, launch
-from training.talk import Start, TalkStage, digest
+from training.loop import Schedule, digest, launch
+from training.talk import Start, TalkStage
 from training.tower import TowerStage
 from training.vocabulary import write_text_files
 
@@ -21,9 +21,19 @@ Workers = Annotated[int, typer.Option(help="single-threaded processes; one per f
 
 
 @app.command()
-def tower(runs: Runs = Path("runs"), workers: Workers = 2, steps: int = 1900) -> None:
+def tower(
+    runs: Runs = Path("runs"),
+    workers: Workers = 2,
+    steps: int = 1900,
+    start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
+) -> None:
     """Teach the vision tower to see: dense targets for every patch."""
-    launch(TowerStage, Schedule(steps, peak_rate=1.5e-3), runs / "tower", workers)
+    if start is None:
+        make, peak_rate = partial(TowerStage), 1.5e-3
+    else:
+        make = partial(TowerStage, start, name=f"tower-{digest(start)}", steps=1900)
+        peak_rate = 7e-4
+    launch(make, Schedule(steps, peak_rate=peak_rate), runs / "tower", workers)
 
 
 @app.command()
@@ -33,7 +43,7 @@ def talk(
     steps: int = 2800,
     tower: Annotated[
         Path | None,
-        typer.Option(help="stage's checkpoint or finished model with the tower [default: of --runs]"),
+        typer.Option(help="stage's checkpoint or model with the tower [default: of --start or --runs]"),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
 ) -> None:
@@ -41,10 +51,10 @@ def talk(
     if not (runs / "talk" / "last.pt").exists():  # what is resumed keeps the vocabulary that it began with
         write_text_files(runs / "demo")
     if start is None:
-        begin = Start(tower or runs / "tower" / "last.pt", tower_only=True)
+        begin = Start(None, tower or runs / "tower" / "last.pt")
         make, peak_rate = partial(TalkStage, begin, runs / "demo"), 1.2e-3
     else:
-        begin = Start(start, tower_only=False)
+        begin = Start(start, tower)
         make = partial(TalkStage, begin, runs / "demo", name=f"talk-{digest(start)}", short_steps=1)
         peak_rate = 5e-4  # at 8e-4 what was learned is shaken loose faster than anything new is learned
     launch(make, Schedule(steps, peak_rate=peak_rate, warmup=50), runs / "talk", workers)

@@ -7,6 +7,7 @@ continues with the batches that it would have seen.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
@@ -67,6 +68,12 @@ class Schedule:
             return self.peak_rate * (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.peak_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def digest(start: Path) -> str:
+    """Tells weights apart, whatever their file is called: a checkpoint, or a finished model's directory."""
+    with (start / "model.safetensors" if start.is_dir() else start).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
 
 def launch(make: Callable[[], Stage[Batch]], schedule: Schedule, directory: Path, workers: int) -> None:

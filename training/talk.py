@@ -6,7 +6,6 @@ prompt is read once and its state is continued by many questions at a time.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,7 @@ from training.questions import (
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.scenes import make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
-from training.tower import PlainAttention, choose_aspect, degraded_pixels, tubelet_targets
+from training.tower import PlainAttention, choose_aspect, degraded_pixels, tower_weights, tubelet_targets
 from training.watch import NO_LOSS, BindHead, TokenHead, WatchHead, bind_targets, frame_pairs, watch_targets
 
 BALANCE_RATE = 0.002
@@ -139,10 +138,13 @@ def glances(model: Omni) -> list[int]:
 
 @dataclass(frozen=True)
 class Start:
-    """What the stage goes on from: a stage's `last.pt` or a finished checkpoint's directory."""
+    """What the stage goes on from, each a stage's `last.pt` or a finished checkpoint's directory.
 
-    path: Path
-    tower_only: bool
+    model: all weights; tower: the tower's, in place of the model's
+    """
+
+    model: Path | None
+    tower: Path | None
 
 
 class TalkStage:
@@ -376,29 +378,14 @@ def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
 
 
 def _load(talker: Talker, start: Start, text: Path) -> None:
-    """Take a tower or all of a model: from a stage's checkpoint, or from a finished checkpoint's directory."""
-    if start.path.is_dir():
-        finished = load_checkpoint(start.path, torch.float32)
-        if start.tower_only:
-            talker.model.vision_model.load_state_dict(finished.vision_model.state_dict())
-        else:
-            words = (_words(start.path), _words(text))
-            talker.model.load_state_dict(
-                carry_words(finished.state_dict(), talker.model.state_dict(), *words)
-            )
-        return
-    saved = torch.load(start.path, weights_only=True)["module"]
-    if start.tower_only:
-        tower = {k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")}
-        talker.model.vision_model.load_state_dict(tower)
-    else:
-        talker.load_state_dict(saved, strict=False)
-
-
-def digest(start: Path) -> str:
-    """Tells weights apart, whatever their file is called: a checkpoint, or a finished model's directory."""
-    with (start / "model.safetensors" if start.is_dir() else start).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
+    if start.model is not None and start.model.is_dir():
+        finished = load_checkpoint(start.model, torch.float32).state_dict()
+        words = (_words(start.model), _words(text))
+        talker.model.load_state_dict(carry_words(finished, talker.model.state_dict(), *words))
+    elif start.model is not None:
+        talker.load_state_dict(torch.load(start.model, weights_only=True)["module"], strict=False)
+    if start.tower is not None:
+        talker.model.vision_model.load_state_dict(tower_weights(start.tower))
 
 
 def _words(directory: Path) -> dict[str, int]:

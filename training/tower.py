@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.vision import VisionTower
 from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid
 from training.paint import Frame, paint, through_jpeg, through_video, word_layout
@@ -258,17 +260,32 @@ class PlainAttention(TorchFunctionMode):
         return weights @ value
 
 
+def tower_weights(start: Path) -> dict[str, Tensor]:
+    """The tower's weights in a tower stage's `last.pt` or a finished checkpoint's directory."""
+    if start.is_dir():
+        return load_checkpoint(start, torch.float32).vision_model.state_dict()
+    saved = torch.load(start, weights_only=True)["module"]
+    return {k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")}
+
+
 class TowerStage(nn.Module):
-    """The tower with its heads, as a training stage."""
+    """The tower with its heads, as a training stage.
 
-    name = "tower"
+    name:  also decides the clips: a stage that goes on must not see the same ones again
+    steps: taken before, of a stage that goes on: what is shown gets harder with them
+    """
 
-    def __init__(self, tubelets: int = 48) -> None:
+    def __init__(
+        self, start: Path | None = None, *, name: str = "tower", steps: int = 0, tubelets: int = 48
+    ) -> None:
         super().__init__()
+        self.name, self.steps = name, steps
         config = demo_config()
         self.rule = pixel_rule(config)
         self.tubelets = tubelets
         self.tower: VisionTower = fresh_model(config, SEED).vision_model
+        if start is not None:
+            self.tower.load_state_dict(tower_weights(start))
         self.tower.radio_model.model.patch_generator.embedder.requires_grad_(False)
         self.dense = DenseHeads(config.vision.width)
         self.outlines = Outlines(config.vision.width)
@@ -277,6 +294,7 @@ class TowerStage(nn.Module):
 
     def batch(self, rng: Random, step: int) -> DenseBatch:
         """A few tubelets of each of many scenes, many of them around a change; large and bright things first."""
+        step += self.steps
         aspect = choose_aspect(rng)
         grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
         pixels: list[Tensor] = []

@@ -2,7 +2,8 @@
 
 import torch
 
-from training.talk import carry_words, digest
+from training.loop import digest
+from training.talk import carry_words
 
 
 def test_words_keep_their_rows_wherever_a_new_vocabulary_has_them():

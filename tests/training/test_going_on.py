@@ -1,0 +1,43 @@
+"""A stage that goes on begins with the weights it was given."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import omnireel
+from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.omni import Omni
+from training.talk import Start, TalkStage
+from training.tower import TowerStage
+
+DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Omni:
+    return load_checkpoint(DEMO, torch.float32)
+
+
+def _same(a: nn.Module, b: nn.Module) -> bool:
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_a_tower_goes_on_from_a_finished_model_and_from_its_own_checkpoint(shipped: Omni, tmp_path: Path):
+    stage = TowerStage(DEMO)
+    assert _same(stage.tower, shipped.vision_model)
+    with torch.no_grad():
+        next(stage.tower.parameters()).add_(1)
+    torch.save({"module": stage.state_dict()}, tmp_path / "last.pt")
+    assert _same(TowerStage(tmp_path / "last.pt").tower, stage.tower)
+
+
+def test_answers_go_on_from_a_model_with_another_tower_under_it(shipped: Omni, tmp_path: Path):
+    tower = TowerStage()
+    torch.save({"module": tower.state_dict()}, tmp_path / "last.pt")
+    model = TalkStage(Start(DEMO, tmp_path / "last.pt"), DEMO).model
+    assert _same(model.vision_model, tower.tower)
+    assert _same(model.language_model, shipped.language_model)
+    assert _same(model.mlp1, shipped.mlp1)
