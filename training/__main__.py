@@ -15,6 +15,7 @@ from training.tower import TowerStage
 from training.vocabulary import write_text_files
 
 DEMO = Path(__file__).parents[1] / "src" / "omnireel" / "assets" / "demo"
+TOWER_STEPS = 1900
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="where resumable checkpoints lie")]
 Workers = Annotated[int, typer.Option(help="single-threaded processes; one per free core")]
@@ -24,14 +25,14 @@ Workers = Annotated[int, typer.Option(help="single-threaded processes; one per f
 def tower(
     runs: Runs = Path("runs"),
     workers: Workers = 2,
-    steps: int = 1900,
+    steps: int = TOWER_STEPS,
     start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
 ) -> None:
     """Teach the vision tower to see: dense targets for every patch."""
     if start is None:
         make, peak_rate = partial(TowerStage), 1.5e-3
     else:
-        make = partial(TowerStage, start, name=f"tower-{digest(start)}", steps=1900)
+        make = partial(TowerStage, start, name=f"tower-{digest(start)}", steps=TOWER_STEPS)
         peak_rate = 7e-4
     launch(make, Schedule(steps, peak_rate=peak_rate), runs / "tower", workers)
 

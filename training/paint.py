@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -75,11 +76,11 @@ def _paint_background(background: Background, width: int, height: int) -> Plane:
     return plane
 
 
-def word_layout(word: Word) -> tuple[float, list[float]]:
-    """Width of a word, and where each character starts and the last one ends, in font sizes."""
+def letter_spans(word: Word, aspect: float) -> list[tuple[float, float]]:
+    """Where each character starts and ends, as shares of the frame's width."""
     font = _font(word.font, 100)
-    ends = [font.getlength(word.text[: i + 1]) / 100 for i in range(len(word.text))]
-    return ends[-1], [0.0, *ends]
+    ends = [font.getlength(word.text[:i]) / 100 for i in range(len(word.text) + 1)]
+    return list(pairwise((word.x + (end - ends[-1] / 2) * word.height) / aspect for end in ends))
 
 
 def _paint_word(plane: Plane, word: Word, aspect: float) -> Plane:

@@ -42,14 +42,21 @@ from training.questions import (
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.scenes import make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
-from training.tower import PlainAttention, choose_aspect, degraded_pixels, tower_weights, tubelet_targets
+from training.tower import (
+    PlainAttention,
+    choose_aspect,
+    degraded_pixels,
+    stacked,
+    tower_weights,
+    tubelet_targets,
+)
 from training.watch import NO_LOSS, BindHead, TokenHead, WatchHead, bind_targets, frame_pairs, watch_targets
 
 BALANCE_RATE = 0.002
 # Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left
 # alone, squared ReLUs let it grow to sixty times a text embedding, and no later layer can change such a token.
 STREAM_WEIGHT = 1e-3
-BIND_WEIGHT = 0.15
+BIND_WEIGHT = 0.15  # for each of the glances
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
@@ -110,8 +117,8 @@ class TalkBatch:
 class Prompts:
     """The batch's prompts as one tensor, and where things are in them.
 
-    embeddings: [B, S, D]; ends [B, T]: places of the tubelets' last tokens; is_vision [B, S]: places of the vision
-    tokens; kept [B, T, h, w]: which of the tokens these are
+    embeddings: [B, S, D]; ends [B, T]: places of the tokens after each tubelet's own; is_vision [B, S]: places of
+    the vision tokens; kept [B, T, h, w]: which of the tokens these are
     """
 
     embeddings: Tensor
@@ -213,7 +220,7 @@ class TalkStage:
             watched.append(watch_targets(view))
             dense = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
             patches += dense
-            bound.append(bind_targets(view, watched[-1], _stacked(dense)))
+            bound.append(bind_targets(view, watched[-1], stacked(dense)))
             asked = [self._suffix(rng, view, system, style, thinking) for _ in range(questions)]
             rows.append(sorted(asked, key=lambda row: len(row[0]) + len(row[1])))
         pieces = self._render("?", system, thinking)
@@ -230,9 +237,9 @@ class TalkStage:
             head,
             labels,
             suffixes,
-            _stacked(watched),
-            _stacked(patches),
-            _stacked(bound),
+            stacked(watched),
+            stacked(patches),
+            stacked(bound),
         )
 
     def _view(self, rng: Random, timing: Timing, aspect: float) -> View:
@@ -269,7 +276,6 @@ class TalkStage:
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))
         state = self.model.new_state(batch.num_clips)
-        self.entries.clear()
         prompts = self._prompts(tokens, batch)
         watched = self.model.forward_hidden(prompts.embeddings, state)
         bind_loss, bound = self._bind(prompts, batch)
@@ -279,6 +285,7 @@ class TalkStage:
         token_loss, dense = self.talker.token_head(tokens, batch.patches)
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
+        self.entries.clear()
         figures |= seen | bound | {k: dense[k] for k in ("shape", "character", "spot")}
         figures |= {"entry": entry.sqrt().item(), "stream": sizes[0].sqrt().item()}
         stream_loss = STREAM_WEIGHT * (entry + sum(sizes))
@@ -288,7 +295,7 @@ class TalkStage:
         """What `BindHead` says of the vision tokens before each glance; figures of the last one."""
         targets = {name: target[prompts.kept] for name, target in batch.bound.items()}
         total, figures = torch.zeros(()), {}
-        for head, entry in zip(self.talker.bind_heads, self.entries, strict=False):
+        for head, entry in zip(self.talker.bind_heads, self.entries, strict=True):
             loss, figures = head(entry[prompts.is_vision], targets)
             total = total + loss
         return total, figures
@@ -353,10 +360,6 @@ class TalkStage:
             dist.all_reduce(loads)
         for router, load in zip(self.routers, loads, strict=True):
             router.e_score_correction_bias.add_((load.mean() - load).sign(), alpha=BALANCE_RATE)
-
-
-def _stacked(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _share(parts: list[Tensor]) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -23,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.vision import VisionTower
 from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid
-from training.paint import Frame, paint, through_jpeg, through_video, word_layout
+from training.paint import Frame, letter_spans, paint, through_jpeg, through_video
 from training.recipe import ASPECTS, SEED, demo_config, fresh_model, pixel_rule
 from training.scenes import (
     COLOURS,
@@ -168,10 +167,9 @@ def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
     rows, cols = grid
     character, glyph = torch.full((2, *grid, 2), NOTHING)
     for word in scene.words:
-        width, edges = word_layout(word)
         top, bottom = ((word.y + side * 0.3 * word.height) * rows for side in (-1, 1))
-        for (left, right), letter in zip(pairwise(edges), word.text.upper(), strict=True):
-            ends = [(word.x + (x - width / 2) * word.height) / scene.aspect * 2 * cols for x in (left, right)]
+        for span, letter in zip(letter_spans(word, scene.aspect), word.text.upper(), strict=True):
+            ends = [share * 2 * cols for share in span]
             kind = CHARACTERS.index(letter)
             halves = range(max(0, math.ceil(ends[0] - 0.25)), min(2 * cols, math.floor(ends[1] + 0.25)))
             for half in halves:
@@ -260,6 +258,11 @@ class PlainAttention(TorchFunctionMode):
         return weights @ value
 
 
+def stacked(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Each of the tensors of many rows as one, [len(rows), ...]."""
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
 def tower_weights(start: Path) -> dict[str, Tensor]:
     """The tower's weights in a tower stage's `last.pt` or a finished checkpoint's directory."""
     if start.is_dir():
@@ -308,7 +311,7 @@ class TowerStage(nn.Module):
             frames = picture(scene, [t for pair in times for t in pair], grid, self.rule, rng)
             pixels.append(frames.reshape(len(times), 6, *frames.shape[2:]))
             targets += [tubelet_targets(scene, *pair, grid) for pair in times]
-        return DenseBatch(torch.cat(pixels), {k: torch.stack([t[k] for t in targets]) for k in targets[0]})
+        return DenseBatch(torch.cat(pixels), stacked(targets))
 
     def loss(self, batch: DenseBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Dense cross entropies, summed."""

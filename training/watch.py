@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.paint import word_layout
+from training.paint import letter_spans
 from training.questions import View
 from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Scene, Thing
 from training.tower import DenseHeads
@@ -157,11 +155,11 @@ def letter_targets(scene: Scene, grid: tuple[int, int]) -> Tensor:
     if scene.word is None:
         return letters
     word = scene.word
-    width, edges = word_layout(word)
     row = min(rows - 1, int(word.y * rows))
-    for index, (ends, letter) in enumerate(zip(pairwise(edges), word.text.upper(), strict=True)):
-        x = (word.x + (sum(ends) / 2 - width / 2) * word.height) / scene.aspect
-        letters[row, min(cols - 1, max(0, int(x * cols))), index] = LETTERS_AND_NONE.index(letter)
+    spans = letter_spans(word, scene.aspect)
+    for index, (span, letter) in enumerate(zip(spans, word.text.upper(), strict=True)):
+        column = int(sum(span) / 2 * cols)
+        letters[row, min(cols - 1, max(0, column)), index] = LETTERS_AND_NONE.index(letter)
     return letters
 
 

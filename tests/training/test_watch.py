@@ -7,7 +7,7 @@ import torch
 
 from training.questions import View
 from training.scenes import COLOURS, SHAPES, Thing, make_scene
-from training.tower import tubelet_targets
+from training.tower import stacked, tubelet_targets
 from training.watch import (
     LETTERS_AND_NONE,
     NO_LOSS,
@@ -28,8 +28,7 @@ def _view(seed: int) -> View:
 
 def _bound(view: View) -> dict[str, torch.Tensor]:
     dense = [tubelet_targets(view.scene, a, b, GRID) for a, b in frame_pairs(view.times_s)]
-    patches = {name: torch.stack([d[name] for d in dense]) for name in dense[0]}
-    return bind_targets(view, watch_targets(view), patches)
+    return bind_targets(view, watch_targets(view), stacked(dense))
 
 
 def _number(thing: Thing) -> int:
