@@ -130,14 +130,22 @@ def make_scene(
             return Scene(duration_s, aspect, tuple(things), words, background)
 
 
-def make_crowd(rng: Random, duration_s: float, aspect: float, *, smallest: float = SIZES[0]) -> Scene:
-    """As many things and words as find room: a picture to learn from that holds more than the world does."""
+def make_crowd(
+    rng: Random, duration_s: float, aspect: float, *, smallest: float = SIZES[0], written: float = 0.25
+) -> Scene:
+    """As many things and words as find room: a picture to learn from that holds more than the world does.
+
+    written: share of crowds that are words above all
+    """
     while True:
         background = _background(rng, [])
         fitting = [colour for colour in COLOURS if background and _stands_out(colour, background)]
         if background is not None and len(fitting) > 2:
             break
-    num_words, num_things = rng.choice(((12, 2), (4, 10), (1, 24), (0, 24)))
+    if rng.random() < written:
+        num_words, num_things = 40, 2
+    else:
+        num_words, num_things = rng.choice(((4, 10), (1, 24), (0, 24)))
     words = _words(rng, aspect, background, num_words)
     things: list[Thing] = []
     for _ in range(num_things):
