@@ -1,6 +1,9 @@
 """Questions that a world of simple scenes cannot answer."""
 
+import re
 from random import Random
+
+from training.scenes import WORDS
 
 ANSWER = "I only know simple scenes: coloured shapes, how they move, and short words on screen."
 
@@ -187,3 +190,42 @@ def question(rng: Random, *, held_out: bool = False) -> str:
         topic = template[template.index("{") + 1 : template.index("}")]
         template = template.replace(f"{{{topic}}}", rng.choice(_TOPICS[topic]), 1)
     return template
+
+
+# Words that may stand in any question, and those of which questions about the world are made.
+_KEPT = frozenset(
+    re.findall(
+        r"\w+",
+        """a about am an and any are at be by can could did do does for from give go had has have he her him his how i
+    if in into is it its many me more much my no of on or our out say she so some tell than that the their them
+    there they this to too us was we were what when where which who whom whose why will with would you your x
+    above after black blue change circle color colour count describe disappear down event find first frame green
+    kind last left middle move name number object one orange point purple red right screen second see shape show
+    side square star still text thing time top triangle up vanish video clip white word yellow below bottom
+    bigger smaller moves moving appears appear picture identify summarise scene""",
+    )
+)
+_STRANGE = [word.lower() for word in WORDS if word.lower() not in _KEPT]
+
+
+def estranged(rng: Random, text: str, share: float = 0.5) -> str:
+    """The question with a share of its telling words replaced by any others, some of them in no language.
+
+    Templates alone teach their own words; what has to be learned is that unknown words lead outside the world.
+    """
+
+    def other(match: re.Match[str]) -> str:
+        word = match[0]
+        if word.lower() in _KEPT or rng.random() > share:
+            return word
+        strange = rng.choice(_STRANGE) if rng.random() < 0.7 else _syllables(rng)
+        return strange.capitalize() if word[0].isupper() else strange
+
+    return re.sub(r"[A-Za-z]+", other, text)
+
+
+def _syllables(rng: Random) -> str:
+    return "".join(
+        rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") + rng.choice(("", "", "l", "n", "r", "s", "t"))
+        for _ in range(rng.randint(2, 3))
+    )

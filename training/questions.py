@@ -237,6 +237,10 @@ def direction(rng: Random, view: View) -> Question | None:
     return Question("direction", text, thing.direction, f"The {thing.name} moves {thing.direction}.")
 
 
+SIDES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}
+MARGIN = 0.12  # by which a thing must be further that way than the others, in frame heights
+
+
 def _extreme(view: View, axis: int, sign: int) -> Thing | None:
     """The object that is furthest that way on every frame, by a clear margin."""
     things = view.things
@@ -247,16 +251,13 @@ def _extreme(view: View, axis: int, sign: int) -> Thing | None:
             continue
         ranked = sorted(visible, key=lambda t: sign * t.centre(time_s)[axis])
         gap = sign * (ranked[1].centre(time_s)[axis] - ranked[0].centre(time_s)[axis])
-        if gap < 0.12 or (found is not None and found != ranked[0]):
+        if gap < MARGIN or (found is not None and found != ranked[0]):
             return None
         found = ranked[0]
     together = all(
         any(a.is_visible(t) and b.is_visible(t) for t in view.times_s) for a in things for b in things
     )
     return found if together else None
-
-
-SIDES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}
 
 
 def position(rng: Random, view: View) -> Question | None:

@@ -27,20 +27,25 @@ from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import target_grid
+from training.outside import estranged
 from training.questions import (
     BUILDERS,
     Builder,
     View,
     ask,
+    beyond,
     casual,
     describe,
     how_many,
     lifecycle,
     on_screen,
+    order,
+    position,
     yes_no,
 )
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.scenes import make_scene
+from training.story import STORY, story_targets
 from training.styles import SYSTEM_PROMPTS, chain, dress
 from training.tower import (
     PlainAttention,
@@ -50,17 +55,27 @@ from training.tower import (
     tower_weights,
     tubelet_targets,
 )
-from training.watch import NO_LOSS, BindHead, TokenHead, WatchHead, bind_targets, frame_pairs, watch_targets
+from training.watch import (
+    BINDINGS,
+    NO_LOSS,
+    StreamHead,
+    TokenHead,
+    WatchHead,
+    bind_targets,
+    frame_pairs,
+    watch_targets,
+)
 
 BALANCE_RATE = 0.002
 # Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left
 # alone, squared ReLUs let it grow to sixty times a text embedding, and no later layer can change such a token.
 STREAM_WEIGHT = 1e-3
 BIND_WEIGHT = 0.15  # for each of the glances
+STORY_WEIGHT = 0.15
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
-    how_many: 1.2, lifecycle: 1.6, yes_no: 2.4, on_screen: 2.0,
+    how_many: 1.5, position: 3.0, order: 3.2, lifecycle: 1.6, yes_no: 2.4, on_screen: 2.4, describe: 0.5, beyond: 1.0,
 }  # fmt: skip
 
 
@@ -111,6 +126,7 @@ class TalkBatch:
     watched: dict[str, Tensor]
     patches: dict[str, Tensor]
     bound: dict[str, Tensor]  # [B, T, h, w, ...]
+    story: dict[str, Tensor]  # [B, T, ...]
 
 
 @dataclass(frozen=True)
@@ -135,7 +151,9 @@ class Talker(nn.Module):
         self.model = model
         self.watch_head = WatchHead(model.config.language.hidden_size)
         self.token_head = TokenHead(model.config.language.hidden_size)
-        self.bind_heads = nn.ModuleList(BindHead(model.config.language.hidden_size) for _ in glances(model))
+        width = model.config.language.hidden_size
+        self.bind_heads = nn.ModuleList(StreamHead(width, BINDINGS) for _ in glances(model))
+        self.story_head = StreamHead(width, STORY)
 
 
 def glances(model: Omni) -> list[int]:
@@ -210,7 +228,7 @@ class TalkStage:
         clips = min(12, max(3, self.tubelets // len(frame_pairs(timing.times_s))))
         # As many questions about few long clips as about many short ones: long ones have more to tell.
         questions = max(4, self.questions // clips)
-        pixels, rows, watched, patches, bound = [], [], [], [], []
+        pixels, rows, watched, patches, bound, story = [], [], [], [], [], []
         for _ in range(clips):
             view = self._view(rng, timing, aspect)
             frames = degraded_pixels(view.scene, timing.times_s, grid, self.rule, rng)
@@ -221,6 +239,7 @@ class TalkStage:
             dense = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
             patches += dense
             bound.append(bind_targets(view, watched[-1], stacked(dense)))
+            story.append(story_targets(view))
             asked = [self._suffix(rng, view, system, style, thinking) for _ in range(questions)]
             rows.append(sorted(asked, key=lambda row: len(row[0]) + len(row[1])))
         pieces = self._render("?", system, thinking)
@@ -240,6 +259,7 @@ class TalkStage:
             stacked(watched),
             stacked(patches),
             stacked(bound),
+            stacked(story),
         )
 
     def _view(self, rng: Random, timing: Timing, aspect: float) -> View:
@@ -263,7 +283,10 @@ class TalkStage:
         answer = dress(question, style)
         if thinking:
             answer = f"{chain(view, question)}\n</think>\n{answer}"
-        pieces = self._render(casual(rng, question.text), system, thinking)
+        text = question.text
+        if question.kind == "outside my world" and rng.random() < 0.7:
+            text = estranged(rng, text)
+        pieces = self._render(casual(rng, text), system, thinking)
         after = pieces[[p.kind for p in pieces].index("video") + 1 :]
         ids = lay_out_prompt(after, [], [], self.tokenizer).ids
         return ids, [*self.tokenizer.encode_markup(answer), self.tokenizer.id_of("<|im_end|>")]
@@ -279,20 +302,23 @@ class TalkStage:
         prompts = self._prompts(tokens, batch)
         watched = self.model.forward_hidden(prompts.embeddings, state)
         bind_loss, bound = self._bind(prompts, batch)
-        at_ends = watched[torch.arange(batch.num_clips)[:, None], prompts.ends]
-        watch_loss, seen = self.talker.watch_head(at_ends, batch.watched)
+        ends = torch.arange(batch.num_clips)[:, None], prompts.ends
+        watch_loss, seen = self.talker.watch_head(watched[ends], batch.watched)
+        # At the last glance: here vision tokens have been compared, and questions can still look it up.
+        story_loss, told = self.talker.story_head(self.entries[-1][ends], batch.story)
         answer_loss, figures = self._answer(batch, state)
         token_loss, dense = self.talker.token_head(tokens, batch.patches)
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
         self.entries.clear()
-        figures |= seen | bound | {k: dense[k] for k in ("shape", "character", "spot")}
+        figures |= seen | bound | told | {k: dense[k] for k in ("shape", "character", "spot")}
         figures |= {"entry": entry.sqrt().item(), "stream": sizes[0].sqrt().item()}
         stream_loss = STREAM_WEIGHT * (entry + sum(sizes))
-        return answer_loss + watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + stream_loss, figures
+        lessons = watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + STORY_WEIGHT * story_loss
+        return answer_loss + lessons + stream_loss, figures
 
     def _bind(self, prompts: Prompts, batch: TalkBatch) -> tuple[Tensor, dict[str, float]]:
-        """What `BindHead` says of the vision tokens before each glance; figures of the last one."""
+        """What `bind_heads` say of the vision tokens before each glance; figures of the last one."""
         targets = {name: target[prompts.kept] for name, target in batch.bound.items()}
         total, figures = torch.zeros(()), {}
         for head, entry in zip(self.talker.bind_heads, self.entries, strict=True):

@@ -15,7 +15,7 @@ NO_LOSS = -100
 NUM_KINDS = len(COLOURS) * len(SHAPES)
 NUM_MOTIONS = 2 + len(DIRECTIONS)
 NUM_SECONDS = 21
-NUM_PLACES = 6  # along each side of the frame
+NUM_PLACES = 12  # along each side of the frame
 MAX_LETTERS = 7
 NUM_WAVES = 4
 LETTERS_AND_NONE = "-" + LETTERS + "0123456789"
@@ -49,25 +49,28 @@ BINDINGS = {
 }  # fmt: skip
 
 
-class BindHead(nn.Module):
-    """Reads facts from each vision token's place in the residual stream; thrown away after training.
+class StreamHead(nn.Module):
+    """Reads facts from places in the residual stream; thrown away after training.
 
     A question finds a thing by its kind with one glance of attention and can take from there only what that
     token holds. So the token of a red circle has to hold when the circle came and where it is; one where it
     stood, that it has gone; one of a letter, which letter of the word it is.
+
+    table: such as `BINDINGS`
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, table: dict[str, tuple[int, int, float]]) -> None:
         super().__init__()
+        self.table = table
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(hidden_size, classes * slots) for name, (classes, slots, _) in BINDINGS.items()}
+            {name: nn.Linear(hidden_size, classes * slots) for name, (classes, slots, _) in table.items()}
         )
 
     def forward(self, stream: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """stream: [N, D]; targets: of `bind_targets` at the same tokens → (loss, shares right)."""
+        """stream: [N, D]; targets: of each name in the table at the same places → (loss, shares right)."""
         stream = F.layer_norm(stream, stream.shape[-1:])
         loss, figures = torch.zeros(()), {}
-        for name, (_, slots, weight) in BINDINGS.items():
+        for name, (_, slots, weight) in self.table.items():
             scores = self.heads[name](stream).unflatten(-1, (slots, -1))
             each, figures[name] = _classify(scores, targets[name], weight_of_first=weight)
             loss = loss + each
@@ -109,11 +112,17 @@ def watch_targets(view: View) -> dict[str, Tensor]:
 
 
 def _kind(thing: Thing) -> int:
+    """Its place among the 32 kinds."""
     return list(COLOURS).index(thing.colour) * len(SHAPES) + SHAPES.index(thing.shape)
 
 
+def number_of(thing: Thing) -> int:
+    """Its kind, counted from 1: 0 means no thing."""
+    return 1 + _kind(thing)
+
+
 def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What `BindHead` should say of each token: kind, motion, came, gone, now [T, h, w], place [T, h, w, 2],
+    """What `BINDINGS` ask of each token: kind, motion, came, gone, now [T, h, w], place [T, h, w, 2],
     letters [T, h, w, 7].
 
     watched, patches: this clip's `watch_targets` and `tubelet_targets`, the latter stacked
@@ -127,7 +136,7 @@ def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tens
     came, places = torch.full((1 + NUM_KINDS,), NO_LOSS), torch.full((len(pairs), 1 + NUM_KINDS, 2), NO_LOSS)
     gone = torch.zeros_like(kind)
     for thing in view.things:
-        number = 1 + _kind(thing)
+        number = number_of(thing)
         came[number] = view.appears(thing) or 0
         _place(places[:, number], thing, view.scene.aspect, pairs)
         missing = (view.last(thing) + 1) // 2

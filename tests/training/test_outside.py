@@ -1,0 +1,51 @@
+"""Estranged questions lead outside the world, and held-out wordings stay unseen."""
+
+import re
+from random import Random
+
+from training import outside
+from training.questions import BUILDERS, View, beyond
+from training.scenes import make_scene
+
+TIMES = tuple(i / 2 for i in range(20))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def _words_of_the_world() -> set[str]:
+    rng = Random(1)
+    known: set[str] = set()
+    for _ in range(400):
+        view = View(make_scene(rng, 10.0, 16 / 9), TIMES)
+        for builder in (b for b in BUILDERS if b is not beyond and view.things):
+            question = builder(rng, view)
+            known |= _words(question.text) if question else set()
+    return known
+
+
+def test_words_that_an_estranged_question_takes_in_are_none_of_the_worlds():
+    rng, known = Random(2), _words_of_the_world()
+    for _ in range(2000):
+        plain = outside.question(rng)
+        assert not (_words(outside.estranged(rng, plain)) - _words(plain)) & known
+
+
+def test_the_words_that_make_it_a_question_stay_and_some_of_the_others_change():
+    rng = Random(3)
+    changed = 0
+    for _ in range(500):
+        plain = outside.question(rng)
+        other = outside.estranged(rng, plain)
+        assert re.findall(r"[^A-Za-z]+", plain) == re.findall(r"[^A-Za-z]+", other)
+        assert plain.split()[0] == other.split()[0] or plain.split()[0].lower() not in ("what", "who", "is")
+        changed += plain != other
+    assert changed > 300
+
+
+def test_a_share_of_none_leaves_the_question_as_it_is():
+    rng = Random(4)
+    for _ in range(100):
+        plain = outside.question(rng)
+        assert outside.estranged(rng, plain, share=0.0) == plain

@@ -1,0 +1,74 @@
+"""What the ends of tubelets are asked in training agrees with what the questions about the clip say."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from training.questions import NUMBERS, SIDES, Question, View, how_many, order, position
+from training.scenes import COLOURS, SHAPES, make_scene
+from training.story import story_targets
+from training.watch import NUM_KINDS
+
+NAMES = ["nothing", *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)]
+
+
+def _asked(builder: Callable[[Random, View], Question | None]) -> list[tuple[View, Question]]:
+    """Questions about many clips."""
+    out = []
+    for seed in range(600):
+        rng = Random(seed)
+        times = tuple(i / 2 for i in range(rng.randrange(8, 40)))
+        view = View(make_scene(rng, times[-1] + 0.5, 16 / 9), times)
+        question = builder(rng, view) if view.things else None
+        if question is not None:
+            out.append((view, question))
+    return out
+
+
+def _event(number: int) -> str:
+    return f"{NAMES[(number - 1) % NUM_KINDS + 1]} {'appears' if number <= NUM_KINDS else 'disappears'}"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_outermost_thing_at_the_end_is_the_answer_to_what_is_on_that_side(side: str):
+    asked = [(v, q) for v, q in _asked(position) if q.sentence.endswith(f" the {side}.") and " " in q.short]
+    assert len(asked) > 10
+    for view, question in asked:
+        outermost = story_targets(view)["outermost"][-1, list(SIDES).index(side)]
+        assert NAMES[outermost] == question.short
+
+
+@pytest.mark.parametrize("when", ["first", "last"])
+def test_first_and_last_events_and_comers_at_the_end_answer_the_questions_about_order(when: str):
+    asked = [(v, q) for v, q in _asked(order) if when in q.text]
+    assert len(asked) > 10
+    for view, question in asked:
+        story = {name: target[-1] for name, target in story_targets(view).items()}
+        if question.short in NAMES:
+            assert NAMES[story[f"{when}_comer"]] == question.short
+        else:
+            assert _event(int(story[f"{when}_event"])) == question.short
+
+
+def test_counts_at_the_end_are_those_of_the_questions():
+    asked = _asked(how_many)
+    total = [(v, q) for v, q in asked if any(f"many {noun} " in q.text for noun in ("objects", "shapes"))]
+    assert len(total) > 20
+    for view, question in total:
+        moving = any(word in question.text for word in ("mov", "motion"))
+        count = int(story_targets(view)["movers" if moving else "count"][-1])
+        assert NUMBERS[count] == question.short or (moving and count < 0)
+
+
+def test_what_is_told_of_the_start_does_not_know_the_end():
+    for seed in range(100):
+        times = tuple(i / 2 for i in range(24))
+        view = View(make_scene(Random(seed), 12.0, 16 / 9), times)
+        if not view.things:
+            continue
+        part = {name: target[:5] for name, target in story_targets(view).items()}
+        cut = View(view.scene, times[:10])
+        for name, target in story_targets(cut).items():
+            unknown = part[name] < 0  # it may move later
+            assert (part[name][~unknown] == target[~unknown]).all(), name

@@ -1,0 +1,95 @@
+"""What has happened so far, which the end of each tubelet is asked for in training.
+
+Questions that compare things or events (what is on the left, what happens first, how many) need more than one
+glance at the vision tokens. Where the end of a tubelet holds the comparison, a question only has to look it up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.questions import MARGIN, SIDES, View
+from training.scenes import Thing
+from training.watch import NO_LOSS, NUM_KINDS, frame_pairs, number_of
+
+# What is asked → how many classes, how many such answers, and the weight of the first class, the usual one.
+# Things are numbered from 1 by their kind; what disappears, as an event, NUM_KINDS further on.
+STORY = {
+    "outermost": (1 + NUM_KINDS, len(SIDES), 0.1), "count": (4, 1, 1.0), "movers": (4, 1, 0.5),
+    "first_event": (1 + 2 * NUM_KINDS, 1, 0.2), "last_event": (1 + 2 * NUM_KINDS, 1, 0.2),
+    "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
+}  # fmt: skip
+
+
+def story_targets(view: View) -> dict[str, Tensor]:
+    """Each of `STORY` after each tubelet, [T] or, for outermost, [T, 4]; 0 where there is nothing to tell yet."""
+    frames: dict[str, list[Any]] = {
+        "outermost": _outermost(view), "count": _count(view), "movers": _movers(view),
+        **_events(view), **_comers(view),
+    }  # fmt: skip
+    last = [min(2 * i + 1, len(view.times_s) - 1) for i in range(len(frame_pairs(view.times_s)))]
+    return {name: torch.tensor([told[i] for i in last]) for name, told in frames.items()}
+
+
+def _outermost(view: View) -> list[list[int]]:
+    """For each side, which thing is nearest to it; kept when others have gone, NO_LOSS where it is close."""
+    told, now = [], [0] * len(SIDES)
+    for time_s in view.times_s:
+        shown = [(number_of(t), t.centre(time_s)) for t in view.things if t.is_visible(time_s)]
+        if len(shown) > 1:
+            now = [_nearest(shown, axis, sign) for axis, sign in SIDES.values()]
+        told.append(now)
+    return told
+
+
+def _nearest(shown: list[tuple[int, tuple[float, float]]], axis: int, sign: int) -> int:
+    (nearest, place), (_, other) = sorted(shown, key=lambda s: sign * s[1][axis])[:2]
+    return nearest if sign * (other[axis] - place[axis]) >= MARGIN else NO_LOSS
+
+
+def _seen(view: View, frame: int) -> list[Thing]:
+    return [t for t in view.things if (view.first(t) or 0) <= frame]
+
+
+def _count(view: View) -> list[int]:
+    return [len(_seen(view, i)) for i in range(len(view.times_s))]
+
+
+def _movers(view: View) -> list[int]:
+    """How many have moved; NO_LOSS while one of them has been on a single frame."""
+    told = []
+    for i in range(len(view.times_s)):
+        movers = [t for t in _seen(view, i) if t.direction]
+        undecided = any(view.first(t) == i or view.first(t) == view.last(t) for t in movers)
+        told.append(NO_LOSS if undecided else len(movers))
+    return told
+
+
+def _events(view: View) -> dict[str, list[int]]:
+    """Which coming or going was the first, and which the last so far."""
+    events = []
+    for thing in view.things:
+        if view.appears(thing) is not None:
+            events.append((thing.appears_s or 0.0, view.first(thing) or 0, number_of(thing)))
+        if view.disappears(thing) is not None:
+            events.append((thing.disappears_s or 0.0, view.last(thing) + 1, NUM_KINDS + number_of(thing)))
+    events.sort()
+    past = [[number for _, frame, number in events if frame <= i] for i in range(len(view.times_s))]
+    return {
+        "first_event": [p[0] if p else 0 for p in past],
+        "last_event": [p[-1] if p else 0 for p in past],
+    }
+
+
+def _comers(view: View) -> dict[str, list[int]]:
+    """Which thing was seen first, and which last so far; NO_LOSS where two came together."""
+    first, last = [], []
+    for i in range(len(view.times_s)):
+        came = sorted((view.first(t) or 0, number_of(t)) for t in _seen(view, i))
+        alone = [number if sum(f == g for g, _ in came) == 1 else NO_LOSS for f, number in came]
+        first.append(alone[0] if alone else 0)
+        last.append(alone[-1] if alone else 0)
+    return {"first_comer": first, "last_comer": last}
