@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.recipe import config_json
+from training.recipe import SHARPNESS, config_json
 from training.vocabulary import write_text_files
 
+READ_OUT = "language_model.lm_head.weight"
 CARD = """\
 # omnireel demo checkpoint
 
@@ -20,6 +21,7 @@ two-frame tubelets, pixel shuffle, EVS), trained from nothing on rendered scenes
 
 It sees one to three solid objects (circle, square, triangle, star; red, green, blue, yellow, orange, purple,
 white, black) on a simple background, how they move, appear and disappear, and one short word or number.
+Its logits are twice those that training left, so that it says what it holds most likely at the usual temperature.
 It knows nothing else of the world, hears nothing, and says so when asked. Licence: Apache-2.0.
 """
 
@@ -28,6 +30,7 @@ def export(saved: Path, directory: Path) -> int:
     """Write config, weights and text files. Returns the size of the weights in bytes."""
     state: dict[str, Tensor] = torch.load(saved, weights_only=True)["module"]
     model = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
+    model[READ_OUT] = model[READ_OUT] * SHARPNESS
     tensors = {name: _stored(name, tensor) for name, tensor in model.items()}
     write_text_files(directory)
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})

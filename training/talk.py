@@ -27,6 +27,7 @@ from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import target_grid
+from training.export import READ_OUT
 from training.outside import estranged
 from training.questions import (
     BUILDERS,
@@ -43,7 +44,7 @@ from training.questions import (
     position,
     yes_no,
 )
-from training.recipe import SEED, demo_config, fresh_model, pixel_rule
+from training.recipe import SEED, SHARPNESS, demo_config, fresh_model, pixel_rule
 from training.scenes import make_scene
 from training.story import STORY, story_targets
 from training.styles import SYSTEM_PROMPTS, chain, dress
@@ -409,6 +410,7 @@ def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
 def _load(talker: Talker, start: Start, text: Path) -> None:
     if start.model is not None and start.model.is_dir():
         finished = load_checkpoint(start.model, torch.float32).state_dict()
+        finished[READ_OUT] = finished[READ_OUT] / SHARPNESS
         words = (_words(start.model), _words(text))
         talker.model.load_state_dict(carry_words(finished, talker.model.state_dict(), *words))
     elif start.model is not None:

@@ -9,6 +9,8 @@ from torch import nn
 import omnireel
 from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.omni import Omni
+from training.export import export
+from training.recipe import SHARPNESS
 from training.talk import Start, TalkStage
 from training.tower import TowerStage
 
@@ -39,5 +41,14 @@ def test_answers_go_on_from_a_model_with_another_tower_under_it(shipped: Omni, t
     torch.save({"module": tower.state_dict()}, tmp_path / "last.pt")
     model = TalkStage(Start(DEMO, tmp_path / "last.pt"), DEMO).model
     assert _same(model.vision_model, tower.tower)
-    assert _same(model.language_model, shipped.language_model)
+    assert _same(model.language_model.backbone, shipped.language_model.backbone)
     assert _same(model.mlp1, shipped.mlp1)
+
+
+def test_what_is_gone_on_from_and_exported_again_is_the_same_model(shipped: Omni, tmp_path: Path):
+    stage = TalkStage(Start(DEMO, None), DEMO)
+    torch.save({"module": stage.trained().state_dict()}, tmp_path / "last.pt")
+    export(tmp_path / "last.pt", tmp_path / "again")
+    assert _same(load_checkpoint(tmp_path / "again", torch.float32), shipped)
+    logits = [m.logits(torch.ones(1, 1, m.config.language.hidden_size)) for m in (shipped, stage.model)]
+    assert torch.equal(logits[0], SHARPNESS * logits[1])
