@@ -120,28 +120,34 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     with tempfile.TemporaryDirectory() as directory:
         path, view = make_clip(rng, Path(directory), number)
         questions = [(q, casual(rng, q.text)) for q in make_questions(rng, view, 3)]
-        return [
-            _judge(_BACKENDS[checkpoint], question, Ask(path, text, None, thinking, sampling))
+        asked = [
+            (question, Ask(path, text, None, thinking, sampling))
             for question, text in questions
             for thinking in (False, True)
         ]
+        outputs = asyncio.run(_answers(_BACKENDS[checkpoint], [ask for _, ask in asked]))
+    return [_judge(question, ask, output) for (question, ask), output in zip(asked, outputs, strict=True)]
 
 
-def _judge(backend: LocalBackend, question: Question, ask: Ask) -> Verdict:
-    try:
-        output = asyncio.run(_answer(backend, ask))
-    except OmnireelError as error:
-        output = f"error: {error.message}"
+def _judge(question: Question, ask: Ask, output: str) -> Verdict:
     thoughts, answer = split_thoughts(output)
     together = agrees(question, conclusion_of(thoughts), answer) if ask.thinking else None
     right = is_right(question, answer)
     return Verdict(question.kind, ask.thinking, right, together, ask.prompt, question.sentence, output)
 
 
-async def _answer(backend: LocalBackend, question: Ask) -> str:
-    async for event in backend.generate(question):
-        if isinstance(event, Answer):
-            return event.output
+async def _answers(backend: LocalBackend, asks: list[Ask]) -> list[str]:
+    """At once, so that the engine decodes them as one batch."""
+    return await asyncio.gather(*(_answer(backend, ask) for ask in asks))
+
+
+async def _answer(backend: LocalBackend, ask: Ask) -> str:
+    try:
+        async for event in backend.generate(ask):
+            if isinstance(event, Answer):
+                return event.output
+    except OmnireelError as error:
+        return f"error: {error.message}"
     raise AssertionError("a backend ends with its answer")
 
 

@@ -49,7 +49,6 @@ from training.scenes import make_scene
 from training.story import STORY, story_targets
 from training.styles import SYSTEM_PROMPTS, chain, dress
 from training.tower import (
-    PlainAttention,
     choose_aspect,
     degraded_pixels,
     stacked,
@@ -296,7 +295,7 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length."""
         del step
         self._balance()
-        with torch.no_grad(), PlainAttention():
+        with torch.no_grad():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))
         state = self.model.new_state(batch.num_clips)

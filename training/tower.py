@@ -257,7 +257,7 @@ class PlainAttention(TorchFunctionMode):
         if func is not F.scaled_dot_product_attention or kwargs:
             return func(*args, **kwargs)
         query, key, value = args
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         with torch.autocast("cpu", enabled=False):  # it would take the exponentials to fp32 and back
             weights = scores.softmax(-1)
         return weights @ value
