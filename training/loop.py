@@ -28,6 +28,7 @@ from training.recipe import SEED
 
 # Parts of parameter names whose matrices are tables or read-outs: orthogonal updates do not suit them.
 EDGES = ("embed", "lm_head", "gate.weight", "heads.", "token", "read", "spread")
+HEADS = ("watch_head", "token_head", "bind_heads", "story_head")
 # For glibc: or the memory of large tensors goes back to the system and is asked for again at every step.
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
@@ -35,6 +36,7 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
 MUON_FACTOR = 4.0
+HEAD_FACTOR = 4.0  # for what is thrown away: the sooner it reads well, the sooner it teaches
 
 Batch = TypeVar("Batch")
 
@@ -133,15 +135,20 @@ def _optimizers(module: nn.Module) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside, AdamW for what touches ids, pixels and single channels."""
     inside: list[nn.Parameter] = []
     outside: list[nn.Parameter] = []
+    heads: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
+            continue
+        if name.startswith(HEADS):
+            heads.append(parameter)
             continue
         is_matrix = parameter.ndim == 2 and not any(part in name for part in EDGES)
         (inside if is_matrix else outside if parameter.ndim > 1 else plain).append(parameter)
     muon = Muon([{"params": inside, "rate_factor": MUON_FACTOR}], weight_decay=0.2)
     groups = [
         {"params": outside, "weight_decay": 0.02, "rate_factor": 1.0},
+        {"params": heads, "weight_decay": 0.02, "rate_factor": HEAD_FACTOR},
         {"params": plain, "weight_decay": 0.0, "rate_factor": 1.0},
     ]
     return [muon, torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)]

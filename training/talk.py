@@ -72,6 +72,9 @@ BALANCE_RATE = 0.002
 STREAM_WEIGHT = 1e-3
 BIND_WEIGHT = 0.15  # for each of the glances
 STORY_WEIGHT = 0.15
+HEADS_FIRST = (
+    60  # steps in which only the heads learn from their lessons: until they read, they shake the model
+)
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
@@ -198,6 +201,7 @@ class TalkStage:
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
         self.tubelets, self.questions, self.short_steps = tubelets, questions, short_steps
+        self.is_hearing = True
         self.streams: list[Tensor] = []
         self.model.language_model.backbone.norm_f.register_forward_pre_hook(self._keep_stream)
         self.entries: list[Tensor] = []
@@ -292,9 +296,8 @@ class TalkStage:
         return ids, [*self.tokenizer.encode_markup(answer), self.tokenizer.id_of("<|im_end|>")]
 
     def loss(self, batch: TalkBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Cross entropy on the answers, every answer counting by the root of its length."""
-        del step
-        self._balance()
+        """Cross entropy on the answers, every answer counting by the root of its length, and the lessons."""
+        self.is_hearing = step >= HEADS_FIRST
         with torch.no_grad():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))
@@ -303,11 +306,11 @@ class TalkStage:
         watched = self.model.forward_hidden(prompts.embeddings, state)
         bind_loss, bound = self._bind(prompts, batch)
         ends = torch.arange(batch.num_clips)[:, None], prompts.ends
-        watch_loss, seen = self.talker.watch_head(watched[ends], batch.watched)
+        watch_loss, seen = self.talker.watch_head(self._heard(watched[ends]), batch.watched)
         # At the last glance: here vision tokens have been compared, and questions can still look it up.
-        story_loss, told = self.talker.story_head(self.entries[-1][ends], batch.story)
+        story_loss, told = self.talker.story_head(self._heard(self.entries[-1][ends]), batch.story)
         answer_loss, figures = self._answer(batch, state)
-        token_loss, dense = self.talker.token_head(tokens, batch.patches)
+        token_loss, dense = self.talker.token_head(self._heard(tokens), batch.patches)
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
         self.entries.clear()
@@ -317,12 +320,16 @@ class TalkStage:
         lessons = watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + STORY_WEIGHT * story_loss
         return answer_loss + lessons + stream_loss, figures
 
+    def _heard(self, x: Tensor) -> Tensor:
+        """What a head reads; at first its gradients end there."""
+        return x if self.is_hearing else x.detach()
+
     def _bind(self, prompts: Prompts, batch: TalkBatch) -> tuple[Tensor, dict[str, float]]:
         """What `bind_heads` say of the vision tokens before each glance; figures of the last one."""
         targets = {name: target[prompts.kept] for name, target in batch.bound.items()}
         total, figures = torch.zeros(()), {}
         for head, entry in zip(self.talker.bind_heads, self.entries, strict=True):
-            loss, figures = head(entry[prompts.is_vision], targets)
+            loss, figures = head(self._heard(entry[prompts.is_vision]), targets)
             total = total + loss
         return total, figures
 
