@@ -298,6 +298,7 @@ class TalkStage:
     def loss(self, batch: TalkBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Cross entropy on the answers, every answer counting by the root of its length, and the lessons."""
         self.is_hearing = step >= HEADS_FIRST
+        self._balance()
         with torch.no_grad():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))

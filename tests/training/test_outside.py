@@ -1,4 +1,4 @@
-"""Estranged questions lead outside the world, and held-out wordings stay unseen."""
+"""Estranged questions lead outside the world."""
 
 import re
 from random import Random

@@ -1,9 +1,15 @@
-"""What a continued training run takes over from the model it starts with."""
+"""What a training run on questions takes over from its start, and does at each step."""
+
+from pathlib import Path
+from random import Random
 
 import torch
 
+import omnireel
 from training.loop import digest
-from training.talk import carry_words
+from training.talk import Start, TalkStage, carry_words
+
+DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
 
 def test_words_keep_their_rows_wherever_a_new_vocabulary_has_them():
@@ -30,3 +36,17 @@ def test_a_continued_run_sees_clips_of_its_own_even_when_its_start_has_an_old_na
     assert names[0] != names[1]
     (tmp_path / "last.pt").write_bytes(b"second")
     assert digest(tmp_path / "last.pt") == names[1]
+
+
+def test_each_step_nudges_the_experts_by_the_visits_of_the_step_before_and_forgets_these():
+    stage = TalkStage(Start(DEMO, None), DEMO, tubelets=6, questions=12)
+    batch = stage.batch(Random(1), 0)
+    biases = [router.e_score_correction_bias for router in stage.routers]
+    before = [bias.clone() for bias in biases]
+    with torch.no_grad():
+        stage.loss(batch, 0)
+        visits = len(stage.loads)
+        assert all(torch.equal(a, b) for a, b in zip(biases, before, strict=True))
+        stage.loss(batch, 1)
+    assert len(stage.loads) == visits
+    assert not any(torch.equal(a, b) for a, b in zip(biases, before, strict=True))
