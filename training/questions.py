@@ -468,7 +468,7 @@ def on_screen(rng: Random, view: View) -> Question | None:
 
 def yes_no(rng: Random, view: View) -> Question | None:
     """Is there a red circle? Does X move? Is X blue? Is A left of B?"""
-    return rng.choice((_is_there, _is_there, _is_colour, _does_move, _is_beside, _is_text, _moves_to))(
+    return rng.choice((_is_there, _is_there, _is_colour, _does_move, is_beside, _is_text, _moves_to))(
         rng, view
     )
 
@@ -576,7 +576,8 @@ def _moves_to(rng: Random, view: View) -> Question | None:
     return _decide(text, way == thing.direction, f"The {thing.name} {_motion(thing)}")
 
 
-def _is_beside(rng: Random, view: View) -> Question | None:
+def is_beside(rng: Random, view: View) -> Question | None:
+    """Is A left of B, or above it?"""
     if len(view.things) < 2:
         return None
     a, b = rng.sample(view.things, 2)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.questions import MARGIN, SIDES, View
 from training.scenes import Thing
-from training.watch import NO_LOSS, NUM_KINDS, frame_pairs, number_of
+from training.watch import LETTERS_AND_NONE, MAX_LETTERS, NO_LOSS, NUM_KINDS, frame_pairs, number_of
 
 # What is asked → how many classes, how many such answers, and the weight of the first class, the usual one.
 # Things are numbered from 1 by their kind; what disappears, as an event, NUM_KINDS further on.
@@ -21,14 +21,18 @@ STORY = {
     "outermost": (1 + NUM_KINDS, len(SIDES), 0.1), "count": (4, 1, 1.0), "movers": (4, 1, 0.5),
     "first_event": (1 + 2 * NUM_KINDS, 1, 0.2), "last_event": (1 + 2 * NUM_KINDS, 1, 0.2),
     "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
+    "spelling": (len(LETTERS_AND_NONE), MAX_LETTERS, 0.1),
 }  # fmt: skip
 
 
 def story_targets(view: View) -> dict[str, Tensor]:
-    """Each of `STORY` after each tubelet, [T] or, for outermost, [T, 4]; 0 where there is nothing to tell yet."""
+    """Each of `STORY` after each tubelet; 0 where there is nothing to tell yet.
+
+    [T]; outermost is [T, 4], spelling [T, 7]
+    """
     frames: dict[str, list[Any]] = {
         "outermost": _outermost(view), "count": _count(view), "movers": _movers(view),
-        **_events(view), **_comers(view),
+        **_events(view), **_comers(view), "spelling": _spelling(view),
     }  # fmt: skip
     last = [min(2 * i + 1, len(view.times_s) - 1) for i in range(len(frame_pairs(view.times_s)))]
     return {name: torch.tensor([told[i] for i in last]) for name, told in frames.items()}
@@ -48,6 +52,13 @@ def _outermost(view: View) -> list[list[int]]:
 def _nearest(shown: list[tuple[int, tuple[float, float]]], axis: int, sign: int) -> int:
     (nearest, place), (_, other) = sorted(shown, key=lambda s: sign * s[1][axis])[:2]
     return nearest if sign * (other[axis] - place[axis]) >= MARGIN else NO_LOSS
+
+
+def _spelling(view: View) -> list[list[int]]:
+    """The word's letters from the first to the last, however few of them this tubelet still shows."""
+    text = view.scene.word.text.upper() if view.scene.word else ""
+    letters = [LETTERS_AND_NONE.index(letter) for letter in text.ljust(MAX_LETTERS, LETTERS_AND_NONE[0])]
+    return [letters] * len(view.times_s)
 
 
 def _seen(view: View, frame: int) -> list[Thing]:

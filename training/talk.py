@@ -38,6 +38,7 @@ from training.questions import (
     casual,
     describe,
     how_many,
+    is_beside,
     lifecycle,
     on_screen,
     order,
@@ -78,7 +79,8 @@ HEADS_FIRST = (
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
-    how_many: 1.5, position: 3.0, order: 3.2, lifecycle: 1.6, yes_no: 2.4, on_screen: 2.4, describe: 0.5, beyond: 1.0,
+    how_many: 1.5, position: 3.0, order: 3.6, lifecycle: 1.6, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
+    describe: 0.5, beyond: 1.0,
 }  # fmt: skip
 
 
@@ -226,7 +228,7 @@ class TalkStage:
             common, min(20.0, 5 + 15 * step / self.short_steps) if common.random() < 0.4 else 8
         )
         grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
-        thinking = common.random() < 0.4
+        thinking = common.random() < 0.5
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         system = rng.choice(SYSTEM_PROMPTS[style]) or None
         clips = min(12, max(3, self.tubelets // len(frame_pairs(timing.times_s))))

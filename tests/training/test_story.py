@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from training.questions import NUMBERS, SIDES, Question, View, how_many, order, position
+from training.questions import NUMBERS, SIDES, Question, View, how_many, on_screen, order, position
 from training.scenes import COLOURS, SHAPES, make_scene
 from training.story import story_targets
-from training.watch import NUM_KINDS
+from training.watch import LETTERS_AND_NONE, NUM_KINDS
 
 NAMES = ["nothing", *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)]
 
@@ -59,6 +59,14 @@ def test_counts_at_the_end_are_those_of_the_questions():
         moving = any(word in question.text for word in ("mov", "motion"))
         count = int(story_targets(view)["movers" if moving else "count"][-1])
         assert NUMBERS[count] == question.short or (moving and count < 0)
+
+
+def test_the_letters_at_the_end_spell_the_word_on_screen():
+    asked = [(v, q) for v, q in _asked(on_screen) if q.kind == "on-screen word"]
+    assert len(asked) > 10
+    for view, question in asked:
+        letters = "".join(LETTERS_AND_NONE[i] for i in story_targets(view)["spelling"][-1].tolist())
+        assert letters.rstrip("-") == question.short
 
 
 def test_what_is_told_of_the_start_does_not_know_the_end():
