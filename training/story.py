@@ -13,7 +13,8 @@ from torch import Tensor
 
 from training.questions import MARGIN, SIDES, View
 from training.scenes import Thing
-from training.watch import LETTERS_AND_NONE, MAX_LETTERS, NO_LOSS, NUM_KINDS, frame_pairs, number_of
+from training.tower import MAX_LETTERS
+from training.watch import LETTERS_AND_NONE, NO_LOSS, NUM_KINDS, frame_pairs, number_of
 
 # What is asked → how many classes, how many such answers, and the weight of the first class, the usual one.
 # Things are numbered from 1 by their kind; what disappears, as an event, NUM_KINDS further on.

@@ -2,7 +2,7 @@
 
 Question answering alone does not teach a small tower to see motion and shape in reasonable time. Here each
 patch of a two-frame tubelet predicts the object centred on it (shape, colour, motion, appearing, vanishing),
-the characters centred on it, and where it is. The heads are thrown away.
+the characters centred on it and which of their word's they are, and where it is. The heads are thrown away.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from training.scenes import (
 )
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+MAX_LETTERS = 7
 NOTHING = -100  # cross entropy ignores it
 MOSTLY = 0.2  # share of a patch that an object covers for the patch to speak of it
 # Elsewhere torch emulates products in bf16, at a tenth of the rate.
@@ -168,12 +169,16 @@ def tubelet_targets(
 
 
 def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
-    """character: where its centre is; glyph: wherever it reaches. Each half of a patch holds one at most."""
+    """character, and its index in the word: where its centre is; glyph: wherever it reaches.
+
+    Each half of a patch holds one at most.
+    """
     rows, cols = grid
-    character, glyph = torch.full((2, *grid, 2), NOTHING)
+    character, index, glyph = torch.full((3, *grid, 2), NOTHING)
     for word in scene.words:
         top, bottom = ((word.y + side * 0.3 * word.height) * rows for side in (-1, 1))
-        for span, letter in zip(letter_spans(word, scene.aspect), word.text.upper(), strict=True):
+        spans = letter_spans(word, scene.aspect)
+        for place, (span, letter) in enumerate(zip(spans, word.text.upper(), strict=True)):
             ends = [share * 2 * cols for share in span]
             kind = CHARACTERS.index(letter)
             halves = range(max(0, math.ceil(ends[0] - 0.25)), min(2 * cols, math.floor(ends[1] + 0.25)))
@@ -181,21 +186,22 @@ def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
                 glyph[max(0, round(top)) : min(rows, round(bottom)), half // 2, half % 2] = kind
             centre = int(sum(ends) / 2)
             if 0 <= centre < 2 * cols:
-                character[min(rows - 1, int(word.y * rows)), centre // 2, centre % 2] = kind
-    return {"character": character, "glyph": glyph, "writing": (character >= 0).long()}
+                spot = min(rows - 1, int(word.y * rows)), centre // 2, centre % 2
+                character[spot], index[spot] = kind, place
+    return {"character": character, "index": index, "glyph": glyph, "writing": (character >= 0).long()}
 
 
 # What a patch is asked → how many classes, and how many such answers it has.
 READ_OUTS = {
     "shape": (4, 1), "colour": (8, 1), "motion": (5, 1), "life": (3, 1),
-    "character": (36, 2), "glyph": (36, 2), "object": (2, 1), "writing": (2, 2),
+    "character": (36, 2), "index": (MAX_LETTERS, 2), "glyph": (36, 2), "object": (2, 1), "writing": (2, 2),
 }  # fmt: skip
 
 
 class DenseHeads(nn.Module):
     """Linear read-outs of each patch."""
 
-    WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0}  # the slowest to come
+    WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0, "index": 2.0}  # the slowest to come
     # Of the yes-or-no read-outs most answers are no.
     YES_WEIGHT = 15.0
 

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from training.paint import letter_spans
 from training.questions import View
 from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Scene, Thing
-from training.tower import DenseHeads
+from training.tower import MAX_LETTERS, DenseHeads
 
 NO_LOSS = -100
 NUM_KINDS = len(COLOURS) * len(SHAPES)
 NUM_MOTIONS = 2 + len(DIRECTIONS)
 NUM_SECONDS = 21
 NUM_PLACES = 12  # along each side of the frame
-MAX_LETTERS = 7
 NUM_WAVES = 4
 LETTERS_AND_NONE = "-" + LETTERS + "0123456789"
 
