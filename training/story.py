@@ -22,18 +22,18 @@ STORY = {
     "outermost": (1 + NUM_KINDS, len(SIDES), 0.1), "count": (4, 1, 1.0), "movers": (4, 1, 0.5),
     "first_event": (1 + 2 * NUM_KINDS, 1, 0.2), "last_event": (1 + 2 * NUM_KINDS, 1, 0.2),
     "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
-    "spelling": (len(LETTERS_AND_NONE), MAX_LETTERS, 0.1),
+    "spelling": (len(LETTERS_AND_NONE), MAX_LETTERS, 0.1), "presence": (3, NUM_KINDS, 0.05),
 }  # fmt: skip
 
 
 def story_targets(view: View) -> dict[str, Tensor]:
     """Each of `STORY` after each tubelet; 0 where there is nothing to tell yet.
 
-    [T]; outermost is [T, 4], spelling [T, 7]
+    [T]; outermost is [T, 4], spelling [T, 7], presence [T, 32]: 1 for a kind that is there, 2 when it has gone
     """
     frames: dict[str, list[Any]] = {
         "outermost": _outermost(view), "count": _count(view), "movers": _movers(view),
-        **_events(view), **_comers(view), "spelling": _spelling(view),
+        **_events(view), **_comers(view), "spelling": _spelling(view), "presence": _presence(view),
     }  # fmt: skip
     last = [min(2 * i + 1, len(view.times_s) - 1) for i in range(len(frame_pairs(view.times_s)))]
     return {name: torch.tensor([told[i] for i in last]) for name, told in frames.items()}
@@ -68,6 +68,17 @@ def _seen(view: View, frame: int) -> list[Thing]:
 
 def _count(view: View) -> list[int]:
     return [len(_seen(view, i)) for i in range(len(view.times_s))]
+
+
+def _presence(view: View) -> list[list[int]]:
+    """Which kinds are there and which have gone. A still thing's later tokens are pruned: it has to be kept in mind."""
+    told = []
+    for i in range(len(view.times_s)):
+        now = [0] * NUM_KINDS
+        for thing in _seen(view, i):
+            now[number_of(thing) - 1] = 1 if i <= view.last(thing) else 2
+        told.append(now)
+    return told
 
 
 def _movers(view: View) -> list[int]:

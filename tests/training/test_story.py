@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from training.questions import NUMBERS, SIDES, Question, View, how_many, on_screen, order, position
+from training.questions import NUMBERS, SIDES, Question, View, how_many, lifecycle, on_screen, order, position
 from training.scenes import COLOURS, SHAPES, make_scene
 from training.story import story_targets
 from training.watch import LETTERS_AND_NONE, NUM_KINDS
@@ -59,6 +59,14 @@ def test_counts_at_the_end_are_those_of_the_questions():
         moving = any(word in question.text for word in ("mov", "motion"))
         count = int(story_targets(view)["movers" if moving else "count"][-1])
         assert NUMBERS[count] == question.short or (moving and count < 0)
+
+
+def test_what_has_gone_at_the_end_is_the_answer_to_what_disappears():
+    asked = [(v, q) for v, q in _asked(lifecycle) if q.sentence.endswith(" disappears.")]
+    assert {q.short == "nothing" for _, q in asked} == {True, False}
+    for view, question in asked:
+        gone = (story_targets(view)["presence"][-1] == 2).nonzero()[:, 0].tolist()
+        assert [NAMES[1 + kind] for kind in gone] == ([question.short] if question.short != "nothing" else [])
 
 
 def test_the_letters_at_the_end_spell_the_word_on_screen():
