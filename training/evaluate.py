@@ -27,7 +27,10 @@ from omnireel.video.sample import choose_frames
 from training import outside
 from training.judge import agrees, conclusion_of, is_right, split_thoughts
 from training.paint import paint, write_video
-from training.questions import BUILDERS, Question, View, beyond, casual, describe
+from training.questions.ask import BUILDERS, casual
+from training.questions.question import Question
+from training.questions.view import View
+from training.questions.whole import beyond, describe
 from training.scenes import make_scene
 
 SIZES = {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Container, Iterable
 
 from training import outside
-from training.questions import NUMBERS, Question
+from training.questions.question import NUMBERS, Question
 from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
 _WAYS = (*DIRECTIONS, "still")

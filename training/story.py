@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.questions import MARGIN, SIDES, View
+from training.questions.places import MARGIN, SIDES
+from training.questions.view import View
 from training.scenes import Thing
 from training.tower import MAX_LETTERS
 from training.watch import LETTERS_AND_NONE, NO_LOSS, NUM_KINDS, frame_pairs, number_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from training.questions import Question, View, caption
+from training.questions.question import Question
+from training.questions.view import View, caption
 
 # Style → system prompts that ask for it; "" has none of its own.
 SYSTEM_PROMPTS: dict[str, tuple[str, ...]] = {

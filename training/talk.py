@@ -29,22 +29,14 @@ from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import target_grid
 from training.export import READ_OUT
 from training.outside import estranged
-from training.questions import (
-    BUILDERS,
-    Builder,
-    View,
-    ask,
-    beyond,
-    casual,
-    describe,
-    how_many,
-    is_beside,
-    lifecycle,
-    on_screen,
-    order,
-    position,
-    yes_no,
-)
+from training.questions.ask import BUILDERS, ask, casual
+from training.questions.events import lifecycle, order
+from training.questions.places import position
+from training.questions.question import Builder
+from training.questions.traits import how_many
+from training.questions.view import View
+from training.questions.whole import beyond, describe, on_screen
+from training.questions.yes_no import is_beside, yes_no
 from training.recipe import SEED, SHARPNESS, demo_config, fresh_model, pixel_rule
 from training.scenes import make_scene
 from training.story import STORY, story_targets

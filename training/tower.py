@@ -201,7 +201,8 @@ READ_OUTS = {
 class DenseHeads(nn.Module):
     """Linear read-outs of each patch."""
 
-    WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0, "index": 2.0}  # the slowest to come
+    # The slowest to come weigh more.
+    WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0, "index": 2.0}
     # Of the yes-or-no read-outs most answers are no.
     YES_WEIGHT = 15.0
 

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer as BpeTokenizer
 
 from omnireel.text.prompt import time_labels
 from training import outside
-from training.questions import View, ask, casual
+from training.questions.ask import ask, casual
+from training.questions.view import View
 from training.recipe import SEED, VOCAB_SIZE
 from training.scenes import make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress

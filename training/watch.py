@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.paint import letter_spans
-from training.questions import View
+from training.questions.view import View
 from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Scene, Thing
 from training.tower import MAX_LETTERS, DenseHeads
 

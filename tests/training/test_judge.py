@@ -6,7 +6,11 @@ from random import Random
 import pytest
 
 from training.judge import agrees, conclusion_of, is_right, split_thoughts
-from training.questions import BUILDERS, View, colour, describe, direction, how_many, on_screen, shape, yes_no
+from training.questions.ask import BUILDERS
+from training.questions.traits import colour, direction, how_many, shape
+from training.questions.view import View
+from training.questions.whole import describe, on_screen
+from training.questions.yes_no import yes_no
 from training.scenes import make_scene
 from training.styles import chain, conclusion, dress
 

@@ -4,7 +4,9 @@ import re
 from random import Random
 
 from training import outside
-from training.questions import BUILDERS, View, beyond
+from training.questions.ask import BUILDERS
+from training.questions.view import View
+from training.questions.whole import beyond
 from training.scenes import make_scene
 
 TIMES = tuple(i / 2 for i in range(20))

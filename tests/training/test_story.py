@@ -5,7 +5,12 @@ from random import Random
 
 import pytest
 
-from training.questions import NUMBERS, SIDES, Question, View, how_many, lifecycle, on_screen, order, position
+from training.questions.events import lifecycle, order
+from training.questions.places import SIDES, position
+from training.questions.question import NUMBERS, Question
+from training.questions.traits import how_many
+from training.questions.view import View
+from training.questions.whole import on_screen
 from training.scenes import COLOURS, SHAPES, make_scene
 from training.story import story_targets
 from training.watch import LETTERS_AND_NONE, NUM_KINDS

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import torch
 
-from training.questions import View
+from training.questions.view import View
 from training.scenes import COLOURS, SHAPES, Thing, make_scene
 from training.tower import stacked, tubelet_targets
 from training.watch import (

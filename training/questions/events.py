@@ -1,0 +1,120 @@
+"""What comes and goes, in which order and when."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+from training.questions.question import Question, pick
+from training.questions.view import View, events_of, reference
+
+
+def order(rng: Random, view: View) -> Question | None:
+    """What happens first? Which comes last?"""
+    events = events_of(view)
+    if not events or any(b[0] - a[0] < 1.1 for a, b in pairwise(events)):
+        return None
+    if rng.random() < 0.6 or len(view.things) < 2:
+        first = rng.random() < 0.6 or len(events) == 1
+        _, thing, what = events[0 if first else -1]
+        word = "first" if first else "last"
+        text = pick(
+            rng,
+            f"What happens {word}?",
+            f"Which event happens {word}?",
+            f"What is the {word} thing that happens?",
+            f"What is the {word} event?",
+            f"Which change comes {word}?",
+            f"What changes {word}?",
+            f"Tell me what happens {word}.",
+        )
+        return Question("order", text, f"{thing.name} {what}", f"The {thing.name} {what}.")
+    comers = [(view.first(t), t) for t in view.things]
+    comers.sort(key=lambda c: c[0] or 0)
+    if any((b[0] or 0) - (a[0] or 0) < 2 for a, b in pairwise(comers)):
+        return None
+    first = rng.random() < 0.5
+    thing = comers[0 if first else -1][1]
+    word = "first" if first else "last"
+    text = pick(
+        rng,
+        f"Which object appears {word}?",
+        f"Which object comes {word}?",
+        f"Which shape do we see {word}?",
+        f"What appears {word}?",
+        f"Which one shows up {word}?",
+        f"Which object is seen {word}?",
+    )
+    return Question("order", text, thing.name, f"The {thing.name} comes {word}.")
+
+
+def lifecycle(rng: Random, view: View) -> Question | None:
+    """What appears? What disappears? Does X appear or disappear?"""
+    what = rng.choice(("appears", "disappears"))
+    stem = what[:-1]
+    doing = [t for _, t, w in events_of(view) if w == what]
+    if rng.random() < 0.55:
+        if len(doing) > 1 or (not doing and rng.random() < 0.5):
+            return None
+        other = {"appear": "show up", "disappear": "vanish"}[stem]
+        text = pick(
+            rng,
+            f"What {what} during the clip?",
+            f"Which object {what}?",
+            f"Does anything {stem}?",
+            f"Does something {other}?",
+            f"What {what}?",
+            f"Which object {what} in the video?",
+            f"Does any object {stem} during the video?",
+            f"Does anything {other}?",
+            f"Which object {what} during the video?",
+        )
+        if not doing:
+            return Question("appears/disappears", text, "nothing", f"Nothing {what}.")
+        return Question("appears/disappears", text, doing[0].name, f"The {doing[0].name} {what}.")
+    thing = rng.choice(doing) if doing and rng.random() < 0.6 else rng.choice(view.things)
+    ref = reference(rng, thing, view)
+    if ref is None:
+        return None
+    other = {"appear": "show up later", "disappear": "vanish"}[stem]
+    text = pick(
+        rng,
+        f"Does {ref} {stem}?",
+        f"Does {ref} {stem} during the clip?",
+        f"Does {ref} {other}?",
+        f"Does {ref} {stem} at some point?",
+        f"Does {ref} {stem} in the video?",
+    )
+    if thing in doing:
+        return Question("appears/disappears", text, "yes", f"The {thing.name} {what}, so yes.")
+    stays = {"appear": "is there from the start", "disappear": "stays to the end"}[stem]
+    return Question("appears/disappears", text, "no", f"The {thing.name} {stays}, so no.")
+
+
+def second(rng: Random, view: View) -> Question | None:
+    """At what second does X appear?"""
+    what = "appears" if rng.random() < 0.75 else "disappears"
+    doing = [t for _, t, w in events_of(view) if w == what]
+    if not doing:
+        return None
+    thing = rng.choice(doing)
+    ref = reference(rng, thing, view)
+    if ref is None:
+        return None
+    stem = what[:-1]
+    at = view.appears(thing) if what == "appears" else view.disappears(thing)
+    text = pick(
+        rng,
+        f"At what second does {ref} {stem}?",
+        f"When does {ref} {stem}?",
+        f"At which second does {ref} {stem}?",
+        f"At what time does {ref} {stem}?",
+        f"After how many seconds does {ref} {stem}?",
+        f"In which second does {ref} {stem}?",
+        f"How many seconds in does {ref} {stem}?",
+        f"When exactly does {ref} {stem}?",
+        f"Tell me when {ref} {what}.",
+    )
+    seconds = thing.appears_s if what == "appears" else thing.disappears_s
+    kind = "second of appearance" if what == "appears" else "second of disappearance"
+    return Question(kind, text, str(at), f"The {thing.name} {what} at second {at}.", seconds)

@@ -1,0 +1,87 @@
+"""What is where."""
+
+from __future__ import annotations
+
+from random import Random
+
+from training.questions.question import Question, pick
+from training.questions.view import View, reference
+from training.scenes import Thing
+
+SIDES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}
+
+
+MARGIN = 0.12  # by which a thing must be further that way than the others, in frame heights
+
+
+def position(rng: Random, view: View) -> Question | None:
+    """What is on the left? Where is X?"""
+    if rng.random() < 0.35 or len(view.things) == 1:
+        return _where(rng, view)
+    furthest = {side: _extreme(view, *way) for side, way in SIDES.items()}
+    decided = [(side, thing) for side, thing in furthest.items() if thing is not None]
+    if not decided:
+        return None
+    side, thing = rng.choice(decided)
+    where = f"at the {side}" if side in ("top", "bottom") else f"on the {side}"
+    text = pick(
+        rng,
+        f"What is {where}?",
+        f"Which object is {where}?",
+        f"What can you see {where}?",
+        f"Which shape is {where}?",
+        f"What object is {where} of the frame?",
+        f"Name the object {where}.",
+        f"What is {where} of the video?",
+        f"What is {where} side?" if side in ("left", "right") else f"What is {where} of the picture?",
+        f"Tell me what is {where}.",
+    )
+    return Question("position", text, thing.name, f"The {thing.name} is {where}.")
+
+
+def _extreme(view: View, axis: int, sign: int) -> Thing | None:
+    """The object that is furthest that way on every frame, by a clear margin."""
+    things = view.things
+    found: Thing | None = None
+    for time_s in view.times_s:
+        visible = [t for t in things if t.is_visible(time_s)]
+        if len(visible) < 2:
+            continue
+        ranked = sorted(visible, key=lambda t: sign * t.centre(time_s)[axis])
+        gap = sign * (ranked[1].centre(time_s)[axis] - ranked[0].centre(time_s)[axis])
+        if gap < MARGIN or (found is not None and found != ranked[0]):
+            return None
+        found = ranked[0]
+    together = all(
+        any(a.is_visible(t) and b.is_visible(t) for t in view.times_s) for a in things for b in things
+    )
+    return found if together else None
+
+
+def _where(rng: Random, view: View) -> Question | None:
+    still = [t for t in view.things if t.direction is None]
+    if not still:
+        return None
+    thing = rng.choice(still)
+    ref = reference(rng, thing, view)
+    if ref is None:
+        return None
+    x = thing.x / view.scene.aspect
+    if x < 0.28:
+        where = "on the left"
+    elif x > 0.72:
+        where = "on the right"
+    elif 0.42 < x < 0.58:
+        where = "in the middle"
+    else:
+        return None
+    text = pick(
+        rng,
+        f"Where is {ref}?",
+        f"Where can I find {ref}?",
+        f"On which side is {ref}?",
+        f"In which part of the frame is {ref}?",
+        f"Where in the video is {ref}?",
+        f"Is {ref} on the left, in the middle or on the right?",
+    )
+    return Question("position", text, where.split()[-1], f"The {thing.name} is {where}.")

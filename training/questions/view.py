@@ -1,0 +1,130 @@
+"""A scene as the model sees it, and what can truly be said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from training.scenes import COLOURS, SHAPES, Scene, Thing
+
+
+@dataclass(frozen=True)
+class View:
+    """A scene as the model sees it: only what is on the sampled frames exists.
+
+    times_s: true times of the sampled frames
+    """
+
+    scene: Scene
+    times_s: tuple[float, ...]
+
+    @property
+    def things(self) -> list[Thing]:
+        """The objects that can be seen, by first sight, then from left to right."""
+        seen = [t for t in self.scene.things if self.first(t) is not None]
+        return sorted(seen, key=lambda t: (self.first(t) or 0, t.centre(self.times_s[self.first(t) or 0])[0]))
+
+    def first(self, thing: Thing) -> int | None:
+        """Index of the first sampled frame that shows it."""
+        return next((i for i, t in enumerate(self.times_s) if thing.is_visible(t)), None)
+
+    def last(self, thing: Thing) -> int:
+        """Index of the last sampled frame that shows it."""
+        return max(i for i, t in enumerate(self.times_s) if thing.is_visible(t))
+
+    def appears(self, thing: Thing) -> int | None:
+        """The second at which it comes; None if it was there from the start."""
+        first = self.first(thing)
+        return self._second(first) if first else None
+
+    def disappears(self, thing: Thing) -> int | None:
+        """The second at which it is first missing again; None if it stays."""
+        last = self.last(thing)
+        return self._second(last + 1) if last + 1 < len(self.times_s) else None
+
+    def _second(self, frame: int) -> int:
+        """When the frame's tubelet begins: at two frames a second, at most half a second from the truth.
+
+        Not the frame's own label, rounded: that is half-way between two seconds for every other frame, and
+        labels of some frame rates run slow.
+        """
+        return round(self.times_s[frame - frame % 2])
+
+
+def events_of(view: View) -> list[tuple[float, Thing, str]]:
+    """(true time, object, "appears" | "disappears"), in order."""
+    out = []
+    for thing in view.things:
+        if view.appears(thing) is not None:
+            out.append((thing.appears_s or 0.0, thing, "appears"))
+        if view.disappears(thing) is not None:
+            out.append((thing.disappears_s or 0.0, thing, "disappears"))
+    return sorted(out, key=lambda e: e[0])
+
+
+def in_order(things: list[Thing]) -> list[Thing]:
+    """In the order of the table of colours.
+
+    A fixed order: what is told next then depends on what is there alone, not on when and where it was seen.
+    """
+    table = list(COLOURS)
+    return sorted(things, key=lambda t: (table.index(t.colour), SHAPES.index(t.shape)))
+
+
+def reference(rng: Random, thing: Thing, view: View) -> str | None:
+    """Words that mean this object and no other, without giving away both of its traits."""
+    things = view.things
+    options = [f"the {thing.name}"] if rng.random() < 0.5 else []
+    if sum(t.shape == thing.shape for t in things) == 1:
+        options.append(f"the {thing.shape}")
+    if sum(t.colour == thing.colour for t in things) == 1:
+        options.append(f"the {thing.colour} {rng.choice(('object', 'shape', 'one', 'thing'))}")
+    if len(things) == 1:
+        options.append(rng.choice(("the object", "the shape", "it")))
+    movers = [t for t in things if t.direction]
+    if movers == [thing] and len(things) > 1:
+        options.append(rng.choice(("the moving object", "the object that moves", "the one that moves")))
+    return rng.choice(options) if options else None
+
+
+def listing(things: list[Thing]) -> str:
+    """Such as "a red circle and an orange star"."""
+    return " and ".join(article(thing.name) for thing in in_order(things))
+
+
+def caption(view: View, *, places: bool = False) -> str:
+    """Every object, then the text.
+
+    places: also where each object is first seen
+    """
+    parts = []
+    for thing in in_order(view.things):
+        line = f"{article(thing.name)}{_place(view, thing) if places else ''} {motion(thing)}"
+        if (at := view.appears(thing)) is not None:
+            line += f", appears at second {at}"
+        if (gone := view.disappears(thing)) is not None:
+            line += f", disappears at second {gone}"
+        parts.append(f"{line[0].upper()}{line[1:]}.")
+    if view.scene.word:
+        parts.append(f"The text says {view.scene.word.text.upper()}")
+    return " ".join(parts)
+
+
+def motion(thing: Thing) -> str:
+    """Such as "moves left" or "stays still"."""
+    return f"moves {thing.direction}" if thing.direction else "stays still"
+
+
+def article(noun: str) -> str:
+    """The noun with its article."""
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def _place(view: View, thing: Thing) -> str:
+    """The ninth of the frame in which it is first seen: " at the top left", " on the right", " in the middle"."""
+    x, y = thing.centre(view.times_s[view.first(thing) or 0])
+    column = ("left", "", "right")[min(2, int(3 * x / view.scene.aspect))]
+    row = ("top", "", "bottom")[min(2, int(3 * y))]
+    if row:
+        return f" at the {row} {column}".rstrip()
+    return f" on the {column}" if column else " in the middle"

@@ -1,0 +1,148 @@
+"""What is asked for a yes or a no."""
+
+from __future__ import annotations
+
+from random import Random
+
+from training.questions.question import Question, pick
+from training.questions.view import View, article, listing, motion, reference
+from training.scenes import COLOURS, DIRECTIONS, SHAPES
+
+
+def yes_no(rng: Random, view: View) -> Question | None:
+    """Is there a red circle? Does X move? Is X blue? Is A left of B?"""
+    return rng.choice((_is_there, _is_there, _is_colour, _does_move, is_beside, _is_text, _moves_to))(
+        rng, view
+    )
+
+
+def _decide(text: str, truth: bool, seen: str) -> Question:
+    """What is seen comes first: a model this small must have said it before it can decide by it."""
+    return Question("yes/no", text, "yes" if truth else "no", f"{seen}, so {'yes' if truth else 'no'}.")
+
+
+def _is_there(rng: Random, view: View) -> Question | None:
+    names = {t.name for t in view.things}
+    kind = rng.random()
+    if kind < 0.5:
+        thing = rng.choice(view.things)
+        noun = thing.name
+        if rng.random() < 0.55:  # change one trait: the hard kind of "no"
+            noun = (
+                f"{rng.choice(list(COLOURS))} {thing.shape}"
+                if rng.random() < 0.5
+                else f"{thing.colour} {rng.choice(SHAPES)}"
+            )
+        truth = noun in names
+    elif kind < 0.8:
+        noun = rng.choice(view.things).shape if rng.random() < 0.5 else rng.choice(SHAPES)
+        truth = any(t.shape == noun for t in view.things)
+    else:
+        hue = rng.choice(view.things).colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
+        noun, truth = f"{hue} object", any(t.colour == hue for t in view.things)
+    text = pick(
+        rng,
+        f"Is there {article(noun)}?",
+        f"Can you see {article(noun)}?",
+        f"Do you see {article(noun)}?",
+        f"Does the video show {article(noun)}?",
+        f"Is {article(noun)} in the video?",
+        f"Is there {article(noun)} in the clip?",
+    )
+    return _decide(text, truth, f"There is {listing(view.things)}")
+
+
+def _is_colour(rng: Random, view: View) -> Question | None:
+    thing = rng.choice(view.things)
+    if sum(t.shape == thing.shape for t in view.things) > 1:
+        return None
+    hue = thing.colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
+    text = pick(
+        rng,
+        f"Is the {thing.shape} {hue}?",
+        f"Is the colour of the {thing.shape} {hue}?",
+        f"Is the {thing.shape} {hue} in color?",
+    )
+    return _decide(text, hue == thing.colour, f"The {thing.shape} is {thing.colour}")
+
+
+def _does_move(rng: Random, view: View) -> Question | None:
+    thing = rng.choice(view.things)
+    ref = reference(rng, thing, view)
+    if ref is None or "mov" in ref:
+        return None
+    if rng.random() < 0.4:
+        text = pick(
+            rng,
+            f"Does {ref} stay still?",
+            f"Is {ref} standing still?",
+            f"Is {ref} still?",
+            f"Does {ref} stay in place?",
+        )
+        truth = thing.direction is None
+    else:
+        text = pick(
+            rng,
+            f"Does {ref} move?",
+            f"Is {ref} moving?",
+            f"Does {ref} change its place?",
+            f"Is {ref} in motion?",
+        )
+        truth = thing.direction is not None
+    return _decide(text, truth, f"The {thing.name} {motion(thing)}")
+
+
+def _moves_to(rng: Random, view: View) -> Question | None:
+    movers = [t for t in view.things if t.direction]
+    if not movers:
+        return None
+    thing = rng.choice(movers)
+    ref = reference(rng, thing, view)
+    if ref is None:
+        return None
+    way = thing.direction if rng.random() < 0.5 else rng.choice(list(DIRECTIONS))
+    text = pick(
+        rng,
+        f"Does {ref} move {way}?",
+        f"Is {ref} moving {way}?",
+        f"Does {ref} go {way}?",
+        f"Is {ref} going {way}?",
+    )
+    return _decide(text, way == thing.direction, f"The {thing.name} {motion(thing)}")
+
+
+def is_beside(rng: Random, view: View) -> Question | None:
+    """Is A left of B, or above it?"""
+    if len(view.things) < 2:
+        return None
+    a, b = rng.sample(view.things, 2)
+    axis = rng.randrange(2)
+    gaps = [
+        b.centre(t)[axis] - a.centre(t)[axis] for t in view.times_s if a.is_visible(t) and b.is_visible(t)
+    ]
+    ref_a, ref_b = reference(rng, a, view), reference(rng, b, view)
+    if not gaps or ref_a is None or ref_b is None or not (min(gaps) > 0.12 or max(gaps) < -0.12):
+        return None
+    is_before = gaps[0] > 0
+    truth = rng.random() < 0.5
+    words = (("to the left of", "to the right of"), ("above", "below"))[axis]
+    word = words[0] if is_before == truth else words[1]
+    real = words[0] if is_before else words[1]
+    text = pick(rng, f"Is {ref_a} {word} {ref_b}?", f"Is {ref_a} {word} {ref_b} in the video?")
+    return _decide(text, truth, f"The {a.name} is {real} the {b.name}")
+
+
+def _is_text(rng: Random, view: View) -> Question | None:
+    text = pick(
+        rng,
+        "Is there any text?",
+        "Is there text on the screen?",
+        "Is something written in the video?",
+        "Can you see a word?",
+        "Is there a word on screen?",
+        "Does the video show any text?",
+    )
+    word = view.scene.word
+    return _decide(
+        text, word is not None, f"The text says {word.text.upper()}" if word else "There is no text"
+    )
