@@ -10,7 +10,9 @@ from training.evaluate import evaluate as judge_clips
 from training.evaluate import show
 from training.export import export as write_checkpoint
 from training.loop import Schedule, digest, launch
-from training.talk import Start, TalkStage
+from training.start import Start
+from training.talk import TalkStage
+from training.talk_batch import Course
 from training.tower import TowerStage
 from training.vocabulary import write_text_files
 
@@ -53,10 +55,11 @@ def talk(
         write_text_files(runs / "demo")
     if start is None:
         begin = Start(None, tower or runs / "tower" / "last.pt")
-        make, peak_rate = partial(TalkStage, begin, runs / "demo"), 1.2e-3
+        make, peak_rate = partial(TalkStage, begin, runs / "demo", Course()), 1.2e-3
     else:
         begin = Start(start, tower)
-        make = partial(TalkStage, begin, runs / "demo", name=f"talk-{digest(start)}", short_steps=1)
+        course = Course(f"talk-{digest(start)}", short_steps=1)
+        make = partial(TalkStage, begin, runs / "demo", course)
         peak_rate = 5e-4  # at 8e-4 what was learned is shaken loose faster than anything new is learned
     launch(make, Schedule(steps, peak_rate=peak_rate, warmup=50), runs / "talk", workers)
 

@@ -11,7 +11,9 @@ from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.omni import Omni
 from training.export import export
 from training.recipe import SHARPNESS
-from training.talk import Start, TalkStage
+from training.start import Start
+from training.talk import TalkStage
+from training.talk_batch import Course
 from training.tower import TowerStage
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
@@ -39,14 +41,14 @@ def test_a_tower_goes_on_from_a_finished_model_and_from_its_own_checkpoint(shipp
 def test_answers_go_on_from_a_model_with_another_tower_under_it(shipped: Omni, tmp_path: Path):
     tower = TowerStage()
     torch.save({"module": tower.state_dict()}, tmp_path / "last.pt")
-    model = TalkStage(Start(DEMO, tmp_path / "last.pt"), DEMO).model
+    model = TalkStage(Start(DEMO, tmp_path / "last.pt"), DEMO, Course()).model
     assert _same(model.vision_model, tower.tower)
     assert _same(model.language_model.backbone, shipped.language_model.backbone)
     assert _same(model.mlp1, shipped.mlp1)
 
 
 def test_what_is_gone_on_from_and_exported_again_is_the_same_model(shipped: Omni, tmp_path: Path):
-    stage = TalkStage(Start(DEMO, None), DEMO)
+    stage = TalkStage(Start(DEMO, None), DEMO, Course())
     torch.save({"module": stage.trained().state_dict()}, tmp_path / "last.pt")
     export(tmp_path / "last.pt", tmp_path / "again")
     assert _same(load_checkpoint(tmp_path / "again", torch.float32), shipped)

@@ -7,7 +7,9 @@ import torch
 
 import omnireel
 from training.loop import digest
-from training.talk import Start, TalkStage, carry_words
+from training.start import Start, carry_words
+from training.talk import TalkStage
+from training.talk_batch import Course
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
@@ -39,7 +41,7 @@ def test_a_continued_run_sees_clips_of_its_own_even_when_its_start_has_an_old_na
 
 
 def test_each_step_nudges_the_experts_by_the_visits_of_the_step_before_and_forgets_these():
-    stage = TalkStage(Start(DEMO, None), DEMO, tubelets=6, questions=12)
+    stage = TalkStage(Start(DEMO, None), DEMO, Course(tubelets=6, questions=12))
     batch = stage.batch(Random(1), 0)
     biases = [router.e_score_correction_bias for router in stage.routers]
     before = [bias.clone() for bias in biases]

@@ -1,0 +1,226 @@
+"""What one step of question training is made of: clips, questions about them, and what else is asked of them.
+
+A batch is a few clips with the same timing and grid, so that their prompts are equally long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor
+
+from omnireel.text.chat import ChatTemplate, Piece, video_messages
+from omnireel.text.prompt import lay_out_prompt, time_labels
+from omnireel.text.tokenizer import Tokenizer
+from omnireel.video.sample import choose_frames
+from omnireel.video.tubelets import PixelRule, target_grid
+from training.outside import estranged
+from training.questions.ask import BUILDERS, ask, casual
+from training.questions.events import lifecycle, order
+from training.questions.places import position
+from training.questions.question import Builder
+from training.questions.traits import how_many
+from training.questions.view import View
+from training.questions.whole import beyond, describe, on_screen
+from training.questions.yes_no import is_beside, yes_no
+from training.recipe import SEED
+from training.scenes import make_scene
+from training.story import story_targets
+from training.styles import SYSTEM_PROMPTS, chain, dress
+from training.tower import choose_aspect, degraded_pixels, stacked, tubelet_targets
+from training.watch import NO_LOSS, bind_targets, frame_pairs, watch_targets
+
+THINKING = 0.5  # share of batches
+# How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
+# when lessons change.
+LESSONS: dict[Builder, float] = BUILDERS | {
+    how_many: 1.5, position: 3.0, order: 3.6, lifecycle: 1.6, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
+    describe: 0.5, beyond: 1.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a batch's clips share."""
+
+    duration_s: float
+    fps: float
+    indices: tuple[int, ...]
+
+    @property
+    def times_s(self) -> tuple[float, ...]:
+        """True times of the sampled frames."""
+        return tuple(i / self.fps for i in self.indices)
+
+
+def make_timing(rng: Random, longest_s: float) -> Timing:
+    """A clip length, frame rate and the frames that serving would choose."""
+    duration = rng.uniform(2, longest_s)
+    fps = rng.choice((10, 12, 15, 24, 25, 29.97, 30, 30, 50, 60))
+    num_frames = max(2, round(duration * fps))
+    return Timing(num_frames / fps, fps, tuple(choose_frames(num_frames, fps, fps=2, max_frames=256)))
+
+
+@dataclass(frozen=True)
+class Suffixes:
+    """ids, targets, weights: [B·Q, L] ids after the video, what each position should predict, and its weight."""
+
+    ids: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+@dataclass
+class TalkBatch:
+    """pixels [B·T, 6, H, W]; prompts laid out later, when pruning is known.
+
+    suffixes: the questions in groups of like length, as many about each clip in every group
+    """
+
+    pixels: Tensor
+    num_clips: int
+    rate: float
+    head: list[Piece]  # the rendered chat up to the video
+    labels: list[str]
+    suffixes: list[Suffixes]
+    watched: dict[str, Tensor]
+    patches: dict[str, Tensor]
+    bound: dict[str, Tensor]  # [B, T, h, w, ...]
+    story: dict[str, Tensor]  # [B, T, ...]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What batches are like.
+
+    name: also decides the clips: who goes on must not see the same ones again, or he learns them by heart
+    tubelets, questions: about so many in a batch; short_steps: in which clips grow to their full length
+    """
+
+    name: str = "talk"
+    tubelets: int = 40
+    questions: int = 40
+    short_steps: int = 400
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a batch's clips are asked about."""
+
+    style: str
+    system: str | None
+    thinking: bool
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip's part of a batch: its pixels [T, 6, H, W], the targets of each head, and (question, answer) ids."""
+
+    pixels: Tensor
+    watched: dict[str, Tensor]
+    patches: list[dict[str, Tensor]]
+    bound: dict[str, Tensor]
+    story: dict[str, Tensor]
+    rows: list[tuple[list[int], list[int]]]
+
+
+class TalkBatches:
+    """Makes the batches of a course."""
+
+    def __init__(self, course: Course, text: Path, rule: PixelRule) -> None:
+        self.course, self.rule = course, rule
+        self.tokenizer = Tokenizer.from_directory(text)
+        self.template = ChatTemplate.from_directory(text)
+
+    def make(self, rng: Random, step: int) -> TalkBatch:
+        """Clips with one timing, grid and system prompt; many questions about each. Short clips come first."""
+        # The workers wait for each other, so their batches have one shape.
+        common = Random(f"{SEED} {self.course.name} {step}")
+        aspect = choose_aspect(common)
+        longest_s = min(20.0, 5 + 15 * step / self.course.short_steps) if common.random() < 0.4 else 8
+        timing = make_timing(common, longest_s)
+        thinking = common.random() < THINKING
+        style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
+        manner = Manner(style, rng.choice(SYSTEM_PROMPTS[style]) or None, thinking)
+        num_clips = min(12, max(3, self.course.tubelets // len(frame_pairs(timing.times_s))))
+        # As many questions about few long clips as about many short ones: long ones have more to tell.
+        questions = max(4, self.course.questions // num_clips)
+        clips = [self._clip(rng, timing, aspect, manner, questions) for _ in range(num_clips)]
+        pieces = self._render("?", manner)
+        # Half of the padding goes when each clip's shorter questions are read apart from its longer ones.
+        parts = (slice(questions // 2), slice(questions // 2, None))
+        return TalkBatch(
+            pixels=torch.cat([clip.pixels for clip in clips]),
+            num_clips=num_clips,
+            rate=rng.choices((0.5, 0.0, 0.3, 0.7), (7, 1, 1, 1))[0],
+            head=pieces[: [p.kind for p in pieces].index("video") + 1],
+            labels=time_labels(timing.indices, timing.fps),
+            suffixes=[_pad([row for clip in clips for row in clip.rows[part]]) for part in parts],
+            watched=stacked([clip.watched for clip in clips]),
+            patches=stacked([patch for clip in clips for patch in clip.patches]),
+            bound=stacked([clip.bound for clip in clips]),
+            story=stacked([clip.story for clip in clips]),
+        )
+
+    def _clip(self, rng: Random, timing: Timing, aspect: float, manner: Manner, questions: int) -> Clip:
+        view = _some_view(rng, timing, aspect)
+        grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
+        frames = degraded_pixels(view.scene, timing.times_s, grid, self.rule, rng)
+        if len(frames) % 2:
+            frames = torch.cat([frames, frames[-1:]])
+        watched = watch_targets(view)
+        patches = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
+        rows = [self._row(rng, view, manner) for _ in range(questions)]
+        return Clip(
+            pixels=frames.reshape(len(frames) // 2, 6, *frames.shape[2:]),
+            watched=watched,
+            patches=patches,
+            bound=bind_targets(view, watched, stacked(patches)),
+            story=story_targets(view),
+            rows=sorted(rows, key=lambda row: len(row[0]) + len(row[1])),
+        )
+
+    def _row(self, rng: Random, view: View, manner: Manner) -> tuple[list[int], list[int]]:
+        """(ids after the video up to where the assistant speaks, ids of the answer)."""
+        pool = list(LESSONS)
+        if manner.style in ("one word", "json"):
+            pool.remove(describe)
+        question = ask(rng, view, pool, LESSONS)
+        answer = dress(question, manner.style)
+        if manner.thinking:
+            answer = f"{chain(view, question)}\n</think>\n{answer}"
+        text = question.text
+        if question.kind == "outside my world" and rng.random() < 0.7:
+            text = estranged(rng, text)
+        pieces = self._render(casual(rng, text), manner)
+        after = pieces[[p.kind for p in pieces].index("video") + 1 :]
+        ids = lay_out_prompt(after, [], [], self.tokenizer).ids
+        return ids, [*self.tokenizer.encode_markup(answer), self.tokenizer.id_of("<|im_end|>")]
+
+    def _render(self, prompt: str, manner: Manner) -> list[Piece]:
+        messages = video_messages(prompt, system_prompt=manner.system, thinking=manner.thinking)
+        return self.template.render(messages, enable_thinking=manner.thinking)
+
+
+def _some_view(rng: Random, timing: Timing, aspect: float) -> View:
+    while True:
+        view = View(make_scene(rng, timing.duration_s, aspect), timing.times_s)
+        if view.things:
+            return view
+
+
+def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
+    longest = max(len(question) + len(answer) for question, answer in rows) - 1
+    ids = torch.zeros(len(rows), longest, dtype=torch.int64)
+    targets = torch.full_like(ids, NO_LOSS)
+    weights = torch.zeros(ids.shape)
+    for row, (question, answer) in enumerate(rows):
+        whole = torch.tensor([*question, *answer])
+        ids[row, : len(whole) - 1] = whole[:-1]
+        span = slice(len(question) - 1, len(whole) - 1)
+        targets[row, span] = whole[len(question) :]
+        weights[row, span] = len(answer) ** -0.5
+    return Suffixes(ids, targets, weights)
