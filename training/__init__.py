@@ -1,7 +1,7 @@
 """How the demo checkpoint is made: scenes, questions, dense tower training, question training, evaluation.
 
-Reading order: scenes.py (the world), paint.py (its pixels), questions/ (what is asked and answered),
-vocabulary.py, recipe.py (the sizes), tower.py, watch.py and story.py (what is asked beside questions),
-talk_batch.py, talk.py, evaluate.py.
+Reading order: scenes.py (the world), paint.py and degrade.py (its pixels), questions/ (what is asked and answered),
+vocabulary.py, recipe.py (the sizes), dense.py (what patches are asked), tower.py, watch.py and story.py (what is
+asked beside questions), talk_batch.py, talk.py, evaluate.py.
 Imports omnireel like any user.
 """

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.dense import MAX_LETTERS
 from training.questions.places import MARGIN, SIDES
 from training.questions.view import View
 from training.scenes import Thing
-from training.tower import MAX_LETTERS
 from training.watch import LETTERS_AND_NONE, NO_LOSS, NUM_KINDS, frame_pairs, number_of
 
 # What is asked → how many classes, how many such answers, and the weight of the first class, the usual one.

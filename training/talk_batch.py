@@ -17,6 +17,8 @@ from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import PixelRule, target_grid
+from training.degrade import degraded_pixels
+from training.dense import stacked, tubelet_targets
 from training.outside import estranged
 from training.questions.ask import BUILDERS, ask, casual
 from training.questions.events import lifecycle, order
@@ -30,7 +32,7 @@ from training.recipe import SEED
 from training.scenes import make_scene
 from training.story import story_targets
 from training.styles import SYSTEM_PROMPTS, chain, dress
-from training.tower import choose_aspect, degraded_pixels, stacked, tubelet_targets
+from training.tower import choose_aspect
 from training.watch import NO_LOSS, bind_targets, frame_pairs, watch_targets
 
 THINKING = 0.5  # share of batches

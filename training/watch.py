@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.dense import MAX_LETTERS, DenseHeads
 from training.paint import letter_spans
 from training.questions.view import View
 from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Scene, Thing
-from training.tower import MAX_LETTERS, DenseHeads
 
 NO_LOSS = -100
 NUM_KINDS = len(COLOURS) * len(SHAPES)

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 import torch
 
+from training.dense import stacked, tubelet_targets
 from training.questions.view import View
 from training.scenes import COLOURS, SHAPES, Thing, make_scene
-from training.tower import stacked, tubelet_targets
 from training.watch import (
     LETTERS_AND_NONE,
     NO_LOSS,
