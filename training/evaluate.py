@@ -102,10 +102,13 @@ def evaluate(checkpoint: Path, *, clips: int, seed: int, workers: int, temperatu
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool, Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("clips", total=clips)
+        is_file = not progress.console.is_terminal  # which shows the bar at its end only
         with suppress(KeyboardInterrupt):
-            for part in pool.imap_unordered(_judge_clip, jobs):
+            for done, part in enumerate(pool.imap_unordered(_judge_clip, jobs), 1):
                 verdicts += part
                 progress.advance(bar)
+                if is_file and done % 50 == 0:
+                    progress.console.print(f"{done}/{clips} clips")
     return verdicts
 
 

@@ -13,7 +13,7 @@ from training.recipe import SHARPNESS, config_json
 from training.vocabulary import write_text_files
 
 READ_OUT = "language_model.lm_head.weight"
-CARD = """\
+CARD = f"""\
 # omnireel demo checkpoint
 
 A tiny Nemotron-3-Nano-Omni (every kind of layer of the 30B model: Mamba-2, attention, mixture of experts,
@@ -21,7 +21,7 @@ two-frame tubelets, pixel shuffle, EVS), trained from nothing on rendered scenes
 
 It sees one to three solid objects (circle, square, triangle, star; red, green, blue, yellow, orange, purple,
 white, black) on a simple background, how they move, appear and disappear, and one short word or number.
-Its logits are twice those that training left, so that it says what it holds most likely at the usual temperature.
+Its logits are {SHARPNESS:g} times those that training left, so that it says what it holds most likely at the usual temperature.
 It knows nothing else of the world, hears nothing, and says so when asked. Licence: Apache-2.0.
 """
 
