@@ -35,13 +35,15 @@ from training.styles import SYSTEM_PROMPTS, chain, dress
 from training.tower import choose_aspect
 from training.watch import NO_LOSS, bind_targets, frame_pairs, watch_targets
 
-THINKING = 0.5  # share of batches
+THINKING = 0.6  # share of batches
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
-    how_many: 1.5, position: 3.0, order: 3.6, lifecycle: 1.6, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
+    how_many: 2.2, position: 2.4, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
     describe: 0.5, beyond: 1.0,
 }  # fmt: skip
+# A description after a chain repeats all of it; what other questions answer after theirs, its end alone.
+THINKING_LESSONS = LESSONS | {describe: 2.0}
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class TalkBatches:
         pool = list(LESSONS)
         if manner.style in ("one word", "json"):
             pool.remove(describe)
-        question = ask(rng, view, pool, LESSONS)
+        question = ask(rng, view, pool, THINKING_LESSONS if manner.thinking else LESSONS)
         answer = dress(question, manner.style)
         if manner.thinking:
             answer = f"{chain(view, question)}\n</think>\n{answer}"
