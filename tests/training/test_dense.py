@@ -1,0 +1,32 @@
+"""What patches are asked agrees with what is painted."""
+
+from random import Random
+
+import torch
+
+from training.dense import CHARACTERS, NOTHING, tubelet_targets
+from training.scenes import make_scene
+
+GRID = (8, 16)
+
+
+def test_characters_in_the_order_of_their_indices_spell_the_word():
+    spelled = 0
+    for seed in range(200):
+        scene = make_scene(Random(seed), 5.0, 16 / 9)
+        if scene.word is None:
+            continue
+        targets = tubelet_targets(scene, 1.0, 1.5, GRID)
+        has_character = targets["character"] != NOTHING
+        assert torch.equal(has_character, targets["index"] != NOTHING)
+        letters = dict(
+            zip(
+                targets["index"][has_character].tolist(),
+                targets["character"][has_character].tolist(),
+                strict=True,
+            )
+        )
+        want = dict(enumerate(CHARACTERS.index(letter) for letter in scene.word.text.upper()))
+        assert letters == want
+        spelled += 1
+    assert spelled > 40
