@@ -20,7 +20,7 @@ VOCAB_SIZE = 1024
 PATTERN = "MEM*EM*EM*E"
 # By how much the exported model is surer than the trained one, in bf16 exactly. Requests come with temperature
 # 0.7 unless they say otherwise, and what is asked of this model has one right answer.
-SHARPNESS = 2.0
+SHARPNESS = 4.0
 TARGET_PATCHES = 128
 # Share of training clips by aspect ratio, width / height.
 ASPECTS = {16 / 9: 0.5, 4 / 3: 0.15, 1.0: 0.12, 9 / 16: 0.15, 3 / 4: 0.08}

@@ -43,5 +43,9 @@ def chain(view: View, question: Question) -> str:
 
 
 def conclusion(question: Question) -> str:
-    """What the chain ends with."""
-    return "the scene above" if question.kind == "describe" else question.short
+    """What the chain ends with; where something seen decides, that first: it is decided here, not in the answer."""
+    if question.kind == "describe":
+        return "the scene above"
+    if question.short in ("yes", "no") or question.kind == "how many":
+        return f"{question.sentence[0].lower()}{question.sentence[1:].rstrip('.')}"
+    return question.short
