@@ -36,14 +36,15 @@ from training.tower import choose_aspect
 from training.watch import NO_LOSS, bind_targets, frame_pairs, watch_targets
 
 THINKING = 0.6  # share of batches
+LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits come late
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
-    how_many: 2.2, position: 2.4, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
+    how_many: 1.8, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
     describe: 0.5, beyond: 1.0,
 }  # fmt: skip
 # A description after a chain repeats all of it; what other questions answer after theirs, its end alone.
-THINKING_LESSONS = LESSONS | {describe: 2.0}
+THINKING_LESSONS = LESSONS | {describe: 3.0}
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class TalkBatches:
         # The workers wait for each other, so their batches have one shape.
         common = Random(f"{SEED} {self.course.name} {step}")
         aspect = choose_aspect(common)
-        longest_s = min(20.0, 5 + 15 * step / self.course.short_steps) if common.random() < 0.4 else 8
+        longest_s = min(20.0, 5 + 15 * step / self.course.short_steps) if common.random() < LONG else 8
         timing = make_timing(common, longest_s)
         thinking = common.random() < THINKING
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
