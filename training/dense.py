@@ -57,12 +57,12 @@ def tubelet_targets(
 
 
 def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
-    """character, and its index in the word: where its centre is; glyph: wherever it reaches.
+    """character, its index in the word and how many follow it: where its centre is; glyph: wherever it reaches.
 
     Each half of a patch holds one at most.
     """
     rows, cols = grid
-    character, index, glyph = torch.full((3, *grid, 2), NOTHING)
+    character, index, following, glyph = torch.full((4, *grid, 2), NOTHING)
     for word in scene.words:
         top, bottom = ((word.y + side * 0.3 * word.height) * rows for side in (-1, 1))
         spans = letter_spans(word, scene.aspect)
@@ -75,14 +75,18 @@ def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
             centre = int(sum(ends) / 2)
             if 0 <= centre < 2 * cols:
                 spot = min(rows - 1, int(word.y * rows)), centre // 2, centre % 2
-                character[spot], index[spot] = kind, place
-    return {"character": character, "index": index, "glyph": glyph, "writing": (character >= 0).long()}
+                character[spot], index[spot], following[spot] = kind, place, len(spans) - 1 - place
+    return {
+        "character": character, "index": index, "following": following, "glyph": glyph,
+        "writing": (character >= 0).long(),
+    }  # fmt: skip
 
 
 # What a patch is asked → how many classes, and how many such answers it has.
 READ_OUTS = {
     "shape": (4, 1), "colour": (8, 1), "motion": (5, 1), "life": (3, 1),
-    "character": (36, 2), "index": (MAX_LETTERS, 2), "glyph": (36, 2), "object": (2, 1), "writing": (2, 2),
+    "character": (36, 2), "index": (MAX_LETTERS, 2), "following": (MAX_LETTERS, 2), "glyph": (36, 2),
+    "object": (2, 1), "writing": (2, 2),
 }  # fmt: skip
 
 
@@ -90,7 +94,7 @@ class DenseHeads(nn.Module):
     """Linear read-outs of each patch."""
 
     # The slowest to come weigh more.
-    WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0, "index": 2.0}
+    WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0, "index": 2.0, "following": 2.0}
     # Of the yes-or-no read-outs most answers are no.
     YES_WEIGHT = 15.0
 

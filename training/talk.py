@@ -33,6 +33,7 @@ BIND_WEIGHT = 0.15  # for each of the glances
 STORY_WEIGHT = 0.25
 # Steps in which only the heads learn from their lessons: until they read, they shake the model.
 HEADS_FIRST = 60
+SHOWN = ("shape", "character", "index", "following", "spot")  # of the figures of each token's head
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class TalkStage:
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
         self.entries.clear()
-        figures |= seen | bound | told | {k: dense[k] for k in ("shape", "character", "index", "spot")}
+        figures |= seen | bound | told | {name: dense[name] for name in SHOWN}
         figures |= {"entry": entry.sqrt().item(), "stream": sizes[0].sqrt().item()}
         stream_loss = STREAM_WEIGHT * (entry + sum(sizes))
         lessons = watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + STORY_WEIGHT * story_loss

@@ -2,7 +2,8 @@
 
 Question answering alone does not teach a small tower to see motion and shape in reasonable time. Here each
 patch of a two-frame tubelet predicts the object centred on it (shape, colour, motion, appearing, vanishing),
-the characters centred on it and which of their word's they are, and where it is. The heads are thrown away.
+the characters centred on it and which of their word's they are from either end, and where it is. The heads
+are thrown away.
 """
 
 from __future__ import annotations

@@ -28,5 +28,7 @@ def test_characters_in_the_order_of_their_indices_spell_the_word():
         )
         want = dict(enumerate(CHARACTERS.index(letter) for letter in scene.word.text.upper()))
         assert letters == want
+        ends = (targets["index"] + targets["following"])[has_character]
+        assert (ends == len(want) - 1).all()
         spelled += 1
     assert spelled > 40
