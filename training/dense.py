@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.paint import letter_spans, paint
-from training.scenes import COLOURS, DIRECTIONS, SHAPES, Background, Scene, Thing
+from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Background, Scene, Thing
 
-CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+CHARACTERS = LETTERS + "0123456789"
 MAX_LETTERS = 7
-NOTHING = -100  # cross entropy ignores it
+NO_LOSS = -100  # cross entropy ignores it
 MOSTLY = 0.2  # share of a patch that an object covers for the patch to speak of it
 BLACK = Background("plain", (0, 0, 0), (0, 0, 0), 0)
 
@@ -33,7 +33,7 @@ def tubelet_targets(
 ) -> dict[str, Tensor]:
     """What each patch should say of two frames at these times: of the object on it, and of its writing."""
     rows, cols = grid
-    out = {name: torch.full(grid, NOTHING) for name in ("shape", "colour", "motion", "life")}
+    out = {name: torch.full(grid, NO_LOSS) for name in ("shape", "colour", "motion", "life")}
     out["object"] = torch.zeros(grid, dtype=torch.int64)
     covers = torch.zeros(*grid, 128)
     for thing in scene.things:
@@ -62,7 +62,7 @@ def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
     Each half of a patch holds one at most.
     """
     rows, cols = grid
-    character, index, following, glyph = torch.full((4, *grid, 2), NOTHING)
+    character, index, following, glyph = torch.full((4, *grid, 2), NO_LOSS)
     for word in scene.words:
         top, bottom = ((word.y + side * 0.3 * word.height) * rows for side in (-1, 1))
         spans = letter_spans(word, scene.aspect)
@@ -116,7 +116,7 @@ class DenseHeads(nn.Module):
             scores = out[name].reshape(-1, classes)
             weight = torch.tensor([1.0, self.YES_WEIGHT]) if classes == 2 else None
             if (flat >= 0).any():
-                loss = F.cross_entropy(scores, flat, weight=weight, ignore_index=NOTHING)
+                loss = F.cross_entropy(scores, flat, weight=weight, ignore_index=NO_LOSS)
                 losses.append(loss * self.WEIGHTS.get(name, 1.0))
             asked = flat > 0 if classes == 2 else flat >= 0
             right = (scores.argmax(-1) == flat)[asked].float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 from typing import Any
 
 import torch
@@ -24,6 +25,11 @@ SHARPNESS = 4.0
 TARGET_PATCHES = 128
 # Share of training clips by aspect ratio, width / height.
 ASPECTS = {16 / 9: 0.5, 4 / 3: 0.15, 1.0: 0.12, 9 / 16: 0.15, 3 / 4: 0.08}
+
+
+def choose_aspect(rng: Random) -> float:
+    """An aspect ratio, in the proportions of `ASPECTS`."""
+    return rng.choices(list(ASPECTS), list(ASPECTS.values()))[0]
 
 
 def config_json() -> dict[str, Any]:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.dense import MAX_LETTERS
+from training.dense import MAX_LETTERS, NO_LOSS
 from training.questions.places import MARGIN, SIDES
 from training.questions.view import View
 from training.scenes import Thing
-from training.watch import LETTERS_AND_NONE, NO_LOSS, NUM_KINDS, frame_pairs, number_of
+from training.watch import LETTERS_AND_NONE, NUM_KINDS, frame_pairs, number_of
 
 # What is asked → how many classes, how many such answers, and the weight of the first class, the usual one.
 # Things are numbered from 1 by their kind; what disappears, as an event, NUM_KINDS further on.

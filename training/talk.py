@@ -19,11 +19,11 @@ from omnireel.model.projector import pixel_shuffle
 from omnireel.model.prune import keep_mask
 from omnireel.model.state import ModelState
 from omnireel.text.prompt import lay_out_prompt
+from training.dense import NO_LOSS
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.start import Start, take_over
 from training.talk_batch import Course, TalkBatch, TalkBatches
 from training.talker import Talker, glances
-from training.watch import NO_LOSS
 
 BALANCE_RATE = 0.002
 # Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left

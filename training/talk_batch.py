@@ -18,7 +18,7 @@ from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import PixelRule, target_grid
 from training.degrade import degraded_pixels
-from training.dense import stacked, tubelet_targets
+from training.dense import NO_LOSS, stacked, tubelet_targets
 from training.outside import estranged
 from training.questions.ask import BUILDERS, ask, casual
 from training.questions.events import lifecycle, order
@@ -28,12 +28,11 @@ from training.questions.traits import how_many
 from training.questions.view import View
 from training.questions.whole import beyond, describe, on_screen
 from training.questions.yes_no import is_beside, yes_no
-from training.recipe import SEED
+from training.recipe import SEED, choose_aspect
 from training.scenes import make_scene
 from training.story import story_targets
 from training.styles import SYSTEM_PROMPTS, chain, dress
-from training.tower import choose_aspect
-from training.watch import NO_LOSS, bind_targets, frame_pairs, watch_targets
+from training.watch import bind_targets, frame_pairs, watch_targets
 
 THINKING = 0.6  # share of batches
 LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits come late

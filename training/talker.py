@@ -15,9 +15,9 @@ class Talker(nn.Module):
     def __init__(self, model: Omni) -> None:
         super().__init__()
         self.model = model
-        self.watch_head = WatchHead(model.config.language.hidden_size)
-        self.token_head = TokenHead(model.config.language.hidden_size)
         width = model.config.language.hidden_size
+        self.watch_head = WatchHead(width)
+        self.token_head = TokenHead(width)
         self.bind_heads = nn.ModuleList(StreamHead(width, BINDINGS) for _ in glances(model))
         self.story_head = StreamHead(width, STORY)
 

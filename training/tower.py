@@ -24,7 +24,7 @@ from omnireel.model.vision import VisionTower
 from omnireel.video.tubelets import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
-from training.recipe import ASPECTS, SEED, demo_config, fresh_model, pixel_rule
+from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_rule
 from training.scenes import SIZES, Scene, make_crowd, make_scene
 
 # Elsewhere torch emulates products in bf16, at a tenth of the rate.
@@ -61,14 +61,9 @@ def _some_times(rng: Random, scene: Scene, count: int) -> list[tuple[float, floa
     return times
 
 
-def choose_aspect(rng: Random) -> float:
-    """An aspect ratio, in the recipe's proportions."""
-    return rng.choices(list(ASPECTS), list(ASPECTS.values()))[0]
-
-
 @dataclass
 class DenseBatch:
-    """pixels [n, 6, H, W]; targets per name, [n, R, K] or [n, R, K, 2]; NOTHING where not asked."""
+    """pixels [n, 6, H, W]; targets per name, [n, R, K] or [n, R, K, 2]; NO_LOSS where not asked."""
 
     pixels: Tensor
     targets: dict[str, Tensor]

@@ -6,18 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.dense import MAX_LETTERS, DenseHeads
+from training.dense import CHARACTERS, MAX_LETTERS, NO_LOSS, DenseHeads
 from training.paint import letter_spans
 from training.questions.view import View
-from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Scene, Thing
+from training.scenes import COLOURS, DIRECTIONS, SHAPES, Scene, Thing
 
-NO_LOSS = -100
 NUM_KINDS = len(COLOURS) * len(SHAPES)
 NUM_MOTIONS = 2 + len(DIRECTIONS)
 NUM_SECONDS = 21
 NUM_PLACES = 12  # along each side of the frame
 NUM_WAVES = 4
-LETTERS_AND_NONE = "-" + LETTERS + "0123456789"
+LETTERS_AND_NONE = "-" + CHARACTERS
 
 
 class WatchHead(nn.Module):

@@ -4,7 +4,7 @@ from random import Random
 
 import torch
 
-from training.dense import CHARACTERS, NOTHING, tubelet_targets
+from training.dense import CHARACTERS, NO_LOSS, tubelet_targets
 from training.scenes import make_scene
 
 GRID = (8, 16)
@@ -17,8 +17,8 @@ def test_characters_in_the_order_of_their_indices_spell_the_word():
         if scene.word is None:
             continue
         targets = tubelet_targets(scene, 1.0, 1.5, GRID)
-        has_character = targets["character"] != NOTHING
-        assert torch.equal(has_character, targets["index"] != NOTHING)
+        has_character = targets["character"] != NO_LOSS
+        assert torch.equal(has_character, targets["index"] != NO_LOSS)
         letters = dict(
             zip(
                 targets["index"][has_character].tolist(),

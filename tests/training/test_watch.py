@@ -5,12 +5,11 @@ from random import Random
 import pytest
 import torch
 
-from training.dense import stacked, tubelet_targets
+from training.dense import NO_LOSS, stacked, tubelet_targets
 from training.questions.view import View
 from training.scenes import COLOURS, SHAPES, Thing, make_scene
 from training.watch import (
     LETTERS_AND_NONE,
-    NO_LOSS,
     bind_targets,
     frame_pairs,
     letter_targets,
