@@ -25,6 +25,9 @@ SYSTEM_PROMPTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+CONCLUSION = " So: "
+
+
 def dress(question: Question, style: str) -> str:
     """The answer in a style."""
     if style == "one word":
@@ -38,8 +41,8 @@ def dress(question: Question, style: str) -> str:
 def chain(view: View, question: Question) -> str:
     """What is seen, object by object, then the conclusion."""
     if question.kind == "outside my world":
-        return "I see a simple scene. The question is about something else. So: unknown"
-    return f"{caption(view, places=True)} So: {conclusion(question)}"
+        return f"I see a simple scene. The question is about something else.{CONCLUSION}unknown"
+    return f"{caption(view, places=True)}{CONCLUSION}{conclusion(question)}"
 
 
 def conclusion(question: Question) -> str:

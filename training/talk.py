@@ -20,6 +20,7 @@ from omnireel.model.prune import keep_mask
 from omnireel.model.state import ModelState
 from omnireel.text.prompt import lay_out_prompt
 from training.dense import NO_LOSS
+from training.precision import FastProducts
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.start import Start, take_over
 from training.talk_batch import Course, TalkBatch, TalkBatches
@@ -84,6 +85,10 @@ class TalkStage:
         """Cross entropy on the answers, every answer counting by the root of its length, and the lessons."""
         self.is_hearing = step >= HEADS_FIRST
         self._balance()
+        with FastProducts():
+            return self._loss(batch)
+
+    def _loss(self, batch: TalkBatch) -> tuple[Tensor, dict[str, float]]:
         with torch.no_grad():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))

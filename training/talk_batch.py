@@ -31,7 +31,7 @@ from training.questions.yes_no import is_beside, yes_no
 from training.recipe import SEED, choose_aspect
 from training.scenes import make_scene
 from training.story import story_targets
-from training.styles import SYSTEM_PROMPTS, chain, dress
+from training.styles import CONCLUSION, SYSTEM_PROMPTS, chain, dress
 from training.watch import bind_targets, frame_pairs, watch_targets
 
 THINKING = 0.6  # share of batches
@@ -120,6 +120,22 @@ class Manner:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A question and what is to be said, as ids: all after the video up to where the assistant speaks; the
+    thoughts up to their conclusion; that and the answer.
+    """
+
+    question: list[int]
+    thoughts: list[int]
+    decision: list[int]
+
+    @property
+    def ids(self) -> list[int]:
+        """All of it."""
+        return [*self.question, *self.thoughts, *self.decision]
+
+
+@dataclass(frozen=True)
 class Clip:
     """One clip's part of a batch: its pixels [T, 6, H, W], the targets of each head, and (question, answer) ids."""
 
@@ -128,7 +144,7 @@ class Clip:
     patches: list[dict[str, Tensor]]
     bound: dict[str, Tensor]
     story: dict[str, Tensor]
-    rows: list[tuple[list[int], list[int]]]
+    rows: list[Row]
 
 
 class TalkBatches:
@@ -162,7 +178,7 @@ class TalkBatches:
             rate=rng.choices((0.5, 0.0, 0.3, 0.7), (7, 1, 1, 1))[0],
             head=pieces[: [p.kind for p in pieces].index("video") + 1],
             labels=time_labels(timing.indices, timing.fps),
-            suffixes=[_pad([row for clip in clips for row in clip.rows[part]]) for part in parts],
+            suffixes=[padded([row for clip in clips for row in clip.rows[part]]) for part in parts],
             watched=stacked([clip.watched for clip in clips]),
             patches=stacked([patch for clip in clips for patch in clip.patches]),
             bound=stacked([clip.bound for clip in clips]),
@@ -184,25 +200,31 @@ class TalkBatches:
             patches=patches,
             bound=bind_targets(view, watched, stacked(patches)),
             story=story_targets(view),
-            rows=sorted(rows, key=lambda row: len(row[0]) + len(row[1])),
+            rows=sorted(rows, key=lambda row: len(row.ids)),
         )
 
-    def _row(self, rng: Random, view: View, manner: Manner) -> tuple[list[int], list[int]]:
-        """(ids after the video up to where the assistant speaks, ids of the answer)."""
+    def _row(self, rng: Random, view: View, manner: Manner) -> Row:
         pool = list(LESSONS)
         if manner.style in ("one word", "json"):
             pool.remove(describe)
         question = ask(rng, view, pool, THINKING_LESSONS if manner.thinking else LESSONS)
         answer = dress(question, manner.style)
+        thoughts = ""
         if manner.thinking:
-            answer = f"{chain(view, question)}\n</think>\n{answer}"
+            thoughts, decided = chain(view, question).rsplit(CONCLUSION, 1)
+            answer = f"{CONCLUSION}{decided}\n</think>\n{answer}"
         text = question.text
         if question.kind == "outside my world" and rng.random() < 0.7:
             text = estranged(rng, text)
         pieces = self._render(casual(rng, text), manner)
         after = pieces[[p.kind for p in pieces].index("video") + 1 :]
-        ids = lay_out_prompt(after, [], [], self.tokenizer).ids
-        return ids, [*self.tokenizer.encode_markup(answer), self.tokenizer.id_of("<|im_end|>")]
+        ids = self.tokenizer.encode_markup(thoughts + answer)
+        split = len(self.tokenizer.encode_markup(thoughts))
+        return Row(
+            question=lay_out_prompt(after, [], [], self.tokenizer).ids,
+            thoughts=ids[:split],
+            decision=[*ids[split:], self.tokenizer.id_of("<|im_end|>")],
+        )
 
     def _render(self, prompt: str, manner: Manner) -> list[Piece]:
         messages = video_messages(prompt, system_prompt=manner.system, thinking=manner.thinking)
@@ -216,15 +238,20 @@ def _some_view(rng: Random, timing: Timing, aspect: float) -> View:
             return view
 
 
-def _pad(rows: list[tuple[list[int], list[int]]]) -> Suffixes:
-    longest = max(len(question) + len(answer) for question, answer in rows) - 1
+def padded(rows: list[Row]) -> Suffixes:
+    """Thoughts weigh by the root of their length, and so does what is decided: one error there is one in the answer,
+    however long the thoughts were.
+    """
+    longest = max(len(row.ids) for row in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)
     targets = torch.full_like(ids, NO_LOSS)
     weights = torch.zeros(ids.shape)
-    for row, (question, answer) in enumerate(rows):
-        whole = torch.tensor([*question, *answer])
-        ids[row, : len(whole) - 1] = whole[:-1]
-        span = slice(len(question) - 1, len(whole) - 1)
-        targets[row, span] = whole[len(question) :]
-        weights[row, span] = len(answer) ** -0.5
+    for number, row in enumerate(rows):
+        whole = torch.tensor(row.ids)
+        ids[number, : len(whole) - 1] = whole[:-1]
+        start = len(row.question) - 1
+        targets[number, start : len(whole) - 1] = whole[start + 1 :]
+        for part in (row.thoughts, row.decision):
+            weights[number, start : start + len(part)] = max(1, len(part)) ** -0.5
+            start += len(part)
     return Suffixes(ids, targets, weights)

@@ -8,27 +8,22 @@ are thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.vision import VisionTower
 from omnireel.video.tubelets import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
+from training.precision import HAS_FAST_BF16, PlainAttention
 from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_rule
 from training.scenes import SIZES, Scene, make_crowd, make_scene
 
-# Elsewhere torch emulates products in bf16, at a tenth of the rate.
-HAS_FAST_BF16 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 EARLY = 2  # the block after which outlines are read
 
 
@@ -67,27 +62,6 @@ class DenseBatch:
 
     pixels: Tensor
     targets: dict[str, Tensor]
-
-
-class PlainAttention(TorchFunctionMode):
-    """Attention as three operations: in bf16 the fused one's backward takes three times as long on a CPU."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Replace `scaled_dot_product_attention` without a mask; let the rest pass."""
-        kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention or kwargs:
-            return func(*args, **kwargs)
-        query, key, value = args
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        with torch.autocast("cpu", enabled=False):  # it would take the exponentials to fp32 and back
-            weights = scores.softmax(-1)
-        return weights @ value
 
 
 def tower_weights(start: Path) -> dict[str, Tensor]:

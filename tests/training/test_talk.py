@@ -3,13 +3,16 @@
 from pathlib import Path
 from random import Random
 
+import pytest
 import torch
 
 import omnireel
+from training.dense import NO_LOSS
 from training.loop import digest
+from training.recipe import demo_config, pixel_rule
 from training.start import Start, carry_words
 from training.talk import TalkStage
-from training.talk_batch import Course
+from training.talk_batch import Course, Row, TalkBatches, padded
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
@@ -52,3 +55,29 @@ def test_each_step_nudges_the_experts_by_the_visits_of_the_step_before_and_forge
         stage.loss(batch, 1)
     assert len(stage.loads) == visits
     assert not any(torch.equal(a, b) for a, b in zip(biases, before, strict=True))
+
+
+def test_a_decision_weighs_the_same_after_thoughts_of_any_length():
+    end = 3
+    rows = padded([Row([7, 8, 9], [], [5, end]), Row([7, 8], [1, 2, 4, 6], [5, end])])
+    assert rows.ids.tolist() == [[7, 8, 9, 5, 0, 0, 0], [7, 8, 1, 2, 4, 6, 5]]
+    nothing = [NO_LOSS] * 3
+    assert rows.targets.tolist() == [[NO_LOSS, NO_LOSS, 5, end, *nothing], [NO_LOSS, 1, 2, 4, 6, 5, end]]
+    for weights, targets in zip(rows.weights, rows.targets, strict=True):
+        assert weights[targets == end] == weights[targets == 5] == pytest.approx(2**-0.5)
+        assert not weights[targets == NO_LOSS].any()
+    assert rows.weights[1, 1:5].tolist() == [0.5] * 4
+
+
+def test_a_decision_begins_where_the_chain_concludes():
+    batches = TalkBatches(Course(tubelets=6, questions=12), DEMO, pixel_rule(demo_config()))
+    decisions = []
+    for step in range(6):
+        for group in batches.make(Random(step), step).suffixes:
+            for targets, weights in zip(group.targets, group.weights, strict=True):
+                said, heft = targets[targets != NO_LOSS], weights[targets != NO_LOSS]
+                text = b"".join(map(batches.tokenizer.token_bytes, said[heft == heft[-1]].tolist()))
+                if heft[0] != heft[-1]:
+                    decisions.append(text)
+    assert len(decisions) > 12
+    assert all(text.startswith(b" So: ") for text in decisions)
