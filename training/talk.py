@@ -5,6 +5,7 @@ Each clip's prompt is read once and its state is continued by many questions at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -62,7 +63,6 @@ class TalkStage:
         self.talker = Talker(self.model)
         take_over(self.talker, start, text)
         self.model.vision_model.requires_grad_(False)
-        self.is_hearing = True
         self.streams: list[Tensor] = []
         self.model.language_model.backbone.norm_f.register_forward_pre_hook(self._keep_stream)
         self.entries: list[Tensor] = []
@@ -83,25 +83,25 @@ class TalkStage:
 
     def loss(self, batch: TalkBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Cross entropy on the answers, every answer counting by the root of its length, and the lessons."""
-        self.is_hearing = step >= HEADS_FIRST
         self._balance()
         with FastProducts():
-            return self._loss(batch)
+            return self._loss(batch, heard=_as_it_is if step >= HEADS_FIRST else Tensor.detach)
 
-    def _loss(self, batch: TalkBatch) -> tuple[Tensor, dict[str, float]]:
+    def _loss(self, batch: TalkBatch, heard: Callable[[Tensor], Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """heard: what a head reads; where that is detached, its gradients end there"""
         with torch.no_grad():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))
         state = self.model.new_state(batch.num_clips)
         prompts = self._prompts(tokens, batch)
         watched = self.model.forward_hidden(prompts.embeddings, state)
-        bind_loss, bound = self._bind(prompts, batch)
+        bind_loss, bound = self._bind(prompts, batch, heard)
         ends = torch.arange(batch.num_clips)[:, None], prompts.ends
-        watch_loss, seen = self.talker.watch_head(self._heard(watched[ends]), batch.watched)
+        watch_loss, seen = self.talker.watch_head(heard(watched[ends]), batch.watched)
         # At the last glance: here vision tokens have been compared, and questions can still look it up.
-        story_loss, told = self.talker.story_head(self._heard(self.entries[-1][ends]), batch.story)
+        story_loss, told = self.talker.story_head(heard(self.entries[-1][ends]), batch.story)
         answer_loss, figures = self._answer(batch, state)
-        token_loss, dense = self.talker.token_head(self._heard(tokens), batch.patches)
+        token_loss, dense = self.talker.token_head(heard(tokens), batch.patches)
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
         self.entries.clear()
@@ -111,16 +111,14 @@ class TalkStage:
         lessons = watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + STORY_WEIGHT * story_loss
         return answer_loss + lessons + stream_loss, figures
 
-    def _heard(self, x: Tensor) -> Tensor:
-        """What a head reads; at first its gradients end there."""
-        return x if self.is_hearing else x.detach()
-
-    def _bind(self, prompts: Prompts, batch: TalkBatch) -> tuple[Tensor, dict[str, float]]:
+    def _bind(
+        self, prompts: Prompts, batch: TalkBatch, heard: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, dict[str, float]]:
         """What `bind_heads` say of the vision tokens before each glance; figures of the last one."""
         targets = {name: target[prompts.kept] for name, target in batch.bound.items()}
         total, figures = torch.zeros(()), {}
         for head, entry in zip(self.talker.bind_heads, self.entries, strict=True):
-            loss, figures = head(self._heard(entry[prompts.is_vision]), targets)
+            loss, figures = head(heard(entry[prompts.is_vision]), targets)
             total = total + loss
         return total, figures
 
@@ -184,6 +182,10 @@ class TalkStage:
             dist.all_reduce(loads)
         for router, load in zip(self.routers, loads, strict=True):
             router.e_score_correction_bias.add_((load.mean() - load).sign(), alpha=BALANCE_RATE)
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def _share(parts: list[Tensor]) -> float:

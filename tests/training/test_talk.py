@@ -11,7 +11,7 @@ from training.dense import NO_LOSS
 from training.loop import digest
 from training.recipe import demo_config, pixel_rule
 from training.start import Start, carry_words
-from training.talk import TalkStage
+from training.talk import HEADS_FIRST, TalkStage
 from training.talk_batch import Course, Row, TalkBatches, padded
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
@@ -81,3 +81,22 @@ def test_a_decision_begins_where_the_chain_concludes():
                     decisions.append(text)
     assert len(decisions) > 12
     assert all(text.startswith(b" So: ") for text in decisions)
+
+
+def test_the_model_does_not_hear_the_heads_before_they_read():
+    stage = TalkStage(Start(DEMO, None), DEMO, Course(tubelets=6, questions=12))
+    batch = stage.batch(Random(1), 0)
+
+    def pull(step: int) -> torch.Tensor:
+        stage.talker.zero_grad()
+        stage.loads.clear()  # or the experts' balance would change what is compared
+        stage.loss(batch, step)[0].backward()
+        return torch.cat([p.grad.flatten() for p in stage.model.mlp1.parameters()])
+
+    deaf, hearing = pull(0), pull(HEADS_FIRST)
+    with torch.no_grad():
+        for name, parameter in stage.talker.named_parameters():
+            if not name.startswith("model."):
+                parameter.mul_(3)
+    torch.testing.assert_close(pull(0), deaf)
+    assert (pull(HEADS_FIRST) - hearing).norm() > 0.1 * hearing.norm()
