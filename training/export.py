@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.recipe import SHARPNESS, config_json
-from training.vocabulary import write_text_files
+from training.talker import WORDS
+from training.vocabulary import read_words, write_text_files
 
 READ_OUT = "language_model.lm_head.weight"
 CARD = f"""\
@@ -29,10 +30,14 @@ It knows nothing else of the world, hears nothing, and says so when asked. Licen
 def export(saved: Path, directory: Path) -> int:
     """Write config, weights and text files. Returns the size of the weights in bytes."""
     state: dict[str, Tensor] = torch.load(saved, weights_only=True)["module"]
+    write_text_files(directory)
+    if state[WORDS] != read_words(directory):
+        raise ValueError(
+            f"{saved} was trained with another vocabulary than today's; go on from it with --start"
+        )
     model = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
     model[READ_OUT] = model[READ_OUT] * SHARPNESS
     tensors = {name: _stored(name, tensor) for name, tensor in model.items()}
-    write_text_files(directory)
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     (directory / "config.json").write_text(json.dumps(config_json(), indent=1) + "\n")
     (directory / "README.md").write_text(CARD)

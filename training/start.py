@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from torch import Tensor
 from omnireel.model.checkpoint import load_checkpoint
 from training.export import READ_OUT
 from training.recipe import SHARPNESS
-from training.talker import Talker
+from training.talker import WORDS, Talker
 from training.tower import tower_weights
+from training.vocabulary import read_words
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,29 @@ class Start:
     tower: Path | None
 
 
-def take_over(talker: Talker, start: Start, text: Path) -> None:
-    """Load what there is to go on from.
-
-    text: the directory with the vocabulary to be trained; a finished model's rows move to where it has their words
-    """
-    if start.model is not None and start.model.is_dir():
-        finished = load_checkpoint(start.model, torch.float32).state_dict()
-        finished[READ_OUT] = finished[READ_OUT] / SHARPNESS
-        words = (_words(start.model), _words(text))
-        talker.model.load_state_dict(carry_words(finished, talker.model.state_dict(), *words))
-    elif start.model is not None:
-        talker.load_state_dict(torch.load(start.model, weights_only=True)["module"], strict=False)
+def take_over(talker: Talker, start: Start) -> None:
+    """Load what there is to go on from, its rows moved to where the talker's vocabulary has their words."""
+    if start.model is not None:
+        weights, words = _finished(start.model) if start.model.is_dir() else _saved(start.model)
+        carried = carry_words(weights, talker.state_dict(), words, talker.words)
+        missing = talker.load_state_dict(carried, strict=False).missing_keys
+        if any(name.startswith("model.") for name in missing):
+            raise ValueError(f"{start.model} lacks {missing}")
     if start.tower is not None:
         talker.model.vision_model.load_state_dict(tower_weights(start.tower))
 
 
-def _words(directory: Path) -> dict[str, int]:
-    """The vocabulary of a tokenizer.json: token → id."""
-    described = json.loads((directory / "tokenizer.json").read_text("utf-8"))
-    return described["model"]["vocab"]  # type: ignore[no-any-return]
+def _finished(directory: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """A finished model's weights, as training left them, and its vocabulary."""
+    weights = load_checkpoint(directory, torch.float32).state_dict()
+    weights[READ_OUT] = weights[READ_OUT] / SHARPNESS
+    return {f"model.{name}": tensor for name, tensor in weights.items()}, read_words(directory)
+
+
+def _saved(file: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """The weights and the vocabulary of a stage's checkpoint, the heads' among them."""
+    weights = torch.load(file, weights_only=True)["module"]
+    return weights, weights.pop(WORDS)
 
 
 def carry_words(

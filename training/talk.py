@@ -26,6 +26,7 @@ from training.recipe import SEED, demo_config, fresh_model, pixel_rule
 from training.start import Start, take_over
 from training.talk_batch import Course, TalkBatch, TalkBatches
 from training.talker import Talker, glances
+from training.vocabulary import read_words
 
 BALANCE_RATE = 0.002
 # Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left
@@ -60,8 +61,8 @@ class TalkStage:
         self.config = demo_config()
         self.batches = TalkBatches(course, text, pixel_rule(self.config))
         self.model = fresh_model(self.config, SEED)
-        self.talker = Talker(self.model)
-        take_over(self.talker, start, text)
+        self.talker = Talker(self.model, read_words(text))
+        take_over(self.talker, start)
         self.model.vision_model.requires_grad_(False)
         self.streams: list[Tensor] = []
         self.model.language_model.backbone.norm_f.register_forward_pre_hook(self._keep_stream)

@@ -67,6 +67,12 @@ def write_text_files(directory: Path) -> None:
     (directory / "generation_config.json").write_text(json.dumps(ends, indent=1) + "\n")
 
 
+def read_words(directory: Path) -> dict[str, int]:
+    """The vocabulary of a tokenizer.json: token → id."""
+    described = json.loads((directory / "tokenizer.json").read_text("utf-8"))
+    return described["model"]["vocab"]  # type: ignore[no-any-return]
+
+
 def train_tokenizer() -> BpeTokenizer:
     """A byte-level BPE over what the scenes world says."""
     tokenizer = BpeTokenizer(models.BPE())

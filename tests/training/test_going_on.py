@@ -9,12 +9,14 @@ from torch import nn
 import omnireel
 from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.omni import Omni
-from training.export import export
+from training.export import READ_OUT, export
 from training.recipe import SHARPNESS
 from training.start import Start
 from training.talk import TalkStage
 from training.talk_batch import Course
+from training.talker import WORDS
 from training.tower import TowerStage
+from training.vocabulary import read_words
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
@@ -54,3 +56,23 @@ def test_what_is_gone_on_from_and_exported_again_is_the_same_model(shipped: Omni
     assert _same(load_checkpoint(tmp_path / "again", torch.float32), shipped)
     logits = [m.logits(torch.ones(1, 1, m.config.language.hidden_size)) for m in (shipped, stage.model)]
     assert torch.equal(logits[0], SHARPNESS * logits[1])
+
+
+def test_a_stages_checkpoint_brings_its_words_with_it(tmp_path: Path):
+    words = read_words(DEMO)
+    shifted = {word: (number + 1) % len(words) for word, number in words.items()}
+    stage = TalkStage(Start(DEMO, None), DEMO, Course())
+    torch.save({"module": stage.talker.state_dict() | {WORDS: shifted}}, tmp_path / "last.pt")
+    model = TalkStage(Start(tmp_path / "last.pt", None), DEMO, Course()).model
+    for name in ("language_model.backbone.embeddings.weight", READ_OUT):
+        assert torch.equal(model.get_parameter(name), stage.model.get_parameter(name).roll(-1, 0))
+    with pytest.raises(ValueError, match="another vocabulary"):
+        export(tmp_path / "last.pt", tmp_path / "demo")
+
+
+def test_a_checkpoint_that_lacks_a_weight_of_the_model_is_refused(tmp_path: Path):
+    saved = TalkStage(Start(DEMO, None), DEMO, Course()).talker.state_dict()
+    del saved["model.mlp1.0.weight"]
+    torch.save({"module": saved}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="mlp1"):
+        TalkStage(Start(tmp_path / "last.pt", None), DEMO, Course())
