@@ -29,8 +29,10 @@ from training.recipe import SEED
 # Parts of parameter names whose matrices are tables or read-outs: orthogonal updates do not suit them.
 EDGES = ("embed", "lm_head", "gate.weight", "heads.", "token", "read", "spread")
 HEADS = ("watch_head", "token_head", "bind_heads", "story_head")
-# For glibc: or the memory of large tensors goes back to the system and is asked for again at every step.
+# For glibc: or the memory of large tensors goes back to the system and is asked for again at every step. Huge pages,
+# as gigabytes are walked through in each.
 KEEP_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
     "MALLOC_TOP_PAD_": str(1 << 26),
