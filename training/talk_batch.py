@@ -137,7 +137,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip's part of a batch: its pixels [T, 6, H, W], the targets of each head, and (question, answer) ids."""
+    """One clip's part of a batch: its pixels [T, 6, H, W], the targets of each head, and what is asked."""
 
     pixels: Tensor
     watched: dict[str, Tensor]

@@ -67,6 +67,8 @@ def test_a_stages_checkpoint_brings_its_words_with_it(tmp_path: Path):
     for name in ("language_model.backbone.embeddings.weight", READ_OUT):
         assert torch.equal(model.get_parameter(name), stage.model.get_parameter(name).roll(-1, 0))
     with pytest.raises(ValueError, match="another vocabulary"):
+        stage.talker.load_state_dict(stage.talker.state_dict() | {WORDS: shifted})
+    with pytest.raises(ValueError, match="another vocabulary"):
         export(tmp_path / "last.pt", tmp_path / "demo")
 
 
