@@ -25,7 +25,7 @@ from omnireel.engine.request import SamplingParams
 from omnireel.errors import OmnireelError
 from omnireel.video.sample import choose_frames
 from training import outside
-from training.judge import agrees, conclusion_of, is_right, split_thoughts
+from training.judge import agrees, conclusion_of, dates_right, is_right, split_thoughts
 from training.paint import paint, write_video
 from training.questions.ask import BUILDERS, casual
 from training.questions.question import Question
@@ -47,12 +47,16 @@ CODECS: tuple[tuple[str, str, str, tuple[int, int], dict[str, str]], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """One question's outcome; `agrees` is None without thinking."""
+    """One question's outcome.
+
+    agrees: None without thinking; dated: whether the second is right that the answer names unasked, None if none is
+    """
 
     kind: str
     thinking: bool
     right: bool
     agrees: bool | None
+    dated: bool | None
     text: str
     wanted: str
     output: str
@@ -139,7 +143,8 @@ def _judge(question: Question, ask: Ask, output: str) -> Verdict:
     thoughts, answer = split_thoughts(output)
     together = agrees(question, conclusion_of(thoughts), answer) if ask.thinking else None
     right = is_right(question, answer)
-    return Verdict(question.kind, ask.thinking, right, together, ask.prompt, question.sentence, output)
+    dated = dates_right(question, answer)
+    return Verdict(question.kind, ask.thinking, right, together, dated, ask.prompt, question.sentence, output)
 
 
 async def _answers(backend: LocalBackend, asks: list[Ask]) -> list[str]:
@@ -176,7 +181,13 @@ def show(verdicts: list[Verdict]) -> None:
             figures.setdefault(kind, {})["think" if thinking else "no_think"] = round(share, 2)
         table.add_row(kind, *cells)
     Console(width=100).print(table)
-    thinkers = [v for v in verdicts if v.thinking]
-    agreeing = 100 * sum(bool(v.agrees) for v in thinkers) / max(1, len(thinkers))
+    agreeing = _share([bool(v.agrees) for v in verdicts if v.thinking])
+    dated = _share([v.dated for v in verdicts if v.dated is not None])
     print(f"chains that agree with their conclusion: {agreeing:.1f} %")
-    print(json.dumps({"questions": len(verdicts), "accuracy": figures, "chain_agrees": round(agreeing, 2)}))
+    print(f"seconds right that a right order names: {dated:.1f} %")
+    shares = {"chain_agrees": round(agreeing, 2), "order_dated": round(dated, 2)}
+    print(json.dumps({"questions": len(verdicts), "accuracy": figures, **shares}))
+
+
+def _share(right: list[bool]) -> float:
+    return 100 * sum(right) / max(1, len(right))

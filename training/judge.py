@@ -32,6 +32,13 @@ def is_right(question: Question, answer: str) -> bool:
     return judge(question, re.findall(r"[a-z]+|\d+", answer.lower()))
 
 
+def dates_right(question: Question, answer: str) -> bool | None:
+    """Whether the second that a right answer names beside what was asked is right; None where it names none."""
+    if not question.names_second or not is_right(question, answer):
+        return None
+    return _is_near(re.findall(r"[a-z]+|\d+", answer.lower()), question.seconds)
+
+
 def agrees(question: Question, conclusion: str, answer: str) -> bool:
     """Whether the chain's conclusion and the answer after it say the same."""
     said = re.findall(r"[a-z]+|\d+", answer.lower())

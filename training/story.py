@@ -15,13 +15,14 @@ from training.dense import MAX_LETTERS, NO_LOSS
 from training.questions.places import MARGIN, SIDES
 from training.questions.view import View
 from training.scenes import Thing
-from training.watch import LETTERS_AND_NONE, NUM_KINDS, frame_pairs, number_of
+from training.watch import LETTERS_AND_NONE, NUM_KINDS, NUM_SECONDS, frame_pairs, number_of
 
 # What is asked → how many classes, how many such answers, and the weight of the first class, the usual one.
 # Things are numbered from 1 by their kind; what disappears, as an event, NUM_KINDS further on.
 STORY = {
     "outermost": (1 + NUM_KINDS, len(SIDES), 0.1), "count": (4, 1, 1.0), "movers": (4, 1, 0.5),
     "first_event": (1 + 2 * NUM_KINDS, 1, 0.2), "last_event": (1 + 2 * NUM_KINDS, 1, 0.2),
+    "first_second": (NUM_SECONDS, 1, 0.2), "last_second": (NUM_SECONDS, 1, 0.2),
     "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
     "spelling": (len(LETTERS_AND_NONE), MAX_LETTERS, 0.1), "presence": (3, NUM_KINDS, 0.05),
 }  # fmt: skip
@@ -93,19 +94,24 @@ def _movers(view: View) -> list[int]:
 
 
 def _events(view: View) -> dict[str, list[int]]:
-    """Which coming or going was the first, and which the last so far."""
+    """Which coming or going was the first, and which the last so far; at which seconds, as answers name them."""
     events = []
     for thing in view.things:
-        if view.appears(thing) is not None:
-            events.append((thing.appears_s or 0.0, view.first(thing) or 0, number_of(thing)))
-        if view.disappears(thing) is not None:
-            events.append((thing.disappears_s or 0.0, view.last(thing) + 1, NUM_KINDS + number_of(thing)))
+        if (second := view.appears(thing)) is not None:
+            events.append((thing.appears_s or 0.0, view.first(thing) or 0, number_of(thing), second))
+        if (second := view.disappears(thing)) is not None:
+            gone = NUM_KINDS + number_of(thing)
+            events.append((thing.disappears_s or 0.0, view.last(thing) + 1, gone, second))
     events.sort()
-    past = [[number for _, frame, number in events if frame <= i] for i in range(len(view.times_s))]
-    return {
-        "first_event": [p[0] if p else 0 for p in past],
-        "last_event": [p[-1] if p else 0 for p in past],
-    }
+    past = [
+        [(number, second) for _, frame, number, second in events if frame <= i]
+        for i in range(len(view.times_s))
+    ]
+    told = {}
+    for which, end in (("first", 0), ("last", -1)):
+        told[f"{which}_event"] = [p[end][0] if p else 0 for p in past]
+        told[f"{which}_second"] = [p[end][1] if p else 0 for p in past]
+    return told
 
 
 def _comers(view: View) -> dict[str, list[int]]:

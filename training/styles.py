@@ -46,9 +46,12 @@ def chain(view: View, question: Question) -> str:
 
 
 def conclusion(question: Question) -> str:
-    """What the chain ends with; where something seen decides, that first: it is decided here, not in the answer."""
+    """What the chain ends with; where something seen decides, that first: it is decided here, not in the answer.
+
+    Of events it is the second: the earliest is found in the chain itself, and by it what happens then.
+    """
     if question.kind == "describe":
         return "the scene above"
-    if question.short in ("yes", "no") or question.kind == "how many":
+    if question.short in ("yes", "no") or question.kind == "how many" or question.names_second:
         return f"{question.sentence[0].lower()}{question.sentence[1:].rstrip('.')}"
     return question.short

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from training.judge import agrees, conclusion_of, is_right, split_thoughts
+from training.judge import agrees, conclusion_of, dates_right, is_right, split_thoughts
 from training.questions.ask import BUILDERS
 from training.questions.traits import colour, direction, how_many, shape
 from training.questions.view import View
@@ -67,6 +67,21 @@ def test_a_second_is_right_within_one_second():
     assert said == {6: False, 7: True, 8: True, 9: False}
 
 
+def test_a_second_named_unasked_is_judged_apart():
+    _, question = next((v, q) for v, q in some_questions(BUILDERS_BY_NAME["order"]) if q.names_second)
+    question = replace(question, seconds=7.4)
+    said = {n: f"At second {n} the {question.short}." for n in (6, 7, 8, 9)}
+    assert {n: dates_right(question, answer) for n, answer in said.items()} == {
+        6: False,
+        7: True,
+        8: True,
+        9: False,
+    }
+    assert all(is_right(question, answer) for answer in said.values())
+    assert dates_right(question, "At second 7 the purple star flies.") is None
+    assert dates_right(replace(question, seconds=None), said[7]) is None
+
+
 BUILDERS_BY_NAME = {builder.__name__: builder for builder in BUILDERS}
 
 
@@ -77,6 +92,15 @@ def test_a_true_chain_agrees_with_its_answer(builder):
         thoughts, answer = split_thoughts(output)
         assert answer == question.sentence
         assert agrees(question, conclusion_of(thoughts), answer), output
+
+
+def test_an_event_is_decided_by_its_second_in_the_chain_too():
+    orders = [(v, q) for v, q in some_questions(BUILDERS_BY_NAME["order"]) if q.names_second]
+    for view, question in orders:
+        thoughts, _, decided = chain(view, question).rpartition(" So: ")
+        second = decided.split()[2]
+        assert decided.startswith("at second ")
+        assert f"at second {second}" in thoughts
 
 
 def test_a_chain_that_concludes_something_else_disagrees():

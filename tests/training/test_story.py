@@ -54,6 +54,7 @@ def test_first_and_last_events_and_comers_at_the_end_answer_the_questions_about_
             assert NAMES[story[f"{when}_comer"]] == question.short
         else:
             assert _event(int(story[f"{when}_event"])) == question.short
+            assert question.sentence.startswith(f"At second {story[f'{when}_second']} the ")
 
 
 def test_counts_at_the_end_are_those_of_the_questions():

@@ -16,7 +16,7 @@ def order(rng: Random, view: View) -> Question | None:
         return None
     if rng.random() < 0.6 or len(view.things) < 2:
         first = rng.random() < 0.6 or len(events) == 1
-        _, thing, what = events[0 if first else -1]
+        time_s, thing, what = events[0 if first else -1]
         word = "first" if first else "last"
         text = pick(
             rng,
@@ -28,7 +28,9 @@ def order(rng: Random, view: View) -> Question | None:
             f"What changes {word}?",
             f"Tell me what happens {word}.",
         )
-        return Question("order", text, f"{thing.name} {what}", f"The {thing.name} {what}.")
+        at = view.appears(thing) if what == "appears" else view.disappears(thing)
+        sentence = f"At second {at} the {thing.name} {what}."
+        return Question("order", text, f"{thing.name} {what}", sentence, time_s)
     comers = [(view.first(t), t) for t in view.things]
     comers.sort(key=lambda c: c[0] or 0)
     if any((b[0] or 0) - (a[0] or 0) < 2 for a, b in pairwise(comers)):

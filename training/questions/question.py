@@ -15,7 +15,7 @@ NUMBERS = ("zero", "one", "two", "three")
 class Question:
     """text: as a person would type it; short, sentence: the answer in two styles; kind: for the table.
 
-    seconds: the true time in the clip, where the answer is one
+    seconds: the true time in the clip, where the answer is one or begins with one
     """
 
     kind: str
@@ -23,6 +23,11 @@ class Question:
     short: str
     sentence: str
     seconds: float | None = None
+
+    @property
+    def names_second(self) -> bool:
+        """Whether the answer says when, though only what happens is asked."""
+        return self.kind == "order" and self.seconds is not None
 
 
 Builder = Callable[[Random, View], Question | None]
