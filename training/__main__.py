@@ -41,6 +41,7 @@ def tower(
 
 @app.command()
 def talk(
+    *,
     runs: Runs = Path("runs"),
     workers: Workers = 2,
     steps: int = 2800,
@@ -49,6 +50,7 @@ def talk(
         typer.Option(help="stage's checkpoint or model with the tower [default: of --start or --runs]"),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
+    rate: Annotated[float, typer.Option(help="highest learning rate when going on")] = 5e-4,
 ) -> None:
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "talk" / "last.pt").exists():  # what is resumed keeps the vocabulary that it began with
@@ -60,7 +62,7 @@ def talk(
         begin = Start(start, tower)
         course = Course(f"talk-{digest(start)}", short_steps=1)
         make = partial(TalkStage, begin, runs / "demo", course)
-        peak_rate = 5e-4  # at 8e-4 what was learned is shaken loose faster than anything new is learned
+        peak_rate = rate  # at 8e-4 what was learned is shaken loose faster than anything new is learned
     launch(make, Schedule(steps, peak_rate=peak_rate, warmup=50), runs / "talk", workers)
 
 

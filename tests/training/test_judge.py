@@ -13,6 +13,7 @@ from training.questions.whole import describe, on_screen
 from training.questions.yes_no import yes_no
 from training.scenes import make_scene
 from training.styles import chain, conclusion, dress
+from training.talk_batch import LESSONS
 
 
 def some_views(count):
@@ -38,7 +39,7 @@ def some_questions(builder, count=40):
     return found
 
 
-@pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
 @pytest.mark.parametrize("style", ["plain", "one sentence", "json"])
 def test_the_true_answer_is_right(builder, style):
     for _, question in some_questions(builder):
@@ -85,7 +86,7 @@ def test_a_second_named_unasked_is_judged_apart():
 BUILDERS_BY_NAME = {builder.__name__: builder for builder in BUILDERS}
 
 
-@pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
 def test_a_true_chain_agrees_with_its_answer(builder):
     for view, question in some_questions(builder):
         output = f"<think>\n{chain(view, question)}\n</think>\n{dress(question, 'plain')}"

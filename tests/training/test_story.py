@@ -1,15 +1,16 @@
 """What the ends of tubelets are asked in training agrees with what the questions about the clip say."""
 
+import re
 from collections.abc import Callable
 from random import Random
 
 import pytest
 
-from training.questions.events import lifecycle, order
+from training.questions.events import happening, lifecycle, order
 from training.questions.places import SIDES, position
 from training.questions.question import NUMBERS, Question
 from training.questions.traits import how_many
-from training.questions.view import View
+from training.questions.view import View, caption
 from training.questions.whole import on_screen
 from training.scenes import COLOURS, SHAPES, make_scene
 from training.story import story_targets
@@ -55,6 +56,21 @@ def test_first_and_last_events_and_comers_at_the_end_answer_the_questions_about_
         else:
             assert _event(int(story[f"{when}_event"])) == question.short
             assert question.sentence.startswith(f"At second {story[f'{when}_second']} the ")
+
+
+def test_what_happens_at_a_second_is_what_a_description_says_of_it():
+    asked = _asked(happening)
+    assert {q.short == "nothing" for _, q in asked} == {True, False}
+    for view, question in asked:
+        at = re.findall(r"\d+", question.text)[0]
+        lines = [re.match(r" ?An? (\w+ \w+)(.*)", line) for line in caption(view).split(".")]
+        told = [
+            f"{line[1]} {what}"
+            for line in lines
+            if line
+            for what in re.findall(rf"(\w+) at second {at}\b", line[2])
+        ]
+        assert told == ([] if question.short == "nothing" else [question.short])
 
 
 def test_counts_at_the_end_are_those_of_the_questions():

@@ -7,6 +7,7 @@ from random import Random
 
 from training.questions.question import Question, pick
 from training.questions.view import View, events_of, reference
+from training.scenes import Thing
 
 
 def order(rng: Random, view: View) -> Question | None:
@@ -28,8 +29,7 @@ def order(rng: Random, view: View) -> Question | None:
             f"What changes {word}?",
             f"Tell me what happens {word}.",
         )
-        at = view.appears(thing) if what == "appears" else view.disappears(thing)
-        sentence = f"At second {at} the {thing.name} {what}."
+        sentence = f"At second {_second(view, thing, what)} the {thing.name} {what}."
         return Question("order", text, f"{thing.name} {what}", sentence, time_s)
     comers = [(view.first(t), t) for t in view.things]
     comers.sort(key=lambda c: c[0] or 0)
@@ -48,6 +48,37 @@ def order(rng: Random, view: View) -> Question | None:
         f"Which object is seen {word}?",
     )
     return Question("order", text, thing.name, f"The {thing.name} comes {word}.")
+
+
+def happening(rng: Random, view: View) -> Question | None:
+    """What happens at second 8? Teaches to find the event by its second, which questions about order need."""
+    told = {_second(view, thing, what): (time_s, thing, what) for time_s, thing, what in events_of(view)}
+    lonely = [at for at in told if all(abs(at - other) > 2 for other in told if other != at)]
+    quiet = [at for at in range(1, int(view.times_s[-1])) if all(abs(at - other) > 2 for other in told)]
+    seconds = quiet if rng.random() < 0.1 else lonely
+    if not seconds or len(told) < len(events_of(view)):
+        return None
+    at = rng.choice(seconds)
+    text = pick(
+        rng,
+        f"What happens at second {at}?",
+        f"Which event happens at second {at}?",
+        f"What changes at second {at}?",
+        f"What is the event at second {at}?",
+        f"Tell me what happens at second {at}.",
+    )
+    if at not in told:
+        return Question("happening", text, "nothing", f"Nothing happens at second {at}.")
+    time_s, thing, what = told[at]
+    sentence = f"At second {at} the {thing.name} {what}."
+    return Question("happening", text, f"{thing.name} {what}", sentence, time_s)
+
+
+def _second(view: View, thing: Thing, what: str) -> int:
+    """At which second it appears or disappears, which it does."""
+    at = view.appears(thing) if what == "appears" else view.disappears(thing)
+    assert at is not None
+    return at
 
 
 def lifecycle(rng: Random, view: View) -> Question | None:

@@ -27,7 +27,7 @@ class Question:
     @property
     def names_second(self) -> bool:
         """Whether the answer says when, though only what happens is asked."""
-        return self.kind == "order" and self.seconds is not None
+        return self.kind in ("order", "happening") and self.seconds is not None
 
 
 Builder = Callable[[Random, View], Question | None]
