@@ -17,7 +17,6 @@ def order(rng: Random, view: View) -> Question | None:
         return None
     if rng.random() < 0.6 or len(view.things) < 2:
         first = rng.random() < 0.6 or len(events) == 1
-        time_s, thing, what = events[0 if first else -1]
         word = "first" if first else "last"
         text = pick(
             rng,
@@ -29,8 +28,7 @@ def order(rng: Random, view: View) -> Question | None:
             f"What changes {word}?",
             f"Tell me what happens {word}.",
         )
-        sentence = f"At second {_second(view, thing, what)} the {thing.name} {what}."
-        return Question("order", text, f"{thing.name} {what}", sentence, time_s)
+        return _dated("order", text, view, events[0 if first else -1])
     comers = [(view.first(t), t) for t in view.things]
     comers.sort(key=lambda c: c[0] or 0)
     if any((b[0] or 0) - (a[0] or 0) < 2 for a, b in pairwise(comers)):
@@ -69,9 +67,14 @@ def happening(rng: Random, view: View) -> Question | None:
     )
     if at not in told:
         return Question("happening", text, "nothing", f"Nothing happens at second {at}.")
-    time_s, thing, what = told[at]
-    sentence = f"At second {at} the {thing.name} {what}."
-    return Question("happening", text, f"{thing.name} {what}", sentence, time_s)
+    return _dated("happening", text, view, told[at])
+
+
+def _dated(kind: str, text: str, view: View, event: tuple[float, Thing, str]) -> Question:
+    """Asks for the event; the answer begins with its second."""
+    time_s, thing, what = event
+    sentence = f"At second {_second(view, thing, what)} the {thing.name} {what}."
+    return Question(kind, text, f"{thing.name} {what}", sentence, time_s)
 
 
 def _second(view: View, thing: Thing, what: str) -> int:
@@ -135,7 +138,7 @@ def second(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     stem = what[:-1]
-    at = view.appears(thing) if what == "appears" else view.disappears(thing)
+    at = _second(view, thing, what)
     text = pick(
         rng,
         f"At what second does {ref} {stem}?",
