@@ -40,7 +40,7 @@ LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits c
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
     how_many: 1.8, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
-    describe: 0.5, beyond: 1.0, happening: 2.4,
+    describe: 0.8, beyond: 1.0, happening: 2.4,
 }  # fmt: skip
 # A description after a chain repeats all of it; what other questions answer after theirs, its end alone.
 THINKING_LESSONS = LESSONS | {describe: 3.0}
