@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.dense import MAX_LETTERS, NO_LOSS
 from training.questions.places import MARGIN, SIDES
-from training.questions.view import View
+from training.questions.view import View, events_of
 from training.scenes import Thing
 from training.watch import LETTERS_AND_NONE, NUM_KINDS, NUM_SECONDS, frame_pairs, number_of
 
@@ -95,17 +95,12 @@ def _movers(view: View) -> list[int]:
 
 def _events(view: View) -> dict[str, list[int]]:
     """Which coming or going was the first, and which the last so far; at which seconds, as answers name them."""
-    events = []
-    for thing in view.things:
-        if (second := view.appears(thing)) is not None:
-            events.append((thing.appears_s or 0.0, view.first(thing) or 0, number_of(thing), second))
-        if (second := view.disappears(thing)) is not None:
-            gone = NUM_KINDS + number_of(thing)
-            events.append((thing.disappears_s or 0.0, view.last(thing) + 1, gone, second))
-    events.sort()
+    events = [
+        (e.frame, number_of(e.thing) + (NUM_KINDS if e.what == "disappears" else 0), e.second)
+        for e in events_of(view)
+    ]
     past = [
-        [(number, second) for _, frame, number, second in events if frame <= i]
-        for i in range(len(view.times_s))
+        [(number, second) for frame, number, second in events if frame <= i] for i in range(len(view.times_s))
     ]
     told = {}
     for which, end in (("first", 0), ("last", -1)):

@@ -6,14 +6,13 @@ from itertools import pairwise
 from random import Random
 
 from training.questions.question import Question, pick
-from training.questions.view import View, events_of, reference
-from training.scenes import Thing
+from training.questions.view import Event, View, events_of, reference
 
 
 def order(rng: Random, view: View) -> Question | None:
     """What happens first? Which comes last?"""
     events = events_of(view)
-    if not events or any(b[0] - a[0] < 1.1 for a, b in pairwise(events)):
+    if not events or any(b.time_s - a.time_s < 1.1 for a, b in pairwise(events)):
         return None
     if rng.random() < 0.6 or len(view.things) < 2:
         first = rng.random() < 0.6 or len(events) == 1
@@ -28,7 +27,7 @@ def order(rng: Random, view: View) -> Question | None:
             f"What changes {word}?",
             f"Tell me what happens {word}.",
         )
-        return _dated("order", text, view, events[0 if first else -1])
+        return _dated("order", text, events[0 if first else -1])
     comers = [(view.first(t), t) for t in view.things]
     comers.sort(key=lambda c: c[0] or 0)
     if any((b[0] or 0) - (a[0] or 0) < 2 for a, b in pairwise(comers)):
@@ -50,11 +49,12 @@ def order(rng: Random, view: View) -> Question | None:
 
 def happening(rng: Random, view: View) -> Question | None:
     """What happens at second 8? Teaches to find the event by its second, which questions about order need."""
-    told = {_second(view, thing, what): (time_s, thing, what) for time_s, thing, what in events_of(view)}
+    events = events_of(view)
+    told = {event.second: event for event in events}
     lonely = [at for at in told if all(abs(at - other) > 2 for other in told if other != at)]
     quiet = [at for at in range(1, int(view.times_s[-1])) if all(abs(at - other) > 2 for other in told)]
     seconds = quiet if rng.random() < 0.1 else lonely
-    if not seconds or len(told) < len(events_of(view)):
+    if not seconds or len(told) < len(events):
         return None
     at = rng.choice(seconds)
     text = pick(
@@ -67,28 +67,20 @@ def happening(rng: Random, view: View) -> Question | None:
     )
     if at not in told:
         return Question("happening", text, "nothing", f"Nothing happens at second {at}.")
-    return _dated("happening", text, view, told[at])
+    return _dated("happening", text, told[at])
 
 
-def _dated(kind: str, text: str, view: View, event: tuple[float, Thing, str]) -> Question:
+def _dated(kind: str, text: str, event: Event) -> Question:
     """Asks for the event; the answer begins with its second."""
-    time_s, thing, what = event
-    sentence = f"At second {_second(view, thing, what)} the {thing.name} {what}."
-    return Question(kind, text, f"{thing.name} {what}", sentence, time_s)
-
-
-def _second(view: View, thing: Thing, what: str) -> int:
-    """At which second it appears or disappears, which it does."""
-    at = view.appears(thing) if what == "appears" else view.disappears(thing)
-    assert at is not None
-    return at
+    sentence = f"At second {event.second} the {event.thing.name} {event.what}."
+    return Question(kind, text, f"{event.thing.name} {event.what}", sentence, event.time_s)
 
 
 def lifecycle(rng: Random, view: View) -> Question | None:
     """What appears? What disappears? Does X appear or disappear?"""
     what = rng.choice(("appears", "disappears"))
     stem = what[:-1]
-    doing = [t for _, t, w in events_of(view) if w == what]
+    doing = [e.thing for e in events_of(view) if e.what == what]
     if rng.random() < 0.55:
         if len(doing) > 1 or (not doing and rng.random() < 0.5):
             return None
@@ -130,15 +122,15 @@ def lifecycle(rng: Random, view: View) -> Question | None:
 def second(rng: Random, view: View) -> Question | None:
     """At what second does X appear?"""
     what = "appears" if rng.random() < 0.75 else "disappears"
-    doing = [t for _, t, w in events_of(view) if w == what]
+    doing = [e for e in events_of(view) if e.what == what]
     if not doing:
         return None
-    thing = rng.choice(doing)
+    event = rng.choice(doing)
+    thing = event.thing
     ref = reference(rng, thing, view)
     if ref is None:
         return None
     stem = what[:-1]
-    at = _second(view, thing, what)
     text = pick(
         rng,
         f"At what second does {ref} {stem}?",
@@ -151,6 +143,6 @@ def second(rng: Random, view: View) -> Question | None:
         f"When exactly does {ref} {stem}?",
         f"Tell me when {ref} {what}.",
     )
-    seconds = thing.appears_s if what == "appears" else thing.disappears_s
     kind = "second of appearance" if what == "appears" else "second of disappearance"
-    return Question(kind, text, str(at), f"The {thing.name} {what} at second {at}.", seconds)
+    told = f"The {thing.name} {what} at second {event.second}."
+    return Question(kind, text, str(event.second), told, event.time_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Literal, NamedTuple
 
 from training.scenes import COLOURS, SHAPES, Scene, Thing
 
@@ -51,15 +52,28 @@ class View:
         return round(self.times_s[frame - frame % 2])
 
 
-def events_of(view: View) -> list[tuple[float, Thing, str]]:
-    """(true time, object, "appears" | "disappears"), in order."""
+class Event(NamedTuple):
+    """An object that appears or disappears.
+
+    time_s: the true time; frame: the first sampled frame that shows it; second: as answers name it
+    """
+
+    time_s: float
+    thing: Thing
+    what: Literal["appears", "disappears"]
+    frame: int
+    second: int
+
+
+def events_of(view: View) -> list[Event]:
+    """All that appears and disappears, in order."""
     out = []
     for thing in view.things:
-        if view.appears(thing) is not None:
-            out.append((thing.appears_s or 0.0, thing, "appears"))
-        if view.disappears(thing) is not None:
-            out.append((thing.disappears_s or 0.0, thing, "disappears"))
-    return sorted(out, key=lambda e: e[0])
+        if (second := view.appears(thing)) is not None:
+            out.append(Event(thing.appears_s or 0.0, thing, "appears", view.first(thing) or 0, second))
+        if (second := view.disappears(thing)) is not None:
+            out.append(Event(thing.disappears_s or 0.0, thing, "disappears", view.last(thing) + 1, second))
+    return sorted(out, key=lambda e: e.time_s)
 
 
 def in_order(things: list[Thing]) -> list[Thing]:
