@@ -71,12 +71,14 @@ async def drip(port: int, *, in_body: bool) -> None:
     while True:
         with suppress(OSError):
             line = await Line.open(port)
-            line.writer.write(start)
-            while not line.writer.is_closing() and not line.reader.at_eof():
-                await asyncio.sleep(GAP_S)
-                line.writer.write(b" ")
-                await line.writer.drain()
-            line.writer.close()
+            try:
+                line.writer.write(start)
+                while not line.writer.is_closing() and not line.reader.at_eof():
+                    await asyncio.sleep(GAP_S)
+                    line.writer.write(b" ")
+                    await line.writer.drain()
+            finally:
+                line.writer.close()
 
 
 def report(pairs: list[tuple[list[float], list[float]]], num_drips: int) -> None:
