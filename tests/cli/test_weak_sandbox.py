@@ -1,11 +1,15 @@
 """A machine that cannot confine the decoder serves nobody unless its operator says so."""
 
+import json
+
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from omnireel.api.app import create_app
 from omnireel.backends.echo import EchoBackend
+from omnireel.cli import app
 from omnireel.cli import sandbox as cli_sandbox
 from omnireel.cli.serve import serve_forever
 from omnireel.cli.worker import work_forever
@@ -31,6 +35,21 @@ def test_nothing_starts_where_the_decoder_cannot_be_confined(start, tmp_path):
 def test_the_operator_may_accept_a_weak_sandbox(monkeypatch):
     monkeypatch.setenv("OMNIREEL_ALLOW_WEAK_SANDBOX", "1")
     cli_sandbox.require_sandbox(read_settings({}))
+
+
+@pytest.mark.usefixtures("weak_kernel")
+@pytest.mark.parametrize("command", ["ask", "inspect"])
+def test_a_person_who_names_a_video_is_warned_and_answered(command, clip, monkeypatch):
+    monkeypatch.setenv("OMNIREEL_BACKEND", "echo")
+    said = CliRunner().invoke(app, [command, str(clip), "What moves?", "--json"])
+    assert said.exit_code == 0
+    assert "warning: this kernel cannot confine the video decoder: landlock missing" in said.stderr
+    assert json.loads(said.stdout)
+
+
+def test_nobody_is_warned_where_the_decoder_is_confined(clip, monkeypatch):
+    monkeypatch.setenv("OMNIREEL_BACKEND", "echo")
+    assert CliRunner().invoke(app, ["inspect", str(clip)]).stderr == ""
 
 
 def health(tmp_path) -> httpx.Response:

@@ -12,6 +12,7 @@ from omnireel.api.incoming import fetch_rule
 from omnireel.api.wire import to_output
 from omnireel.backends.base import Answer, Ask, Backend, Delta
 from omnireel.cli.backend import make_ask, open_backend
+from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.errors import GenerationError
 from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
@@ -19,6 +20,7 @@ from omnireel.settings import AskSettings, Settings
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
     """Print the answer to `prompt` about the video `source`: as it is written, or as JSON at the end."""
+    warn_of_weak_sandbox(settings)
     asyncio.run(_ask(source, prompt, settings, asked=asked, as_json=as_json))
 
 

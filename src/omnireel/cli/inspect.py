@@ -11,6 +11,7 @@ from omnireel.api.incoming import fetch_rule
 from omnireel.api.wire import inspection_report, price_usd
 from omnireel.backends.base import Inspection, SoundUse
 from omnireel.cli.backend import make_ask, open_backend
+from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
 
@@ -26,6 +27,7 @@ _SOUND: dict[SoundUse, str] = {
 
 def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
     """Print what asking `prompt` about the video `source` would look at, as a table or as JSON."""
+    warn_of_weak_sandbox(settings)
     inspection = asyncio.run(_inspect(source, prompt, settings, asked))
     if as_json:
         typer.echo(json.dumps(inspection_report(inspection), ensure_ascii=False))

@@ -1,9 +1,10 @@
-"""How a server decodes strangers' videos: whether this machine may, and what its decoders are forked from."""
+"""How videos are decoded: whether this machine may, and what a server's decoders are forked from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
+import typer
 
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
@@ -20,10 +21,24 @@ def require_sandbox(settings: Settings) -> None:
         return
     if not settings.allow_weak_sandbox:
         raise OmnireelError(
-            f"this kernel cannot confine the video decoder: {' and '.join(absent)} missing",
+            _unconfined(absent),
             hint="run on Linux 5.13 or newer, or say --allow-weak-sandbox if you trust every video",
         )
     log.warning("weak sandbox", missing=list(absent))
+
+
+def warn_of_weak_sandbox(settings: Settings) -> None:
+    """A line on stderr where the decoder cannot be confined and the settings do not accept that.
+
+    For commands that read one video, which the person who gives it may trust.
+    """
+    absent = missing()
+    if absent and not settings.allow_weak_sandbox:
+        typer.echo(f"warning: {_unconfined(absent)}; give it only videos that you trust", err=True)
+
+
+def _unconfined(absent: tuple[str, ...]) -> str:
+    return f"this kernel cannot confine the video decoder: {' and '.join(absent)} missing"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from omnireel.api.incoming import fetch_rule
 from omnireel.backends.trace import Trace, trace
 from omnireel.cli.ask import Waiting
 from omnireel.cli.backend import load_preparation, make_ask
+from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.errors import OmnireelError
 from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
@@ -21,6 +22,7 @@ from omnireel.settings import AskSettings, Settings
 
 def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:
     """Answer `prompt` about the video `source` greedily and write every number on the way to `out`."""
+    warn_of_weak_sandbox(settings)
     if not out.parent.is_dir():
         raise OmnireelError(f"there is no directory {out.parent}", hint="make it, or choose another --out")
     traced, dtype = asyncio.run(_trace(source, prompt, settings, dataclasses.replace(asked, temperature=0.0)))
