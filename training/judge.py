@@ -29,26 +29,30 @@ def conclusion_of(thoughts: str) -> str:
 def is_right(question: Question, answer: str) -> bool:
     """Whether `answer` (a sentence, a word or JSON) says what is true."""
     judge = _JUDGES.get(question.kind, _says_the_same)
-    return judge(question, re.findall(r"[a-z]+|\d+", answer.lower()))
+    return judge(question, _words(answer))
 
 
 def dates_right(question: Question, answer: str) -> bool | None:
     """Whether the second that a right answer names beside what was asked is right; None where it names none."""
     if not question.names_second or not is_right(question, answer):
         return None
-    return _is_near(re.findall(r"[a-z]+|\d+", answer.lower()), question.seconds)
+    return _is_near(_words(answer), question.seconds)
 
 
 def agrees(question: Question, conclusion: str, answer: str) -> bool:
     """Whether the chain's conclusion and the answer after it say the same."""
-    said = re.findall(r"[a-z]+|\d+", answer.lower())
+    said = _words(answer)
     if question.kind == "describe":
         return bool(conclusion)
     if question.kind in ("absent", "no text"):
         return conclusion == "none" and "no" in said
     if question.kind == "outside my world":
         return (conclusion == "unknown") == ("only know simple scenes" in answer)
-    return set(re.findall(r"[a-z]+|\d+", conclusion.lower())) <= set(said)
+    return set(_words(conclusion)) <= set(said)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+|\d+", text.lower())
 
 
 def _said(words: Iterable[str], known: Container[str]) -> set[str]:
@@ -90,5 +94,5 @@ _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
     "outside my world": lambda _, words: "unknown" in words or words == _REFUSAL,
     "absent": lambda _, words: "no" in words or "none" in words,
     "no text": lambda _, words: "no" in words or "none" in words,
-    "describe": lambda question, words: words == re.findall(r"[a-z]+|\d+", question.sentence.lower()),
+    "describe": lambda question, words: words == _words(question.sentence),
 }
