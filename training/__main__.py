@@ -50,20 +50,22 @@ def talk(
         typer.Option(help="stage's checkpoint or model with the tower [default: of --start or --runs]"),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
-    rate: Annotated[float, typer.Option(help="highest learning rate when going on")] = 5e-4,
+    rate: Annotated[
+        float | None, typer.Option(help="highest learning rate; unless said 1.2e-3, going on 5e-4")
+    ] = None,
 ) -> None:
     """Teach projector and language model to answer, on the finished tower."""
     if not (runs / "talk" / "last.pt").exists():  # what is resumed keeps the vocabulary that it began with
         write_text_files(runs / "demo")
     if start is None:
         begin = Start(None, tower or runs / "tower" / "last.pt")
-        make, peak_rate = partial(TalkStage, begin, runs / "demo", Course()), 1.2e-3
+        course, usual_rate = Course(), 1.2e-3
     else:
         begin = Start(start, tower)
         course = Course(f"talk-{digest(start)}", short_steps=1)
-        make = partial(TalkStage, begin, runs / "demo", course)
-        peak_rate = rate  # at 8e-4 what was learned is shaken loose faster than anything new is learned
-    launch(make, Schedule(steps, peak_rate=peak_rate, warmup=50), runs / "talk", workers)
+        usual_rate = 5e-4  # at 8e-4 what was learned is shaken loose faster than anything new is learned
+    make = partial(TalkStage, begin, runs / "demo", course)
+    launch(make, Schedule(steps, peak_rate=rate or usual_rate, warmup=50), runs / "talk", workers)
 
 
 @app.command()
