@@ -47,6 +47,12 @@ def test_a_person_who_names_a_video_is_warned_and_answered(command, clip, monkey
     assert json.loads(said.stdout)
 
 
+@pytest.mark.usefixtures("weak_kernel")
+def test_a_person_who_traces_a_video_is_warned(clip, tmp_path):
+    said = CliRunner().invoke(app, ["trace", str(clip), "?", "--out", str(tmp_path / "none" / "numbers")])
+    assert "warning: this kernel cannot confine the video decoder" in said.stderr
+
+
 def test_nobody_is_warned_where_the_decoder_is_confined(clip, monkeypatch):
     monkeypatch.setenv("OMNIREEL_BACKEND", "echo")
     assert CliRunner().invoke(app, ["inspect", str(clip)]).stderr == ""
