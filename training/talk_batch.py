@@ -6,6 +6,7 @@ A batch is a few clips with the same timing and grid, so that their prompts are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
@@ -39,7 +40,7 @@ LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits c
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
-    how_many: 1.8, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
+    how_many: 4.5, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
     describe: 0.8, beyond: 1.0, happening: 2.4,
 }  # fmt: skip
 # A description after a chain repeats all of it; what other questions answer after theirs, its end alone.
@@ -244,8 +245,9 @@ def _drawn(rng: Random, timing: Timing, aspect: float) -> View:
 
 
 def _richness(view: View) -> int:
-    """How much happens, and whether something is written, which counts twice."""
-    return len(events_of(view)) + 2 * (view.scene.word is not None)
+    """How much happens, what could be taken for each other, and whether something is written, which counts twice."""
+    alike = sum(a.shape == b.shape or a.colour == b.colour for a, b in combinations(view.things, 2))
+    return len(events_of(view)) + alike + 2 * (view.scene.word is not None)
 
 
 def padded(rows: list[Row]) -> Suffixes:
