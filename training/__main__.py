@@ -47,7 +47,9 @@ def talk(
     steps: int = 2800,
     tower: Annotated[
         Path | None,
-        typer.Option(help="stage's checkpoint or model with the tower [default: of --start or --runs]"),
+        typer.Option(
+            help="stage's checkpoint or model with the tower; unless said that of --start or --runs"
+        ),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="go on from this stage's checkpoint or a model")] = None,
     rate: Annotated[
@@ -69,9 +71,18 @@ def talk(
 
 
 @app.command()
-def export(runs: Runs = Path("runs"), directory: Path = DEMO) -> None:
+def export(
+    runs: Runs = Path("runs"),
+    directory: Path = DEMO,
+    mean_with: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="take the mean of weights with this stage's checkpoint or model, such as --start's"
+        ),
+    ] = None,
+) -> None:
     """Write the checkpoint in the official layout."""
-    size = write_checkpoint(runs / "talk" / "last.pt", directory)
+    size = write_checkpoint(runs / "talk" / "last.pt", directory, mean_with or ())
     print(f"{directory}: {size / 1e6:.1f} MB of weights")
 
 

@@ -148,7 +148,7 @@ def _judge(question: Question, ask: Ask, output: str) -> Verdict:
 
 
 async def _answers(backend: LocalBackend, asks: list[Ask]) -> list[str]:
-    """At once, so that the engine decodes them as one batch."""
+    """All at once: the clip is read for the next one while the engine answers the one before."""
     return await asyncio.gather(*(_answer(backend, ask) for ask in asks))
 
 

@@ -8,12 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from omnireel.model.checkpoint import load_checkpoint
-from training.export import READ_OUT
-from training.recipe import SHARPNESS
-from training.talker import WORDS, Talker
+from training.talker import Talker
 from training.tower import tower_weights
-from training.vocabulary import read_words
+from training.weights import MODEL, read_weights
 
 
 @dataclass(frozen=True)
@@ -30,26 +27,13 @@ class Start:
 def take_over(talker: Talker, start: Start) -> None:
     """Load what there is to go on from, its rows moved to where the talker's vocabulary has their words."""
     if start.model is not None:
-        weights, words = _finished(start.model) if start.model.is_dir() else _saved(start.model)
+        weights, words = read_weights(start.model)
         carried = carry_words(weights, talker.state_dict(), words, talker.words)
         missing = talker.load_state_dict(carried, strict=False).missing_keys
-        if any(name.startswith("model.") for name in missing):
+        if any(name.startswith(MODEL) for name in missing):
             raise ValueError(f"{start.model} lacks {missing}")
     if start.tower is not None:
         talker.model.vision_model.load_state_dict(tower_weights(start.tower))
-
-
-def _finished(directory: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """A finished model's weights, as training left them, and its vocabulary."""
-    weights = load_checkpoint(directory, torch.float32).state_dict()
-    weights[READ_OUT] = weights[READ_OUT] / SHARPNESS
-    return {f"model.{name}": tensor for name, tensor in weights.items()}, read_words(directory)
-
-
-def _saved(file: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """The weights and the vocabulary of a stage's checkpoint, the heads' among them."""
-    weights = torch.load(file, weights_only=True)["module"]
-    return weights, weights.pop(WORDS)
 
 
 def carry_words(

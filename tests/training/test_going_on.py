@@ -9,7 +9,7 @@ from torch import nn
 import omnireel
 from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.omni import Omni
-from training.export import READ_OUT, export
+from training.export import export
 from training.recipe import SHARPNESS
 from training.start import Start
 from training.talk import TalkStage
@@ -17,6 +17,7 @@ from training.talk_batch import Course
 from training.talker import WORDS
 from training.tower import TowerStage
 from training.vocabulary import read_words
+from training.weights import READ_OUT
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
@@ -78,3 +79,16 @@ def test_a_checkpoint_that_lacks_a_weight_of_the_model_is_refused(tmp_path: Path
     torch.save({"module": saved}, tmp_path / "last.pt")
     with pytest.raises(ValueError, match="mlp1"):
         TalkStage(Start(tmp_path / "last.pt", None), DEMO, Course())
+
+
+def test_an_export_with_others_is_the_mean_of_them_all(tmp_path: Path):
+    stage = TalkStage(Start(DEMO, None), DEMO, Course())
+    saved = stage.talker.state_dict()
+    before = saved["model.mlp1.1.weight"].clone()
+    for number, moved in enumerate((1.0, 2.0)):
+        torch.save({"module": saved | {"model.mlp1.1.weight": before + moved}}, tmp_path / f"{number}.pt")
+    export(tmp_path / "0.pt", tmp_path / "demo", [tmp_path / "1.pt", DEMO])
+    mean = load_checkpoint(tmp_path / "demo", torch.float32).state_dict()
+    torch.testing.assert_close(mean.pop("mlp1.1.weight"), (before + 1.0).bfloat16().float())
+    shipped = load_checkpoint(DEMO, torch.float32).state_dict()
+    assert all(torch.allclose(mean[name], shipped[name], rtol=1e-6) for name in mean)

@@ -1,0 +1,35 @@
+"""A model's weights in training's terms, from wherever they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from omnireel.model.checkpoint import load_checkpoint
+from training.recipe import SHARPNESS
+from training.talker import WORDS
+from training.vocabulary import read_words
+
+READ_OUT = "language_model.lm_head.weight"
+MODEL = "model."  # before the model's names in a stage's checkpoint, where heads stand beside it
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """The weights as training left them, and their vocabulary.
+
+    path: a stage's `last.pt`, whose heads come along, or a finished checkpoint's directory
+    """
+    return _finished(path) if path.is_dir() else _saved(path)
+
+
+def _finished(directory: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    weights = load_checkpoint(directory, torch.float32).state_dict()
+    weights[READ_OUT] = weights[READ_OUT] / SHARPNESS
+    return {MODEL + name: tensor for name, tensor in weights.items()}, read_words(directory)
+
+
+def _saved(file: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    weights = torch.load(file, weights_only=True)["module"]
+    return weights, weights.pop(WORDS)
