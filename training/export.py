@@ -30,17 +30,19 @@ It knows nothing else of the world, hears nothing, and says so when asked. Licen
 def export(saved: Path, directory: Path, others: Sequence[Path] = ()) -> int:
     """Write config, weights and text files. Returns the size of the weights in bytes.
 
-    others: checkpoints or finished models to take the mean with. The end of a run and what it went on from lie in one
-    basin, and what is between them generalises better than either. Source: stochastic weight averaging, arXiv 1803.05407
+    others: checkpoints or finished models to take the mean with; what is named twice counts twice. The end of a run
+    and what it went on from lie in one basin, and what is between them generalises better than either. Source:
+    stochastic weight averaging, arXiv 1803.05407
     """
-    read = {path: read_weights(path) for path in (saved, *others)}
+    paths = (saved, *others)
+    read = [read_weights(path) for path in paths]
     write_text_files(directory)
-    for path, (_, words) in read.items():
+    for path, (_, words) in zip(paths, read, strict=True):
         if words != read_words(directory):
             raise ValueError(
                 f"{path} was trained with another vocabulary than today's; go on from it with --start"
             )
-    model = _mean([weights for weights, _ in read.values()])
+    model = _mean([weights for weights, _ in read])
     model[READ_OUT] = model[READ_OUT] * SHARPNESS
     tensors = {name: _stored(name, tensor) for name, tensor in model.items()}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
