@@ -105,15 +105,22 @@ SIZES = (0.08, 0.30)
 
 
 def make_scene(
-    rng: Random, duration_s: float, aspect: float, *, smallest: float = SIZES[0], held_out: bool = False
+    rng: Random,
+    duration_s: float,
+    aspect: float,
+    *,
+    smallest: float = SIZES[0],
+    held_out: bool = False,
+    alike: float = 0.25,
 ) -> Scene:
     """A random scene in which nothing touches: objects, their paths and the word keep apart.
 
     smallest: size of the smallest object, in frame heights
     held_out: what is written is a word or a number, some words never trained on
+    alike: chance that an object is kept when it shares its colour or its shape with one before it
     """
     while True:
-        names = _distinct_names(rng, rng.choices((1, 2, 3), (3, 4, 3))[0])
+        names = _distinct_names(rng, rng.choices((1, 2, 3), (3, 4, 3))[0], alike)
         background = _background(rng, [colour for colour, _ in names])
         if background is None:
             continue
@@ -157,13 +164,13 @@ def make_crowd(
     return Scene(duration_s, aspect, tuple(things), words, background)
 
 
-def _distinct_names(rng: Random, count: int) -> list[tuple[str, str]]:
+def _distinct_names(rng: Random, count: int, alike: float) -> list[tuple[str, str]]:
     names: list[tuple[str, str]] = []
     while len(names) < count:
         name = (rng.choice(list(COLOURS)), rng.choice(SHAPES))
-        # Mostly unlike in both, so that "the red one" and "the star" both mean something.
-        alike = any(name[0] == n[0] or name[1] == n[1] for n in names)
-        if name not in names and (not alike or rng.random() < 0.25):
+        # Where few are alike, "the red one" and "the star" both mean something.
+        shares = any(name[0] == n[0] or name[1] == n[1] for n in names)
+        if name not in names and (not shares or rng.random() < alike):
             names.append(name)
     return names
 

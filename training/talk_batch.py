@@ -37,6 +37,8 @@ from training.watch import bind_targets, frame_pairs, watch_targets
 
 THINKING = 0.6  # share of batches
 LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits come late
+# Objects that share a trait are hard to tell apart, and rare where traits are drawn as evaluation draws them.
+ALIKE = 1.0
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
@@ -239,7 +241,7 @@ def _some_view(rng: Random, timing: Timing, aspect: float) -> View:
 
 def _drawn(rng: Random, timing: Timing, aspect: float) -> View:
     while True:
-        view = View(make_scene(rng, timing.duration_s, aspect), timing.times_s)
+        view = View(make_scene(rng, timing.duration_s, aspect, alike=ALIKE), timing.times_s)
         if view.things:
             return view
 

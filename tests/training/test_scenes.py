@@ -1,5 +1,6 @@
 """What the demo model is trained on is the world that the README describes."""
 
+from itertools import combinations
 from random import Random
 
 import numpy as np
@@ -25,6 +26,18 @@ def test_scenes_stay_within_the_world():
             assert thing.colour in COLOURS
             assert 0.08 <= thing.size <= 0.30
             assert thing.direction is None or thing.direction in DIRECTIONS
+
+
+def test_things_share_a_trait_as_often_as_is_asked_for_and_never_both():
+    def pairs(alike):
+        scenes = [make_scene(Random(seed), 8.0, 16 / 9, alike=alike) for seed in RNG_SEEDS]
+        return [pair for scene in scenes for pair in combinations(scene.things, 2)]
+
+    def share(alike):
+        return np.mean([a.shape == b.shape or a.colour == b.colour for a, b in pairs(alike)])
+
+    assert share(0.0) == 0 < share(0.25) < share(1.0)
+    assert all(a.name != b.name for a, b in pairs(1.0))
 
 
 def test_things_stay_in_the_picture():
