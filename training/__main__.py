@@ -77,7 +77,7 @@ def export(
     mean_with: Annotated[
         list[Path] | None,
         typer.Option(
-            help="take the mean of weights with this stage's checkpoint or model, such as --start's"
+            help="take the mean of weights with this stage's checkpoint or model too; may be given again"
         ),
     ] = None,
 ) -> None:
