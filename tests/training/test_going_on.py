@@ -85,10 +85,10 @@ def test_an_export_with_others_is_the_mean_of_them_all(tmp_path: Path):
     stage = TalkStage(Start(DEMO, None), DEMO, Course())
     saved = stage.talker.state_dict()
     before = saved["model.mlp1.1.weight"].clone()
-    for number, moved in enumerate((1.0, 2.0)):
+    for number, moved in enumerate((1.0, 5.0)):
         torch.save({"module": saved | {"model.mlp1.1.weight": before + moved}}, tmp_path / f"{number}.pt")
     export(tmp_path / "0.pt", tmp_path / "demo", [tmp_path / "1.pt", DEMO])
     mean = load_checkpoint(tmp_path / "demo", torch.float32).state_dict()
-    torch.testing.assert_close(mean.pop("mlp1.1.weight"), (before + 1.0).bfloat16().float())
+    torch.testing.assert_close(mean.pop("mlp1.1.weight"), (before + 2.0).bfloat16().float())
     shipped = load_checkpoint(DEMO, torch.float32).state_dict()
     assert all(torch.allclose(mean[name], shipped[name], rtol=1e-6) for name in mean)
