@@ -42,7 +42,11 @@ def export(saved: Path, directory: Path, others: Sequence[Path] = ()) -> int:
             raise ValueError(
                 f"{path} was trained with another vocabulary than today's; go on from it with --start"
             )
-    model = _mean([weights for weights, _ in read])
+    models = [_model(weights) for weights, _ in read]
+    for path, other in zip(paths, models, strict=True):
+        if odd := models[0].keys() ^ other.keys():
+            raise ValueError(f"{path} and {saved} are not of one architecture: only one has {min(odd)}")
+    model = {name: torch.stack([other[name] for other in models]).mean(0) for name in models[0]}
     model[READ_OUT] = model[READ_OUT] * SHARPNESS
     tensors = {name: _stored(name, tensor) for name, tensor in model.items()}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
@@ -51,10 +55,9 @@ def export(saved: Path, directory: Path, others: Sequence[Path] = ()) -> int:
     return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
-def _mean(every: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Of the model's own weights, without the heads'."""
-    names = [name for name in every[0] if name.startswith(MODEL)]
-    return {name.removeprefix(MODEL): torch.stack([w[name] for w in every]).mean(0) for name in names}
+def _model(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's own weights, without the heads'."""
+    return {name.removeprefix(MODEL): w for name, w in weights.items() if name.startswith(MODEL)}
 
 
 def _stored(name: str, tensor: Tensor) -> Tensor:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from training.talker import Talker
-from training.tower import tower_weights
-from training.weights import MODEL, read_weights
+from training.weights import MODEL, read_tower, read_weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def take_over(talker: Talker, start: Start) -> None:
         if any(name.startswith(MODEL) for name in missing):
             raise ValueError(f"{start.model} lacks {missing}")
     if start.tower is not None:
-        talker.model.vision_model.load_state_dict(tower_weights(start.tower))
+        talker.model.vision_model.load_state_dict(read_tower(start.tower))
 
 
 def carry_words(

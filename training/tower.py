@@ -15,7 +15,6 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from omnireel.model.checkpoint import load_checkpoint
 from omnireel.model.vision import VisionTower
 from omnireel.video.tubelets import target_grid
 from training.degrade import clean_pixels, degraded_pixels
@@ -23,6 +22,7 @@ from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
 from training.precision import HAS_FAST_BF16, PlainAttention
 from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_rule
 from training.scenes import SIZES, Scene, make_crowd, make_scene
+from training.weights import read_tower
 
 EARLY = 2  # the block after which outlines are read
 
@@ -64,14 +64,6 @@ class DenseBatch:
     targets: dict[str, Tensor]
 
 
-def tower_weights(start: Path) -> dict[str, Tensor]:
-    """The tower's weights in a tower stage's `last.pt` or a finished checkpoint's directory."""
-    if start.is_dir():
-        return load_checkpoint(start, torch.float32).vision_model.state_dict()
-    saved = torch.load(start, weights_only=True)["module"]
-    return {k.removeprefix("tower."): v for k, v in saved.items() if k.startswith("tower.")}
-
-
 class TowerStage(nn.Module):
     """The tower with its heads, as a training stage.
 
@@ -89,7 +81,7 @@ class TowerStage(nn.Module):
         self.tubelets = tubelets
         self.tower: VisionTower = fresh_model(config, SEED).vision_model
         if start is not None:
-            self.tower.load_state_dict(tower_weights(start))
+            self.tower.load_state_dict(read_tower(start))
         self.tower.radio_model.model.patch_generator.embedder.requires_grad_(False)
         self.dense = DenseHeads(config.vision.width)
         self.outlines = Outlines(config.vision.width)

@@ -13,7 +13,9 @@ from training.talker import WORDS
 from training.vocabulary import read_words
 
 READ_OUT = "language_model.lm_head.weight"
-MODEL = "model."  # before the model's names in a stage's checkpoint, where heads stand beside it
+# Before the names of a model, or of a tower alone, in a stage's checkpoint, where heads stand beside them.
+MODEL = "model."
+TOWER = "tower."
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
@@ -24,6 +26,15 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     return _finished(path) if path.is_dir() else _saved(path)
 
 
+def read_tower(path: Path) -> dict[str, Tensor]:
+    """The tower's weights, in either stage's `last.pt` or a finished checkpoint's directory."""
+    if path.is_dir():
+        return load_checkpoint(path, torch.float32).vision_model.state_dict()
+    weights = torch.load(path, weights_only=True)["module"]
+    before = TOWER if WORDS not in weights else f"{MODEL}vision_model."
+    return {name.removeprefix(before): tensor for name, tensor in weights.items() if name.startswith(before)}
+
+
 def _finished(directory: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     weights = load_checkpoint(directory, torch.float32).state_dict()
     weights[READ_OUT] = weights[READ_OUT] / SHARPNESS
@@ -32,4 +43,6 @@ def _finished(directory: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
 
 def _saved(file: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     weights = torch.load(file, weights_only=True)["module"]
+    if WORDS not in weights:
+        raise ValueError(f"{file} holds a tower alone; it can be gone on from with --tower")
     return weights, weights.pop(WORDS)

@@ -32,13 +32,18 @@ def _same(a: nn.Module, b: nn.Module) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
-def test_a_tower_goes_on_from_a_finished_model_and_from_its_own_checkpoint(shipped: Omni, tmp_path: Path):
+def test_a_tower_goes_on_from_a_finished_model_and_from_either_stages_checkpoint(
+    shipped: Omni, tmp_path: Path
+):
     stage = TowerStage(DEMO)
     assert _same(stage.tower, shipped.vision_model)
     with torch.no_grad():
         next(stage.tower.parameters()).add_(1)
     torch.save({"module": stage.state_dict()}, tmp_path / "last.pt")
     assert _same(TowerStage(tmp_path / "last.pt").tower, stage.tower)
+    whole = TalkStage(Start(DEMO, tmp_path / "last.pt"), DEMO, Course()).talker
+    torch.save({"module": whole.state_dict()}, tmp_path / "whole.pt")
+    assert _same(TowerStage(tmp_path / "whole.pt").tower, stage.tower)
 
 
 def test_answers_go_on_from_a_model_with_another_tower_under_it(shipped: Omni, tmp_path: Path):
@@ -79,6 +84,20 @@ def test_a_checkpoint_that_lacks_a_weight_of_the_model_is_refused(tmp_path: Path
     torch.save({"module": saved}, tmp_path / "last.pt")
     with pytest.raises(ValueError, match="mlp1"):
         TalkStage(Start(tmp_path / "last.pt", None), DEMO, Course())
+
+
+def test_what_is_not_the_same_kind_of_model_has_no_part_in_a_mean(tmp_path: Path):
+    torch.save({"module": TowerStage().state_dict()}, tmp_path / "tower.pt")
+    saved = TalkStage(Start(DEMO, None), DEMO, Course()).talker.state_dict()
+    torch.save({"module": saved}, tmp_path / "whole.pt")
+    del saved["model.mlp1.0.weight"]
+    torch.save({"module": saved}, tmp_path / "poorer.pt")
+    with pytest.raises(ValueError, match="a tower alone"):
+        export(tmp_path / "whole.pt", tmp_path / "demo", [tmp_path / "tower.pt"])
+    for one, other in (("whole.pt", "poorer.pt"), ("poorer.pt", "whole.pt")):
+        with pytest.raises(ValueError, match=r"poorer\.pt.*mlp1\.0\.weight"):
+            export(tmp_path / one, tmp_path / "demo", [tmp_path / other])
+    assert not (tmp_path / "demo" / "model.safetensors").exists()
 
 
 def test_an_export_with_others_is_the_mean_of_them_all(tmp_path: Path):
