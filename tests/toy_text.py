@@ -4,13 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import pre_tokenizers
-
-CONTROL_TOKENS = {
-    0: "<unk>", 1: "<s>", 2: "</s>", 10: "<|im_start|>", 11: "<|im_end|>", 12: "<think>", 13: "</think>",
-    14: "<tool_call>", 15: "</tool_call>", 16: "<tool_response>", 17: "</tool_response>", 18: "<image>",
-    21: "<img>", 22: "</img>", 27: "<so_embedding>", 28: "<so_start>", 29: "<so_end>",
-}  # fmt: skip
+from tools.scaled_checkpoint import tokenizer_json
 
 # The last three spell added tokens out of ordinary ones.
 MERGES = [
@@ -40,34 +34,16 @@ TEMPLATE = """\
 
 def tokenizer_description() -> dict[str, Any]:
     """A tokenizer.json."""
-    added = {i: CONTROL_TOKENS.get(i, f"<SPECIAL_{i}>") for i in range(32)}
-    vocab = {token: i for i, token in added.items()}
-    for token in [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(a + b for a, b in MERGES)]:
-        vocab.setdefault(token, len(vocab))
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": i, "content": token, **flags} for i, token in added.items()],
-        "normalizer": None,
-        "pre_tokenizer": byte_level,
-        "post_processor": None,
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": "<unk>",
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": True,
-            "vocab": vocab,
-            "merges": [[a, b] for a, b in MERGES],
-        },
+    description = tokenizer_json(vocab_size=1000)
+    vocab = description["model"]["vocab"]
+    for a, b in MERGES:
+        vocab.setdefault(a + b, len(vocab))
+    description["model"] |= {
+        "unk_token": "<unk>",
+        "ignore_merges": True,
+        "merges": [[a, b] for a, b in MERGES],
     }
+    return description
 
 
 def write_text_files(directory: Path) -> None:
