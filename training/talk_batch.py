@@ -5,6 +5,7 @@ A batch is a few clips with the same timing and grid, so that their prompts are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +19,7 @@ from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import PixelRule, target_grid
+from training.counterfactual import DECIDED, counterfactual
 from training.degrade import degraded_pixels
 from training.dense import NO_LOSS, stacked, tubelet_targets
 from training.outside import estranged
@@ -39,6 +41,7 @@ THINKING = 0.6  # share of batches
 LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits come late
 # Objects that share a trait are hard to tell apart, and rare where traits are drawn as evaluation draws them.
 ALIKE = 1.0
+COUNTERFACTUAL = 0.3  # share of chains
 # How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
 # when lessons change.
 LESSONS: dict[Builder, float] = BUILDERS | {
@@ -124,8 +127,8 @@ class Manner:
 
 @dataclass(frozen=True)
 class Row:
-    """A question and what is to be said, as ids: all after the video up to where the assistant speaks; the
-    thoughts up to their conclusion; that and the answer.
+    """A question and what is to be said, as ids: all after the video up to where the assistant speaks, and thoughts
+    that are given; thoughts of its own, up to their conclusion; that and the answer.
     """
 
     question: list[int]
@@ -196,7 +199,8 @@ class TalkBatches:
             frames = torch.cat([frames, frames[-1:]])
         watched = watch_targets(view)
         patches = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
-        rows = [self._row(rng, view, manner) for _ in range(questions)]
+        other = _drawn(rng, timing, aspect)
+        rows = [self._row(rng, view, other, manner) for _ in range(questions)]
         return Clip(
             pixels=frames.reshape(len(frames) // 2, 6, *frames.shape[2:]),
             watched=watched,
@@ -206,11 +210,20 @@ class TalkBatches:
             rows=sorted(rows, key=lambda row: len(row.ids)),
         )
 
-    def _row(self, rng: Random, view: View, manner: Manner) -> Row:
-        pool = list(LESSONS)
+    def _row(self, rng: Random, view: View, other: View, manner: Manner) -> Row:
+        if manner.thinking and rng.random() < COUNTERFACTUAL:
+            asked, thoughts, decision = self._said(rng, counterfactual(rng, view, other), manner, DECIDED)
+            return Row([*asked, *thoughts], [], decision)
+        return Row(*self._said(rng, view, manner, THINKING_LESSONS if manner.thinking else LESSONS))
+
+    def _said(
+        self, rng: Random, view: View, manner: Manner, lessons: Mapping[Builder, float]
+    ) -> tuple[list[int], list[int], list[int]]:
+        """One question about the view: the three parts of a `Row`."""
+        pool = list(lessons)
         if manner.style in ("one word", "json"):
             pool.remove(describe)
-        question = ask(rng, view, pool, THINKING_LESSONS if manner.thinking else LESSONS)
+        question = ask(rng, view, pool, lessons)
         answer = dress(question, manner.style)
         thoughts = ""
         if manner.thinking:
@@ -223,11 +236,8 @@ class TalkBatches:
         after = pieces[[p.kind for p in pieces].index("video") + 1 :]
         ids = self.tokenizer.encode_markup(thoughts + answer)
         split = len(self.tokenizer.encode_markup(thoughts))
-        return Row(
-            question=lay_out_prompt(after, [], [], self.tokenizer).ids,
-            thoughts=ids[:split],
-            decision=[*ids[split:], self.tokenizer.id_of("<|im_end|>")],
-        )
+        asked = lay_out_prompt(after, [], [], self.tokenizer).ids
+        return asked, ids[:split], [*ids[split:], self.tokenizer.id_of("<|im_end|>")]
 
     def _render(self, prompt: str, manner: Manner) -> list[Piece]:
         messages = video_messages(prompt, system_prompt=manner.system, thinking=manner.thinking)

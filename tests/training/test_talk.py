@@ -1,5 +1,6 @@
 """What a training run on questions takes over from its start, and does at each step."""
 
+import re
 from pathlib import Path
 from random import Random
 
@@ -7,9 +8,11 @@ import pytest
 import torch
 
 import omnireel
+from training import talk_batch
 from training.dense import NO_LOSS
 from training.loop import digest
 from training.recipe import demo_config, pixel_rule
+from training.scenes import COLOURS, SHAPES
 from training.start import Start, carry_words
 from training.talk import HEADS_FIRST, TalkStage
 from training.talk_batch import Course, Row, TalkBatches, padded
@@ -81,6 +84,32 @@ def test_a_decision_begins_where_the_chain_concludes():
                     decisions.append(text)
     assert len(decisions) > 12
     assert all(text.startswith(b" So: ") for text in decisions)
+
+
+def test_what_is_decided_after_a_chain_that_the_clip_contradicts_follows_from_it(monkeypatch):
+    monkeypatch.setattr(talk_batch, "COUNTERFACTUAL", 1.0)
+    batches = TalkBatches(Course(tubelets=6, questions=24), DEMO, pixel_rule(demo_config()))
+    name = re.compile(f"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
+    chains, named = set(), 0
+    for step in range(8):
+        for group in batches.make(Random(step), step).suffixes:
+            for ids, targets in zip(group.ids.tolist(), group.targets.tolist(), strict=True):
+                start = next(i for i, target in enumerate(targets) if target != NO_LOSS) + 1
+                thoughts = _text(batches, ids[:start]).rpartition("<think>")[2]
+                if "</think>" in thoughts:
+                    continue
+                decision = _text(batches, [target for target in targets if target != NO_LOSS])
+                assert decision.startswith(" So: "), "nobody learns to think what is not so"
+                seen, told = (set(name.findall(text)) for text in (thoughts, decision))
+                assert told <= seen
+                chains.add(thoughts)
+                named += len(told)
+    assert named > 40
+    assert len(chains) > 60, "of each clip many chains"
+
+
+def _text(batches: TalkBatches, ids: list[int]) -> str:
+    return b"".join(map(batches.tokenizer.token_bytes, ids)).decode()
 
 
 def test_the_model_does_not_hear_the_heads_before_they_read():

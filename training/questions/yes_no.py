@@ -16,6 +16,11 @@ def yes_no(rng: Random, view: View) -> Question | None:
     )
 
 
+def of_one(rng: Random, view: View) -> Question | None:
+    """One of these that compares no places."""
+    return rng.choice((_is_there, _is_there, _is_colour, _does_move, _is_text, _moves_to))(rng, view)
+
+
 def _decide(text: str, truth: bool, seen: str) -> Question:
     """What is seen comes first: a model this small must have said it before it can decide by it."""
     return Question("yes/no", text, "yes" if truth else "no", f"{seen}, so {'yes' if truth else 'no'}.")
