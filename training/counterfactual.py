@@ -15,12 +15,12 @@ from training.questions.question import Builder
 from training.questions.traits import absent, colour, direction, how_many, shape
 from training.questions.view import View
 from training.questions.whole import describe, on_screen
-from training.questions.yes_no import of_one
+from training.questions.yes_no import without_places
 
 # What the chain alone decides: it holds ninths of the frame, too coarse for what is beside what.
 DECIDED: dict[Builder, float] = {
     colour: 0.5, shape: 0.5, how_many: 3.0, direction: 1.5, order: 4.0, lifecycle: 1.5, second: 2.0, on_screen: 2.0,
-    of_one: 1.5, absent: 0.3, describe: 3.0, happening: 2.0,
+    without_places: 1.5, absent: 0.3, describe: 3.0, happening: 2.0,
 }  # fmt: skip
 
 

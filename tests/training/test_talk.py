@@ -20,6 +20,10 @@ from training.talk_batch import Course, Row, TalkBatches, padded
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
 
+def _text(batches: TalkBatches, ids: list[int]) -> str:
+    return b"".join(map(batches.tokenizer.token_bytes, ids)).decode()
+
+
 def test_words_keep_their_rows_wherever_a_new_vocabulary_has_them():
     old, new = {"red": 0, "star": 1, "gone": 2}, {"star": 0, "new": 1, "red": 2}
     tables = ("language_model.backbone.embeddings.weight", "language_model.lm_head.weight")
@@ -79,11 +83,11 @@ def test_a_decision_begins_where_the_chain_concludes():
         for group in batches.make(Random(step), step).suffixes:
             for targets, weights in zip(group.targets, group.weights, strict=True):
                 said, heft = targets[targets != NO_LOSS], weights[targets != NO_LOSS]
-                text = b"".join(map(batches.tokenizer.token_bytes, said[heft == heft[-1]].tolist()))
+                text = _text(batches, said[heft == heft[-1]].tolist())
                 if heft[0] != heft[-1]:
                     decisions.append(text)
     assert len(decisions) > 12
-    assert all(text.startswith(b" So: ") for text in decisions)
+    assert all(text.startswith(" So: ") for text in decisions)
 
 
 def test_what_is_decided_after_a_chain_that_the_clip_contradicts_follows_from_it(monkeypatch):
@@ -106,10 +110,6 @@ def test_what_is_decided_after_a_chain_that_the_clip_contradicts_follows_from_it
                 named += len(told)
     assert named > 40
     assert len(chains) > 60, "of each clip many chains"
-
-
-def _text(batches: TalkBatches, ids: list[int]) -> str:
-    return b"".join(map(batches.tokenizer.token_bytes, ids)).decode()
 
 
 def test_the_model_does_not_hear_the_heads_before_they_read():

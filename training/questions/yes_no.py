@@ -16,8 +16,8 @@ def yes_no(rng: Random, view: View) -> Question | None:
     )
 
 
-def of_one(rng: Random, view: View) -> Question | None:
-    """One of these that compares no places."""
+def without_places(rng: Random, view: View) -> Question | None:
+    """One of these, but none that compares places."""
     return rng.choice((_is_there, _is_there, _is_colour, _does_move, _is_text, _moves_to))(rng, view)
 
 
