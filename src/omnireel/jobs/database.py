@@ -65,8 +65,8 @@ class Database:
         return write.done
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns of the last committed state."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._reading)
+        """What `work` returns of the last committed state: one state, however often it looks."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._look, work)
 
     def close(self) -> None:
         """Finish what was asked, then close."""
@@ -74,6 +74,11 @@ class Database:
         self._writer.join()
         self._reader.shutdown()
         self._reading.close()
+
+    def _look(self, work: Callable[[Connection], T]) -> T:
+        with self._reading:
+            found = work(self._reading)
+        return found
 
     def _write_until_closed(self, connection: Connection) -> None:
         is_closing = False
