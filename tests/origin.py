@@ -98,14 +98,20 @@ class Origin:
                 self._answer(secured)
 
     def _answer(self, plug: socket.socket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = plug.recv(4096)
-            if not piece:
-                return
-            head += piece
-        self.requests.append(head)
-        self._behave(self, plug)
+        if head := read_head(plug):
+            self.requests.append(head)
+            self._behave(self, plug)
+
+
+def read_head(plug: socket.socket) -> bytes:
+    """A request up to its empty line; nothing from a client that hangs up before."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = plug.recv(4096)
+        if not piece:
+            return b""
+        head += piece
+    return head
 
 
 class Names:

@@ -199,7 +199,7 @@ class TalkBatches:
             frames = torch.cat([frames, frames[-1:]])
         watched = watch_targets(view)
         patches = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
-        other = _drawn(rng, timing, aspect)
+        other = _drawn(rng, timing, aspect) if manner.thinking else None
         rows = [self._row(rng, view, other, manner) for _ in range(questions)]
         return Clip(
             pixels=frames.reshape(len(frames) // 2, 6, *frames.shape[2:]),
@@ -210,8 +210,8 @@ class TalkBatches:
             rows=sorted(rows, key=lambda row: len(row.ids)),
         )
 
-    def _row(self, rng: Random, view: View, other: View, manner: Manner) -> Row:
-        if manner.thinking and rng.random() < COUNTERFACTUAL:
+    def _row(self, rng: Random, view: View, other: View | None, manner: Manner) -> Row:
+        if other is not None and rng.random() < COUNTERFACTUAL:
             asked, thoughts, decision = self._said(rng, counterfactual(rng, view, other), manner, DECIDED)
             return Row([*asked, *thoughts], [], decision)
         return Row(*self._said(rng, view, manner, THINKING_LESSONS if manner.thinking else LESSONS))

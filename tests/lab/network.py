@@ -19,6 +19,8 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import unquote
 
+from origin import read_head
+
 PORTS = (22, 80, 443, 6379, 8080, 8443, 9200)
 _A, _AAAA = 1, 28
 
@@ -106,12 +108,9 @@ class World:
                 self._answer(secured)
 
     def _answer(self, plug: ssl.SSLSocket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = plug.recv(4096)
-            if not piece:
-                return
-            head += piece
+        head = read_head(plug)
+        if not head:
+            return
         method, path = head.decode("latin-1").split(" ")[:2]
         self.served.append(f"{method} {path}")
         if path.startswith("/redirect/"):
