@@ -59,8 +59,9 @@ def test_a_sampler_is_not_disturbed_by_another():
     assert beside == alone
 
 
-def test_the_smallest_temperature_does_not_overflow():
-    assert set(draws(10, LOGITS * 1e4, temperature=1e-38)) == {0}
+@pytest.mark.parametrize("temperature", [1e-30, 1e-38, 1e-44, 1e-46, 5e-324])
+def test_the_smallest_temperatures_take_the_likeliest(temperature):
+    assert set(draws(10, LOGITS * 1e4, temperature=temperature)) == {0}
 
 
 @pytest.mark.parametrize("temperature", [0, 1])

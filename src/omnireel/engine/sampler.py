@@ -25,9 +25,9 @@ class Sampler:
         """logits: [V] fp32. Raises ArithmeticError when they are not finite."""
         if not torch.isfinite(logits).all():
             raise ArithmeticError("the model produced logits that are not finite")
-        if self._temperature == 0:
+        if self._temperature < torch.finfo(logits.dtype).tiny:  # a divisor that fp32 may round to zero
             return int(logits.argmax())
-        # Relative to the largest, so that no temperature, however small, overflows.
+        # Relative to the largest: a small temperature then sends to infinity only what has no chance.
         probabilities = ((logits - logits.max()) / self._temperature).softmax(-1)
         if self._top_p < 1:
             probabilities = keep_nucleus(probabilities, self._top_p)
