@@ -110,6 +110,14 @@ def test_a_job_that_does_not_start_in_time_ends(db):
     assert store.find(db, "a").outcome.error_type == "request_timeout"
 
 
+def test_a_job_that_started_in_time_outlives_a_drain_after_its_deadline(db):
+    put(db, start_deadline_s=5)
+    job = take(db, now=1)
+    assert store.give_back(db, job, worker="w", after_s=0, counts=False, now=20)
+    assert store.sweep(db, TERMS, now=21) == []
+    assert take(db, "next", now=21).id == "a"
+
+
 def test_cancelling_says_what_happened(db):
     put(db, "waiting")
     assert store.cancel(db, TERMS, "waiting", now=1) == "removed"
@@ -141,6 +149,38 @@ def test_a_job_that_may_not_be_kept_loses_its_input(db):
     put(db, keeps_io=False)
     store.finish(db, TERMS, take(db), done(), worker="w", now=1)
     assert store.find(db, "a").input == {}
+
+
+@pytest.mark.parametrize(("pinned_to", "kept_s"), [(None, store.UNKEPT_S), ("w", store.UNKEPT_ON_THE_LINE_S)])
+def test_its_answer_can_be_fetched_for_a_while_and_is_shown_nowhere(db, pinned_to, kept_s):
+    put(db, "kept")
+    put(db, keeps_io=False, pinned_to=pinned_to)
+    for _ in range(2):
+        store.finish(db, TERMS, take(db), done(), worker="w", now=1)
+    store.forget_unkept(db, now=kept_s)
+    assert store.find(db, "a").outcome.body == {"output": "yes"}
+    shown = {job.id: job.answer for job in usage.ended_jobs(db, "ann", usage.Period(0, 1e12), limit=9)}
+    assert shown == {"a": None, "kept": {"output": "yes"}}
+    store.forget_unkept(db, now=kept_s + 2)
+    assert db.execute("SELECT id FROM jobs WHERE body IS NULL").fetchall() == [("a",)]
+
+
+def test_what_happens_every_second_does_not_walk_through_all_jobs(db):
+    plans = []
+
+    def explain(cursor, sql, bindings):
+        if not sql.startswith("EXPLAIN"):
+            plans.extend(row[3] for row in cursor.connection.execute(f"EXPLAIN QUERY PLAN {sql}", bindings))
+        return True
+
+    put(db)
+    db.exec_trace = explain
+    job = take(db)
+    store.beat(db, job, "w", lease_s=LEASE_S, now=1)
+    store.sweep(db, TERMS, now=2)
+    db.exec_trace = None
+    assert len(plans) > 5
+    assert [plan for plan in plans if plan.startswith("SCAN jobs")] == []
 
 
 def test_log_lines_are_numbered_within_their_job(db):

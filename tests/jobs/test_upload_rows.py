@@ -69,6 +69,18 @@ def test_room_is_reserved_before_the_bytes_come(db):
     assert uploads.begin_part(db, "w", 1, blob="d", num_bytes=100, limits=LIMITS) == 100
 
 
+def test_bytes_that_nobody_announced_have_reserved_all_that_they_may_take(db):
+    for name in "uvwx":
+        begin(db, name)
+    room = [uploads.begin_part(db, name, 1, blob=name, num_bytes=0, limits=LIMITS) for name in "uvw"]
+    assert room == [100, 100, 50]
+    with pytest.raises(InputError) as raised:
+        uploads.begin_part(db, "x", 1, blob="x", num_bytes=0, limits=LIMITS)
+    assert raised.value.kind == "quota_exceeded"
+    uploads.end_part(db, "u", num_bytes=30, etag="e", limits=LIMITS, now=0)
+    assert uploads.begin_part(db, "x", 1, blob="x", num_bytes=0, limits=LIMITS) == 70
+
+
 def test_a_part_that_came_while_a_file_was_put_together_undoes_that(db):
     begin(db)
     part(db, "u", 1, 10, blob="a")

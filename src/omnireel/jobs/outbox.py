@@ -116,10 +116,10 @@ def record(
         (webhook.id, rows[0][0], delivery.at, delivery.status, delivery.error, delivery.seconds),
     )
     if state == "delivered":
-        # Its caller asked that nothing be kept longer than needed.
+        # Its caller asked that nothing be kept longer than needed, or has had it dropped meanwhile.
         db.execute(
             """UPDATE outbox SET body = x'' WHERE id = ?
-               AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job_id AND keeps_io = 0)""",
+               AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job_id AND (keeps_io = 0 OR body IS NULL))""",
             (webhook.id,),
         )
     return True

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 
 # So much goes into the page cache in less time than it takes to hand it to a thread.
@@ -58,9 +59,12 @@ def keep_only(directory: Path, names: Set[str], *, older_than_s: float) -> None:
     """Delete the files of a directory that have other names and have long been as they are."""
     youngest = time.time() - older_than_s
     for path in directory.iterdir():
-        # Its change time: a second name for an old file is new, and its modification time is not.
-        if path.is_file() and path.name not in names and path.stat().st_ctime < youngest:
-            path.unlink(missing_ok=True)
+        if path.name in names or not path.is_file():
+            continue
+        with suppress(FileNotFoundError):  # whoever ended its job was here first
+            # Its change time: a second name for an old file is new, and its modification time is not.
+            if path.stat().st_ctime < youngest:
+                path.unlink()
 
 
 def sync_directory(directory: Path) -> None:

@@ -21,6 +21,8 @@ from omnireel.jobs.rows import COLUMNS, count, read_job, select_jobs
 
 IDEMPOTENCY_S = 24 * 3600.0
 MAX_BACKOFF_S = 60.0
+# How long an answer that is not to be kept can be fetched; on the line, how long it may be on its way.
+UNKEPT_S, UNKEPT_ON_THE_LINE_S = 3600.0, 60.0
 # No caller waits longer on the line: what is pinned and still queued then had a caller whose server died.
 MAX_PINNED_S = 3600.0
 
@@ -144,7 +146,8 @@ def claim(db: Connection, worker: str, *, lease_s: float, now: float) -> Job | N
             WHERE seq = (SELECT first.seq FROM shares JOIN jobs AS first ON first.seq = (
                            SELECT seq FROM jobs WHERE owner = shares.owner AND state = 'queued'
                            AND run_after <= :now AND (pinned_to IS NULL OR pinned_to = :worker)
-                           AND (start_deadline_at IS NULL OR start_deadline_at > :now OR attempt > 0)
+                           AND (start_deadline_at IS NULL OR start_deadline_at > :now
+                                OR started_at IS NOT NULL)
                            ORDER BY priority, seq LIMIT 1)
                          WHERE num_queued > 0
                          ORDER BY first.priority, num_running, last_turn, shares.owner LIMIT 1)
@@ -224,7 +227,8 @@ def sweep(db: Connection, terms: Terms, *, now: float) -> list[str]:
     no retry is left. A pinned one had its caller in the process that died: nobody wants its answer.
     """
     ended = []
-    for job in select_jobs(db, "state = 'queued' AND attempt = 0 AND start_deadline_at <= ?", (now,)):
+    late = "state = 'queued' AND started_at IS NULL AND start_deadline_at <= ?"
+    for job in select_jobs(db, late, (now,)):
         _end(db, terms, job, terms.not_started, now)
         ended.append(job.id)
     for job in select_jobs(
@@ -277,6 +281,15 @@ def forget(db: Connection, *, before: float) -> None:
     db.execute("DELETE FROM jobs WHERE finished_at < ?", (before,))
     db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND created_at < ?", (before,))
     db.execute("DELETE FROM shares WHERE owner NOT IN (SELECT owner FROM jobs)")
+
+
+def forget_unkept(db: Connection, *, now: float) -> None:
+    """Drop the answers whose callers asked that none be kept, when they have had the time to fetch them."""
+    db.execute(
+        """UPDATE jobs SET body = NULL WHERE keeps_io = 0 AND body IS NOT NULL
+           AND finished_at < ? - iif(pinned_to IS NULL, ?, ?)""",
+        (now, UNKEPT_S, UNKEPT_ON_THE_LINE_S),
+    )
 
 
 def spooled_videos(db: Connection) -> set[str]:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from omnireel.errors import CapacityError
 from omnireel.jobs import store
-from omnireel.jobs.database import Database
+from omnireel.jobs.database import Connection, Database
 from omnireel.jobs.feed import Ended, Feeds
 from omnireel.jobs.spool import Spool
 
 _SPOOL_GRACE_S = 600.0
-# How often the spool is listed: it costs more the more jobs wait, and nothing waits for what is found.
+# How often all jobs and the spool are looked through: it costs more the more there are, and nothing waits.
 _TIDY_S = 60.0
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, eq=False)
 class Sweeper:
-    """Ends late jobs, takes back lost ones, forgets those that ended `keep_s` ago."""
+    """Ends late jobs, takes back lost ones, forgets those that ended `keep_s` ago.
+
+    renewal: makes the change that renews the leases of what runs in this process now
+    """
 
     database: Database
     terms: store.Terms
@@ -29,21 +35,34 @@ class Sweeper:
     feeds: Feeds
     keep_s: float
     clock: Callable[[], float]
+    renewal: Callable[[], Callable[[Connection], object]]
 
     async def run(self, every_s: float) -> None:
-        """Sweep for ever."""
+        """Sweep for ever; what stands in the way now may be gone the next time."""
         tidy_at = self.clock()
         while True:
             now = self.clock()
-            with suppress(CapacityError):
+            try:
                 await self._sweep(now)
                 if now >= tidy_at:
-                    videos = await self.database.read(store.spooled_videos)
-                    await asyncio.to_thread(self.spool.keep_only, videos, older_than_s=_SPOOL_GRACE_S)
+                    await self._tidy(now)
                     tidy_at = now + _TIDY_S
+            except (CapacityError, OSError) as error:
+                log.error("jobs cannot be swept", error=str(error))
             await asyncio.sleep(every_s)
 
     async def _sweep(self, now: float) -> None:
-        for job_id in await self.database.write(partial(store.sweep, terms=self.terms, now=now)):
+        renew = self.renewal()
+
+        def both(db: Connection) -> list[str]:
+            renew(db)  # a lease that lapsed while nothing could be written or the machine slept is still held
+            return store.sweep(db, self.terms, now=now)
+
+        for job_id in await self.database.write(both):
             self.feeds.tell(job_id, Ended(None))
+
+    async def _tidy(self, now: float) -> None:
         await self.database.write(partial(store.forget, before=now - self.keep_s))
+        await self.database.write(partial(store.forget_unkept, now=now))
+        videos = await self.database.read(store.spooled_videos)
+        await asyncio.to_thread(self.spool.keep_only, videos, older_than_s=_SPOOL_GRACE_S)

@@ -107,7 +107,7 @@ def begin_part(
 ) -> int:
     """Reserve room for a part. Returns how many bytes it may have at most.
 
-    num_bytes: as announced; 0 where nothing was
+    num_bytes: as announced; 0 where nothing was: it then has all the room that is left, and others have none
     Raises InputError: file_too_large, quota_exceeded, part_number_invalid, upload_not_found.
     """
     if not 1 <= number <= MAX_PARTS:
@@ -122,13 +122,14 @@ def begin_part(
     for_file, for_all = limits.max_file_bytes - others, limits.max_total_bytes - num_stored_bytes(db)
     if num_bytes > for_file:
         raise too_large(limits.max_file_bytes)
-    if num_bytes > for_all:
+    if num_bytes > for_all or for_all <= 0:
         raise no_room(limits.max_total_bytes)
+    most = num_bytes or max(0, min(for_file, for_all))
     db.execute(
         "INSERT INTO upload_parts (blob, upload_id, number, num_bytes) VALUES (?, ?, ?, ?)",
-        (blob, upload_id, number, num_bytes),
+        (blob, upload_id, number, most),
     )
-    return num_bytes or max(0, min(for_file, for_all))
+    return most
 
 
 def end_part(

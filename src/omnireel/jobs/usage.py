@@ -129,8 +129,8 @@ def ended_jobs(
     wanted = "1" if status is None else _STATUSES[status]
     beyond = "1" if after is None else f"({value}, seq) < (:value, :seq)"
     rows = db.execute(
-        f"""SELECT id, created_at, started_at, finished_at, status, input, body, {value} AS value, seq
-            FROM jobs
+        f"""SELECT id, created_at, started_at, finished_at, status, input, iif(keeps_io, body, NULL),
+            {value} AS value, seq FROM jobs
             WHERE finished_at >= :start AND finished_at < :end AND (:owner IS NULL OR owner = :owner)
             AND (:job_id IS NULL OR id = :job_id) AND {wanted} AND {beyond}
             ORDER BY value DESC, seq DESC LIMIT :limit""",

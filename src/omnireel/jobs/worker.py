@@ -87,7 +87,7 @@ class Worker:
     def __post_init__(self) -> None:
         self._lines = Lines(self.database, self.clock)
         self._sweeper = Sweeper(
-            self.database, self.terms, self.spool, self.feeds, self.rule.keep_s, self.clock
+            self.database, self.terms, self.spool, self.feeds, self.rule.keep_s, self.clock, self._renewal
         )
 
     async def run(self) -> None:
@@ -204,7 +204,9 @@ class Worker:
         """Run a claimed job, beating, and store how it ended."""
         structlog.contextvars.bind_contextvars(request_id=job.id)
         task = asyncio.ensure_future(self.run_job(job, partial(self._tell, job)))
-        self._running[job.id] = _Attempt(job, task)
+        if job.id in self._running:  # its lease lapsed before it was known to run here
+            _interrupt(self._running[job.id].task, _FENCED)
+        attempt = self._running[job.id] = _Attempt(job, task)
         try:
             outcome = await task
         except CapacityError as error:
@@ -214,7 +216,8 @@ class Worker:
             await self._interrupted(job, str(reason))
             return
         finally:
-            del self._running[job.id]
+            if self._running.get(job.id) is attempt:
+                del self._running[job.id]
         await self._finish(job, outcome)
 
     async def _interrupted(self, job: Job, reason: str) -> None:
@@ -264,16 +267,19 @@ class Worker:
             if not (attempts := list(self._running.values())):
                 continue
             with suppress(CapacityError):  # a lease outlasts two failed beats; a third ends it elsewhere
-                answers = await self.database.write(partial(self._beat, jobs=[a.job for a in attempts]))
+                answers = await self.database.write(self._renewal())
                 for attempt, is_cancelled in zip(attempts, answers, strict=True):
                     if is_cancelled is None:
                         _interrupt(attempt.task, _FENCED)
                     elif is_cancelled:
                         _interrupt(attempt.task, _CANCELLED)
 
-    def _beat(self, db: Connection, jobs: list[Job]) -> list[bool | None]:
-        name, lease_s, now = self.rule.name, self.rule.lease_s, self.clock()
-        return [store.beat(db, job, name, lease_s=lease_s, now=now) for job in jobs]
+    def _renewal(self) -> Callable[[Connection], list[bool | None]]:
+        """Renews the leases of what runs now; gives the answers of `store.beat`, in that order."""
+        jobs = [attempt.job for attempt in self._running.values()]
+        return lambda db: [
+            store.beat(db, job, self.rule.name, lease_s=self.rule.lease_s, now=self.clock()) for job in jobs
+        ]
 
     async def _heed_cancels_for_ever(self) -> None:
         """Stop jobs whose end another process asked for; a beat alone would notice late."""
