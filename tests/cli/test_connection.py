@@ -1,8 +1,10 @@
 """What a connection may cost before it is a request; raw bytes to a real process."""
 
 import re
+import resource
 import socket
 import time
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -105,6 +107,19 @@ def test_a_head_that_does_not_arrive_is_told_so_after_its_time(server):
         for line in (silent, half):
             assert answer(line).startswith(b"HTTP/1.1 408 ")
             assert MAX_HEAD_S - 1 < time.monotonic() - began < MAX_HEAD_S + 5
+
+
+def test_more_connections_than_there_are_files_for_end_no_server(tmp_path):
+    files = 160
+    with Server(tmp_path) as server, ExitStack() as lines:
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (files, files))
+        idle = [lines.enter_context(connect(server)) for _ in range(files)]
+        for line in idle[files // 2 :]:
+            with suppress(ConnectionResetError):
+                assert line.recv(100) == b""
+        lines.close()
+        time.sleep(0.5)
+        assert answer_to(server, request()).startswith(b"HTTP/1.1 200 ")
 
 
 def test_bytes_that_drip_in_do_not_win_time(server):

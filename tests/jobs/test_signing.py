@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def test_the_documented_receiver_believes_what_the_published_key_signed(file):
     assert verifies(call, keys.jwks())
     assert is_standard(call, keys.active.public)
     assert call.headers["x-fal-webhook-user-id"], "a receiver takes an empty header for a missing one"
+
+
+def test_an_account_beyond_ascii_is_signed_as_it_is_sent(file):
+    now = time.time()
+    keys = file.load(now)
+    call = signed(keys, now, replace(WEBHOOK, owner="jürgen @home+1"))
+    assert call.headers["x-fal-webhook-user-id"] == "j%C3%BCrgen @home+1"
+    assert verifies(call, keys.jwks())
 
 
 def test_the_documented_receiver_believes_nothing_else(file, tmp_path):

@@ -1,6 +1,7 @@
 """One connection of the server: what a client may send, and how slowly, before it is a request."""
 
 import asyncio
+import resource
 from http import HTTPStatus
 
 import structlog
@@ -14,7 +15,25 @@ _MAX_UNSEEN_BYTES = 512 * 1024
 # From the connection, or from a head's first byte, to the head's last.
 MAX_HEAD_S = 10.0
 
+_MANY_FILES = 16_384
+# Files that are left to the store, the videos and the fetches, or half of all where there are so few.
+_OTHER_FILES = 512
+
 log = structlog.get_logger()
+
+
+def allow_many_files() -> None:
+    """Let this process open more files, where the system begins with few and lets it."""
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if few < _MANY_FILES:
+        wanted = _MANY_FILES if most == resource.RLIM_INFINITY else min(most, _MANY_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def max_connections() -> int:
+    """How many connections may be open at once."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(files - _OTHER_FILES, files // 2)
 
 
 class Connection(HttpToolsProtocol):
@@ -29,8 +48,12 @@ class Connection(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Begin to wait for a request, where one connection more leaves the rest of the process its files."""
         super().connection_made(transport)
+        if len(self.connections) > max_connections():
+            log.warning("too many connections", client=self.client)
+            transport.abort()
+            return
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

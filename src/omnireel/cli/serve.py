@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
-from omnireel.cli.connection import Connection
+from omnireel.cli.connection import Connection, allow_many_files
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.recipes import recipe
 from omnireel.cli.sandbox import nursery_running, require_sandbox
@@ -50,6 +50,7 @@ def serve_forever(settings: Settings) -> None:
     """
     configure_log()
     require_sandbox(settings)
+    allow_many_files()
     with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         app = create_app(open_backend(settings), settings)
         server = _Server(app, settings, plain, tls=tls)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from omnireel.errors import OmnireelError
 from omnireel.jobs.outbox import Webhook
@@ -25,6 +26,8 @@ from omnireel.jobs.outbox import Webhook
 PUBLISHED_S = 24 * 3600.0
 # Where nobody has to log in. Not empty: receivers take an empty header for a missing one.
 NOBODY = "anonymous"
+# Headers hold no other letters; of accounts' names, all of these stay as they are.
+_ASCII = "".join(map(chr, range(32, 127)))
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class SigningKeys:
         fal's name no key and hold one signature, by the active key. The others hold one by each published
         key, so that a receiver who was given a single key verifies throughout a rotation.
         """
-        timestamp, owner = str(int(now)), webhook.owner or NOBODY
+        timestamp, owner = str(int(now)), quote(webhook.owner or NOBODY, safe=_ASCII)
         lines = (webhook.job_id, owner, timestamp, hashlib.sha256(webhook.body).hexdigest())
         standard = f"{webhook.id}.{timestamp}.".encode() + webhook.body
         signers = (self.active, *(key for key in self.published if key != self.active))
