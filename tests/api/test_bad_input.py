@@ -233,6 +233,13 @@ def test_a_start_deadline_that_is_no_time_is_refused_by_name(client, value):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("x-fal-queue-priority", "high"), ("x-fal-store-io", "00"), ("x-fal-store-io", "")]
+)
+def test_a_header_that_is_none_of_its_words_is_named(client, name, value):
+    assert name in request_error(post(client, OK, **{name: value}), 400)["detail"]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status", "detail"),
     [
         ("GET", "/nowhere", 404, "Path /nowhere not found"),

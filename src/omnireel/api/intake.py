@@ -33,7 +33,7 @@ _START_DEADLINE_HEADERS = ("x-fal-request-start-timeout", "x-fal-request-timeout
 _IDEMPOTENCY_HEADERS = ("idempotency-key", "x-fal-idempotency-key")
 _MIN_START_DEADLINE_S = 0.1
 _MAX_KEY = 256
-_YES = ("1", "true", "yes")
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 _QUEUE_RETRIES = 9
 
 
@@ -97,7 +97,7 @@ class Intake:
             "is_low": _priority(headers.get("x-fal-queue-priority", "normal")) == "low",
             "webhook_url": self._webhook_url(query, waits=waits),
             "pinned_to": self.worker.rule.name if waits else None,
-            "keeps_io": headers.get("x-fal-store-io", "1") != "0",
+            "keeps_io": _keeps_io(headers.get("x-fal-store-io", "1")),
             "retries": 0 if waits or is_final else _QUEUE_RETRIES,
             "start_deadline_s": _start_deadline(headers),
             "max_queued": None if waits else self._max_queued(query.get("fal_max_queue_length")),
@@ -171,6 +171,12 @@ def _idempotency_key(headers: Mapping[str, str]) -> str | None:
     if key is not None and not 1 <= len(key) <= _MAX_KEY:
         raise _bad_request(f"the idempotency key has {len(key)} characters, limit {_MAX_KEY}")
     return key
+
+
+def _keeps_io(text: str) -> bool:
+    if text.lower() not in (*_YES, *_NO):
+        raise _bad_request("x-fal-store-io is neither 0 nor 1")
+    return text.lower() in _YES
 
 
 def _bad_request(message: str) -> RequestError:
