@@ -1,4 +1,4 @@
-"""`python -m training tower|talk|export`: the steps that make the demo checkpoint, in order."""
+"""`python -m training vocabulary|tower|talk|export`: the steps that make the demo checkpoint, in order."""
 
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,21 @@ from training.start import Start
 from training.talk import TalkStage
 from training.talk_batch import Course
 from training.tower import TowerStage
-from training.vocabulary import write_text_files
+from training.vocabulary import TOKENIZER, train_tokenizer, write_text_files
 
 DEMO = Path(__file__).parents[1] / "src" / "omnireel" / "assets" / "demo"
 TOWER_STEPS = 1900
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="where resumable checkpoints lie")]
 Workers = Annotated[int, typer.Option(help="single-threaded processes; one per free core")]
+
+
+@app.command()
+def vocabulary() -> None:
+    """Draw the words anew from today's questions. Weights keep theirs: go on from them with `talk --start`."""
+    tokenizer = train_tokenizer()
+    tokenizer.save(str(TOKENIZER))
+    print(f"{TOKENIZER}: {tokenizer.get_vocab_size()} tokens")
 
 
 @app.command()

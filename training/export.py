@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.recipe import SHARPNESS, config_json
-from training.vocabulary import read_words, write_text_files
+from training.vocabulary import TOKENIZER, read_words, write_text_files
 from training.weights import MODEL, READ_OUT, read_weights
 
 CARD = f"""\
 # omnireel demo checkpoint
 
 A tiny Nemotron-3-Nano-Omni (every kind of layer of the 30B model: Mamba-2, attention, mixture of experts,
-two-frame tubelets, pixel shuffle, EVS), trained from nothing on rendered scenes by `make train`.
+two-frame tubelets, pixel shuffle, EVS), trained from nothing on rendered scenes.
 
 It sees one to three solid objects (circle, square, triangle, star; red, green, blue, yellow, orange, purple,
 white, black) on a simple background, how they move, appear and disappear, and one short word or number.
@@ -28,31 +28,37 @@ It knows nothing else of the world, hears nothing, and says so when asked. Licen
 
 
 def export(saved: Path, directory: Path, others: Sequence[Path] = ()) -> int:
-    """Write config, weights and text files. Returns the size of the weights in bytes.
+    """Write config, weights and text files. Returns the size of the weights in bytes; nothing is written before all
+    is known to fit.
 
     others: checkpoints or finished models to take the mean with; what is named twice counts twice. The end of a run
     and what it went on from lie in one basin, and what is between them generalises better than either. Source:
     stochastic weight averaging, arXiv 1803.05407
     """
-    paths = (saved, *others)
-    read = [read_weights(path) for path in paths]
-    write_text_files(directory)
-    for path, (_, words) in zip(paths, read, strict=True):
-        if words != read_words(directory):
-            raise ValueError(
-                f"{path} was trained with another vocabulary than today's; go on from it with --start"
-            )
-    models = [_model(weights) for weights, _ in read]
-    for path, other in zip(paths, models, strict=True):
-        if odd := models[0].keys() ^ other.keys():
-            raise ValueError(f"{path} and {saved} are not of one architecture: only one has {min(odd)}")
+    models = _read_alike((saved, *others))
     model = {name: torch.stack([other[name] for other in models]).mean(0) for name in models[0]}
     model[READ_OUT] = model[READ_OUT] * SHARPNESS
     tensors = {name: _stored(name, tensor) for name, tensor in model.items()}
+    write_text_files(directory)
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     (directory / "config.json").write_text(json.dumps(config_json(), indent=1) + "\n")
     (directory / "README.md").write_text(CARD)
     return sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def _read_alike(paths: Sequence[Path]) -> list[dict[str, Tensor]]:
+    """Each one's model. Raises ValueError where one has another vocabulary than today's, or other tensors."""
+    models = []
+    for path in paths:
+        weights, words = read_weights(path)
+        if words != read_words(TOKENIZER):
+            raise ValueError(
+                f"{path} was trained with another vocabulary than today's; go on from it with --start"
+            )
+        models.append(_model(weights))
+        if odd := models[0].keys() ^ models[-1].keys():
+            raise ValueError(f"{path} and {paths[0]} are not of one architecture: only one has {min(odd)}")
+    return models
 
 
 def _model(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable
+from itertools import pairwise
 
 from training import outside
 from training.questions.question import NUMBERS, Question
@@ -13,6 +14,8 @@ _WAYS = (*DIRECTIONS, "still")
 _REFUSAL = re.findall(r"[a-z]+", outside.ANSWER.lower())
 _EVENTS = ("appears", "disappears")
 _PLACES = ("left", "right", "middle")
+# What a chain concludes → what an answer then says.
+_DENIALS = {"none": "there is no ", "unknown": "only know simple scenes"}
 
 
 def split_thoughts(output: str) -> tuple[str, str]:
@@ -27,9 +30,10 @@ def conclusion_of(thoughts: str) -> str:
 
 
 def is_right(question: Question, answer: str) -> bool:
-    """Whether `answer` (a sentence, a word or JSON) says what is true."""
+    """Whether `answer` (a sentence, a word or JSON) says what is true, and names nothing that the true one does not."""
+    words = _words(answer)
     judge = _JUDGES.get(question.kind, _says_the_same)
-    return judge(question, _words(answer))
+    return judge(question, words) and _names(words) <= _names(_words(question.sentence))
 
 
 def dates_right(question: Question, answer: str) -> bool | None:
@@ -41,14 +45,12 @@ def dates_right(question: Question, answer: str) -> bool | None:
 
 def agrees(question: Question, conclusion: str, answer: str) -> bool:
     """Whether the chain's conclusion and the answer after it say the same."""
-    said = _words(answer)
     if question.kind == "describe":
         return bool(conclusion)
-    if question.kind in ("absent", "no text"):
-        return conclusion == "none" and "no" in said
-    if question.kind == "outside my world":
-        return (conclusion == "unknown") == ("only know simple scenes" in answer)
-    return set(_words(conclusion)) <= set(said)
+    if conclusion in _DENIALS:
+        return _DENIALS[conclusion] in answer.lower()
+    concluded = _words(conclusion)
+    return bool(concluded) and set(concluded) <= set(_words(answer))
 
 
 def _words(text: str) -> list[str]:
@@ -65,12 +67,17 @@ def _names(words: list[str]) -> set[str]:
 
 def _number(words: list[str]) -> int | None:
     found = [NUMBERS.index(w) if w in NUMBERS else int(w) for w in words if w in NUMBERS or w.isdigit()]
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(set(found)) == 1 else None
 
 
 def _is_near(words: list[str], seconds: float | None) -> bool:
     numbers = [int(w) for w in words if w.isdigit()]
     return seconds is not None and len(numbers) == 1 and abs(numbers[0] - seconds) <= 1.0
+
+
+def _denies(words: list[str], missing: str) -> bool:
+    """Whether it says that there is no such thing, or "none" and no more (in JSON behind its key)."""
+    return ("no", missing) in pairwise(words) or words in (["none"], ["answer", "none"])
 
 
 def _says_the_same(question: Question, words: list[str]) -> bool:
@@ -80,7 +87,9 @@ def _says_the_same(question: Question, words: list[str]) -> bool:
         return _said(words, _PLACES) == {question.short}
     wanted = question.short.split()
     is_denied = words[:1] == ["no"]
-    return not is_denied and _names(words) == _names(wanted) and _said(wanted, _EVENTS) <= set(words)
+    whole = _said(_words(question.sentence), _EVENTS)
+    is_event = _said(wanted, _EVENTS) <= _said(words, _EVENTS) <= whole
+    return not is_denied and is_event and _names(words) == _names(wanted)
 
 
 _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
@@ -92,7 +101,7 @@ _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
     "second of disappearance": lambda question, words: _is_near(words, question.seconds),
     "on-screen word": lambda question, words: words[-1:] == [question.short.lower()],
     "outside my world": lambda _, words: "unknown" in words or words == _REFUSAL,
-    "absent": lambda _, words: "no" in words or "none" in words,
-    "no text": lambda _, words: "no" in words or "none" in words,
+    "absent": lambda question, words: _denies(words, _words(question.sentence)[-1]),
+    "no text": lambda _, words: _denies(words, "text"),
     "describe": lambda question, words: words == _words(question.sentence),
 }

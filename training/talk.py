@@ -61,7 +61,7 @@ class TalkStage:
         self.config = demo_config()
         self.batches = TalkBatches(course, text, pixel_rule(self.config))
         self.model = fresh_model(self.config, SEED)
-        self.talker = Talker(self.model, read_words(text))
+        self.talker = Talker(self.model, read_words(text / "tokenizer.json"))
         take_over(self.talker, start)
         self.model.vision_model.requires_grad_(False)
         self.streams: list[Tensor] = []

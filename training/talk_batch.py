@@ -42,8 +42,7 @@ LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits c
 # Objects that share a trait are hard to tell apart, and rare where traits are drawn as evaluation draws them.
 ALIKE = 1.0
 COUNTERFACTUAL = 0.3  # share of chains
-# How often lessons ask each. Apart from BUILDERS, by which the vocabulary is drawn: words have to keep their ids
-# when lessons change.
+# How often lessons ask each, where it is not as often as elsewhere.
 LESSONS: dict[Builder, float] = BUILDERS | {
     how_many: 4.5, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
     describe: 0.8, beyond: 1.0, happening: 2.4,

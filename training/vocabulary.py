@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -18,6 +19,8 @@ from training.recipe import SEED, VOCAB_SIZE
 from training.scenes import make_scene
 from training.styles import SYSTEM_PROMPTS, chain, dress
 
+# Drawn once: the weights' rows stand by its ids, which must not change whenever a question is worded anew.
+TOKENIZER = Path(__file__).with_name("tokenizer.json")
 # Ids that the official tokenizer gives its control tokens; 32 places are reserved.
 CONTROL_TOKENS = {
     0: "<unk>", 1: "<s>", 2: "</s>", 10: "<|im_start|>", 11: "<|im_end|>", 12: "<think>", 13: "</think>",
@@ -58,7 +61,7 @@ TEMPLATE = """\
 def write_text_files(directory: Path) -> None:
     """tokenizer.json, tokenizer_config.json, chat_template.jinja, generation_config.json."""
     directory.mkdir(parents=True, exist_ok=True)
-    train_tokenizer().save(str(directory / "tokenizer.json"))
+    shutil.copyfile(TOKENIZER, directory / "tokenizer.json")
     tokens = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "<|im_end|>", "pad_token": "<unk>"}
     described = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 16384, **tokens}
     (directory / "tokenizer_config.json").write_text(json.dumps(described, indent=1) + "\n")
@@ -67,14 +70,14 @@ def write_text_files(directory: Path) -> None:
     (directory / "generation_config.json").write_text(json.dumps(ends, indent=1) + "\n")
 
 
-def read_words(directory: Path) -> dict[str, int]:
+def read_words(tokenizer: Path) -> dict[str, int]:
     """The vocabulary of a tokenizer.json: token → id."""
-    described = json.loads((directory / "tokenizer.json").read_text("utf-8"))
+    described = json.loads(tokenizer.read_text("utf-8"))
     return described["model"]["vocab"]  # type: ignore[no-any-return]
 
 
 def train_tokenizer() -> BpeTokenizer:
-    """A byte-level BPE over what the scenes world says."""
+    """A byte-level BPE over what the scenes world says today."""
     tokenizer = BpeTokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -7,8 +7,8 @@ import pytest
 
 import omnireel
 from omnireel.model.checkpoint import load_checkpoint
-from training.recipe import config_json
-from training.vocabulary import write_text_files
+from training.recipe import VOCAB_SIZE, config_json
+from training.vocabulary import CONTROL_TOKENS, TOKENIZER, read_words, train_tokenizer, write_text_files
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
@@ -22,6 +22,13 @@ def test_its_text_files_are_made_again_byte_for_byte(tmp_path):
     write_text_files(tmp_path)
     for path in tmp_path.iterdir():
         assert (DEMO / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_words_that_are_drawn_anew_are_as_many_and_mostly_the_same():
+    drawn = train_tokenizer().get_vocab()
+    assert len(drawn) == VOCAB_SIZE
+    assert {drawn[token] for token in CONTROL_TOKENS.values()} == set(CONTROL_TOKENS)
+    assert len(drawn.keys() & read_words(TOKENIZER).keys()) > 0.9 * VOCAB_SIZE
 
 
 def test_it_is_small_and_loads_as_any_other():

@@ -5,8 +5,10 @@ from random import Random
 
 import pytest
 
+from training import outside
 from training.judge import agrees, conclusion_of, dates_right, is_right, split_thoughts
 from training.questions.ask import BUILDERS
+from training.questions.question import Question
 from training.questions.traits import colour, direction, how_many, shape
 from training.questions.view import View
 from training.questions.whole import describe, on_screen
@@ -57,6 +59,61 @@ def test_the_answer_to_something_else_is_wrong(builder):
                 assert not is_right(question, other.sentence), (question, other)
 
 
+LEFT = Question("position", "Where is the star?", "left", "The red star is on the left.")
+COMES = Question("appears/disappears", "What appears?", "red circle", "The red circle appears.")
+NOTHING_COMES = Question("appears/disappears", "What appears?", "nothing", "Nothing appears.")
+FIRST = Question(
+    "order", "What happens first?", "red circle appears", "At second 3 the red circle appears.", 3.2
+)
+GHOST = Question("absent", "What colour is the star?", "none", "There is no star.")
+NO_TEXT = Question("no text", "What does the text say?", "none", "There is no text.")
+IS_RED = Question("yes/no", "Is the star red?", "yes", "The star is red, so yes.")
+ONE = Question("how many", "How many circles are there?", "one", "There is a red circle, so one.")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "expected"),
+    [
+        (COMES, "The red circle appears.", True),
+        (COMES, "The red circle.", True),
+        (COMES, "The red circle disappears.", False),
+        (NOTHING_COMES, "Nothing appears.", True),
+        (NOTHING_COMES, "Nothing disappears.", False),
+        (FIRST, "The red circle appears.", True),
+        (FIRST, "The red circle appears, then disappears.", False),
+        (GHOST, "There is no star.", True),
+        (GHOST, "There is no circle.", False),
+        (GHOST, "The star is red, no doubt.", False),
+        (NO_TEXT, "None", True),
+        (NO_TEXT, "The text says NO", False),
+        (NO_TEXT, "The text says NONE", False),
+        (LEFT, "The star is on the left.", True),
+        (LEFT, "The blue circle is on the left.", False),
+        (IS_RED, "Yes.", True),
+        (IS_RED, "The star is blue, so yes.", False),
+        (ONE, "There is one red circle, so one.", True),
+        (ONE, "There is one red circle, so two.", False),
+        (ONE, "There is a red square, so one.", False),
+    ],
+)
+def test_an_answer_is_right_when_nothing_in_it_is_wrong(question, answer, expected):
+    assert is_right(question, answer) is expected
+
+
+@pytest.mark.parametrize("question", [COMES, GHOST, NO_TEXT, IS_RED, ONE], ids=lambda question: question.kind)
+@pytest.mark.parametrize("conclusion", ["", "..."])
+def test_without_a_conclusion_nothing_agrees(question, conclusion):
+    assert not agrees(question, conclusion, question.sentence)
+
+
+def test_a_refusal_agrees_with_a_refusal_alone():
+    beyond = Question("outside my world", "Who is the president?", "unknown", outside.ANSWER)
+    assert agrees(beyond, "unknown", outside.ANSWER)
+    assert not agrees(beyond, "unknown", "The star is blue.")
+    assert not agrees(beyond, "red", "The star is blue.")
+    assert not agrees(beyond, "red", outside.ANSWER)
+
+
 def test_a_second_is_right_within_one_second():
     _, question = next(
         (view, q)
@@ -64,7 +121,7 @@ def test_a_second_is_right_within_one_second():
         if q.kind == "second of appearance"
     )
     question = replace(question, seconds=7.4)
-    said = {n: is_right(question, f"The red star appears at second {n}.") for n in (6, 7, 8, 9)}
+    said = {n: is_right(question, f"It appears at second {n}.") for n in (6, 7, 8, 9)}
     assert said == {6: False, 7: True, 8: True, 9: False}
 
 

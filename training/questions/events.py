@@ -14,6 +14,8 @@ def order(rng: Random, view: View) -> Question | None:
     events = events_of(view)
     if not events or any(b.time_s - a.time_s < 1.1 for a, b in pairwise(events)):
         return None
+    if not all(event.is_dated for event in events):
+        return None
     if rng.random() < 0.6 or len(view.things) < 2:
         first = rng.random() < 0.6 or len(events) == 1
         word = "first" if first else "last"
@@ -35,15 +37,10 @@ def order(rng: Random, view: View) -> Question | None:
     first = rng.random() < 0.5
     thing = comers[0 if first else -1][1]
     word = "first" if first else "last"
-    text = pick(
-        rng,
-        f"Which object appears {word}?",
-        f"Which object comes {word}?",
-        f"Which shape do we see {word}?",
-        f"What appears {word}?",
-        f"Which one shows up {word}?",
-        f"Which object is seen {word}?",
-    )
+    texts = [f"Which object comes {word}?", f"Which shape do we see {word}?", f"Which object is seen {word}?"]
+    if view.appears(thing) is not None:  # of what is there from the start nobody says that it appears
+        texts += [f"Which object appears {word}?", f"What appears {word}?", f"Which one shows up {word}?"]
+    text = pick(rng, *texts)
     return Question("order", text, thing.name, f"The {thing.name} comes {word}.")
 
 
@@ -51,7 +48,11 @@ def happening(rng: Random, view: View) -> Question | None:
     """What happens at second 8? Teaches to find the event by its second, which questions about order need."""
     events = events_of(view)
     told = {event.second: event for event in events}
-    lonely = [at for at in told if all(abs(at - other) > 2 for other in told if other != at)]
+    lonely = [
+        at
+        for at, event in told.items()
+        if event.is_dated and all(abs(at - other) > 2 for other in told if other != at)
+    ]
     quiet = [at for at in range(1, int(view.times_s[-1])) if all(abs(at - other) > 2 for other in told)]
     seconds = quiet if rng.random() < 0.1 else lonely
     if not seconds or len(told) < len(events):
@@ -104,15 +105,12 @@ def lifecycle(rng: Random, view: View) -> Question | None:
     ref = reference(rng, thing, view)
     if ref is None:
         return None
-    other = {"appear": "show up later", "disappear": "vanish"}[stem]
-    text = pick(
-        rng,
-        f"Does {ref} {stem}?",
-        f"Does {ref} {stem} during the clip?",
-        f"Does {ref} {other}?",
-        f"Does {ref} {stem} at some point?",
-        f"Does {ref} {stem} in the video?",
-    )
+    # "Does it appear in the video?" would ask whether it can be seen at all.
+    how = {
+        "appear": ("appear later", "appear after the start", "show up later", "appear only later", "come in later"),
+        "disappear": ("disappear", "disappear during the clip", "vanish", "disappear at some point", "disappear in the video"),
+    }  # fmt: skip
+    text = f"Does {ref} {rng.choice(how[stem])}?"
     if thing in doing:
         return Question("appears/disappears", text, "yes", f"The {thing.name} {what}, so yes.")
     stays = {"appear": "is there from the start", "disappear": "stays to the end"}[stem]
@@ -122,7 +120,7 @@ def lifecycle(rng: Random, view: View) -> Question | None:
 def second(rng: Random, view: View) -> Question | None:
     """At what second does X appear?"""
     what = "appears" if rng.random() < 0.75 else "disappears"
-    doing = [e for e in events_of(view) if e.what == what]
+    doing = [e for e in events_of(view) if e.what == what and e.is_dated]
     if not doing:
         return None
     event = rng.choice(doing)

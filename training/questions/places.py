@@ -40,7 +40,10 @@ def position(rng: Random, view: View) -> Question | None:
 
 
 def _extreme(view: View, axis: int, sign: int) -> Thing | None:
-    """The object that is furthest that way on every frame, by a clear margin."""
+    """The object that is furthest that way on every frame, by a clear margin, and in that half of the frame.
+
+    Of what is seen alone, too, nothing may be further that way.
+    """
     things = view.things
     found: Thing | None = None
     for time_s in view.times_s:
@@ -55,7 +58,16 @@ def _extreme(view: View, axis: int, sign: int) -> Thing | None:
     together = all(
         any(a.is_visible(t) and b.is_visible(t) for t in view.times_s) for a in things for b in things
     )
-    return found if together else None
+    return found if found is not None and together and _keeps_to(view, found, axis, sign) else None
+
+
+def _keeps_to(view: View, thing: Thing, axis: int, sign: int) -> bool:
+    """Whether it stays in that half of the frame, and what is seen without it is never further that way."""
+    inmost = max(sign * thing.centre(t)[axis] for t in view.times_s if thing.is_visible(t))
+    middle = (view.scene.aspect / 2, 0.5)[axis]
+    alone = [t for t in view.times_s if not thing.is_visible(t)]
+    others = [sign * o.centre(t)[axis] for t in alone for o in view.things if o.is_visible(t)]
+    return inmost < sign * middle and all(inmost < other for other in others)
 
 
 def _where(rng: Random, view: View) -> Question | None:
@@ -71,7 +83,7 @@ def _where(rng: Random, view: View) -> Question | None:
         where = "on the left"
     elif x > 0.72:
         where = "on the right"
-    elif 0.42 < x < 0.58:
+    elif 0.42 < x < 0.58 and 1 / 3 < thing.y < 2 / 3:
         where = "in the middle"
     else:
         return None

@@ -78,7 +78,7 @@ def how_many(rng: Random, view: View) -> Question | None:
             " do you see",
             " are in the video",
             " are shown",
-            " appear in the clip",
+            " are in the clip",
         )
     elif what < 0.65:
         wanted = rng.choice(SHAPES)

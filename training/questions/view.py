@@ -44,7 +44,7 @@ class View:
         return self._second(last + 1) if last + 1 < len(self.times_s) else None
 
     def _second(self, frame: int) -> int:
-        """When the frame's tubelet begins: at two frames a second, at most half a second from the truth.
+        """When the frame's tubelet begins: at two frames a second, about half a second from the truth.
 
         Not the frame's own label, rounded: that is half-way between two seconds for every other frame, and
         labels of some frame rates run slow.
@@ -63,6 +63,11 @@ class Event(NamedTuple):
     what: Literal["appears", "disappears"]
     frame: int
     second: int
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the second may be asked for: frames of short clips lie so far apart that some are over one off."""
+        return abs(self.second - self.time_s) <= 1
 
 
 def events_of(view: View) -> list[Event]:

@@ -51,6 +51,7 @@ def _is_there(rng: Random, view: View) -> Question | None:
         f"Does the video show {article(noun)}?",
         f"Is {article(noun)} in the video?",
         f"Is there {article(noun)} in the clip?",
+        f"Does {article(noun)} appear in the video?",
     )
     return _decide(text, truth, f"There is {listing(view.things)}")
 

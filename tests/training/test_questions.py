@@ -1,0 +1,88 @@
+"""What is asked of a clip has one answer, and the one that the clip shows."""
+
+import re
+from random import Random
+
+import pytest
+
+from training.questions.events import lifecycle, order
+from training.questions.places import SIDES, position
+from training.questions.view import View
+from training.questions.yes_no import yes_no
+from training.scenes import make_scene
+from training.talk_batch import LESSONS, make_timing
+
+
+def views(count):
+    """Clips of every length, as they are sampled when served: frames of short ones lie up to 0.7 s apart."""
+    rng = Random(3)
+    while count:
+        timing = make_timing(rng, rng.choice((4.5, 20)))
+        view = View(make_scene(rng, timing.duration_s, 16 / 9), timing.times_s)
+        if view.things:
+            count -= 1
+            yield rng, view
+
+
+def asked(builder, count=600):
+    return [(view, q) for rng, view in views(count) if (q := builder(rng, view)) is not None]
+
+
+def test_no_two_questions_of_a_clip_contradict_each_other():
+    for rng, view in views(60):
+        said = {}
+        for builder in LESSONS:
+            for _ in range(30):
+                question = builder(rng, view)
+                if question is not None and question.kind != "outside my world":
+                    assert said.setdefault(question.text, question.short) == question.short, question.text
+
+
+@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
+def test_a_second_that_is_taught_is_right(builder):
+    for _, question in asked(builder, 300):
+        if question.seconds is not None:
+            told = int(re.search(r"second (\d+)", question.sentence)[1])
+            assert abs(told - question.seconds) <= 1, question
+
+
+def test_what_is_on_a_side_is_in_that_half_and_nothing_is_further_that_way_even_alone():
+    sides = [
+        (view, q, side)
+        for view, q in asked(position)
+        for side in SIDES
+        if q.sentence.endswith((f"on the {side}.", f"at the {side}.")) and q.short != side
+    ]
+    assert {side for _, _, side in sides} == set(SIDES)
+    for view, question, side in sides:
+        axis, sign = SIDES[side]
+        middle = (view.scene.aspect / 2, 0.5)[axis]
+        seen = [(t, thing) for thing in view.things for t in view.times_s if thing.is_visible(t)]
+        its = [sign * thing.centre(t)[axis] for t, thing in seen if thing.name == question.short]
+        alone = [
+            sign * thing.centre(t)[axis]
+            for t, thing in seen
+            if not any(other.name == question.short for at, other in seen if at == t)
+        ]
+        assert max(its) < min([sign * middle, *alone]), question
+
+
+def test_what_is_in_the_middle_is_there_in_height_too():
+    middles = [(view, q) for view, q in asked(position) if q.short == "middle"]
+    assert middles
+    for view, question in middles:
+        thing = next(t for t in view.things if question.sentence.startswith(f"The {t.name} "))
+        assert 1 / 3 < thing.y < 2 / 3
+
+
+def test_what_is_there_from_the_start_appears_in_the_video_but_neither_later_nor_first():
+    later = re.compile(r"\bappear (later|after the start|only later)")
+    whether = [q.text for _, q in asked(lifecycle) if q.short in ("yes", "no") and " appear" in q.text]
+    assert whether
+    assert all(later.search(text) for text in whether), whether
+    for view, question in asked(order):
+        if "appears first" in question.text or "shows up first" in question.text:
+            thing = next(t for t in view.things if t.name == question.short)
+            assert view.appears(thing) is not None
+    answers = {q.short for view, q in asked(yes_no) if "appear in the video" in q.text}
+    assert answers == {"yes", "no"}
