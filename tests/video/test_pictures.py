@@ -74,6 +74,12 @@ def test_pictures_of_streams_without_length_prefixes_are_all_needed():
     assert role_reader("h264", b"")(bytes(20)) == Role.PLAIN
 
 
+def test_a_picture_that_comes_with_a_header_for_later_ones_is_kept():
+    picture, header = b"\0\0\1\xb6\x80" + bytes(8), b"\0\0\1\x20" + bytes(8)
+    assert role_reader("mpeg4", b"")(picture) == Role.DROPPABLE
+    assert role_reader("mpeg4", b"")(header + picture) == Role.PLAIN
+
+
 @given(codec=st.sampled_from(["h264", "hevc", "mpeg4", "vp9", "av1", "other"]), packet=st.binary(max_size=80))
 def test_any_bytes_have_a_role(codec, packet):
     extradata = {"h264": AVCC, "hevc": HVCC}.get(codec, b"")

@@ -45,6 +45,10 @@ def test_an_open_group_that_follows_on_keeps_its_leading_pictures():
     assert plan([START, PLAIN, OPEN, LEAD, PLAIN], {1, 4}) == [SEND, SEND, SEND, SEND, SEND]
 
 
+def test_nothing_is_left_out_of_a_stream_whose_parameters_change():
+    assert plan([START, DROP, START, PLAIN | Role.RENEWING, START], {4}) == [SEND] * 5
+
+
 ROLES = st.lists(
     st.sampled_from([START, OPEN, LEAD, LEAD | DROP, DROP, PLAIN, PLAIN]), min_size=1, max_size=40
 )

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from omnireel.video.messages import Failure, Reason, Request
-from omnireel.video.pictures import RoleOf
+from omnireel.video.pictures import Role, RoleOf
 from omnireel.video.plan import Action, Picture, plan_packets
 
 MAX_THREADS = 4
@@ -87,7 +87,11 @@ def survey(container: InputContainer, stream: VideoStream, role_of: RoleOf, requ
     for packet in packets:
         if packet.has_sidedata("encryption_info"):
             raise ClipError(Reason.CODEC, name="encrypted")
-        pictures.append(Picture(packet.pts, role_of(bytes(packet))))
+        role = role_of(bytes(packet))
+        # Comes with the first sample of another sample description, as in joined clips.
+        if packet.has_sidedata("new_extradata"):
+            role |= Role.RENEWING
+        pictures.append(Picture(packet.pts, role))
         if not packet.is_discard:
             shown.append(packet.pts)
             span.add(packet)

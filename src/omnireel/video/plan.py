@@ -31,9 +31,11 @@ def plan_packets(pictures: Sequence[Picture], wanted: Collection[int]) -> list[A
 
     wanted: pts of the chosen frames
     Left out are pictures that nothing is predicted from, the end of each group of pictures after its last
-    chosen one, and whole groups without any.
+    chosen one, and whole groups without any. Nothing is left out where any picture is RENEWING.
     Example: roles START PLAIN DROPPABLE PLAIN, the second wanted → SEND SEND SKIP SKIP.
     """
+    if any(picture.role & Role.RENEWING for picture in pictures):
+        return [Action.SEND] * len(pictures)
     groups = list(_groups(pictures))
     ends = _last_needed(pictures, groups, wanted)
     actions = [Action.SKIP] * len(pictures)
