@@ -211,14 +211,13 @@ class Worker:
             outcome = await task
         except CapacityError as error:
             await self._give_back(job, error.after_s, counts=True)
-            return
         except asyncio.CancelledError as reason:
             await self._interrupted(job, str(reason))
-            return
-        finally:
+        else:
+            await self._finish(job, outcome)
+        finally:  # only now: until its end is stored its lease is renewed
             if self._running.get(job.id) is attempt:
                 del self._running[job.id]
-        await self._finish(job, outcome)
 
     async def _interrupted(self, job: Job, reason: str) -> None:
         if reason == _CANCELLED:
@@ -264,15 +263,14 @@ class Worker:
         """Renew the leases; stop the work whose lease is lost or whose end is asked for."""
         while True:
             await asyncio.sleep(self.rule.beat_s)
-            if not (attempts := list(self._running.values())):
-                continue
-            with suppress(CapacityError):  # a lease outlasts two failed beats; a third ends it elsewhere
-                answers = await self.database.write(self._renewal())
-                for attempt, is_cancelled in zip(attempts, answers, strict=True):
-                    if is_cancelled is None:
-                        _interrupt(attempt.task, _FENCED)
-                    elif is_cancelled:
-                        _interrupt(attempt.task, _CANCELLED)
+            if attempts := list(self._running.values()):
+                with suppress(CapacityError):  # a lease outlasts two failed beats; a third ends it elsewhere
+                    answers = await self.database.write(self._renewal())
+                    for attempt, is_cancelled in zip(attempts, answers, strict=True):
+                        if is_cancelled is None:
+                            _interrupt(attempt.task, _FENCED)
+                        elif is_cancelled:
+                            _interrupt(attempt.task, _CANCELLED)
 
     def _renewal(self) -> Callable[[Connection], list[bool | None]]:
         """Renews the leases of what runs now; gives the answers of `store.beat`, in that order."""
