@@ -72,15 +72,16 @@ def test_a_sampling_field_works_and_brings_the_video_report(client, clip_uri):
     assert all(0.5 <= time_s <= 1.5 for time_s in video["frame_times_s"])
 
 
-def test_a_field_nobody_knows_is_named_in_a_header_and_in_the_log(client, clip_uri, server):
+@pytest.mark.parametrize("path", [f"/{ID}", f"/{ID}/stream"])
+def test_a_field_nobody_knows_is_named_in_a_header_and_in_the_log(client, clip_uri, server, path):
     body = {"prompt": "hello", "video_url": clip_uri, "sync_mode": True, "café\r\nx-evil: 1": 2}
-    answer = client.post(f"/{ID}", json=body)
+    answer = client.post(path, json=body)
     assert answer.status_code == 200
     assert answer.headers["x-omnireel-ignored-fields"] == "sync_mode, caf%C3%A9%0D%0Ax-evil%3A%201"
     assert "x-evil" not in answer.headers
-    line = next(event for event in server.log() if event["event"] == "fields ignored")
-    assert line["fields"][0] == "sync_mode"
-    assert line["request_id"] == answer.headers["x-fal-request-id"]
+    lines = [event for event in server.log() if event["event"] == "fields ignored"]
+    assert lines[-1]["fields"][0] == "sync_mode"
+    assert lines[-1]["request_id"] == answer.headers["x-fal-request-id"]
 
 
 def test_user_text_stays_text(client, clip_uri):

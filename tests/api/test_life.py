@@ -78,8 +78,17 @@ def wait_until(condition, seconds=20.0):
         time.sleep(0.005)
 
 
-def post(url, body, *, timeout=60, **headers):
-    return httpx.post(f"{url}/{ID}", json=body, timeout=timeout, headers=headers)
+def post(url, body, path="", *, timeout=60, **headers):
+    return httpx.post(f"{url}/{ID}{path}", json=body, timeout=timeout, headers=headers)
+
+
+def ended_jobs(url):
+    """The last one first."""
+    return httpx.get(f"{url}/v1/models/requests/by-endpoint").json()["items"]
+
+
+# A caller who waits for the answer, and one who reads along.
+on_the_line = pytest.mark.parametrize("path", ["", "/stream"], ids=["sync", "stream"])
 
 
 @pytest.fixture
@@ -87,30 +96,64 @@ def body(clip_uri):
     return {"prompt": "hello", "video_url": clip_uri}
 
 
-def test_a_client_that_leaves_ends_the_work(body):
+@on_the_line
+def test_a_client_that_leaves_ends_the_work(body, path):
     backend = Scripted()
     with serving(backend) as url:
         with pytest.raises(httpx.ReadTimeout):
-            post(url, body, timeout=0.3)
+            post(url, body, path, timeout=0.3)
         left = time.monotonic()
         wait_until(lambda: "ended" in backend.events)
         assert time.monotonic() - left < 0.25
+        wait_until(lambda: [job["status_code"] for job in ended_jobs(url)] == [499])
 
 
-def test_a_client_that_leaves_frees_its_place_at_once(body):
-    with serving(EchoBackend(token_s=0.2), max_requests=1) as url:
+@on_the_line
+def test_a_client_that_leaves_before_its_turn_takes_its_job_along(body, path):
+    backend = Scripted()
+    with serving(backend, max_running=1) as url:
+        submitted = httpx.post(f"{url}/queue/{ID}", json=body, timeout=60).json()
+        wait_until(lambda: "started" in backend.events)
         with pytest.raises(httpx.ReadTimeout):
-            post(url, body | {"prompt": "w " * 100}, timeout=0.5)
+            post(url, body, path, timeout=0.3)
+        wait_until(lambda: [job["status_code"] for job in ended_jobs(url)] == [499])
+        httpx.put(submitted["cancel_url"])
+        wait_until(lambda: len(ended_jobs(url)) == 2)
+    assert backend.events.count("started") == 1
+
+
+@on_the_line
+def test_a_client_that_leaves_frees_its_place_at_once(body, path):
+    with serving(EchoBackend(token_s=0.7), max_requests=1) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            post(url, body | {"prompt": "w " * 100}, path, timeout=0.5)
         time.sleep(0.1)
         assert post(url, body).status_code == 200
 
 
-def test_a_request_beyond_the_limit_is_told_to_come_back(body):
+def test_a_reader_that_leaves_amid_the_answer_frees_its_place_at_once(body):
+    with serving(EchoBackend(token_s=0.2), max_requests=1) as url:
+        long = body | {"prompt": "w " * 100}
+        with httpx.stream("POST", f"{url}/{ID}/stream", json=long, timeout=60) as response:
+            next(response.iter_lines())
+        wait_until(lambda: [job["status_code"] for job in ended_jobs(url)] == [499])
+        assert post(url, body).status_code == 200
+
+
+def test_whoever_has_the_whole_answer_may_ask_again(body):
+    with serving(EchoBackend(), max_requests=1) as url, httpx.Client(base_url=url, timeout=60) as client:
+        paths = [f"/{ID}/stream", f"/{ID}"] * 20
+        assert {client.post(path, json=body).status_code for path in paths} == {200}
+
+
+@pytest.mark.parametrize("others", ["", "/stream"], ids=["sync", "stream"])
+@on_the_line
+def test_a_request_beyond_the_limit_is_told_to_come_back(body, path, others):
     backend = Scripted(GenerationError("later", kind="internal_server_error", status=500), works_s=3)
     with serving(backend, max_requests=1) as url, ThreadPoolExecutor(1) as caller:
-        first = caller.submit(post, url, body)
+        first = caller.submit(post, url, body, others)
         wait_until(lambda: "started" in backend.events)
-        answer = post(url, body)
+        answer = post(url, body, path)
         assert first.result().json()["message"] == "later"
     assert answer.status_code == 429
     assert answer.json()["error_type"] == "concurrent_requests_limit"
@@ -200,6 +243,15 @@ def test_the_backend_is_closed_with_the_server():
     with serving(backend):
         pass
     assert backend.events == ["closed"]
+
+
+def test_a_stop_amid_the_wait_for_a_first_word_is_no_fault_of_ours(body, capfd):
+    backend = Scripted(silent_s=30)
+    with ThreadPoolExecutor(1) as caller, serving(backend) as url:
+        caller.submit(post, url, body, "/stream")
+        wait_until(lambda: "started" in backend.events)
+    assert "ended" in backend.events
+    assert "internal error" not in capfd.readouterr().out
 
 
 def test_a_server_that_is_told_to_stop_finishes_what_it_began(tmp_path, clip_uri):

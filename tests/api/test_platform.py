@@ -1,5 +1,6 @@
 """The platform API and the dry run, from outside: what they say is what the runs then use."""
 
+import base64
 import tempfile
 from pathlib import Path
 
@@ -142,6 +143,9 @@ def test_prices_are_estimated_by_unit_and_by_history(keyed, ann):
         ("GET", "models/usage?start=yesterday", 400, "validation_error"),
         ("GET", "models/usage?start=2026-01-02&end=2026-01-01", 400, "validation_error"),
         ("GET", "models/usage?timeframe=decade", 400, "validation_error"),
+        ("GET", "models/usage?timezone=CET", 400, "validation_error"),
+        ("GET", "models/usage?bound_to_timeframe=true", 400, "validation_error"),
+        ("GET", "models/usage?bound_to_timeframe=banana", 400, "validation_error"),
         ("GET", "models/billing-events?cursor=xyz", 400, "validation_error"),
         ("GET", "models/requests/by-endpoint?cursor=WzEsICJhIl0=", 400, "validation_error"),
         ("GET", "models/requests/by-endpoint?status=lost", 400, "validation_error"),
@@ -158,6 +162,46 @@ def test_errors_have_the_platforms_own_shape(ann, method, path, status, kind):
     assert error["type"] == kind
     assert error["message"]
     assert error["request_id"] == answer.headers["x-fal-request-id"]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        '[99999999999999999999999, "a"]',
+        "[-9223372036854775809, 1]",
+        "[1.0, 9223372036854775808]",
+        '[NaN, "a"]',
+        '[1.0, "\\ud800"]',
+        "[" * 9000,
+        "{}",
+        "1",
+    ],
+    ids=lambda cursor: cursor[:12],
+)
+@pytest.mark.parametrize("path", ["models/billing-events", "models/requests/by-endpoint"])
+def test_a_cursor_that_was_never_given_out_is_refused(ann, path, cursor):
+    sent = base64.urlsafe_b64encode(cursor.encode()).decode()
+    answer = ann.get(f"/v1/{path}", params={"cursor": sent})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "validation_error"
+    assert answer.json()["error"]["message"] == "cursor is none that was given out"
+
+
+def test_a_period_is_taken_as_it_is_sent(ann):
+    assert get(ann, "models/usage", bound_to_timeframe="false") == get(ann, "models/usage")
+
+
+def test_a_fault_of_ours_has_the_platforms_own_shape_and_is_logged(tmp_path):
+    with Server(tmp_path) as server:
+        with transaction(tmp_path / "omnireel.db") as db:
+            db.execute("ALTER TABLE ledger RENAME TO lost")
+        answer = httpx.get(f"{server.url}/v1/models/usage", trust_env=False)
+        (line,) = [line for line in server.log() if line["event"] == "internal error"]
+    assert answer.status_code == 500
+    error = answer.json()["error"]
+    assert (error["type"], error["message"]) == ("internal_server_error", "Internal Server Error")
+    assert error["request_id"] == answer.headers["x-fal-request-id"] == line["request_id"]
+    assert "ledger" not in answer.text
 
 
 def test_without_a_key_the_platform_refuses_in_its_own_shape(keyed):

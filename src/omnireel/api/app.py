@@ -10,14 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.crew import make_crew
-from omnireel.api.doors import Door, Doors, entrance_of
-from omnireel.api.errors import (
-    RequestError,
-    error_outcome,
-    json_response,
-    outcome_response,
-    platform_error_response,
-)
+from omnireel.api.doors import Door, Doors, entrance_of, error_response
+from omnireel.api.errors import RequestError, error_outcome, json_response
 from omnireel.api.intake import Intake
 from omnireel.api.keys import Keys
 from omnireel.api.record import InternalErrors, RequestRecord
@@ -102,7 +96,8 @@ async def _omnireel_error(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # nobody is left to read it
     if not isinstance(error, OmnireelError):
         raise error
-    return outcome_response(error_outcome(error, getattr(request.state, "fields", None)))
+    outcome = error_outcome(error, getattr(request.state, "fields", None))
+    return error_response(request.scope, outcome)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -112,7 +107,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if entrance_of(request).door is Door.PLATFORM:
         kind = "not_found" if error.status_code == 404 else "bad_request"
         refusal = RequestError(detail, error_type=kind, status=error.status_code, headers=error.headers)
-        return platform_error_response(error_outcome(refusal), request.state.request_id)
+        return error_response(request.scope, error_outcome(refusal))
     headers = {"x-fal-billable-units": "0"} | dict(error.headers or {})
     return json_response({"detail": detail, "message": detail}, error.status_code, headers)
 

@@ -23,9 +23,17 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from omnireel.api.errors import RequestError, echo, outcome_response, request_error_outcome
+from omnireel.api.errors import (
+    RequestError,
+    echo,
+    outcome_response,
+    platform_error_response,
+    request_error_outcome,
+)
+from omnireel.jobs.job import Outcome
 from omnireel.jobs.urls import is_one_of
 from omnireel.settings import Network
 
@@ -85,6 +93,15 @@ class Entrance:
 def entrance_of(connection: HTTPConnection) -> Entrance:
     """Where the request came in."""
     return cast(Entrance, connection.state.entrance)
+
+
+def error_response(scope: Scope, outcome: Outcome) -> Response:
+    """An error, in the shape of the door that the request came to."""
+    state = scope["state"]
+    entrance: Entrance | None = state.get("entrance")  # none where a fault came first
+    if entrance is not None and entrance.door is Door.PLATFORM:
+        return platform_error_response(outcome, state["request_id"])
+    return outcome_response(outcome)
 
 
 class Doors:

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
@@ -16,30 +16,26 @@ from omnireel.api.caller import key_of
 from omnireel.api.errors import json_response
 from omnireel.api.incoming import fetch_rule
 from omnireel.api.intake import Intake
+from omnireel.api.line import Places
 from omnireel.api.stored_video import hold_stored_video
 from omnireel.api.sync import name_ignored_fields
 from omnireel.backends.base import Inspection
-from omnireel.errors import CapacityError, GenerationError
+from omnireel.errors import GenerationError
 from omnireel.jobs.fetch import fetch_video
 
 
-@dataclass
+@dataclass(frozen=True)
 class EstimateEndpoint:
-    """Answers at most `max_requests` at once, apart from those who wait for an answer."""
+    """Answers a caller for whom there is a place."""
 
     intake: Intake
-    num_running: int = field(default=0, init=False)
+    places: Places
 
     async def answer(self, request: Request) -> Response:
         """Read, fetch, look. Raises OmnireelError, as the ask itself would before inference."""
         self.intake.rates.admit(key_of(request))
-        if self.num_running >= self.intake.settings.max_requests:
-            raise CapacityError(f"{self.num_running} estimates are being made already", after_s=1)
-        self.num_running += 1
-        try:
+        with self.places.take():
             return await self._estimate(request)
-        finally:
-            self.num_running -= 1
 
     async def _estimate(self, request: Request) -> Response:
         fields = parse_json(await read_body(request, self.intake.settings.max_body_bytes))

@@ -13,12 +13,11 @@ from urllib.parse import parse_qs
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omnireel.api import tokens
-from omnireel.api.doors import Door
-from omnireel.api.errors import error_outcome, outcome_response, platform_error_response
+from omnireel.api.doors import Door, error_response
+from omnireel.api.errors import error_outcome
 from omnireel.api.wire import APP_ID
 from omnireel.errors import DeniedError
 from omnireel.jobs import keys
@@ -64,20 +63,13 @@ class Keys:
             key = await self.database.read(partial(_identify, scope=scope, pepper=self.pepper))
         except DeniedError as error:
             if not scope["path"].startswith(self.own_doors):
-                await _refusal(error, scope)(scope, receive, send)
+                await error_response(scope, error_outcome(error))(scope, receive, send)
                 return
         else:
             state = scope.setdefault("state", {})
             state["owner"], state["key"] = key.account, key
             structlog.contextvars.bind_contextvars(key_id=key.id)
         await self.app(scope, receive, send)
-
-
-def _refusal(error: DeniedError, scope: Scope) -> Response:
-    outcome = error_outcome(error)
-    if scope["path"].startswith(f"/{Door.PLATFORM}/"):
-        return platform_error_response(outcome, scope["state"]["request_id"])
-    return outcome_response(outcome)
 
 
 def _identify(db: Connection, *, scope: Scope, pepper: bytes) -> Key:

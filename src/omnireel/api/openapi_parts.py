@@ -37,7 +37,7 @@ def answer(description: str, schema: str, *headers: str, media_type: str = JSON)
     """A response with a body."""
     return {
         "description": description,
-        "headers": {name: {"schema": TEXT} for name in ("x-fal-request-id", *headers)},
+        "headers": _headers(*headers),
         "content": {media_type: {"schema": ref(schema)}},
     }
 
@@ -47,9 +47,15 @@ def text_answer(description: str) -> Operation:
     return {"description": description, "content": {"text/plain": {"schema": TEXT}}}
 
 
-def events(description: str) -> Operation:
+def events(description: str, *headers: str) -> Operation:
     """A response of server-sent events; 3.0 has no schema for what is in one."""
-    return {"description": description, "content": {"text/event-stream": {}}}
+    content: Operation = {"text/event-stream": {}}
+    return {"description": description, "headers": _headers(*headers), "content": content}
+
+
+def _headers(*names: str) -> Operation:
+    """Of a response; every one has its request's id."""
+    return {name: {"schema": TEXT} for name in ("x-fal-request-id", *names)}
 
 
 def parameter(name: str, schema: Schema, description: str = "", *, where: str = "query") -> Operation:

@@ -132,6 +132,7 @@ def _sums() -> tuple[Operation, ...]:
     return (
         parameter("timeframe", {"type": "string", "enum": list(get_args(Timeframe))}),
         parameter("timezone", {"type": "string", "enum": ["UTC"]}),
+        parameter("bound_to_timeframe", {"type": "string", "enum": ["false"]}, "The period is not widened."),
         parameter("expand", list_of(TEXT), "time_series: sums of each timeframe; summary: of the whole."),
     )
 
@@ -176,5 +177,5 @@ def _platform(name: str, responses: Operation) -> Operation:
     store_is_busy = {"429": answer("Too much at once", "PlatformError", "retry-after")}
     return {
         "operationId": name,
-        "responses": responses | store_is_busy | unauthorized("PlatformError") | failed(),
+        "responses": responses | store_is_busy | unauthorized("PlatformError") | failed("PlatformError"),
     }

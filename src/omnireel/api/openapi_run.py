@@ -52,7 +52,7 @@ _HEADERS = tuple(
             "Seconds within which the work has to begin.",
         ),
         ("x-fal-queue-priority", {"type": "string", "enum": ["normal", "low"]}, "Before or after others."),
-        ("x-fal-store-io", TEXT, "0: forget input and output at the end."),
+        ("x-fal-store-io", TEXT, "0: keep input and output no longer than it takes to fetch the answer."),
     )
 )
 _QUEUE_HEADERS = (
@@ -141,7 +141,8 @@ def _run(name: str) -> Operation:
 
 
 def _stream() -> Operation:
-    ok = events("Events with the answer so far; the last one is the whole result")
+    says = "Events with the answer so far; the last one is the whole result"
+    ok = events(says, "x-omnireel-ignored-fields")
     summary = "Ask a question about a video and read the answer as it is written"
     return _ask("stream", summary, ok, _ended_badly()) | {"parameters": list(_HEADERS)}
 

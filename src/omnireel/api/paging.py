@@ -1,7 +1,6 @@
 """What the platform API's lists take: a time range, a limit, a cursor, words out of a few."""
 
 import base64
-import binascii
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,11 +8,13 @@ from typing import Any, TypeVar
 
 from starlette.datastructures import QueryParams
 
-from omnireel.api.errors import RequestError
+from omnireel.api.body import parse_json
+from omnireel.api.errors import BodyError, RequestError
 from omnireel.jobs.usage import Period, Place
 
 DAY_S = 24 * 3600.0
 MAX_LIMIT, _DEFAULT_LIMIT = 100, 50
+_MAX_INTEGER = 2**63 - 1  # of what the store can compare with
 _Item = TypeVar("_Item")
 
 
@@ -55,6 +56,12 @@ def word_of(query: QueryParams, name: str, words: Sequence[str]) -> str | None:
     return word
 
 
+def check_only(query: QueryParams, name: str, word: str) -> None:
+    """Refuse a parameter of the hosted service of which we can do one value alone."""
+    if query.get(name, word) != word:
+        raise invalid(f"{name}: only {word}")
+
+
 def words_of(query: QueryParams, name: str) -> list[str]:
     """A parameter that may be repeated, or hold several words with commas between them."""
     return [word for text in query.getlist(name) for word in text.split(",") if word]
@@ -66,10 +73,12 @@ def place_of(query: QueryParams) -> Place | None:
     if text is None:
         return None
     try:
-        number, name = json.loads(base64.urlsafe_b64decode(text))
-    except (ValueError, binascii.Error, TypeError):
+        number, name = parse_json(base64.urlsafe_b64decode(text))
+    except (ValueError, TypeError, BodyError):
         raise invalid("cursor is none that was given out") from None
     if type(number) not in (int, float) or type(name) not in (str, int):
+        raise invalid("cursor is none that was given out")
+    if any(type(part) is int and not -_MAX_INTEGER <= part <= _MAX_INTEGER for part in (number, name)):
         raise invalid("cursor is none that was given out")
     return number, name
 

@@ -12,11 +12,10 @@ from starlette.responses import Response
 from omnireel.api import wire
 from omnireel.api.body import parse_json, read_body
 from omnireel.api.caller import owner_of, sees_all
-from omnireel.api.errors import error_outcome, json_response, platform_error_response
+from omnireel.api.errors import json_response
 from omnireel.api.openapi import openapi_document
 from omnireel.api.paging import invalid, limit_of, page, word_of, words_of
 from omnireel.api.usage import UsageRoutes
-from omnireel.errors import OmnireelError
 from omnireel.jobs import usage
 from omnireel.jobs.database import Database
 
@@ -46,7 +45,7 @@ class PlatformRoutes:
             ("models/requests/{request_id}/payloads", used.drop_payloads, "DELETE"),
             ("meta", self.meta, "GET"),
         ):
-            yield f"/v1/{path}", _with_platform_errors(endpoint), method
+            yield f"/v1/{path}", endpoint, method
 
     async def models(self, request: Request) -> Response:
         """The endpoint, unless it is filtered out."""
@@ -103,16 +102,6 @@ class PlatformRoutes:
     async def meta(self, _: Request) -> Response:
         """Webhooks come from this server, which does not know its address in other networks."""
         return json_response({"webhook_ip_ranges": []}, 200)
-
-
-def _with_platform_errors(endpoint: _Endpoint) -> _Endpoint:
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except OmnireelError as error:
-            return platform_error_response(error_outcome(error), request.state.request_id)
-
-    return answer
 
 
 def _model(expand: list[str]) -> dict[str, Any]:

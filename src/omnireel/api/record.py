@@ -7,7 +7,8 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from omnireel.api.errors import internal_error_outcome, outcome_response
+from omnireel.api.doors import error_response
+from omnireel.api.errors import internal_error_outcome
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ class InternalErrors:
         except Exception:  # the edge of the program, see above
             log.exception("internal error")
             if not has_begun:
-                await outcome_response(internal_error_outcome())(scope, receive, send)
+                await error_response(scope, internal_error_outcome())(scope, receive, send)
 
 
 def _header(text: str) -> bytes:

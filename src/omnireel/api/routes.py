@@ -9,6 +9,7 @@ from starlette.responses import Response
 from omnireel.api.errors import json_response
 from omnireel.api.estimate import EstimateEndpoint
 from omnireel.api.intake import Intake
+from omnireel.api.line import Places
 from omnireel.api.llms import llms_text
 from omnireel.api.openapi import openapi_document
 from omnireel.api.platform import PlatformRoutes
@@ -42,9 +43,12 @@ def all_routes(intake: Intake) -> Iterator[Route]:
 
 
 def _sync_routes(intake: Intake) -> Iterator[Route]:
-    yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(intake).answer, "POST"
-    yield f"/sync/{ENDPOINT_ID}/estimate", EstimateEndpoint(intake).answer, "POST"
-    yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(intake).answer, "POST"
+    max_requests = intake.settings.max_requests
+    waiting = Places(max_requests)
+    estimating = Places(max_requests, doing="estimates are being made")
+    yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(intake, waiting).answer, "POST"
+    yield f"/sync/{ENDPOINT_ID}/estimate", EstimateEndpoint(intake, estimating).answer, "POST"
+    yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(intake, waiting).answer, "POST"
 
 
 def _queue_routes(queue: QueueRoutes) -> Iterator[Route]:

@@ -1,7 +1,6 @@
 """The synchronous endpoint: a job whose caller stays on the line until it has ended."""
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import structlog
@@ -9,10 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.errors import outcome_response
-from omnireel.api.intake import Accepted, Intake
-from omnireel.api.watch import wait_for_end
-from omnireel.errors import Cancelled, CapacityError
-from omnireel.jobs.feed import Notice
+from omnireel.api.intake import Intake
+from omnireel.api.line import Places, open_line
 from omnireel.jobs.job import Outcome
 
 _MAX_NAMED_FIELDS = 20
@@ -20,40 +17,17 @@ _MAX_NAMED_FIELDS = 20
 log = structlog.get_logger()
 
 
-@dataclass
+@dataclass(frozen=True)
 class SyncEndpoint:
-    """Answers at most `max_requests` requests at once; those beyond are told to come back."""
+    """Answers a caller for whom there is a place; leaving cancels the job."""
 
     intake: Intake
-    num_running: int = field(default=0, init=False)
+    places: Places
 
     async def answer(self, request: Request) -> Response:
-        """Store, wait, send what was stored. Raises OmnireelError, as `Intake.accept`."""
-        if self.num_running >= self.intake.settings.max_requests:
-            raise CapacityError(f"{self.num_running} requests are being answered already", after_s=1)
-        self.num_running += 1
-        try:
-            with self.intake.worker.feeds.watch(request.state.request_id) as feed:
-                accepted = await self.intake.accept(request, waits=True)
-                return _response(await self._outcome(request, accepted, feed), accepted.ignored)
-        finally:
-            self.num_running -= 1
-
-    async def _outcome(self, request: Request, accepted: Accepted, feed: asyncio.Queue[Notice]) -> Outcome:
-        """The job's; it is cancelled when the connection closes first."""
-        worker, job_id = self.intake.worker, accepted.job.id
-        end = asyncio.create_task(wait_for_end(worker, job_id, feed))
-        departure = asyncio.ensure_future(request.receive())  # the body has been read: next is the disconnect
-        try:
-            await asyncio.wait({end, departure}, return_when=asyncio.FIRST_COMPLETED)
-            if end.done():
-                return end.result()
-            await worker.cancel(job_id)
-            await asyncio.wait({end})
-            raise Cancelled("the client closed the connection")
-        finally:
-            departure.cancel()
-            end.cancel()
+        """Store, wait, send what was stored. Raises OmnireelError, as `open_line`."""
+        async with open_line(self.intake, self.places, request) as line:
+            return _response(await line.unless_closed(line.end), line.accepted.ignored)
 
 
 def _response(outcome: Outcome, ignored: list[str]) -> Response:

@@ -12,7 +12,16 @@ from starlette.responses import Response
 from omnireel.api import wire
 from omnireel.api.caller import owner_of, sees_all
 from omnireel.api.errors import RequestError, json_response
-from omnireel.api.paging import invalid, limit_of, page, period_of, place_of, word_of, words_of
+from omnireel.api.paging import (
+    check_only,
+    invalid,
+    limit_of,
+    page,
+    period_of,
+    place_of,
+    word_of,
+    words_of,
+)
 from omnireel.jobs import usage
 from omnireel.jobs.database import Database
 from omnireel.jobs.usage import Charge, EndedJob, Order, Status, Timeframe, Total
@@ -27,8 +36,8 @@ class UsageRoutes:
     async def usage(self, request: Request) -> Response:
         """Sums per day, or per another timeframe, and of the whole with expand=summary."""
         query = request.query_params
-        if query.get("timezone", "UTC") != "UTC":
-            raise invalid("timezone: only UTC")
+        check_only(query, "timezone", "UTC")
+        check_only(query, "bound_to_timeframe", "false")  # the period is taken as it is sent
         timeframe: Any = word_of(query, "timeframe", get_args(Timeframe)) or "day"
         wanted = words_of(query, "expand") or ["time_series"]
         period, owner = period_of(query, now=time.time()), _owner(request)
