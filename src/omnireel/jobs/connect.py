@@ -27,8 +27,9 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 READ_BYTES = 64 * 1024
 _MAX_ATTEMPTS = 3
-# Threads of their own: a name server that never answers must not take those that read and write files.
-_RESOLVING = ThreadPoolExecutor(8, thread_name_prefix="resolve")
+# Threads of their own: a name server that never answers must not take those that read and write files. It
+# holds one for half a minute, ten times longer than anybody waits: so many that other names still find one.
+_RESOLVING = ThreadPoolExecutor(128, thread_name_prefix="resolve")
 
 
 async def resolve_name(host: str, port: int) -> list[str]:
