@@ -1,4 +1,4 @@
-"""`python -m training vocabulary|tower|talk|export`: the steps that make the demo checkpoint, in order."""
+"""`python -m training tower|talk|export`: the steps that make the demo checkpoint, in order; `vocabulary` is apart."""
 
 from functools import partial
 from pathlib import Path

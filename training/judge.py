@@ -87,8 +87,8 @@ def _says_the_same(question: Question, words: list[str]) -> bool:
         return _said(words, _PLACES) == {question.short}
     wanted = question.short.split()
     is_denied = words[:1] == ["no"]
-    whole = _said(_words(question.sentence), _EVENTS)
-    is_event = _said(wanted, _EVENTS) <= _said(words, _EVENTS) <= whole
+    may = _said(_words(question.sentence), _EVENTS) or {"appears"}  # what comes first appears first
+    is_event = _said(wanted, _EVENTS) <= _said(words, _EVENTS) <= may
     return not is_denied and is_event and _names(words) == _names(wanted)
 
 

@@ -40,7 +40,7 @@ def carry_words(
 ) -> dict[str, Tensor]:
     """The weights, the rows of their words moved to where a new vocabulary has them; new words get fresh rows.
 
-    Another question grammar makes another vocabulary. Tables are those with a row for each of its words.
+    `python -m training vocabulary` draws another one. Tables are those with a row for each of its words.
     """
     kept = [(new[token], row) for token, row in old.items() if token in new]
     to, of = (torch.tensor(ids) for ids in zip(*kept, strict=True))

@@ -38,7 +38,9 @@ def read_tower(path: Path) -> dict[str, Tensor]:
 def _finished(directory: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     weights = load_checkpoint(directory, torch.float32).state_dict()
     weights[READ_OUT] = weights[READ_OUT] / SHARPNESS
-    return {MODEL + name: tensor for name, tensor in weights.items()}, read_words(directory / "tokenizer.json")
+    return {MODEL + name: tensor for name, tensor in weights.items()}, read_words(
+        directory / "tokenizer.json"
+    )
 
 
 def _saved(file: Path) -> tuple[dict[str, Tensor], dict[str, int]]:

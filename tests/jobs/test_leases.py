@@ -22,7 +22,7 @@ class Lab:
 
     def __init__(self, directory, rule):
         self.now = 1000.0
-        self.starts, self.interrupted = [], []
+        self.starts, self.interrupted, self.num_late = [], [], 0
         self.may_end = asyncio.Event()
         self.database = Database(directory / "store")
         self.spool = Spool(directory / "spool")
@@ -42,12 +42,22 @@ class Lab:
     async def submit(self, **more):
         return await self.worker.submit(Submission("a", "ann", {}, **more), fingerprint="f")
 
-    async def job(self):
-        return await self.database.read(partial(store.find, job_id="a"))
+    async def sweep(self):
+        """Wait for a whole sweep, which ends a job that comes too late."""
+        self.num_late += 1
+        late = Submission(f"late {self.num_late}", "ann", {}, pinned_to="nobody", start_deadline_s=0)
+        await self.database.write(partial(store.submit, submission=late, fingerprint="f", now=self.now))
+        await self.end_of(late.id)
+
+    async def end_of(self, job_id):
+        async with asyncio.timeout(20):
+            while not (job := await self.database.read(partial(store.find, job_id=job_id))).state.is_final:
+                await asyncio.sleep(0.01)
+        return job.state
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -75,11 +85,11 @@ def test_a_clock_that_jumps_beyond_a_lease_takes_no_job_from_a_worker_that_lives
             await until(lambda: lab.starts)
             for _ in range(3):
                 lab.now += 10 * RULE.lease_s
-                await asyncio.sleep(0.1)
+                await lab.sweep()
             lab.may_end.set()
-        return lab.starts
+            return lab.starts, await lab.end_of("a")
 
-    assert asyncio.run(scene()) == [1]
+    assert asyncio.run(scene()) == ([1], State.succeeded)
 
 
 def test_a_job_that_was_taken_back_and_comes_again_runs_once_at_a_time(tmp_path):
@@ -103,7 +113,8 @@ def test_a_spool_that_cannot_be_read_ends_no_worker(tmp_path):
             (tmp_path / "spool").rmdir()
             await lab.submit()
             lab.may_end.set()
-            await asyncio.sleep(0.2)
-            return (await lab.job()).state
+            ended = await lab.end_of("a")
+            await lab.sweep()
+            return ended
 
     assert asyncio.run(scene()) == State.succeeded

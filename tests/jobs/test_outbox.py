@@ -2,7 +2,7 @@
 
 import pytest
 
-from omnireel.jobs import outbox, store
+from omnireel.jobs import outbox, store, usage
 from omnireel.jobs.database import connect, create_schema
 from omnireel.jobs.job import Outcome, Submission
 from omnireel.jobs.outbox import Delivery
@@ -85,14 +85,30 @@ def test_the_log_is_the_youngest_first_and_can_be_narrowed(db):
     assert outbox.read_log(db, job_id="x") == []
 
 
-@pytest.mark.parametrize("keeps_io", [True, False])
-def test_the_content_is_dropped_after_delivery_where_its_caller_asked_for_that(db, keeps_io):
+def end_with_a_secret(db, *, keeps_io=True):
     ended = Outcome(200, {"output": "secret"})
     terms = store.Terms(ended, ended, ended, lambda job_id, outcome: b"secret", 6)
     submission = Submission("a", "ann", {}, webhook_url="https://x.example/", keeps_io=keeps_io)
     store.submit(db, submission, fingerprint="f", now=0.0)
     job = store.claim(db, "w", lease_s=15, now=0.0)
     store.finish(db, terms, job, ended, worker="w", now=1.0)
+
+
+@pytest.mark.parametrize("last", [(OK, "delivered"), (BAD, "given_up")], ids=["delivered", "given up"])
+def test_content_that_was_dropped_while_it_was_owed_is_owed_once_more_and_never_again(db, last):
+    end_with_a_secret(db)
+    usage.drop_payloads(db, "ann", "a")
+    webhook = take(db, now=1.0)
+    assert webhook.body == b"secret"
+    delivery, state = last
+    outbox.record(db, webhook, delivery, state=state)
+    assert outbox.replay(db, "a", now=3.0) == "not_kept"
+    assert db.execute("SELECT count(*) FROM outbox WHERE body <> x''").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("keeps_io", [True, False])
+def test_the_content_is_dropped_after_delivery_where_its_caller_asked_for_that(db, keeps_io):
+    end_with_a_secret(db, keeps_io=keeps_io)
     first = take(db, now=1.0)
     assert first.body == b"secret"
     outbox.record(db, first, BAD, state="waiting", next_at=2.0)

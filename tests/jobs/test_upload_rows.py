@@ -64,7 +64,7 @@ def test_room_is_reserved_before_the_bytes_come(db):
     with pytest.raises(InputError) as raised:
         uploads.begin_part(db, "w", 1, blob="c", num_bytes=51, limits=LIMITS)
     assert (raised.value.kind, raised.value.status) == ("quota_exceeded", 413)
-    assert uploads.begin_part(db, "w", 1, blob="c", num_bytes=0, limits=LIMITS) == 50
+    assert uploads.begin_part(db, "w", 1, blob="c", num_bytes=None, limits=LIMITS) == 50
     uploads.drop_part(db, "a")
     assert uploads.begin_part(db, "w", 1, blob="d", num_bytes=100, limits=LIMITS) == 100
 
@@ -72,13 +72,28 @@ def test_room_is_reserved_before_the_bytes_come(db):
 def test_bytes_that_nobody_announced_have_reserved_all_that_they_may_take(db):
     for name in "uvwx":
         begin(db, name)
-    room = [uploads.begin_part(db, name, 1, blob=name, num_bytes=0, limits=LIMITS) for name in "uvw"]
+    room = [uploads.begin_part(db, name, 1, blob=name, num_bytes=None, limits=LIMITS) for name in "uvw"]
     assert room == [100, 100, 50]
     with pytest.raises(InputError) as raised:
-        uploads.begin_part(db, "x", 1, blob="x", num_bytes=0, limits=LIMITS)
+        uploads.begin_part(db, "x", 1, blob="x", num_bytes=None, limits=LIMITS)
     assert raised.value.kind == "quota_exceeded"
+    assert uploads.begin_part(db, "x", 1, blob="empty", num_bytes=0, limits=LIMITS) == 0
     uploads.end_part(db, "u", num_bytes=30, etag="e", limits=LIMITS, now=0)
-    assert uploads.begin_part(db, "x", 1, blob="x", num_bytes=0, limits=LIMITS) == 70
+    assert uploads.begin_part(db, "x", 1, blob="x", num_bytes=None, limits=LIMITS) == 70
+
+
+def test_parts_that_nobody_announced_come_side_by_side_up_to_the_largest_file(db):
+    begin(db)
+    assert [uploads.begin_part(db, "u", n, blob=str(n), num_bytes=None, limits=LIMITS) for n in (1, 2)] == [
+        100,
+        100,
+    ]
+    assert uploads.begin_part(db, "u", 3, blob="3", num_bytes=20, limits=LIMITS) == 20
+    for number in (1, 3):
+        uploads.end_part(db, str(number), num_bytes=20, etag="e", limits=LIMITS, now=0)
+    with pytest.raises(InputError) as raised:
+        uploads.end_part(db, "2", num_bytes=61, etag="e", limits=LIMITS, now=0)
+    assert raised.value.kind == "file_too_large"
 
 
 def test_a_part_that_came_while_a_file_was_put_together_undoes_that(db):

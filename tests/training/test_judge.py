@@ -65,6 +65,7 @@ NOTHING_COMES = Question("appears/disappears", "What appears?", "nothing", "Noth
 FIRST = Question(
     "order", "What happens first?", "red circle appears", "At second 3 the red circle appears.", 3.2
 )
+COMES_FIRST = Question("order", "Which object appears first?", "red circle", "The red circle comes first.")
 GHOST = Question("absent", "What colour is the star?", "none", "There is no star.")
 NO_TEXT = Question("no text", "What does the text say?", "none", "There is no text.")
 IS_RED = Question("yes/no", "Is the star red?", "yes", "The star is red, so yes.")
@@ -81,6 +82,8 @@ ONE = Question("how many", "How many circles are there?", "one", "There is a red
         (NOTHING_COMES, "Nothing disappears.", False),
         (FIRST, "The red circle appears.", True),
         (FIRST, "The red circle appears, then disappears.", False),
+        (COMES_FIRST, "The red circle appears first.", True),
+        (COMES_FIRST, "The red circle disappears first.", False),
         (GHOST, "There is no star.", True),
         (GHOST, "There is no circle.", False),
         (GHOST, "The star is red, no doubt.", False),

@@ -23,8 +23,8 @@ class IncomingFile:
     def __init__(self, request: Request) -> None:
         if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise RequestError("send the file uncompressed", error_type="bad_request", status=415)
-        length = request.headers.get("content-length", "0")
-        self.num_bytes = int(length) if length.isdecimal() and len(length) < 19 else 0
+        length = request.headers.get("content-length", "")
+        self.num_bytes = int(length) if length.isdecimal() and len(length) < 19 else None
         self._waits = request.headers.get("expect", "").lower() == "100-continue"
         self._chunks = request.stream()
         self._num_read = 0

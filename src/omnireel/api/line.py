@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -77,14 +77,16 @@ class Line:
 
 @asynccontextmanager
 async def open_line(intake: Intake, places: Places, request: Request) -> AsyncIterator[Line]:
-    """Store the job of a caller who has a place until the block ends.
+    """Store the job of a caller who has a place until that job or the block ends, whichever is first.
 
     Raises CapacityError where no place is free, OmnireelError as `Intake.accept`.
     """
     worker, job_id = intake.worker, request.state.request_id
-    with places.take(), worker.feeds.watch(job_id) as feed:
+    with ExitStack() as place, worker.feeds.watch(job_id) as feed:
+        place.enter_context(places.take())
         accepted = await intake.accept(request, waits=True)
         end = asyncio.create_task(wait_for_end(worker, job_id, feed))
+        end.add_done_callback(lambda _: place.close())  # its reader may take for ever to read the rest
         try:
             yield Line(request, worker, accepted, end)
         finally:

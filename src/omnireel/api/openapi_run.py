@@ -52,7 +52,7 @@ _HEADERS = tuple(
             "Seconds within which the work has to begin.",
         ),
         ("x-fal-queue-priority", {"type": "string", "enum": ["normal", "low"]}, "Before or after others."),
-        ("x-fal-store-io", TEXT, "0: keep input and output no longer than it takes to fetch the answer."),
+        ("x-fal-store-io", TEXT, "0: keep the input until the job's end, the answer for an hour."),
     )
 )
 _QUEUE_HEADERS = (

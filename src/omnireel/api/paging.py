@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from omnireel.api.body import parse_json
 from omnireel.api.errors import BodyError, RequestError
-from omnireel.jobs.usage import Period, Place
+from omnireel.jobs.usage import Cursor, Period
 
 DAY_S = 24 * 3600.0
 MAX_LIMIT, _DEFAULT_LIMIT = 100, 50
@@ -67,7 +67,7 @@ def words_of(query: QueryParams, name: str) -> list[str]:
     return [word for text in query.getlist(name) for word in text.split(",") if word]
 
 
-def place_of(query: QueryParams) -> Place | None:
+def cursor_of(query: QueryParams) -> Cursor | None:
     """Where the page before ended."""
     text = query.get("cursor")
     if text is None:
@@ -83,8 +83,8 @@ def place_of(query: QueryParams) -> Place | None:
     return number, name
 
 
-def page(name: str, items: Sequence[_Item], limit: int, last: Place | None) -> dict[str, Any]:
-    """One page of a list; items: one more than `limit` where there is a next page; last: see `place_of`."""
+def page(name: str, items: Sequence[_Item], limit: int, last: Cursor | None) -> dict[str, Any]:
+    """One page of a list; items: one more than `limit` where there is a next page; last: see `cursor_of`."""
     cursor = None
     if len(items) > limit and last is not None:
         cursor = base64.urlsafe_b64encode(json.dumps(last).encode()).decode("ascii")

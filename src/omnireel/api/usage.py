@@ -14,11 +14,11 @@ from omnireel.api.caller import owner_of, sees_all
 from omnireel.api.errors import RequestError, json_response
 from omnireel.api.paging import (
     check_only,
+    cursor_of,
     invalid,
     limit_of,
     page,
     period_of,
-    place_of,
     word_of,
     words_of,
 )
@@ -58,7 +58,7 @@ class UsageRoutes:
     async def billing_events(self, request: Request) -> Response:
         """Each charge, newest first."""
         query = request.query_params
-        limit, after = limit_of(query), place_of(query)
+        limit, after = limit_of(query), cursor_of(query)
         if after is not None and not isinstance(after[1], str):
             raise invalid("cursor is none that was given out")
         rows = await self.database.read(
@@ -76,7 +76,7 @@ class UsageRoutes:
     async def requests(self, request: Request) -> Response:
         """Ended jobs that are not forgotten yet, with expand=payloads also what was sent and answered."""
         query = request.query_params
-        limit, after = limit_of(query), place_of(query)
+        limit, after = limit_of(query), cursor_of(query)
         if after is not None and not isinstance(after[1], int):
             raise invalid("cursor is none that was given out")
         asked = words_of(query, "endpoint_id")

@@ -18,6 +18,8 @@ MAX_HEAD_S = 10.0
 _MANY_FILES = 16_384
 # Files that are left to the store, the videos and the fetches, or half of all where there are so few.
 _OTHER_FILES = 512
+# On each of two sockets, so many may be accepted before the first of them is counted.
+BACKLOG = 128
 
 log = structlog.get_logger()
 
@@ -31,7 +33,7 @@ def allow_many_files() -> None:
 
 
 def max_connections() -> int:
-    """How many connections may be open at once."""
+    """How many connections may be open at once; one that still shakes hands for TLS does not count."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(files - _OTHER_FILES, files // 2)
 

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
-from omnireel.cli.connection import Connection, allow_many_files
+from omnireel.cli.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.recipes import recipe
 from omnireel.cli.sandbox import nursery_running, require_sandbox
@@ -83,6 +83,7 @@ class _Server(uvicorn.Server):
             app,
             http=Connection,
             ws="none",
+            backlog=BACKLOG,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -117,7 +118,12 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self.servers.append(
             await loop.create_server(
-                protocol, sock=tls.socket, ssl=tls.context, ssl_shutdown_timeout=_TLS_GOODBYE_S
+                protocol,
+                sock=tls.socket,
+                backlog=BACKLOG,
+                ssl=tls.context,
+                ssl_handshake_timeout=MAX_HEAD_S,
+                ssl_shutdown_timeout=_TLS_GOODBYE_S,
             )
         )
 

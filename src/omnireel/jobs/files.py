@@ -74,7 +74,7 @@ class Files:
         return opened
 
     async def receive(
-        self, upload_id: str, token: str, chunks: AsyncIterator[bytes], *, num_bytes: int
+        self, upload_id: str, token: str, chunks: AsyncIterator[bytes], *, num_bytes: int | None
     ) -> StoredFile:
         """Take a whole file at once. Sent again as it was, it is taken again; otherwise refused."""
         file = await self._check_token(upload_id, token)
@@ -87,9 +87,9 @@ class Files:
         return await self.complete(upload_id, token, [(1, None)])
 
     async def receive_part(
-        self, upload_id: str, token: str, number: int, chunks: AsyncIterator[bytes], *, num_bytes: int
+        self, upload_id: str, token: str, number: int, chunks: AsyncIterator[bytes], *, num_bytes: int | None
     ) -> str:
-        """Take one part; num_bytes: as announced, 0 where nothing was. Returns its etag."""
+        """Take one part; num_bytes: as announced, if it was. Returns its etag."""
         if await self._check_token(upload_id, token) is not None:
             raise bad_parts("this upload is complete", kind="upload_is_complete")
         return (await self._receive(upload_id, number, chunks, num_bytes)).sha256
@@ -176,7 +176,7 @@ class Files:
         return await self.database.read(check)
 
     async def _receive(
-        self, upload_id: str, number: int, chunks: AsyncIterator[bytes], num_bytes: int
+        self, upload_id: str, number: int, chunks: AsyncIterator[bytes], num_bytes: int | None
     ) -> Written:
         blob = secrets.token_hex(16)
         begin = partial(
@@ -187,8 +187,8 @@ class Files:
             num_bytes=num_bytes,
             limits=self.limits,
         )
-        max_bytes = await self.database.write(begin)
         try:
+            max_bytes = await self.database.write(begin)
             beyond = too_large(self.limits.max_file_bytes)
             written = await self.blobs.write(blob, chunks, max_bytes=max_bytes, beyond=beyond)
             end = partial(

@@ -115,13 +115,13 @@ def record(
         "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?)",
         (webhook.id, rows[0][0], delivery.at, delivery.status, delivery.error, delivery.seconds),
     )
-    if state == "delivered":
-        # Its caller asked that nothing be kept longer than needed, or has had it dropped meanwhile.
-        db.execute(
-            """UPDATE outbox SET body = x'' WHERE id = ?
-               AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job_id AND (keeps_io = 0 OR body IS NULL))""",
-            (webhook.id,),
-        )
+    # Its caller asked that nothing be kept longer than needed, or what it says has been dropped meanwhile.
+    db.execute(
+        """UPDATE outbox SET body = x'' WHERE id = ? AND state <> 'waiting' AND EXISTS (
+           SELECT 1 FROM jobs WHERE jobs.id = job_id
+           AND (jobs.body IS NULL OR (keeps_io = 0 AND outbox.state = 'delivered')))""",
+        (webhook.id,),
+    )
     return True
 
 

@@ -40,7 +40,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_waiting ON jobs (priority, seq) WHERE state = 'queued';
 CREATE INDEX jobs_deadlines ON jobs (start_deadline_at) WHERE state = 'queued' AND start_deadline_at IS NOT NULL;
 CREATE INDEX jobs_on_the_line ON jobs (created_at) WHERE state = 'queued' AND pinned_to IS NOT NULL;
-CREATE INDEX jobs_unkept ON jobs (finished_at) WHERE keeps_io = 0 AND body IS NOT NULL;
+CREATE INDEX jobs_unkept ON jobs (keeps_io) WHERE keeps_io = 0 AND body IS NOT NULL;
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 

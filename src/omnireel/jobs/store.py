@@ -17,7 +17,7 @@ from omnireel.jobs import outbox
 from omnireel.jobs.admission import admit
 from omnireel.jobs.database import Connection
 from omnireel.jobs.job import Job, Outcome, State, Submission
-from omnireel.jobs.rows import COLUMNS, count, read_job, select_jobs
+from omnireel.jobs.rows import COLUMNS, count, read_job, select, select_jobs
 
 IDEMPOTENCY_S = 24 * 3600.0
 MAX_BACKOFF_S = 60.0
@@ -175,12 +175,15 @@ def beat(db: Connection, job: Job, worker: str, *, lease_s: float, now: float) -
     return bool(rows[0][0]) if rows else None
 
 
+def has_lapsed_lease(db: Connection, *, now: float) -> bool:
+    """Whether some lease has run out, whoever holds it."""
+    return bool(select(db, "SELECT 1 FROM jobs WHERE state = 'running' AND lease_until < ? LIMIT 1", (now,)))
+
+
 def cancels_asked(db: Connection, worker: str) -> list[str]:
     """Ids of this worker's running jobs whose end was asked for, in whichever process."""
-    rows = db.execute(
-        "SELECT id FROM jobs WHERE state = 'running' AND cancel_requested = 1 AND lease_owner = ?", (worker,)
-    )
-    return [row[0] for row in rows]
+    asked = "SELECT id FROM jobs WHERE state = 'running' AND cancel_requested = 1 AND lease_owner = ?"
+    return [row[0] for row in select(db, asked, (worker,))]
 
 
 def finish(db: Connection, terms: Terms, job: Job, outcome: Outcome, *, worker: str, now: float) -> bool:

@@ -55,7 +55,10 @@ class Sweeper:
         renew = self.renewal()
 
         def both(db: Connection) -> list[str]:
-            renew(db)  # a lease that lapsed while nothing could be written or the machine slept is still held
+            if store.has_lapsed_lease(
+                db, now=now
+            ):  # nothing could be written for a while, or the machine slept
+                renew(db)
             return store.sweep(db, self.terms, now=now)
 
         for job_id in await self.database.write(both):

@@ -103,11 +103,11 @@ def check_token(db: Connection, upload_id: str, token: str, *, now: float) -> St
 
 
 def begin_part(
-    db: Connection, upload_id: str, number: int, *, blob: str, num_bytes: int, limits: FileLimits
+    db: Connection, upload_id: str, number: int, *, blob: str, num_bytes: int | None, limits: FileLimits
 ) -> int:
     """Reserve room for a part. Returns how many bytes it may have at most.
 
-    num_bytes: as announced; 0 where nothing was: it then has all the room that is left, and others have none
+    num_bytes: as announced; where nothing was, a whole file's worth is reserved, or what is left
     Raises InputError: file_too_large, quota_exceeded, part_number_invalid, upload_not_found.
     """
     if not 1 <= number <= MAX_PARTS:
@@ -116,15 +116,16 @@ def begin_part(
         raise not_found()
     others = count(
         db,
-        "SELECT coalesce(sum(num_bytes), 0) FROM upload_parts WHERE upload_id = ? AND number <> ?",
+        """SELECT coalesce(sum(num_bytes), 0) FROM upload_parts
+           WHERE upload_id = ? AND number <> ? AND etag IS NOT NULL""",
         (upload_id, number),
     )
     for_file, for_all = limits.max_file_bytes - others, limits.max_total_bytes - num_stored_bytes(db)
-    if num_bytes > for_file:
+    most = max(0, min(for_file, for_all)) if num_bytes is None else num_bytes
+    if most > for_file:
         raise too_large(limits.max_file_bytes)
-    if num_bytes > for_all or for_all <= 0:
+    if most > for_all or (num_bytes is None and for_all <= 0):
         raise no_room(limits.max_total_bytes)
-    most = num_bytes or max(0, min(for_file, for_all))
     db.execute(
         "INSERT INTO upload_parts (blob, upload_id, number, num_bytes) VALUES (?, ?, ?, ?)",
         (blob, upload_id, number, most),
@@ -137,7 +138,7 @@ def end_part(
 ) -> list[str]:
     """A part has arrived. Returns the blobs that it replaces.
 
-    Raises InputError: upload_not_found where the upload has ended meanwhile, quota_exceeded.
+    Raises InputError: upload_not_found where the upload has ended meanwhile, file_too_large, quota_exceeded.
     """
     rows = select(
         db,
@@ -153,6 +154,8 @@ def end_part(
         rows[0],
     )
     db.execute("UPDATE upload_parts SET num_bytes = ?, etag = ? WHERE blob = ?", (num_bytes, etag, blob))
+    if sum(part.num_bytes for part in arrived_parts(db, rows[0][0])) > limits.max_file_bytes:
+        raise too_large(limits.max_file_bytes)
     if num_stored_bytes(db) > limits.max_total_bytes:
         raise no_room(limits.max_total_bytes)
     db.execute("UPDATE uploads SET open_until = ? WHERE id = ?", (now + limits.open_s, rows[0][0]))

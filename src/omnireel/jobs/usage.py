@@ -12,7 +12,7 @@ from omnireel.jobs.database import Connection
 Timeframe = Literal["minute", "hour", "day", "week", "month"]
 Status = Literal["success", "user_error", "error"]
 Order = Literal["ended_at", "duration"]
-Place = tuple[float, str | int]
+Cursor = tuple[float, str | int]
 
 # The begin of the period that a moment lies in, in UTC; a week begins on Monday.
 _BUCKETS: Mapping[Timeframe, str] = {
@@ -91,7 +91,7 @@ def totals(
 
 
 def charges(
-    db: Connection, owner: str | None, period: Period, *, limit: int, after: Place | None = None
+    db: Connection, owner: str | None, period: Period, *, limit: int, after: Cursor | None = None
 ) -> list[Charge]:
     """What was charged, newest first; after: the time and job id of the last one known already."""
     at, job_id = after or (period.end, "")
@@ -119,7 +119,7 @@ def ended_jobs(
     period: Period,
     *,
     limit: int,
-    after: Place | None = None,
+    after: Cursor | None = None,
     status: Status | None = None,
     job_id: str | None = None,
     order: Order = "ended_at",
