@@ -32,7 +32,7 @@ def export(saved: Path, directory: Path, others: Sequence[Path] = ()) -> int:
     is known to fit.
 
     others: checkpoints or finished models to take the mean with; what is named twice counts twice. The end of a run
-    and what it went on from lie in one basin, and what is between them generalises better than either. Source:
+    and what it went on from lie in one basin, and what is between them may generalise better than either. Source:
     stochastic weight averaging, arXiv 1803.05407
     """
     models = _read_alike((saved, *others))

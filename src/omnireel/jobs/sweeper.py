@@ -55,9 +55,8 @@ class Sweeper:
         renew = self.renewal()
 
         def both(db: Connection) -> list[str]:
-            if store.has_lapsed_lease(
-                db, now=now
-            ):  # nothing could be written for a while, or the machine slept
+            # Perhaps nothing could be written for a while, or the machine slept: what runs here is not lost.
+            if store.has_lapsed_lease(db, now=now):
                 renew(db)
             return store.sweep(db, self.terms, now=now)
 
