@@ -21,8 +21,8 @@ from omnireel.backends.base import (
     VideoFacts,
 )
 from omnireel.backends.echo import EchoBackend, words_of
-from omnireel.cli.connection import Connection
 from omnireel.cli.serve import configure_log
+from omnireel.cli.serving.connection import Connection
 from omnireel.settings import Settings
 
 _MANY = 256

@@ -139,7 +139,7 @@ def pyav_decode() -> Reader:
 
 def watch_reader(clip: Path, consume: Callable[[Iterator[NDArray[np.uint8]]], object]) -> int:
     """Feed the frames to `consume`; returns the child's peak memory in bytes."""
-    from omnireel.video.frames import Sampling, open_clip  # noqa: PLC0415  costs memory
+    from omnireel.video.reader.frames import Sampling, open_clip  # noqa: PLC0415  costs memory
 
     peak_bytes = 0
     with open_clip(clip, Sampling(fps=FPS, max_frames=MAX_FRAMES)) as reader:

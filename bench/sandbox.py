@@ -23,12 +23,12 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from omnireel.video.children import end_nursery, start_nursery
-from omnireel.video.frames import Sampling, open_clip
+from omnireel.video.decoder.bitstream import role_reader
+from omnireel.video.decoder.packets import decoded_frames, survey
 from omnireel.video.limits import VideoLimits
 from omnireel.video.messages import Request
-from omnireel.video.packets import decoded_frames, survey
-from omnireel.video.pictures import role_reader
+from omnireel.video.reader.children import end_nursery, start_nursery
+from omnireel.video.reader.frames import Sampling, open_clip
 from omnireel.video.sample import choose_frames
 
 CLIPS = {

@@ -21,10 +21,10 @@ from pathlib import Path
 from clips import ClipSpec, write_clip
 
 from omnireel.errors import InputError
-from omnireel.video.children import end_nursery, start_nursery
-from omnireel.video.frames import Sampling, open_clip
 from omnireel.video.limits import VideoLimits
-from omnireel.video.process import num_intrusions
+from omnireel.video.reader.children import end_nursery, start_nursery
+from omnireel.video.reader.frames import Sampling, open_clip
+from omnireel.video.reader.process import num_intrusions
 
 # What the endpoint documents for a video that is not used.
 DOCUMENTED = frozenset({
@@ -171,7 +171,7 @@ def rss_bytes() -> int:
 def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, dict[str, float]]:
     """Everything, and the figures."""
     tally = Tally()
-    log = logging.getLogger("omnireel.video.process")
+    log = logging.getLogger("omnireel.video.reader.process")
     log.addHandler(Deaths(tally))
     log.propagate = False
     with tempfile.TemporaryDirectory() as name:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 
-from omnireel.jobs import keys
-from omnireel.jobs.database import transaction
-from omnireel.jobs.keys import Grant
+from omnireel.store.sqlite import keys
+from omnireel.store.sqlite.database import transaction
+from omnireel.store.sqlite.keys import Grant
 
 
 def create_key(folder: Path, **granted: object) -> str:

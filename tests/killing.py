@@ -25,9 +25,9 @@ from typing import Literal
 import httpx
 from served import ENDPOINT_ID, Process, data_uri, make_clip
 
-from omnireel.jobs import store
-from omnireel.jobs.database import Connection, Database, connect
-from omnireel.jobs.job import Submission
+from omnireel.store.jobs import Submission
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite.database import Connection, Database, connect
 
 Victim = Literal["server", "worker"]
 APP_ID = ENDPOINT_ID.rpartition("/")[0]

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnireel.model.checkpoint import empty_model
+from omnireel.model.checkpoint.load import empty_model
+from omnireel.model.checkpoint.quant_table import FILE, QuantTable, quantize_modules
+from omnireel.model.checkpoint.quantized import NVFP4
 from omnireel.model.config import parse_config
-from omnireel.model.quant_table import FILE, QuantTable, quantize_modules
-from omnireel.model.quantized import NVFP4
 from tools.quantize_checkpoint import scheme_of, table_json
 from tools.scaled_checkpoint import PUBLISHED, TEMPLATE, published_config_json, stored_dtype, tokenizer_json
 

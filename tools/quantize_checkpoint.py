@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from omnireel.model.quantized import FP8, GROUP, NVFP4
+from omnireel.model.checkpoint.quantized import FP8, GROUP, NVFP4
 
 EXPERTS = re.compile(r"language_model\.backbone\.layers\.\d+\.mixer\.experts\.\d+\.(up|down)_proj")
 OTHERS = re.compile(

@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
 from torch import Generator, Tensor
 
-from omnireel.model.checkpoint import DTYPES, empty_model
+from omnireel.model.audio.mel import mel_filters
+from omnireel.model.checkpoint.load import DTYPES, empty_model
 from omnireel.model.config import parse_config
-from omnireel.model.mel import mel_filters
 
 MEAN = [0.48145466, 0.4578275, 0.40821073]
 STD = [0.26862954, 0.26130258, 0.27577711]

@@ -20,9 +20,9 @@ from rich.table import Table
 
 from omnireel.backends.base import Answer, Ask
 from omnireel.backends.local import LocalBackend
-from omnireel.backends.preparation import Preparation
 from omnireel.engine.request import SamplingParams
 from omnireel.errors import OmnireelError
+from omnireel.prompting.preparation import Preparation
 from omnireel.video.sample import choose_frames
 from training import outside
 from training.judge import agrees, conclusion_of, dates_right, is_right, split_thoughts

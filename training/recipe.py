@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from omnireel.model.config import OmniConfig, parse_config
-from omnireel.model.mamba import CausalConv, Mamba
-from omnireel.model.moe import Router
+from omnireel.model.language.mamba import CausalConv, Mamba
+from omnireel.model.language.moe import Router
 from omnireel.model.omni import Omni
-from omnireel.model.vision import VisionAttention
+from omnireel.model.vision.tower import VisionAttention
 from omnireel.video.tubelets import PixelRule
 
 SEED = 20261122

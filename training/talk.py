@@ -15,11 +15,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnireel.model.moe import Router
-from omnireel.model.projector import pixel_shuffle
-from omnireel.model.prune import keep_mask
-from omnireel.model.state import ModelState
-from omnireel.text.prompt import lay_out_prompt
+from omnireel.model.language.moe import Router
+from omnireel.model.language.state import ModelState
+from omnireel.model.vision.projector import pixel_shuffle
+from omnireel.model.vision.prune import keep_mask
+from omnireel.prompting.layout import lay_out_prompt
 from training.dense import NO_LOSS
 from training.precision import FastProducts
 from training.recipe import SEED, demo_config, fresh_model, pixel_rule

@@ -14,8 +14,8 @@ from random import Random
 import torch
 from torch import Tensor
 
+from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, Piece, video_messages
-from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import PixelRule, target_grid

@@ -15,7 +15,7 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from omnireel.model.vision import VisionTower
+from omnireel.model.vision.tower import VisionTower
 from omnireel.video.tubelets import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets

@@ -11,7 +11,7 @@ from random import Random
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as BpeTokenizer
 
-from omnireel.text.prompt import time_labels
+from omnireel.prompting.layout import time_labels
 from training import outside
 from training.questions.ask import ask, casual
 from training.questions.view import View

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
 from training.recipe import SHARPNESS
 from training.talker import WORDS
 from training.vocabulary import read_words

@@ -19,10 +19,10 @@ from served import ENDPOINT_ID, Server, data_uri, make_clip
 from omnireel.api.app import create_app
 from omnireel.backends.base import Ask, SamplingParams
 from omnireel.backends.echo import EchoBackend
-from omnireel.backends.preparation import Preparation
 from omnireel.cli.backend import DEMO
 from omnireel.errors import CheckpointError
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
+from omnireel.prompting.preparation import Preparation
 from omnireel.settings import Settings
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 

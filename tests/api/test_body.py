@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.api.body import MAX_VALUES, parse_json
-from omnireel.api.errors import BodyError, echo
-from omnireel.api.wire import parse_input
+from omnireel.api.fal.wire import parse_input
+from omnireel.api.http.body import MAX_VALUES, parse_json
+from omnireel.api.http.errors import BodyError, echo
 
 ANY_TEXT = st.text() | st.sampled_from(["\ud800", "x\udfffy", "a\0b", "\udc00\ud800"])
 ANY_JSON = st.recursive(

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from omnireel.api.doors import Door, Doors, entrance_of
+from omnireel.api.middleware.hosts import Door, Doors, entrance_of
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 APP = "nvidia/nemotron-3-nano-omni"

@@ -9,11 +9,11 @@ import pytest
 from keyed import caller, create_key
 from served import Server
 
-from omnireel.api.rates import Rates
+from omnireel.api.http.rates import Rates
 from omnireel.errors import CapacityError
-from omnireel.jobs.admission import spent_micro
-from omnireel.jobs.database import transaction
-from omnireel.jobs.keys import Grant, Key
+from omnireel.store.sqlite.admission import spent_micro
+from omnireel.store.sqlite.database import transaction
+from omnireel.store.sqlite.keys import Grant, Key
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 

@@ -9,7 +9,7 @@ import pytest
 from keyed import caller, create_key
 from served import Server
 
-from omnireel.jobs.database import transaction
+from omnireel.store.sqlite.database import transaction
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from clips import ClipSpec, write_clip
 
-from omnireel.api.wire import estimate_report, inspection_report, parse_input, to_ask
+from omnireel.api.fal.wire import estimate_report, inspection_report, parse_input, to_ask
 from omnireel.backends.local import LocalBackend
-from omnireel.backends.preparation import Preparation
 from omnireel.cli.backend import DEMO, make_ask
 from omnireel.errors import SettingsError
+from omnireel.prompting.preparation import Preparation
 from omnireel.settings import read_ask_settings
 
 

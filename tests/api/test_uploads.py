@@ -8,7 +8,7 @@ import httpx
 import pytest
 from served import Server, make_clip
 
-from omnireel.jobs.database import connect
+from omnireel.store.sqlite.database import connect
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 KIB = 1024

@@ -6,7 +6,7 @@ from clips import ClipSpec, write_clip
 from tiny import tiny_model
 
 from omnireel.backends.local import LocalBackend
-from omnireel.backends.preparation import Preparation
+from omnireel.prompting.preparation import Preparation
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
 

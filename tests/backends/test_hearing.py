@@ -10,9 +10,9 @@ from tiny import answer_of, make_ask, tiny_model
 
 from omnireel.backends.base import MediaOptions
 from omnireel.backends.local import LocalBackend
-from omnireel.backends.preparation import Preparation
 from omnireel.errors import CheckpointError
-from omnireel.model.sound import num_sound_tokens
+from omnireel.model.audio.encoder import num_sound_tokens
+from omnireel.prompting.preparation import Preparation
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
 
@@ -102,7 +102,7 @@ def test_a_placeholder_that_the_user_types_is_text(text_directory, clips):
 
 
 def test_a_damaged_track_is_told_and_the_pictures_are_used(hearing, clips, monkeypatch):
-    monkeypatch.setattr("omnireel.video.frames.ClipReader.read_sound", lambda _: None)
+    monkeypatch.setattr("omnireel.video.reader.frames.ClipReader.read_sound", lambda _: None)
     answer = answer_of(hearing, make_ask(clips[0]))
     assert (answer.video.sound, answer.video.warnings) == ("failed", ("sound_failed",))
 

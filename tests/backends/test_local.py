@@ -14,13 +14,13 @@ from tiny import CONFIG, answer_of, events_of, make_ask, tiny_model
 
 from omnireel.backends.base import Answer, Delta, MediaOptions, Progress
 from omnireel.backends.local import LocalBackend
-from omnireel.backends.preparation import Preparation, PreparationOptions
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
-from omnireel.model.prune import keep_mask
+from omnireel.model.vision.prune import keep_mask
+from omnireel.prompting.layout import lay_out_prompt, time_labels
+from omnireel.prompting.preparation import Preparation, PreparationOptions
 from omnireel.text.chat import ChatTemplate, video_messages
-from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
-from omnireel.video.frames import open_clip
+from omnireel.video.reader.frames import open_clip
 from omnireel.video.tubelets import PixelRule, target_grid, tubelet_batches
 
 # 160x90 at a target of 32 patches: 4 rows of 8, so 8 vision tokens per tubelet; 6 frames are 3 tubelets.

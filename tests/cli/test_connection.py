@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from served import Server
 
-from omnireel.cli.connection import MAX_HEAD_BYTES, MAX_HEAD_S, MAX_HEADERS
+from omnireel.cli.serving.connection import MAX_HEAD_BYTES, MAX_HEAD_S, MAX_HEADERS
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from omnireel.cli import app, backend
 from omnireel.cli.backend import DEMO, dtype_of
-from omnireel.cli.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
-from omnireel.model.checkpoint import load_checkpoint, weight_bytes
+from omnireel.cli.models.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
+from omnireel.model.checkpoint.load import load_checkpoint, weight_bytes
 from omnireel.model.config import parse_config
 from omnireel.settings import Settings
 from tools.quantize_checkpoint import quantize_checkpoint

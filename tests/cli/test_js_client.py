@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from served import ENDPOINT_ID, Server, data_uri, make_clip
 
-from omnireel.jobs.database import connect
+from omnireel.store.sqlite.database import connect
 
 FOLDER = Path(__file__).parent.parent / "js"
 CASES = [

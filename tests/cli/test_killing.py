@@ -6,7 +6,7 @@ import pytest
 from killing import APP_ID, Kill, judge, make_plan, run
 from served import Server
 
-from omnireel.jobs.database import connect
+from omnireel.store.sqlite.database import connect
 
 
 @pytest.mark.timeout(400)

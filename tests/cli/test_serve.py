@@ -8,8 +8,8 @@ import pytest
 from served import Server, Worker
 
 from omnireel.cli.serve import bound_socket
-from omnireel.jobs.database import transaction
 from omnireel.settings import Settings
+from omnireel.store.sqlite.database import transaction
 
 
 def test_an_answer_in_two_parts_does_not_wait_for_an_acknowledgement_in_between():

@@ -16,8 +16,8 @@ import pytest
 from cryptography import x509
 from served import Server, data_uri, fal_client_environment, make_clip
 
-from omnireel.cli.recipes import recipe
-from omnireel.cli.tls import dev_context, ensure_certificates
+from omnireel.cli.serving.recipes import recipe
+from omnireel.cli.serving.tls import dev_context, ensure_certificates
 from omnireel.errors import OmnireelError
 
 ID = "nvidia/nemotron-3-nano-omni/video"

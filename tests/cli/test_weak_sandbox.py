@@ -15,7 +15,8 @@ from omnireel.cli.serve import serve_forever
 from omnireel.cli.worker import work_forever
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings, read_settings
-from omnireel.video import process, sandbox
+from omnireel.video.decoder import sandbox
+from omnireel.video.reader import process
 
 
 @pytest.fixture

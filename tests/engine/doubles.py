@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from omnireel.engine.request import Request, SamplingParams
-from omnireel.model.state import ModelState
+from omnireel.model.language.state import ModelState
 
 VOCABULARY = 32
 STOP = 0

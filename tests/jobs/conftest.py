@@ -8,8 +8,8 @@ import pytest
 from origin import LOOPBACK, NAME, Authority, Names, Origin
 
 from omnireel.errors import InputError
-from omnireel.jobs.connect import EgressLimits, EgressRule
-from omnireel.jobs.egress import download
+from omnireel.net.connector import EgressLimits, EgressRule
+from omnireel.net.download import download
 
 # Short, so that tests of what takes too long are not slow; long enough for a busy machine to be in time.
 LIMITS = EgressLimits(resolve_s=2, connect_s=10, idle_s=10, total_s=20)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from omnireel.jobs.addresses import GLOBAL_IPV6, SPECIAL_IPV4, SPECIAL_IPV6, unmapped, why_refused
+from omnireel.net.addresses import GLOBAL_IPV6, SPECIAL_IPV4, SPECIAL_IPV6, unmapped, why_refused
 
 REFUSED = [
     "0.0.0.0",

@@ -9,11 +9,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from test_store import LEASE_S, TERMS, done, take
 
 from omnireel.errors import CapacityError, DeniedError
-from omnireel.jobs import keys, store
-from omnireel.jobs.admission import month_of, spent_micro
-from omnireel.jobs.database import connect, create_schema
-from omnireel.jobs.job import Outcome, Submission
-from omnireel.jobs.keys import Grant
+from omnireel.store.jobs import Outcome, Submission
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite import keys
+from omnireel.store.sqlite.admission import month_of, spent_micro
+from omnireel.store.sqlite.database import connect, create_schema
+from omnireel.store.sqlite.keys import Grant
 
 DAY_S = 24 * 3600.0
 

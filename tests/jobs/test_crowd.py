@@ -4,11 +4,11 @@ import asyncio
 
 from origin import NAME, file, says
 
-from omnireel.api.incoming import egress_rule, fetch_rule
-from omnireel.jobs.connect import connected
-from omnireel.jobs.crowd import Crowd
-from omnireel.jobs.urls import parse_url
+from omnireel.net.connector import connected
+from omnireel.net.per_host_limit import Crowd
+from omnireel.net.urls import parse_url
 from omnireel.settings import Settings
+from omnireel.storage.policy import egress_rule, fetch_rule
 
 
 def test_those_beyond_the_limit_wait_and_nobody_is_left_out():

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from omnireel.jobs.database import Database
+from omnireel.store.sqlite.database import Database
 
 
 def test_a_read_sees_one_state_though_a_write_is_committed_meanwhile(tmp_path):

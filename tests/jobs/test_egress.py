@@ -12,9 +12,9 @@ import pytest
 from origin import NAME, Names, file, repeats, says
 from tunnel import Tunnel
 
-from omnireel.jobs.connect import EgressRule
-from omnireel.jobs.egress import download
-from omnireel.jobs.tunnel import Proxy
+from omnireel.net.connector import EgressRule
+from omnireel.net.download import download
+from omnireel.net.proxy_tunnel import Proxy
 
 MAX_BYTES = 1_000_000
 CLIP = bytes(range(256)) * 1000

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 from origin import LOOPBACK, NAME, Names, file, redirects, says
 
-from omnireel.jobs import connect
+from omnireel.net import connector as connect
 
 CLIP = b"clip" * 1000
 OK = says(file(CLIP))

@@ -7,8 +7,8 @@ import pytest
 from origin import NAME, file, says
 
 from omnireel.errors import InputError
-from omnireel.jobs.connect import EgressRule
-from omnireel.jobs.fetch import FetchRule, fetch_video
+from omnireel.net.connector import EgressRule
+from omnireel.storage.media import FetchRule, fetch_video
 
 CLIP = bytes(range(256)) * 100
 

@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 from test_store import TERMS, done
 
-from omnireel.jobs import store
-from omnireel.jobs.database import Database
-from omnireel.jobs.feed import Feeds
-from omnireel.jobs.job import State, Submission
-from omnireel.jobs.spool import Spool
+from omnireel.jobs.events import Feeds
 from omnireel.jobs.worker import Worker, WorkerRule
+from omnireel.storage.spool import Spool
+from omnireel.store.jobs import State, Submission
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite.database import Database
 
 RULE = WorkerRule("me", max_running=2, lease_s=15, beat_s=0.5, poll_s=0.02)
 

@@ -2,10 +2,12 @@
 
 import pytest
 
-from omnireel.jobs import outbox, store, usage
-from omnireel.jobs.database import connect, create_schema
-from omnireel.jobs.job import Outcome, Submission
-from omnireel.jobs.outbox import Delivery
+from omnireel.store.jobs import Outcome, Submission
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite import usage
+from omnireel.store.sqlite import webhooks as outbox
+from omnireel.store.sqlite.database import connect, create_schema
+from omnireel.store.sqlite.webhooks import Delivery
 
 LEASE_S = 45.0
 OK = Delivery(1.0, 200, None, 0.1)

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from omnireel.jobs.retries import DELAYS_S, MAX_JITTER, delay_s, limit_s
+from omnireel.webhooks.retries import DELAYS_S, MAX_JITTER, delay_s, limit_s
 
 DRAWS = st.lists(st.floats(0, 1), min_size=len(DELAYS_S), max_size=len(DELAYS_S))
 

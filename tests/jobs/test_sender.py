@@ -10,13 +10,13 @@ from ipaddress import ip_network
 import pytest
 from receiver import Receiver, is_standard, sample
 
-from omnireel.jobs import outbox
-from omnireel.jobs.connect import EgressRule
-from omnireel.jobs.database import Database
-from omnireel.jobs.posting import post
-from omnireel.jobs.refusals import FetchError
-from omnireel.jobs.sender import Sender, SenderRule
-from omnireel.jobs.signing import KeyFile
+from omnireel.net.connector import EgressRule
+from omnireel.net.errors import FetchError
+from omnireel.store.sqlite import webhooks as outbox
+from omnireel.store.sqlite.database import Database
+from omnireel.webhooks.posting import post
+from omnireel.webhooks.sender import Sender, SenderRule
+from omnireel.webhooks.signing import KeyFile
 
 BODY = b'{"status":"OK"}'
 RULE = SenderRule(poll_s=0.02, drain_s=0.2)

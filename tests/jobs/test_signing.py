@@ -13,8 +13,8 @@ import pytest
 from receiver import Call, is_standard, sample
 
 from omnireel.errors import OmnireelError
-from omnireel.jobs.outbox import Webhook
-from omnireel.jobs.signing import PUBLISHED_S, KeyFile
+from omnireel.store.sqlite.webhooks import Webhook
+from omnireel.webhooks.signing import PUBLISHED_S, KeyFile
 
 DAY = 24 * 3600.0
 WEBHOOK = Webhook("msg_a", "a", "", "https://x.example", "x.example", '{"output":"ü"}'.encode(), 0, 1)
@@ -83,9 +83,7 @@ def test_nobody_else_may_read_the_keys_and_every_process_has_the_same(file):
 
 
 def test_processes_that_begin_together_make_one_key(file):
-    code = (
-        "import sys, pathlib, omnireel.jobs.signing as s; k = s.KeyFile(pathlib.Path(sys.argv[1])).load(0.0)"
-    )
+    code = "import sys, pathlib, omnireel.webhooks.signing as s; k = s.KeyFile(pathlib.Path(sys.argv[1])).load(0.0)"
     command = [sys.executable, "-c", code + "; print(k.active.kid)", str(file.path)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert len({process.communicate(timeout=60)[0] for process in running}) == 1

@@ -9,9 +9,10 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from omnireel.errors import CapacityError, InputError
-from omnireel.jobs import job_log, store, usage
-from omnireel.jobs.database import connect, create_schema
-from omnireel.jobs.job import Outcome, State, Submission
+from omnireel.store.jobs import Outcome, State, Submission
+from omnireel.store.sqlite import job_log, usage
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite.database import connect, create_schema
 
 LEASE_S = 15.0
 TERMS = store.Terms(

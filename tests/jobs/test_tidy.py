@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from omnireel.jobs.spool import Spool
+from omnireel.storage.spool import Spool
 
 
 def test_an_old_file_that_nobody_names_goes_and_the_others_stay(tmp_path):

@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from omnireel.errors import CapacityError, InputError
-from omnireel.jobs import cdn_tokens, uploads
-from omnireel.jobs.database import connect, create_schema
-from omnireel.jobs.uploads import FileLimits, NewUpload
+from omnireel.store.sqlite import cdn_tokens, uploads
+from omnireel.store.sqlite.database import connect, create_schema
+from omnireel.store.sqlite.uploads import FileLimits, NewUpload
 
 LIMITS = FileLimits(max_file_bytes=100, max_total_bytes=250, open_s=60.0)
 NEW = NewUpload("ann", "clip.mp4", "video/mp4", "http://here", keep_s=1000.0)

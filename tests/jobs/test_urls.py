@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnireel.errors import InputError
-from omnireel.jobs.urls import MAX_LENGTH, Target, parse_url, redirected
+from omnireel.net.urls import MAX_LENGTH, Target, parse_url, redirected
 
 TAKEN = [
     ("https://example.com", Target("https", "example.com", 443, "/")),

@@ -39,8 +39,8 @@ from vectors import (
     vectors,
 )
 
-from omnireel.jobs import outbox
-from omnireel.jobs.database import Database
+from omnireel.store.sqlite import webhooks as outbox
+from omnireel.store.sqlite.database import Database
 
 NUM_CALLERS = 6
 CLIP = make_clip(seconds=0.3)

@@ -1,6 +1,6 @@
 import pytest
 
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
 

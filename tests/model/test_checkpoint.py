@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omnireel.errors import CheckpointError
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
 NAME = "language_model.backbone.layers.1.mixer.experts.3.up_proj.weight"
@@ -184,7 +184,7 @@ def test_bf16_weights_load_as_bf16_but_for_what_must_stay_fp32(tmp_path):
 def test_loading_does_not_import_the_compiler(written):
     """Initialising weights on the meta device does, and costs two seconds of every start."""
     code = (
-        "import sys; from pathlib import Path; from omnireel.model.checkpoint import load_checkpoint; "
+        "import sys; from pathlib import Path; from omnireel.model.checkpoint.load import load_checkpoint; "
         f"load_checkpoint(Path({str(written)!r})); assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

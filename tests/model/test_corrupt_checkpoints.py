@@ -11,8 +11,8 @@ from clips import ClipSpec, write_clip
 from safetensors.torch import load_file, save_file
 
 from omnireel.errors import CheckpointError
-from omnireel.model.checkpoint import load_checkpoint
-from omnireel.model.quantized import NVFP4
+from omnireel.model.checkpoint.load import load_checkpoint
+from omnireel.model.checkpoint.quantized import NVFP4
 from tools.quantize_checkpoint import quantize_checkpoint
 
 LAYERS = "language_model.backbone.layers"

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from omnireel.model.checkpoint import empty_model
+from omnireel.model.checkpoint.load import empty_model
+from omnireel.model.checkpoint.quant_table import QuantTable, quantize_modules
+from omnireel.model.checkpoint.quantized import FP8, NVFP4
 from omnireel.model.config import parse_config
-from omnireel.model.quant_table import QuantTable, quantize_modules
-from omnireel.model.quantized import FP8, NVFP4
 from tools.quantize_checkpoint import scheme_of
 from tools.scaled_checkpoint import PUBLISHED, published_config_json
 

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omnireel.errors import CheckpointError
-from omnireel.model.checkpoint import load_checkpoint
-from omnireel.model.quantized import FP8, NVFP4, Fp8Linear, Nvfp4Linear, unpack_fp8, unpack_nvfp4
+from omnireel.model.checkpoint.load import load_checkpoint
+from omnireel.model.checkpoint.quantized import FP8, NVFP4, Fp8Linear, Nvfp4Linear, unpack_fp8, unpack_nvfp4
 from tools.quantize_checkpoint import quantize_checkpoint
 
 

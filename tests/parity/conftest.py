@@ -1,7 +1,7 @@
 import pytest
 from oracle import load_oracle
 
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
 SHAPES = {

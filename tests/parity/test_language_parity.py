@@ -4,7 +4,7 @@ from oracle import TOLERANCE, load_oracle
 
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.request import Request, SamplingParams
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
 

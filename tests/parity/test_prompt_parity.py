@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from oracle import Processor
 from transformers import PreTrainedTokenizerFast
 
+from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, video_messages
-from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
 

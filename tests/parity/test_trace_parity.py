@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from omnireel.cli import app
 from omnireel.text.tokenizer import Tokenizer
-from omnireel.video.frames import open_clip
+from omnireel.video.reader.frames import open_clip
 from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid
 
 FLAGS = [

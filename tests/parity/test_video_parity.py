@@ -7,9 +7,9 @@ from oracle import TOLERANCE, compute_retention_mask, oracle_vision_tokens
 
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.request import Request, SamplingParams
-from omnireel.model.prune import keep_mask
+from omnireel.model.vision.prune import keep_mask
+from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, video_messages
-from omnireel.text.prompt import lay_out_prompt, time_labels
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid, tubelet_batches
 

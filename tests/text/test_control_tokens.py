@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import omnireel
+from omnireel.prompting.layout import lay_out_prompt
 from omnireel.text.chat import ChatTemplate, video_messages
-from omnireel.text.prompt import lay_out_prompt
 from omnireel.text.tokenizer import Tokenizer
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"

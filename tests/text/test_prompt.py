@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as HfTokenizer
 
+from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import Piece, video_messages
-from omnireel.text.prompt import lay_out_prompt, time_labels
 
 ADDED = [token["content"] for token in toy.tokenizer_description()["added_tokens"]]
 LABELS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import omnireel
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
 from training.recipe import VOCAB_SIZE, config_json
 from training.vocabulary import CONTROL_TOKENS, TOKENIZER, read_words, train_tokenizer, write_text_files
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import omnireel
-from omnireel.model.checkpoint import load_checkpoint
+from omnireel.model.checkpoint.load import load_checkpoint
 from omnireel.model.omni import Omni
 from training.export import export
 from training.recipe import SHARPNESS

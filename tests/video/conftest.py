@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from clips import ClipSpec, write_clip
 
-from omnireel.video import children
+from omnireel.video.reader import children
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def hostile(monkeypatch):
 
     def replace_child(script):
         decode = "import os, sys, time; sys.stdin.buffer.read1()\n" + script
-        code = "import sys; sys.path.insert(0, sys.argv[1]); from omnireel.video.nursery import serve;"
+        code = "import sys; sys.path.insert(0, sys.argv[1]); from omnireel.video.decoder.fork_server import serve;"
         code += f"serve(lambda _: exec({decode!r}, {{}}), parent_pid=int(sys.argv[2]))"
         children.end_nursery()
         monkeypatch.setattr(children, "_CODE", code)

@@ -11,8 +11,8 @@ import pytest
 from clips import ClipSpec, frames_of, write_clip, write_sound
 
 from omnireel.errors import InputError
-from omnireel.video.frames import Sampling, open_clip
 from omnireel.video.limits import VideoLimits
+from omnireel.video.reader.frames import Sampling, open_clip
 
 DEFAULT, EVERY_FRAME, LIMITS = Sampling(), Sampling(fps=None), VideoLimits()
 CENC = {

@@ -22,7 +22,7 @@ from clips import ClipSpec, write_clip, write_sound
 from forge import Box, edited, patched, u32, without
 
 from omnireel.errors import InputError
-from omnireel.video.frames import Sampling, open_clip
+from omnireel.video.reader.frames import Sampling, open_clip
 
 NUM_FRAMES, WIDTH, HEIGHT = 6, 96, 64
 RED, GREEN, BLUE = (200, 40, 40), (40, 160, 60), (50, 70, 200)

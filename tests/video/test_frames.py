@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from clips import ClipSpec, frames_of, moving_square, write_clip
 
-from omnireel.video.frames import Sampling, open_clip
+from omnireel.video.reader.frames import Sampling, open_clip
 
 SAMPLINGS = [
     Sampling(fps=2),
@@ -147,7 +147,7 @@ def test_a_reader_that_is_never_drained_leaves_no_process_behind(clip):
 
 def test_the_child_ends_when_its_reader_is_killed(clip):
     script = (
-        "import sys, time; from omnireel.video.frames import *;"
+        "import sys, time; from omnireel.video.reader.frames import *;"
         "reader = open_clip(sys.argv[1], Sampling(fps=None));"
         "print(reader.child_pid, flush=True); time.sleep(60)"
     )
@@ -171,7 +171,7 @@ def test_reading_leaves_no_descriptors_open(clip):
 
 @pytest.mark.parametrize(
     ("module", "forbidden"),
-    [("omnireel.video.frames", {"av", "torch"}), ("omnireel.video.child", {"torch", "numpy"})],
+    [("omnireel.video.reader.frames", {"av", "torch"}), ("omnireel.video.decoder.child", {"torch", "numpy"})],
 )
 def test_the_reader_never_loads_pyav_and_the_child_never_loads_torch(module, forbidden):
     script = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"

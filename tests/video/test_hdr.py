@@ -10,8 +10,8 @@ from av.video.reformatter import ColorPrimaries, ColorTrc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.video.frames import Sampling, open_clip
-from omnireel.video.hdr import tone_mapped
+from omnireel.video.reader.frames import Sampling, open_clip
+from omnireel.video.reader.hdr import tone_mapped
 
 TAGS = {"pq": ("smpte2084", ColorTrc.SMPTE2084), "hlg": ("arib-std-b67", ColorTrc.ARIB_STD_B67)}
 

@@ -9,10 +9,10 @@ import pytest
 from clips import ClipSpec, frames_of, moving_square, write_clip
 from forge import VISUAL_ENTRY, Box, built, find, parse, u32
 
-from omnireel.video.frames import Sampling, open_clip
-from omnireel.video.parameters import Parameters, sets_of_avcc, sets_of_hvcc
-from omnireel.video.pictures import Role, role_reader
-from omnireel.video.plan import Action, Picture, plan_packets
+from omnireel.video.decoder.bitstream import Role, role_reader
+from omnireel.video.decoder.parameters import Parameters, sets_of_avcc, sets_of_hvcc
+from omnireel.video.decoder.plan import Action, Picture, plan_packets
+from omnireel.video.reader.frames import Sampling, open_clip
 
 NUM_FRAMES = 60
 SAMPLINGS = [

@@ -4,8 +4,8 @@ from clips import ClipSpec, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.video.pictures import Role, role_reader
-from omnireel.video.plan import Action, Picture, plan_packets
+from omnireel.video.decoder.bitstream import Role, role_reader
+from omnireel.video.decoder.plan import Action, Picture, plan_packets
 
 AVCC = bytes([1, 100, 0, 31, 0xFF])
 HVCC = bytes([1]) + bytes(20) + bytes([0b00001111])  # one temporal layer, lengths of four bytes

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.video.pictures import Role
-from omnireel.video.plan import Action, Picture, plan_packets
+from omnireel.video.decoder.bitstream import Role
+from omnireel.video.decoder.plan import Action, Picture, plan_packets
 
 START, OPEN, LEAD, DROP, PLAIN = Role.START, Role.OPEN_START, Role.LEADING, Role.DROPPABLE, Role.PLAIN
 SKIP, SEND, RESTART = Action.SKIP, Action.SEND, Action.RESTART

@@ -11,10 +11,10 @@ import pytest
 from clips import ClipSpec, write_clip
 
 from omnireel.errors import InputError
-from omnireel.video import children, process
-from omnireel.video.frames import Sampling, open_clip
 from omnireel.video.limits import VideoLimits
 from omnireel.video.messages import RECORD_BYTES, Facts, FrameReady
+from omnireel.video.reader import children, process
+from omnireel.video.reader.frames import Sampling, open_clip
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_child_that_never_answers_is_ended(hostile, clip):
 
 def test_a_confined_child_ends_with_its_reader():
     """Also one that ignores its end of the socket: the kernel ends it."""
-    script = "import sys, time; sys.path.insert(0, sys.argv[1]); from omnireel.video.sandbox import die_with;"
+    script = "import sys, time; sys.path.insert(0, sys.argv[1]); from omnireel.video.decoder.sandbox import die_with;"
     script += "die_with(int(sys.argv[2])); print('ready', flush=True); time.sleep(60)"
     packages = children._PACKAGES
     parent = (

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from omnireel.errors import InputError
-from omnireel.video import bpf, process, sandbox
-from omnireel.video.frames import open_clip
+from omnireel.video.decoder import bpf, sandbox
+from omnireel.video.reader import process
+from omnireel.video.reader.frames import open_clip
 
-PACKAGES = str(Path(process.__file__).parents[2])
+PACKAGES = str(Path(process.__file__).parents[3])
 CONFINED = f"""
 import ctypes, errno, fcntl, mmap, os, resource, signal, socket, struct, sys, threading
 sys.path.insert(0, {PACKAGES!r})
-from omnireel.video.sandbox import confine
+from omnireel.video.decoder.sandbox import confine
 PARENT = os.getppid()
 libc = ctypes.CDLL(None, use_errno=True)
 shared = os.memfd_create("shared", os.MFD_ALLOW_SEALING)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from clips import ClipSpec, write_clip
 
-from omnireel.video.frames import Sampling, open_clip
 from omnireel.video.limits import VideoLimits
+from omnireel.video.reader.frames import Sampling, open_clip
 
 RATE = 16_000
 

@@ -9,18 +9,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.crew import make_crew
-from omnireel.api.doors import Door, Doors, entrance_of, error_response
-from omnireel.api.errors import RequestError, error_outcome, json_response
-from omnireel.api.intake import Intake
-from omnireel.api.keys import Keys
-from omnireel.api.record import InternalErrors, RequestRecord
+from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.wire import ENDPOINT_ID
+from omnireel.api.http.errors import RequestError, error_outcome, json_response
+from omnireel.api.middleware.hosts import Door, Doors, entrance_of, error_response
+from omnireel.api.middleware.keys import Keys
+from omnireel.api.middleware.record import InternalErrors, RequestRecord
 from omnireel.api.routes import REST_JWKS_PATH, Endpoint, all_routes, our_pages
-from omnireel.api.wire import ENDPOINT_ID
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
-from omnireel.jobs.keys import read_pepper
+from omnireel.jobs.supervisor import make_crew
 from omnireel.settings import Settings
+from omnireel.store.sqlite.keys import read_pepper
 
 _EXPOSED_HEADERS = (
     "x-fal-request-id",

@@ -6,25 +6,25 @@ from importlib.metadata import version
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.errors import json_response
-from omnireel.api.estimate import EstimateEndpoint
-from omnireel.api.intake import Intake
-from omnireel.api.line import Places
-from omnireel.api.llms import llms_text
-from omnireel.api.openapi import openapi_document
-from omnireel.api.platform import PlatformRoutes
-from omnireel.api.queue import QueueRoutes
-from omnireel.api.served_files import ServedFiles
-from omnireel.api.storage import StorageRoutes
-from omnireel.api.stream import StreamEndpoint
-from omnireel.api.sync import SyncEndpoint
-from omnireel.api.tokens import TokenEndpoint
-from omnireel.api.webhooks import JWKS_PATH, jwks_page
-from omnireel.api.wire import APP_ID, ENDPOINT_ID
+from omnireel.api.fal.attached import Places
+from omnireel.api.fal.estimate import EstimateEndpoint
+from omnireel.api.fal.queue import QueueRoutes
+from omnireel.api.fal.storage.routes import StorageRoutes
+from omnireel.api.fal.storage.served_files import ServedFiles
+from omnireel.api.fal.stream import StreamEndpoint
+from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.sync import SyncEndpoint
+from omnireel.api.fal.tokens import TokenEndpoint
+from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
+from omnireel.api.fal.wire import APP_ID, ENDPOINT_ID
+from omnireel.api.http.errors import json_response
+from omnireel.api.openapi.document import openapi_document
+from omnireel.api.pages.llms import llms_text
+from omnireel.api.platform.routes import PlatformRoutes
 from omnireel.backends.base import Backend
-from omnireel.jobs.files import Files
-from omnireel.jobs.keys import read_pepper
 from omnireel.settings import Settings
+from omnireel.storage.uploads import Files
+from omnireel.store.sqlite.keys import read_pepper
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Route = tuple[str, Endpoint, str]

@@ -19,7 +19,9 @@ from omnireel.backends.base import (
     Progress,
     VideoFacts,
 )
-from omnireel.backends.clip import (
+from omnireel.backends.thread_work import Report, Work
+from omnireel.engine.request import check_prompt_fits
+from omnireel.prompting.clip import (
     FramesSeen,
     MediaDefaults,
     frame_note,
@@ -28,12 +30,10 @@ from omnireel.backends.clip import (
     video_facts,
     warning_notes,
 )
-from omnireel.backends.worker import Report, Work
-from omnireel.engine.request import check_prompt_fits
-from omnireel.video import sandbox
-from omnireel.video.frames import open_clip
+from omnireel.video.decoder import sandbox
 from omnireel.video.limits import VideoLimits
-from omnireel.video.process import num_intrusions
+from omnireel.video.reader.frames import open_clip
+from omnireel.video.reader.process import num_intrusions
 
 PREFIX = "echo: "
 MAX_CONTEXT = 131_072

@@ -16,14 +16,14 @@ from functools import partial
 from omnireel.backends.answer_clock import AnswerClock
 from omnireel.backends.base import Answer, Ask, Delta, Event, Health, Inspection
 from omnireel.backends.engine_thread import EngineThread
-from omnireel.backends.preparation import Preparation, Prepared
-from omnireel.backends.worker import Mailbox, Report, Work
+from omnireel.backends.thread_work import Mailbox, Report, Work
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
 from omnireel.engine.request import FinishReason, Request
 from omnireel.errors import GenerationError, InputError
+from omnireel.prompting.preparation import Preparation, Prepared
 from omnireel.text.answer import AnswerText
-from omnireel.video import sandbox
-from omnireel.video.process import num_intrusions
+from omnireel.video.decoder import sandbox
+from omnireel.video.reader.process import num_intrusions
 
 
 class LocalBackend:

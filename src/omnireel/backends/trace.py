@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from omnireel.backends.base import Ask
-from omnireel.backends.preparation import Preparation
-from omnireel.backends.worker import Report
+from omnireel.backends.thread_work import Report
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.request import Request
+from omnireel.prompting.preparation import Preparation
 
 _CHUNK = 512
 

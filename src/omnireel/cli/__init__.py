@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from omnireel.cli import checkpoint_commands, key_commands, webhooks
+from omnireel.cli import key_commands, webhooks
 from omnireel.cli.failures import reports_failures
 from omnireel.cli.flags import (
     Audio,
@@ -35,6 +35,7 @@ from omnireel.cli.flags import (
     TopP,
     Video,
 )
+from omnireel.cli.models import commands as checkpoint_commands
 
 app = typer.Typer(
     help="A self-hosted video-reasoning endpoint: an mp4 and a prompt go in, text comes out.",

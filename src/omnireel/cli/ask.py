@@ -8,14 +8,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from omnireel.api.incoming import fetch_rule
-from omnireel.api.wire import to_output
+from omnireel.api.fal.wire import to_output
 from omnireel.backends.base import Answer, Ask, Backend, Delta
 from omnireel.cli.backend import make_ask, open_backend
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.errors import GenerationError
-from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
+from omnireel.storage.media import fetch_video
+from omnireel.storage.policy import fetch_rule
 
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Ask, Backend, MediaOptions, SamplingParams
-from omnireel.cli.memory import BESIDE_BYTES, available_memory
-from omnireel.cli.pulled import MODEL_ID, pulled_directory
+from omnireel.cli.models.memory import BESIDE_BYTES, available_memory
+from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError, SettingsError
 from omnireel.settings import AskSettings, Settings
 
 if TYPE_CHECKING:
     import torch
 
-    from omnireel.backends.preparation import Preparation
+    from omnireel.prompting.preparation import Preparation
 
 _WHAT_IS_A_MODEL = (
     "give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model"
@@ -38,7 +38,7 @@ def open_backend(settings: Settings) -> Backend:
 
 def load_preparation(settings: Settings) -> "Preparation":
     """The settings' checkpoint, ready to prepare asks. Raises CheckpointError."""
-    from omnireel.backends.preparation import Preparation
+    from omnireel.prompting.preparation import Preparation
 
     directory = checkpoint_directory(settings)
     return Preparation.load(directory, dtype=dtype_of(settings, directory))
@@ -53,7 +53,7 @@ def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
     """
     import torch
 
-    from omnireel.model.checkpoint import DTYPES, weight_bytes
+    from omnireel.model.checkpoint.load import DTYPES, weight_bytes
 
     if settings.dtype != "auto":
         return DTYPES[settings.dtype]

@@ -7,13 +7,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.api.incoming import fetch_rule
-from omnireel.api.wire import inspection_report, price_usd
+from omnireel.api.fal.wire import inspection_report, price_usd
 from omnireel.backends.base import Inspection, SoundUse
 from omnireel.cli.backend import make_ask, open_backend
 from omnireel.cli.sandbox import warn_of_weak_sandbox
-from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
+from omnireel.storage.media import fetch_video
+from omnireel.storage.policy import fetch_rule
 
 _SOUND: dict[SoundUse, str] = {
     "used": "listened to",

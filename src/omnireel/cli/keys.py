@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from omnireel.errors import OmnireelError
-from omnireel.jobs import keys
-from omnireel.jobs.admission import month_of, spent_micro
-from omnireel.jobs.database import Connection, transaction
-from omnireel.jobs.keys import Grant, Key
 from omnireel.settings import KeySettings, Settings
+from omnireel.store.sqlite import keys
+from omnireel.store.sqlite.admission import month_of, spent_micro
+from omnireel.store.sqlite.database import Connection, transaction
+from omnireel.store.sqlite.keys import Grant, Key
 
 
 def create_key(settings: Settings, wanted: KeySettings, *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ import typer
 
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
-from omnireel.video.children import end_nursery, start_nursery
-from omnireel.video.sandbox import missing
+from omnireel.video.decoder.sandbox import missing
+from omnireel.video.reader.children import end_nursery, start_nursery
 
 log = structlog.get_logger()
 

@@ -18,10 +18,10 @@ from fastapi import FastAPI
 
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
-from omnireel.cli.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
 from omnireel.cli.failures import FAILED, INTERRUPTED
-from omnireel.cli.recipes import recipe
 from omnireel.cli.sandbox import nursery_running, require_sandbox
+from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
+from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
@@ -67,7 +67,7 @@ def _tls_listener(settings: Settings) -> Iterator[TlsListener | None]:
     if settings.tls == "none":
         yield None
         return
-    from omnireel.cli.tls import dev_context  # noqa: PLC0415  # only those who want TLS load its library
+    from omnireel.cli.serving.tls import dev_context  # noqa: PLC0415  # only those who want TLS load its library
 
     with bound_socket(settings, settings.tls_port, flag="--tls-port") as listener:
         yield TlsListener(listener, dev_context(settings.tls_dir, settings.host))

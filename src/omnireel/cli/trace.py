@@ -10,14 +10,14 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from omnireel.api.incoming import fetch_rule
 from omnireel.backends.trace import Trace, trace
 from omnireel.cli.ask import Waiting
 from omnireel.cli.backend import load_preparation, make_ask
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.errors import OmnireelError
-from omnireel.jobs.fetch import fetch_video
 from omnireel.settings import AskSettings, Settings
+from omnireel.storage.media import fetch_video
+from omnireel.storage.policy import fetch_rule
 
 
 def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:

@@ -23,9 +23,9 @@ from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from omnireel.jobs.database import Connection
-    from omnireel.jobs.outbox import LogEntry
-    from omnireel.jobs.signing import SigningKeys
+    from omnireel.store.sqlite.database import Connection
+    from omnireel.store.sqlite.webhooks import LogEntry
+    from omnireel.webhooks.signing import SigningKeys
 
 _T = TypeVar("_T")
 _STATES = ("waiting", "delivered", "given_up")
@@ -49,7 +49,7 @@ def list_webhooks(
     as_json: Json = False,
 ) -> None:
     """Show webhooks, the youngest first: state, attempts, answers, next attempt."""
-    from omnireel.jobs import outbox
+    from omnireel.store.sqlite import webhooks as outbox
 
     if state not in (None, *_STATES):
         raise SettingsError(f"--state is {state!r}, not {' or '.join(_STATES)}")
@@ -77,7 +77,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Send webhooks again, delivered or given up, with all attempts before them; a running server does it."""
-    from omnireel.jobs import outbox
+    from omnireel.store.sqlite import webhooks as outbox
 
     if not request_ids and not given_up:
         raise SettingsError("nothing to replay", hint="name requests, or say --given-up")
@@ -100,7 +100,7 @@ def replay(
 @reports_failures
 def keys(*, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show the public keys that receivers verify with, and when each signs."""
-    from omnireel.jobs.signing import KeyFile
+    from omnireel.webhooks.signing import KeyFile
 
     path = read_settings({"data_dir": data_dir}).webhook_keys_path
     _show_keys(KeyFile(path).load(time.time()), as_json=as_json)
@@ -117,7 +117,7 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Make a new key: published now, it signs in 24 hours; the old one stays for 24 hours after."""
-    from omnireel.jobs.signing import KeyFile
+    from omnireel.webhooks.signing import KeyFile
 
     path = read_settings({"data_dir": data_dir}).webhook_keys_path
     _show_keys(KeyFile(path).rotate(time.time(), at_once=now), as_json=as_json)
@@ -125,7 +125,7 @@ def rotate(
 
 def _in_store(settings: Settings, work: Callable[[Connection], _T]) -> _T:
     """What `work` returns, once it is on the disk."""
-    from omnireel.jobs.database import Database
+    from omnireel.store.sqlite.database import Database
 
     if not settings.store_path.exists():
         raise OmnireelError(

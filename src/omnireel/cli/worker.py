@@ -6,12 +6,12 @@ import signal
 import structlog
 import typer
 
-from omnireel.api.crew import make_crew
 from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import nursery_running, require_sandbox
 from omnireel.cli.serve import configure_log
+from omnireel.jobs.supervisor import make_crew
 from omnireel.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

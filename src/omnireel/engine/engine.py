@@ -17,7 +17,7 @@ from torch import Tensor
 from omnireel.engine.request import FinishReason, Request, Sequence, SequenceId, check_prompt_fits
 from omnireel.engine.sampler import Sampler
 from omnireel.engine.scheduler import Decode, Prefill, Scheduler
-from omnireel.model.state import ModelState
+from omnireel.model.language.state import ModelState
 
 # Advances a sequence by one forward; None where no token comes out of it.
 Forward = Callable[[Sequence], Tensor | None]

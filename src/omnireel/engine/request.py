@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from omnireel.engine.sampler import Sampler
-    from omnireel.model.state import ModelState
+    from omnireel.model.language.state import ModelState
 
 SequenceId = Hashable
 

@@ -10,10 +10,10 @@ from functools import partial
 import structlog
 
 from omnireel.errors import CapacityError
-from omnireel.jobs import store
-from omnireel.jobs.database import Connection, Database
-from omnireel.jobs.feed import Ended, Feeds
-from omnireel.jobs.spool import Spool
+from omnireel.jobs.events import Ended, Feeds
+from omnireel.storage.spool import Spool
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite.database import Connection, Database
 
 _SPOOL_GRACE_S = 600.0
 # How often all jobs and the spool are looked through: it costs more the more there are, and nothing waits.

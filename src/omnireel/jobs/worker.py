@@ -18,13 +18,13 @@ import structlog
 
 from omnireel.backends.base import Event
 from omnireel.errors import CapacityError
-from omnireel.jobs import store
-from omnireel.jobs.database import Connection, Database
-from omnireel.jobs.feed import Ended, Feeds
-from omnireel.jobs.job import Job, Outcome, Submission
-from omnireel.jobs.lines import Lines
-from omnireel.jobs.spool import Spool
+from omnireel.jobs.events import Ended, Feeds
+from omnireel.jobs.log_buffer import Lines
 from omnireel.jobs.sweeper import Sweeper
+from omnireel.storage.spool import Spool
+from omnireel.store.jobs import Job, Outcome, Submission
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite.database import Connection, Database
 
 log = structlog.get_logger()
 

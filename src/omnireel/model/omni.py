@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from omnireel.model.backbone import LanguageModel
+from omnireel.model.audio.encoder import SoundEncoder, SoundProjection, sound_clips
+from omnireel.model.audio.mel import log_mel
 from omnireel.model.config import OmniConfig
-from omnireel.model.mel import log_mel
-from omnireel.model.projector import pixel_shuffle, vision_projector
-from omnireel.model.sound import SoundEncoder, SoundProjection, sound_clips
-from omnireel.model.state import ModelState, new_state
-from omnireel.model.vision import VisionTower
+from omnireel.model.language.backbone import LanguageModel
+from omnireel.model.language.state import ModelState, new_state
+from omnireel.model.vision.projector import pixel_shuffle, vision_projector
+from omnireel.model.vision.tower import VisionTower
 
 
 class Omni(nn.Module):

@@ -1,6 +1,6 @@
 """RGB frames become the pixels the vision tower reads.
 
-The only place in video/ with torch. Knows nothing of files; model/vision.py cuts the patches.
+The only place in video/ with torch. Knows nothing of files; model/vision/tower.py cuts the patches.
 """
 
 import math

@@ -1,0 +1,1 @@
+"""The protocol of the hosted endpoint: run, stream, queue, estimate."""

@@ -1,0 +1,1 @@
+"""Uploads and served files, as the hosted service has them."""

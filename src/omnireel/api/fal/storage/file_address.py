@@ -1,0 +1,49 @@
+"""Addresses of files that are stored here: made, and recognised."""
+
+import re
+from urllib.parse import urlsplit
+
+from omnireel.api.middleware.hosts import HOSTED, Entrance
+
+_NAME = re.compile(r"([A-Za-z0-9_-]{32})(?:\.[a-z0-9]{1,8})?")
+_PATH = re.compile(r"(?:/[^/]+)*/files/([^/]+)")
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
+
+
+def file_path(file_id: str, file_name: str) -> str:
+    """Where the cdn door has a file; of its owner's name for it nothing stays but a harmless suffix."""
+    suffix = file_name[file_name.rfind(".") :].lower() if "." in file_name else ""
+    return f"/files/{file_id}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+
+
+def file_id_in(name: str) -> str | None:
+    """The id in the last part of such a path."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found else None
+
+
+def origin_of(entrance: Entrance) -> str:
+    """Scheme and host as a client used them."""
+    port = "" if entrance.port is None else f":{entrance.port}"
+    return f"{entrance.scheme}://{entrance.host}{port}".lower()
+
+
+def file_address(url: str) -> tuple[str, str] | None:
+    """Origin and file id of an address that looks like one of ours, on whatever host."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    path = _PATH.fullmatch(parts.path)
+    file_id = file_id_in(path[1]) if path else None
+    if file_id is None or parts.scheme not in ("http", "https") or "@" in parts.netloc:
+        return None
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc.removesuffix(":")
+    is_default = port in (None, {"http": 80, "https": 443}[parts.scheme])
+    return f"{parts.scheme}://{host}{'' if is_default else f':{port}'}".lower(), file_id
+
+
+def is_our_origin(origin: str, entrance: Entrance) -> bool:
+    """Whether an address leads here for sure: by the host in use, or by one that we stand for."""
+    return origin == origin_of(entrance) or origin.removeprefix("https://") in HOSTED

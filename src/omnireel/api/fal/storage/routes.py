@@ -1,0 +1,203 @@
+"""The storage routes of the rest and cdn doors: uploads as both official clients send them.
+
+    rest  POST storage/auth/token                a token for the cdn door
+          POST storage/upload/initiate           → an address to PUT the file to, and the file's own
+          POST storage/upload/initiate-multipart → the same for a file in parts
+    cdn   POST files/upload                      the whole file
+          POST files/upload/multipart            → the file's address and an upload id
+          PUT  files/{name}/upload/{token}       the whole file
+          PUT  files/{name}/multipart/{token}/{number}, POST …/complete
+
+The token in a path is all that it takes to send bytes: one client sends no credentials there.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from omnireel.api.fal.storage.file_address import file_id_in, file_path, origin_of
+from omnireel.api.fal.storage.lifecycle import keep_s_of
+from omnireel.api.http.body import parse_json, read_body
+from omnireel.api.http.caller import owner_of
+from omnireel.api.http.errors import BodyError, RequestError, json_response, problem
+from omnireel.api.http.incoming_file import IncomingFile
+from omnireel.api.middleware.hosts import Door, entrance_of
+from omnireel.errors import OmnireelError
+from omnireel.settings import Settings
+from omnireel.storage.uploads import Files, Opened
+from omnireel.store.sqlite.uploads import NewUpload, StoredFile
+from omnireel.store.upload_errors import bad_parts, not_found
+
+_MAX_JSON_BYTES = 1024 * 1024  # ten thousand parts are listed in less
+_MAX_NAME = 255
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+_ANY_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class StorageRoutes:
+    """Takes files; `ServedFiles` gives them back. Raises OmnireelError."""
+
+    files: Files
+    settings: Settings
+
+    async def token(self, request: Request) -> Response:
+        """A token for the cdn door, and where that door is."""
+        token = await self.files.issue_cdn_token(owner_of(request))
+        return json_response(
+            {
+                "token": token.text,
+                "token_type": "Bearer",
+                "base_url": entrance_of(request).url("", Door.CDN),
+                "expires_at": datetime.fromtimestamp(token.expires_at, UTC).isoformat(),
+            },
+            200,
+        )
+
+    async def initiate(self, request: Request) -> Response:
+        """Addresses for a file that comes at once."""
+        return await self._initiated(request, "upload")
+
+    async def initiate_multipart(self, request: Request) -> Response:
+        """Addresses for a file that comes in parts."""
+        return await self._initiated(request, "multipart")
+
+    async def upload(self, request: Request) -> Response:
+        """A file in one request; its owner is known by a token or a key."""
+        body = IncomingFile(request)
+        try:
+            opened, address = await self._begin(request, **_named_in_headers(request))
+            file = await self._receive(opened, body)
+        except OmnireelError:
+            await body.discard()
+            raise
+        return _stored(file, {"access_url": address})
+
+    async def begin_multipart(self, request: Request) -> Response:
+        """An upload in parts; the official client puts the rest of its addresses together itself."""
+        opened, address = await self._begin(request, **_named_in_headers(request))
+        return json_response({"access_url": address, "uploadId": opened.token}, 200)
+
+    async def put_file(self, request: Request) -> Response:
+        """The whole file, at the address that `initiate` gave."""
+        body = IncomingFile(request)
+        try:
+            file = await self.files.receive(*_upload(request), body.chunks(), num_bytes=body.num_bytes)
+        except OmnireelError:
+            await body.discard()
+            raise
+        return _stored(file, {})
+
+    async def put_part(self, request: Request) -> Response:
+        """One part. One client reads its etag from the header, the other from the body."""
+        body, text = IncomingFile(request), request.path_params["number"]
+        try:
+            number = int(text) if text.isdecimal() and len(text) < 10 else 0
+            etag = await self.files.receive_part(
+                *_upload(request), number, body.chunks(), num_bytes=body.num_bytes
+            )
+        except OmnireelError:
+            await body.discard()
+            raise
+        return json_response({"partNumber": number, "etag": f'"{etag}"'}, 200, {"etag": f'"{etag}"'})
+
+    async def complete(self, request: Request) -> Response:
+        """The end of an upload in parts, which the body lists in any order."""
+        fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
+        return _stored(await self.files.complete(*_upload(request), _listed(fields)), {})
+
+    async def _initiated(self, request: Request, way: str) -> Response:
+        fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
+        opened, address = await self._begin(request, **_named_in_body(fields))
+        return json_response({"upload_url": f"{address}/{way}/{opened.token}", "file_url": address}, 200)
+
+    async def _begin(self, request: Request, *, file_name: str, content_type: str) -> tuple[Opened, str]:
+        """An open upload and the address that its file will have."""
+        entrance = entrance_of(request)
+        new = NewUpload(
+            owner=await cdn_owner(self.files, request, self.settings),
+            file_name=file_name[:_MAX_NAME],
+            content_type=_media_type(content_type),
+            origin=origin_of(entrance),
+            keep_s=keep_s_of(request.headers, self.settings.upload_keep_s),
+        )
+        opened = await self.files.begin(new)
+        return opened, entrance.url(file_path(opened.id, file_name), Door.CDN)
+
+    async def _receive(self, opened: Opened, body: IncomingFile) -> StoredFile:
+        try:
+            return await self.files.receive(opened.id, opened.token, body.chunks(), num_bytes=body.num_bytes)
+        except OmnireelError:
+            await self.files.abandon(opened.id)
+            raise
+
+
+async def cdn_owner(files: Files, request: Request, settings: Settings) -> str:
+    """Whose request it is, on a door where a token of ours counts like a key.
+
+    Raises RequestError, 401, where one of the two is needed and neither came.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    known = await files.owner_of_cdn_token(token.strip()) if scheme.lower() == "bearer" else None
+    owner = owner_of(request) if known is None else known
+    if not owner and settings.auth != "none":
+        raise RequestError(
+            "send a key, or a token from storage/auth/token", error_type="unauthorized", status=401
+        )
+    return owner
+
+
+def _upload(request: Request) -> tuple[str, str]:
+    """Id and token in a path. Raises InputError where it has no such thing."""
+    file_id = file_id_in(request.path_params["name"])
+    if file_id is None:
+        raise not_found()
+    return file_id, request.path_params["token"]
+
+
+def _stored(file: StoredFile, more: Mapping[str, str]) -> Response:
+    content = {"etag": f'"{file.etag}"', "size": file.num_bytes, "content_type": file.content_type}
+    return json_response({**content, **more}, 200, {"etag": f'"{file.etag}"'})
+
+
+def _named_in_headers(request: Request) -> dict[str, str]:
+    sent = request.headers.get("x-fal-file-name", "upload.bin")
+    name = sent.encode("latin-1").decode("utf-8", "replace")
+    return {"file_name": name, "content_type": request.headers.get("content-type", _ANY_TYPE)}
+
+
+def _named_in_body(fields: object) -> dict[str, str]:
+    """Both are optional: one client sends no content type for bytes that have none."""
+    if not isinstance(fields, dict):
+        raise BodyError([problem(("body",), "Input should be an object", "dict_type")])
+    sent = {"file_name": fields.get("file_name"), "content_type": fields.get("content_type")}
+    for name, value in sent.items():
+        if value is not None and not isinstance(value, str):
+            raise BodyError([problem(("body", name), "Input should be a valid string", "string_type")])
+    return {"file_name": sent["file_name"] or "upload.bin", "content_type": sent["content_type"] or _ANY_TYPE}
+
+
+def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401  # any JSON value
+    """Number and etag of each part. Clients that could not read them send parts without either."""
+    parts = fields.get("parts") if isinstance(fields, dict) else None
+    if not isinstance(parts, list):
+        raise BodyError([problem(("body", "parts"), "Input should be a list", "list_type")])
+    listed = []
+    for index, part in enumerate(parts):
+        number, etag = (part.get("partNumber"), part.get("etag")) if isinstance(part, dict) else (0, None)
+        is_number = number is None or (isinstance(number, int) and not isinstance(number, bool))
+        if not is_number or not (etag is None or isinstance(etag, str)):
+            raise bad_parts(f"part {index} of the list is no partNumber and etag", kind="part_invalid")
+        listed.append((number, etag))
+    return listed
+
+
+def _media_type(text: str) -> str:
+    """The type alone, without parameters; what is no type is served as bytes of no kind."""
+    media_type = text.partition(";")[0].strip().lower()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) else _ANY_TYPE

@@ -1,0 +1,65 @@
+"""The body of an upload: bytes as they come, within a time that depends on how many they are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from starlette.requests import ClientDisconnect, Request
+
+from omnireel.api.http.errors import RequestError
+from omnireel.errors import Cancelled
+
+_IDLE_S = 30.0
+_MIN_BYTES_PER_S = 64 * 1024
+_GRACE_S = 30.0
+# Closing on unread data would lose the answer, so that much of a refused body is read for nothing.
+_MAX_DISCARD = 64 * 1024 * 1024
+_DISCARD_S = 30.0
+
+
+class IncomingFile:
+    """The body of a request, read once and never as a whole. Raises RequestError for a compressed one."""
+
+    def __init__(self, request: Request) -> None:
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise RequestError("send the file uncompressed", error_type="bad_request", status=415)
+        length = request.headers.get("content-length", "")
+        self.num_bytes = int(length) if length.isdecimal() and len(length) < 19 else None
+        self._waits = request.headers.get("expect", "").lower() == "100-continue"
+        self._chunks = request.stream()
+        self._num_read = 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Its bytes. Raises RequestError, 400, where they come too slowly, Cancelled where they end early."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE_S):
+                    chunk = await anext(self._chunks, None)
+            except TimeoutError:
+                raise _too_slow() from None
+            except ClientDisconnect:
+                raise Cancelled("the client closed the connection") from None
+            if chunk is None:
+                return
+            self._num_read += len(chunk)
+            if loop.time() - started > _GRACE_S + self._num_read / _MIN_BYTES_PER_S:
+                raise _too_slow()
+            yield chunk
+
+    async def discard(self) -> None:
+        """Read on for a while, so that a sender who is refused gets to read why."""
+        if self._waits and not self._num_read:
+            return  # the sender waits for leave to send, and gets none
+        with suppress(TimeoutError, ClientDisconnect, RuntimeError):
+            async with asyncio.timeout(_DISCARD_S):
+                num_discarded = 0
+                async for chunk in self._chunks:
+                    num_discarded += len(chunk)
+                    if num_discarded > _MAX_DISCARD:
+                        return
+
+
+def _too_slow() -> RequestError:
+    return RequestError("the body arrived too slowly", error_type="bad_request", status=400)

@@ -1,0 +1,83 @@
+"""Around every request: its id, its log line, what browsers are told, and an answer where we have a bug."""
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from omnireel.api.http.errors import internal_error_outcome
+from omnireel.api.middleware.hosts import error_response
+
+log = structlog.get_logger()
+
+# Nothing that is sent is a page: whatever a caller put into it, a browser runs none of it on our origin.
+_FOR_BROWSERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox; default-src 'none'"),
+)
+# The part of an upload's address that lets its holder send the bytes.
+_UPLOAD_TOKEN = re.compile(r"(/files/[^/]+/(?:upload|multipart)/)[^/]+")
+
+
+class RequestRecord:
+    """Gives each request its id and writes one log line for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+        state = scope.setdefault("state", {})
+        state["request_id"] = str(uuid.uuid4())  # routes about a job put the job's in its place
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=state["request_id"])
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = (b"x-fal-request-id", _header(state["request_id"]))
+                message["headers"] = [*message["headers"], own, *_FOR_BROWSERS]
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+        seconds = round(time.perf_counter() - started, 3)
+        path = _UPLOAD_TOKEN.sub(r"\1…", scope["path"])
+        log.info("request", method=scope["method"], path=path, status=status, seconds=seconds)
+
+
+class InternalErrors:
+    """Answers for our own bugs: one of them ends one request, not the server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except Exception:  # the edge of the program, see above
+            log.exception("internal error")
+            if not has_begun:
+                await error_response(scope, internal_error_outcome())(scope, receive, send)
+
+
+def _header(text: str) -> bytes:
+    """What came in a path may hold anything; a header may not."""
+    return "".join(c for c in text[:100] if c.isascii() and c.isprintable()).encode("ascii")

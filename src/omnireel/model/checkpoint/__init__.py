@@ -1,0 +1,1 @@
+"""Weights on disk, full and quantised."""

@@ -1,0 +1,1 @@
+"""The language model: Mamba-2, attention and mixture-of-experts layers."""

@@ -1,0 +1,1 @@
+"""The vision encoder, its projector, and the pruning of its tokens."""

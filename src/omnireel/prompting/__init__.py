@@ -1,0 +1,1 @@
+"""From a clip and a question to the tokens that the model reads."""

@@ -1,0 +1,1 @@
+"""Bytes: uploaded files, and the media that a request refers to."""

@@ -1,0 +1,1 @@
+"""Rows: the jobs, keys, uploads, webhooks and charges of a deployment."""

@@ -1,0 +1,273 @@
+"""The decoding child: reads hostile bytes so that the server does not have to.
+
+Forked from nursery.py; speaks messages.py on stdin and stdout, gets the clip and the shared memory as open
+descriptors, and opens nothing itself. One clip, then it exits. PyAV is imported by it and what it calls only,
+torch and numpy by neither.
+Not here: the choice of frames (sample.py), the choice of packets (plan.py).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from io import FileIO
+from itertools import chain
+from typing import Any, NamedTuple, NoReturn, cast
+
+import av
+
+# PyAV imports these when it meets a track of subtitles; by then there is no file system.
+import av.subtitles.codeccontext
+import av.subtitles.stream
+import av.subtitles.subtitle
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorTrc, VideoReformatter
+from av.video.stream import VideoStream
+
+from omnireel.video.decoder.bitstream import role_reader
+from omnireel.video.decoder.packets import MAX_THREADS, ClipError, Timeline, decoded_frames, survey
+from omnireel.video.decoder.sandbox import confine, die_with
+from omnireel.video.decoder.slots import Slots
+from omnireel.video.decoder.sound import sound_chunks
+from omnireel.video.limits import SUPPORTED_CODECS
+from omnireel.video.messages import (
+    REQUEST,
+    SAMPLE_BYTES,
+    Container,
+    End,
+    Facts,
+    Flag,
+    FrameReady,
+    Reason,
+    Request,
+    SoundReady,
+    Wanted,
+)
+from omnireel.video.sample import choose_frames_between, window
+
+_DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
+_MAX_TRACKS = 16
+_DEEP_RGB = "rgb48le" if sys.byteorder == "little" else "rgb48be"
+
+
+def main(parent_pid: int) -> None:
+    """Serve one request."""
+    die_with(parent_pid)
+    request, clip_fd, memory_fd = _receive()
+    slots = Slots(memory_fd, request.slot_bytes)
+    clip = open(clip_fd, "rb", buffering=0, closefd=False)  # noqa: SIM115  until the process ends
+    confine(cpu_s=request.timeout_s * MAX_THREADS + 1)
+    threading.Thread(target=slots.follow_reader, daemon=True).start()
+    try:
+        (_read_sound if request.wanted == Wanted.SOUND else _read_clip)(request, clip, slots)
+        _send(End().pack())
+    except ClipError as refused:
+        _send(refused.failure.pack())
+    except (av.FFmpegError, OSError):  # OSError: damaged tables lead to places before the file's first byte
+        _send(ClipError(Reason.CORRUPT).failure.pack())
+
+
+def _receive() -> tuple[Request, int, int]:
+    """The request, the clip and the shared memory; ends the process where the reader has no clip for it."""
+    with socket.socket(fileno=os.dup(0)) as control:
+        data, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
+    if not data:
+        sys.exit(0)
+    clip_fd, memory_fd = fds
+    return Request.unpack(data), clip_fd, memory_fd
+
+
+def _send(record: bytes) -> None:
+    # A record is shorter than PIPE_BUF, so one write is whole.
+    os.write(1, record)
+
+
+def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
+    with _open(request, clip) as container:
+        stream = _video_stream(container)
+        codec = _codec_of(stream)
+        _check_size(stream.codec_context.width, stream.codec_context.height, request)
+        timeline = survey(
+            container, stream, role_reader(codec, stream.codec_context.extradata or b""), request
+        )
+        flags = Flag.HAS_AUDIO if container.streams.audio else Flag(0)
+    if timeline.is_truncated:
+        flags |= Flag.TRUNCATED
+    with _open(request, clip) as container:
+        stream = _video_stream(container)
+        first, count = _window(timeline, request)
+        source_fps = _source_fps(stream, timeline)
+        chosen = choose_frames_between(first, count, source_fps, **_sampling(request))
+        stream.codec_context.options = {"max_pixels": _max_pixels(request)}
+        frames = decoded_frames(container, stream, timeline, chosen)
+        head, shape = _first_frame(frames, stream, request)
+        depth = _deep(head[1])
+        facts = Facts(
+            *shape,
+            codec=SUPPORTED_CODECS.index(codec),
+            flags=flags | depth,
+            num_source_frames=len(timeline.times_s),
+            first_index=first,
+            num_in_window=count,
+            source_fps=source_fps,
+            duration_s=timeline.duration_s,
+        )
+        _send(facts.pack())
+        _send_frames(chain([head], frames), timeline, shape, slots, is_deep=bool(depth))
+
+
+def _read_sound(request: Request, clip: FileIO, slots: Slots) -> None:
+    with _open(request, clip) as container:
+        origin = _video_stream(container)
+        begins_s = float((origin.start_time or 0) * (origin.time_base or 0))
+        for chunk in sound_chunks(container, begins_s, request, max_bytes=slots.slot_bytes):
+            num_samples = len(chunk.content) // (SAMPLE_BYTES * chunk.num_channels)
+            _send(SoundReady(slots.put_bytes(chunk.content), num_samples, chunk.num_channels).pack())
+
+
+def _open(request: Request, clip: FileIO) -> InputContainer:
+    clip.seek(0)
+    options = {
+        "format_whitelist": _DEMUXERS[Container(request.container)],
+        "protocol_whitelist": "",
+        "enable_drefs": "0",
+        "use_absolute_path": "0",
+        "max_streams": str(_MAX_TRACKS),
+        "max_pixels": _max_pixels(request),
+    }
+    return av.open(
+        clip,
+        "r",
+        format=_DEMUXERS[Container(request.container)],
+        options=options,
+        buffer_size=1 << 18,
+        metadata_errors="replace",
+        io_open=_refuse_nested,
+    )
+
+
+def _max_pixels(request: Request) -> str:
+    """Stops a decoder before it allocates a picture far past the limit; padding stays possible."""
+    return str(2 * request.max_long_side * request.max_short_side)
+
+
+def _refuse_nested(*_args: object) -> NoReturn:
+    raise PermissionError
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise ClipError(Reason.NO_VIDEO)
+
+
+def _codec_of(stream: VideoStream) -> str:
+    if stream.codec_context is None:
+        raise ClipError(Reason.CODEC, name="unknown")
+    codec = stream.codec_context.codec.canonical_name
+    if codec not in SUPPORTED_CODECS:
+        raise ClipError(Reason.CODEC, name=codec)
+    return str(codec)
+
+
+def _check_size(width: int, height: int, request: Request) -> None:
+    if width < 1 or height < 1:
+        raise ClipError(Reason.CORRUPT)
+    if max(width, height) > request.max_long_side or min(width, height) > request.max_short_side:
+        raise ClipError(Reason.RESOLUTION, width=width, height=height)
+    if min(width, height) < request.min_side:
+        raise ClipError(Reason.TOO_SMALL, width=width, height=height)
+
+
+def _window(timeline: Timeline, request: Request) -> tuple[int, int]:
+    start_s = None if math.isnan(request.start_s) else request.start_s
+    end_s = None if math.isnan(request.end_s) else request.end_s
+    if start_s is not None and start_s >= max(timeline.duration_s, timeline.times_s[-1] + 1e-3):
+        raise ClipError(Reason.START, value=timeline.duration_s)
+    return window(timeline.times_s, start_s, end_s)
+
+
+def _sampling(request: Request) -> dict[str, Any]:
+    return {
+        "fps": None if math.isnan(request.fps) else request.fps,
+        "max_frames": request.max_frames or None,
+    }
+
+
+def _source_fps(stream: VideoStream, timeline: Timeline) -> float:
+    """The container's rate, unless the frames' own times contradict it."""
+    claimed = float(stream.average_rate or 0)
+    num_frames = len(timeline.times_s)
+    if timeline.duration_s <= 0:
+        return claimed if claimed > 0 else 1.0
+    measured = num_frames / timeline.duration_s
+    return claimed if measured / 2 <= claimed <= measured * 2 else measured
+
+
+class Shape(NamedTuple):
+    """Size of the pixels in a slot, and what makes them upright."""
+
+    width: int
+    height: int
+    turns: int
+    mirrored: int
+
+
+def _first_frame(
+    frames: Iterator[tuple[int | None, VideoFrame]], stream: VideoStream, request: Request
+) -> tuple[tuple[int | None, VideoFrame], Shape]:
+    """The first decoded frame, and the shape that all frames are brought to."""
+    head = next(frames, None)
+    if head is None:
+        raise ClipError(Reason.CORRUPT)
+    frame = head[1]
+    ratio = stream.sample_aspect_ratio
+    width = max(round(frame.width * ratio), 1) if ratio and ratio > 0 else frame.width
+    _check_size(width, frame.height, request)
+    return head, Shape(width, frame.height, *_orientation(frame))
+
+
+def _orientation(frame: VideoFrame) -> tuple[int, int]:
+    """Quarter turns to the left and mirroring (applied first) of the frame's display matrix."""
+    matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
+    if matrix is None:
+        return 0, 0
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    angle = math.degrees(math.atan2(-b, a))
+    return round(angle / 90) % 4, int(mirrored)
+
+
+def _deep(frame: VideoFrame) -> Flag:
+    """PQ or HLG where the picture says that its values mean more light than a screen has; see hdr.py."""
+    known: dict[int, Flag] = {ColorTrc.SMPTE2084: Flag.PQ, ColorTrc.ARIB_STD_B67: Flag.HLG}
+    return known.get(int(frame.color_trc), Flag(0))
+
+
+def _send_frames(
+    frames: Iterable[tuple[int | None, VideoFrame]],
+    timeline: Timeline,
+    shape: Shape,
+    slots: Slots,
+    *,
+    is_deep: bool,
+) -> None:
+    reformatter = VideoReformatter()
+    kind, pixel_bytes = (_DEEP_RGB, 6) if is_deep else ("rgb24", 3)
+    for index, frame in frames:
+        if index is None:
+            continue
+        rgb = reformatter.reformat(frame, width=shape.width, height=shape.height, format=kind)
+        slot = slots.put(rgb.planes[0], pixel_bytes * shape.width)
+        _send(FrameReady(index, slot, timeline.times_s[index]).pack())

@@ -1,0 +1,1 @@
+"""Reading a clip, in our own process; the decoder is another."""

@@ -1,0 +1,1 @@
+"""Webhooks: signed, posted and retried until they are delivered or given up."""

@@ -1,0 +1,166 @@
+"""Sends the webhooks that are owed: claim, sign, post, record.
+
+The outbox is the truth, as it is for the worker. A receiver that is slow or dead takes a few of the places,
+never all of them; what this process cannot finish is claimed again when its claim runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from omnireel.errors import CapacityError, OmnireelError
+from omnireel.net.connector import EgressRule
+from omnireel.net.errors import FetchError
+from omnireel.store.sqlite import webhooks as outbox
+from omnireel.store.sqlite.database import Connection, Database
+from omnireel.store.sqlite.webhooks import Delivery, Webhook, WebhookState
+from omnireel.webhooks.posting import post
+from omnireel.webhooks.retries import delay_s, limit_s
+from omnireel.webhooks.signing import KeyFile, SigningKeys
+
+log = structlog.get_logger()
+
+_GONE = 410  # the receiver asks for nothing more
+
+
+@dataclass(frozen=True)
+class SenderRule:
+    """How a sender behaves.
+
+    max_running:  attempts at once
+    max_each:     of those, to one receiver
+    lease_s:      how much longer a claim holds than the attempt may take
+    poll_s:       how often it looks for what another process owes, and for what is due again
+    drain_s:      how long attempts may still run when the process is asked to end
+    """
+
+    max_running: int = 32
+    max_each: int = 4
+    lease_s: float = 15.0
+    poll_s: float = 1.0
+    drain_s: float = 5.0
+
+
+@dataclass(eq=False)
+class Sender:
+    """One process's share of the sending.
+
+    wake: set by whoever may have ended a job
+    draw: numbers from 0 to 1 for the jitter
+    """
+
+    database: Database
+    keys: KeyFile
+    egress: EgressRule
+    wake: asyncio.Event
+    rule: SenderRule = field(default_factory=SenderRule)
+    clock: Callable[[], float] = time.time
+    draw: Callable[[], float] = random.random
+    _running: dict[asyncio.Task[None], str] = field(default_factory=dict)
+    _is_stopping: bool = False
+
+    async def run(self) -> None:
+        """Send until `stop`; then let what runs finish, for a while."""
+        while not self._is_stopping:
+            self.wake.clear()
+            with suppress(CapacityError):  # the store says why in the log of whoever writes
+                await self._start_what_is_due()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.rule.poll_s):
+                    await self.wake.wait()
+        if self._running:
+            _, unfinished = await asyncio.wait(self._running, timeout=self.rule.drain_s)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Begin no further attempt."""
+        self._is_stopping = True
+        self.wake.set()
+
+    async def _start_what_is_due(self) -> None:
+        if not await self.database.read(partial(outbox.is_due, now=self.clock())):
+            return
+        try:
+            keys = self.keys.load(self.clock())
+        except OmnireelError as error:
+            log.error("webhooks are held back", error=error.message, hint=error.hint)
+            return
+        for webhook in await self.database.write(self._claim):
+            task = asyncio.create_task(self._deliver(webhook, keys))
+            self._running[task] = webhook.receiver
+            task.add_done_callback(self._ended)
+
+    def _claim(self, db: Connection) -> list[Webhook]:
+        """As many as there are places for."""
+        busy = Counter(self._running.values())
+        claimed: list[Webhook] = []
+        while len(self._running) + len(claimed) < self.rule.max_running:
+            full = [receiver for receiver, number in busy.items() if number >= self.rule.max_each]
+            lease_s = limit_s(1) + self.rule.lease_s
+            webhook = outbox.claim(db, skip=full, lease_s=lease_s, now=self.clock())
+            if webhook is None:
+                break
+            busy[webhook.receiver] += 1
+            claimed.append(webhook)
+        return claimed
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self.wake.set()
+
+    async def _deliver(self, webhook: Webhook, keys: SigningKeys) -> None:
+        """One attempt, and what follows from it."""
+        structlog.contextvars.bind_contextvars(request_id=webhook.job_id)
+        try:
+            delivery, is_final = await self._attempt(webhook, keys)
+        except asyncio.CancelledError:
+            self.database.post(partial(outbox.release, webhook=webhook))
+            raise
+        state, next_at = self._verdict(webhook, delivery, is_final=is_final)
+        record = partial(outbox.record, webhook=webhook, delivery=delivery, state=state, next_at=next_at)
+        try:
+            await self.database.write(record)
+        except CapacityError as error:
+            log.error("an attempt cannot be recorded: it will be repeated", error=error.message)
+            return
+        tell = log.info if state == "delivered" else log.warning
+        tell(
+            "webhook", state=state, status=delivery.status, error=delivery.error, tries=webhook.num_tries + 1
+        )
+
+    async def _attempt(self, webhook: Webhook, keys: SigningKeys) -> tuple[Delivery, bool]:
+        """What happened, and whether it would happen again."""
+        now, began = self.clock(), time.monotonic()
+        status, error, is_final = None, None, False
+        try:
+            headers, within_s = keys.headers(webhook, now=now), limit_s(webhook.num_tries)
+            status = await post(webhook.url, webhook.body, headers, self.egress, within_s=within_s)
+            is_final = 300 <= status < 400 or status == _GONE
+        except FetchError as failure:
+            error = f"{failure.why}: {failure.reason}" if failure.reason else failure.why
+            is_final = failure.is_forbidden
+        except Exception:  # our bug: it ends this attempt, and nothing else
+            log.exception("internal error")
+            error = "internal error"
+        return Delivery(now, status, error, round(time.monotonic() - began, 3)), is_final
+
+    def _verdict(
+        self, webhook: Webhook, delivery: Delivery, *, is_final: bool
+    ) -> tuple[WebhookState, float | None]:
+        if delivery.status is not None and 200 <= delivery.status < 300:
+            return "delivered", None
+        wait_s = None if is_final else delay_s(webhook.num_tries + 1, self.draw())
+        if wait_s is None:
+            return "given_up", None
+        return "waiting", self.clock() + wait_s
