@@ -96,9 +96,9 @@ def repeat_packets(source: Path, target: Path) -> None:
 
 def omnireel_tubelets() -> Reader:
     """Child, chosen frames, resize, normalise: up to what the vision tower reads."""
-    from omnireel.video.tubelets import PixelRule, target_grid, tubelet_batches  # noqa: PLC0415  costs memory
+    from omnireel.video.tubelets import PixelSpec, target_grid, tubelet_batches  # noqa: PLC0415  costs memory
 
-    rule = PixelRule(1024, 16, 2, (0.481, 0.458, 0.408), (0.269, 0.261, 0.276))
+    rule = PixelSpec(1024, 16, 2, (0.481, 0.458, 0.408), (0.269, 0.261, 0.276))
     grid = target_grid(WIDTH, HEIGHT, rule.target_patches)
 
     def consume(frames: Iterator[NDArray[np.uint8]]) -> None:

@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bench._line import Line
+from bench._connection import KeptConnection
 from bench.gateway import omnireel, run_body, sync_line
 
 NUM_CALLS = 300
@@ -70,7 +70,7 @@ async def drip(port: int, *, in_body: bool) -> None:
     start = head + b"content-length: %d\r\n\r\n" % len(run_body()) if in_body else head + b"x-slow: "
     while True:
         with suppress(OSError):
-            line = await Line.open(port)
+            line = await KeptConnection.open(port)
             try:
                 line.writer.write(start)
                 while not line.writer.is_closing() and not line.reader.at_eof():

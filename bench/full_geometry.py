@@ -42,7 +42,8 @@ def main() -> None:
 def measure(checkpoint: Path, dtype: torch.dtype) -> dict[str, float]:
     """Seconds and GB."""
     from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  after the writing
-    from omnireel.engine.request import Request, SamplingParams  # noqa: PLC0415
+    from omnireel.engine.params import SamplingParams  # noqa: PLC0415
+    from omnireel.engine.request import Request  # noqa: PLC0415
     from omnireel.model.checkpoint.load import load_checkpoint  # noqa: PLC0415
 
     figures: dict[str, float] = {}

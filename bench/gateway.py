@@ -31,7 +31,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench._line import Line
+from bench._connection import KeptConnection
 from bench._tiny import clip_uri, read_alone
 
 ENDPOINT = "/nvidia/nemotron-3-nano-omni/video"
@@ -102,7 +102,7 @@ async def sync_calls(folder: Path, backend: str = "instant") -> AsyncIterator[Ne
 
 
 async def sync_line(port: int) -> Call:
-    line, body = await Line.open(port), run_body()
+    line, body = await KeptConnection.open(port), run_body()
 
     async def call() -> None:
         answer = json.loads(await line.request("POST", f"/sync{ENDPOINT}", body))
@@ -122,7 +122,7 @@ async def queue_calls(folder: Path) -> AsyncIterator[NewCaller]:
 
 
 async def _queue_line(port: int) -> Call:
-    line, body = await Line.open(port), run_body()
+    line, body = await KeptConnection.open(port), run_body()
     requests = f"/queue{ENDPOINT.rpartition('/')[0]}/requests"
 
     async def call() -> None:

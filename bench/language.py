@@ -68,7 +68,8 @@ def main() -> None:
 def omnireel(checkpoint: Path) -> Callable[[list[int]], Timing]:
     """The engine."""
     from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  only this contender's process
-    from omnireel.engine.request import Request, SamplingParams  # noqa: PLC0415
+    from omnireel.engine.params import SamplingParams  # noqa: PLC0415
+    from omnireel.engine.request import Request  # noqa: PLC0415
     from omnireel.model.checkpoint.load import load_checkpoint  # noqa: PLC0415
 
     model = load_checkpoint(checkpoint)

@@ -27,7 +27,7 @@ from omnireel.video.decoder.bitstream import role_reader
 from omnireel.video.decoder.packets import decoded_frames, survey
 from omnireel.video.limits import VideoLimits
 from omnireel.video.messages import Request
-from omnireel.video.reader.children import end_nursery, start_nursery
+from omnireel.video.reader.children import start_fork_server, stop_fork_server
 from omnireel.video.reader.frames import Sampling, open_clip
 from omnireel.video.sample import choose_frames
 
@@ -74,15 +74,15 @@ def measure(path: Path, repeats: int) -> dict[str, list[float]]:
     for _ in range(repeats):
         counts = set()
         for name, read in contenders.items():
-            end_nursery()
+            stop_fork_server()
             if name == "forked child":
-                start_nursery()
+                start_fork_server()
                 time.sleep(WARM_UP_S)
             started = time.perf_counter()
             counts.add(read(path))
             times[name].append(1000 * (time.perf_counter() - started))
         assert len(counts) == 1, counts
-    end_nursery()
+    stop_fork_server()
     return times
 
 

@@ -22,9 +22,9 @@ from clips import ClipSpec, write_clip
 
 from omnireel.errors import InputError
 from omnireel.video.limits import VideoLimits
-from omnireel.video.reader.children import end_nursery, start_nursery
+from omnireel.video.reader.children import start_fork_server, stop_fork_server
 from omnireel.video.reader.frames import Sampling, open_clip
-from omnireel.video.reader.process import num_intrusions
+from omnireel.video.reader.process import num_sandbox_violations
 
 # What the endpoint documents for a video that is not used.
 DOCUMENTED = frozenset({
@@ -177,7 +177,7 @@ def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, d
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         originals = seeds(folder)
-        start_nursery()
+        start_fork_server()
         try:
             for path in folder.iterdir():  # the first readings load what stays
                 read(path)
@@ -187,12 +187,12 @@ def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, d
                 if number % 500 == 499:
                     print(f"{number + 1} files, {len(tally.faults)} faults", file=sys.stderr, flush=True)
         finally:
-            end_nursery()
+            stop_fork_server()
     figures = {
         "growth_bytes": rss_bytes() - before,
         "child_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         "slowest_s": round(tally.slowest_s, 2),
-        "intrusions": num_intrusions(),
+        "intrusions": num_sandbox_violations(),
     }
     if figures["growth_bytes"] > MAX_GROWTH_BYTES:
         tally.faults.append(f"the reader grew by {figures['growth_bytes']} bytes")

@@ -63,9 +63,9 @@ class Origin:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
-        for plug in self._plugs:
+        for sock in self._plugs:
             with suppress(OSError):
-                plug.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
@@ -82,32 +82,32 @@ class Origin:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                plug, _ = self._listener.accept()
+                sock, _ = self._listener.accept()
                 self.num_connections += 1
-                self._plugs.append(plug)
-                thread = threading.Thread(target=self._serve, args=(plug,))
+                self._plugs.append(sock)
+                thread = threading.Thread(target=self._serve, args=(sock,))
                 self._threads.append(thread)
                 thread.start()
 
-    def _serve(self, plug: socket.socket) -> None:
-        with suppress(OSError), plug:  # a client that hangs up is what most of these tests are about
+    def _serve(self, sock: socket.socket) -> None:
+        with suppress(OSError), sock:  # a client that hangs up is what most of these tests are about
             if self._tls is None:
-                self._answer(plug)
+                self._answer(sock)
                 return
-            with self._tls.wrap_socket(plug, server_side=True) as secured:
+            with self._tls.wrap_socket(sock, server_side=True) as secured:
                 self._answer(secured)
 
-    def _answer(self, plug: socket.socket) -> None:
-        if head := read_head(plug):
+    def _answer(self, sock: socket.socket) -> None:
+        if head := read_head(sock):
             self.requests.append(head)
-            self._behave(self, plug)
+            self._behave(self, sock)
 
 
-def read_head(plug: socket.socket) -> bytes:
+def read_head(sock: socket.socket) -> bytes:
     """A request up to its empty line; nothing from a client that hangs up before."""
     head = b""
     while b"\r\n\r\n" not in head:
-        piece = plug.recv(4096)
+        piece = sock.recv(4096)
         if not piece:
             return b""
         head += piece
@@ -133,9 +133,9 @@ class Names:
 def says(*pieces: bytes, gap_s: float = 0) -> Behaviour:
     """Sends `pieces`, waiting between them, and closes."""
 
-    def behave(origin: Origin, plug: socket.socket) -> None:
+    def behave(origin: Origin, sock: socket.socket) -> None:
         for piece in pieces:
-            plug.sendall(piece)
+            sock.sendall(piece)
             if gap_s and origin.wait(gap_s):
                 return
 
@@ -145,10 +145,10 @@ def says(*pieces: bytes, gap_s: float = 0) -> Behaviour:
 def repeats(start: bytes, piece: bytes, *, gap_s: float = 0) -> Behaviour:
     """Sends `start`, then `piece` for ever."""
 
-    def behave(origin: Origin, plug: socket.socket) -> None:
-        plug.sendall(start)
+    def behave(origin: Origin, sock: socket.socket) -> None:
+        sock.sendall(start)
         while not origin.wait(gap_s):
-            plug.sendall(piece)
+            sock.sendall(piece)
 
     return behave
 
@@ -157,13 +157,13 @@ def redirects(*locations: str, last: Behaviour, status: int = 302) -> Behaviour:
     """Answers one connection after the other with the next of `locations`, then as `last` does."""
     left = iter(locations)
 
-    def behave(origin: Origin, plug: socket.socket) -> None:
+    def behave(origin: Origin, sock: socket.socket) -> None:
         location = next(left, None)
         if location is None:
-            last(origin, plug)
+            last(origin, sock)
         else:
             answer = f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-            plug.sendall(answer.encode("latin-1"))
+            sock.sendall(answer.encode("latin-1"))
 
     return behave
 

@@ -8,7 +8,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from omnireel.video.tubelets import PixelRule, frame_pixels
+from omnireel.video.tubelets import PixelSpec, frame_pixels
 from training.paint import Frame, paint, through_jpeg, through_video
 from training.scenes import Scene
 
@@ -16,7 +16,7 @@ CODECS = (("libx264", "crf", (18, 36)), ("libx264", "crf", (18, 36)), ("mpeg4", 
 
 
 def degraded_pixels(
-    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], rule: PixelRule, rng: Random
+    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], rule: PixelSpec, rng: Random
 ) -> Tensor:
     """Pixels of a scene as an encoder and a camera would leave them. [F, 3, H, W] normalised."""
     height, width = grid[0] * rule.patch_size, grid[1] * rule.patch_size
@@ -41,7 +41,7 @@ def degraded_pixels(
     return pixels
 
 
-def _all_pixels(frames: Frame, grid: tuple[int, int], rule: PixelRule) -> Tensor:
+def _all_pixels(frames: Frame, grid: tuple[int, int], rule: PixelSpec) -> Tensor:
     """`frame_pixels` of every frame; those that need no resizing at once, which is much faster."""
     if frames.shape[1:3] != (grid[0] * rule.patch_size, grid[1] * rule.patch_size):
         return torch.stack([frame_pixels(frame, grid[0], grid[1], rule) for frame in frames])
@@ -51,7 +51,7 @@ def _all_pixels(frames: Frame, grid: tuple[int, int], rule: PixelRule) -> Tensor
 
 
 def clean_pixels(
-    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], rule: PixelRule, _rng: Random
+    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], rule: PixelSpec, _rng: Random
 ) -> Tensor:
     """Pixels of a scene as painted. [F, 3, H, W] normalised."""
     frames = paint(scene, times_s, grid[1] * rule.patch_size, grid[0] * rule.patch_size)

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from omnireel.backends.base import Answer, Ask
 from omnireel.backends.local import LocalBackend
-from omnireel.engine.request import SamplingParams
+from omnireel.engine.params import SamplingParams
 from omnireel.errors import OmnireelError
 from omnireel.prompting.preparation import Preparation
 from omnireel.video.sample import choose_frames

@@ -14,7 +14,7 @@ from omnireel.model.language.mamba import CausalConv, Mamba
 from omnireel.model.language.moe import Router
 from omnireel.model.omni import Omni
 from omnireel.model.vision.tower import VisionAttention
-from omnireel.video.tubelets import PixelRule
+from omnireel.video.tubelets import PixelSpec
 
 SEED = 20261122
 VOCAB_SIZE = 1024
@@ -117,9 +117,9 @@ def demo_config() -> OmniConfig:
     return parse_config(config_json())
 
 
-def pixel_rule(config: OmniConfig) -> PixelRule:
+def pixel_rule(config: OmniConfig) -> PixelSpec:
     """How frames become pixels for this model."""
-    return PixelRule(
+    return PixelSpec(
         target_patches=config.vision.target_patches,
         patch_size=config.vision.patch_size,
         temporal_patch_size=config.vision.temporal_patch_size,

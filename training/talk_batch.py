@@ -18,7 +18,7 @@ from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, Piece, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.sample import choose_frames
-from omnireel.video.tubelets import PixelRule, target_grid
+from omnireel.video.tubelets import PixelSpec, target_grid
 from training.counterfactual import DECIDED, counterfactual
 from training.degrade import degraded_pixels
 from training.dense import NO_LOSS, stacked, tubelet_targets
@@ -155,7 +155,7 @@ class Clip:
 class TalkBatches:
     """Makes the batches of a course."""
 
-    def __init__(self, course: Course, text: Path, rule: PixelRule) -> None:
+    def __init__(self, course: Course, text: Path, rule: PixelSpec) -> None:
         self.course, self.rule = course, rule
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)

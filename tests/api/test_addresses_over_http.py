@@ -9,9 +9,9 @@ ID = "nvidia/nemotron-3-nano-omni/video"
 LIMIT = 100_000
 
 
-def clip_or_too_much(origin, plug):
+def clip_or_too_much(origin, sock):
     is_big = origin.requests[-1].startswith(b"GET /big")
-    plug.sendall(file(bytes(LIMIT + 1) if is_big else make_clip()))
+    sock.sendall(file(bytes(LIMIT + 1) if is_big else make_clip()))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ ANY_JSON = st.recursive(
 
 def is_plain(value):
     if isinstance(value, str):
-        return "\0" not in value and not any(0xD800 <= ord(letter) < 0xE000 for letter in value)
+        return "\0" not in value and not any(0xD800 <= ord(item) < 0xE000 for item in value)
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):

@@ -21,7 +21,7 @@ from omnireel.prompting.preparation import Preparation, PreparationOptions
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.reader.frames import open_clip
-from omnireel.video.tubelets import PixelRule, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelSpec, target_grid, tubelet_batches
 
 # 160x90 at a target of 32 patches: 4 rows of 8, so 8 vision tokens per tubelet; 6 frames are 3 tubelets.
 PER_TUBELET, NUM_TUBELETS = 8, 3
@@ -31,7 +31,7 @@ PER_TUBELET, NUM_TUBELETS = 8, 3
 def greedy_by_hand(model, directory, clip, ask, count):
     """The same answer without backend, engine or cache: one whole forward per token."""
     tokenizer = Tokenizer.from_directory(directory)
-    rule = PixelRule(32, 16, 2, model.config.norm_mean, model.config.norm_std)
+    rule = PixelSpec(32, 16, 2, model.config.norm_mean, model.config.norm_std)
     with open_clip(clip) as reader:
         frames = [frame.rgb for frame in reader.read_frames()]
         labels = time_labels(reader.facts.indices, reader.facts.source_fps)

@@ -70,7 +70,7 @@ def test_health_says_that_the_sandbox_is_full(tmp_path):
 
 def test_health_tells_how_many_decoders_were_taken_over(tmp_path, monkeypatch):
     before = health(tmp_path).json()["intrusions"]
-    monkeypatch.setattr(process, "_intrusions", [*process._intrusions, 4711])
+    monkeypatch.setattr(process, "_sandbox_violations", [*process._sandbox_violations, 4711])
     assert health(tmp_path).json()["intrusions"] == before + 1
 
 

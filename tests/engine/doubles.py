@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from omnireel.engine.request import Request, SamplingParams
+from omnireel.engine.params import SamplingParams
+from omnireel.engine.request import Request
 from omnireel.model.language.state import ModelState
 
 VOCABULARY = 32

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnireel.engine.engine import Engine, EngineConfig
-from omnireel.engine.request import FinishReason
+from omnireel.engine.params import FinishReason
 from omnireel.errors import InputError
 
 

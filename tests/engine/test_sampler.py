@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from omnireel.engine.request import SamplingParams
+from omnireel.engine.params import SamplingParams
 from omnireel.engine.sampler import Sampler, keep_nucleus
 
 LOGITS = torch.tensor([0.5, 0.25, 0.15, 0.1]).log()

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnireel.engine.engine import Engine, EngineConfig
-from omnireel.engine.request import Request, SamplingParams
+from omnireel.engine.params import SamplingParams
+from omnireel.engine.request import Request
 from omnireel.engine.thinking import Chain, ThinkingLimit
 
 END, LINE, OTHER_LINE, CALL = 30, 29, 28, 27

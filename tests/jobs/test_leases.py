@@ -7,14 +7,14 @@ from functools import partial
 import pytest
 from test_store import TERMS, done
 
-from omnireel.jobs.events import Feeds
-from omnireel.jobs.worker import Worker, WorkerRule
+from omnireel.jobs.events import JobEvents
+from omnireel.jobs.worker import Worker, WorkerPolicy
 from omnireel.storage.spool import Spool
 from omnireel.store.jobs import State, Submission
 from omnireel.store.sqlite import jobs as store
 from omnireel.store.sqlite.database import Database
 
-RULE = WorkerRule("me", max_running=2, lease_s=15, beat_s=0.5, poll_s=0.02)
+RULE = WorkerPolicy("me", max_running=2, lease_s=15, renew_every_s=0.5, poll_s=0.02)
 
 
 class Lab:
@@ -27,7 +27,7 @@ class Lab:
         self.database = Database(directory / "store")
         self.spool = Spool(directory / "spool")
         self.worker = Worker(
-            self.database, TERMS, self.spool, Feeds(), self._run, rule, clock=lambda: self.now
+            self.database, TERMS, self.spool, JobEvents(), self._run, rule, clock=lambda: self.now
         )
 
     async def _run(self, job, tell):
@@ -97,7 +97,7 @@ def test_a_job_that_was_taken_back_and_comes_again_runs_once_at_a_time(tmp_path)
         async with at_work(tmp_path) as lab:
             await lab.submit()
             await until(lambda: lab.starts)
-            take_back = partial(store.sweep, terms=TERMS, now=lab.now + RULE.lease_s + 1)
+            take_back = partial(store.sweep, end_policy=TERMS, now=lab.now + RULE.lease_s + 1)
             await lab.database.write(take_back)
             lab.now += store.MAX_BACKOFF_S
             await until(lambda: len(lab.starts) == 2 and lab.interrupted)

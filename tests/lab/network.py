@@ -96,30 +96,30 @@ class World:
             for listener in select.select(self._listeners, [], [])[0]:
                 threading.Thread(target=self._meet, args=(listener.accept()[0],), daemon=True).start()
 
-    def _meet(self, plug: socket.socket) -> None:
-        host, port = plug.getsockname()[:2]
+    def _meet(self, sock: socket.socket) -> None:
+        host, port = sock.getsockname()[:2]
         address = ip_address(host.partition("%")[0])
         plain = address.ipv4_mapped if isinstance(address, IPv6Address) and address.ipv4_mapped else address
-        with plug:
+        with sock:
             if port != 443 or str(plain) not in self._public:
                 self.trapped.append(f"{plain} port {port}")
                 return
-            with suppress(OSError), self._tls.wrap_socket(plug, server_side=True) as secured:
+            with suppress(OSError), self._tls.wrap_socket(sock, server_side=True) as secured:
                 self._answer(secured)
 
-    def _answer(self, plug: ssl.SSLSocket) -> None:
-        head = read_head(plug)
+    def _answer(self, sock: ssl.SSLSocket) -> None:
+        head = read_head(sock)
         if not head:
             return
         method, path = head.decode("latin-1").split(" ")[:2]
         self.served.append(f"{method} {path}")
         if path.startswith("/redirect/"):
             _, _, status, target = path.split("/", 3)
-            plug.sendall(
+            sock.sendall(
                 f"HTTP/1.1 {status} X\r\nLocation: {unquote(target)}\r\nContent-Length: 0\r\n\r\n".encode()
             )
         else:
-            plug.sendall(
+            sock.sendall(
                 f"HTTP/1.1 200 OK\r\nContent-Length: {len(self._clip)}\r\n\r\n".encode() + self._clip
             )
 

@@ -3,7 +3,8 @@ import torch
 from oracle import TOLERANCE, load_oracle
 
 from omnireel.engine.engine import Engine, EngineConfig
-from omnireel.engine.request import Request, SamplingParams
+from omnireel.engine.params import SamplingParams
+from omnireel.engine.request import Request
 from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from omnireel.cli import app
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.reader.frames import open_clip
-from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid
+from omnireel.video.tubelets import PixelSpec, frame_pixels, target_grid
 
 FLAGS = [
     "--dtype",
@@ -60,7 +60,7 @@ def test_the_frames_are_those_at_the_chosen_places(traced, decoded, model):
     assert indices == np.linspace(0, 29, 5).astype(int).tolist()
     assert traced["frame_times_s"].tolist() == pytest.approx([decoded[i][1] for i in indices])
     config = model.config
-    rule = PixelRule(
+    rule = PixelSpec(
         config.vision.target_patches, config.vision.patch_size, 2, config.norm_mean, config.norm_std
     )
     frames = [decoded[i][0] for i in [*indices, indices[-1]]]

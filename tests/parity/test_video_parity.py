@@ -6,12 +6,13 @@ import torch
 from oracle import TOLERANCE, compute_retention_mask, oracle_vision_tokens
 
 from omnireel.engine.engine import Engine, EngineConfig
-from omnireel.engine.request import Request, SamplingParams
+from omnireel.engine.params import SamplingParams
+from omnireel.engine.request import Request
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
-from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelSpec, frame_pixels, target_grid, tubelet_batches
 
 INDICES = [0, 15, 31, 47, 62]
 
@@ -31,7 +32,7 @@ def grid(model):
 @pytest.fixture(scope="module")
 def rule(model):
     config = model.config
-    return PixelRule(
+    return PixelSpec(
         config.vision.target_patches, config.vision.patch_size, 2, config.norm_mean, config.norm_std
     )
 

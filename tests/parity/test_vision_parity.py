@@ -3,7 +3,7 @@ import pytest
 import torch
 from oracle import TOLERANCE, VideoProcessor, oracle_vision_tokens
 
-from omnireel.video.tubelets import PixelRule, frame_pixels, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelSpec, frame_pixels, target_grid, tubelet_batches
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 GRIDS = [(6, 10), (10, 6), (8, 8), (2, 20), (16, 16), (24, 4)]
@@ -23,7 +23,7 @@ def test_vision_tokens_are_those_of_transformers(model, oracle, rows, cols):
 
 
 def test_vision_tokens_of_an_odd_number_of_frames_are_those_of_transformers(model, oracle):
-    rule = PixelRule(target_patches=64, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
+    rule = PixelSpec(target_patches=64, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
     frames = noise_frames(3, 90, 160)
     rows, cols = target_grid(160, 90, 64)
     ours = torch.cat([model.encode_video(batch) for batch in tubelet_batches(frames, rows, cols, rule)])
@@ -36,7 +36,7 @@ def test_vision_tokens_of_an_odd_number_of_frames_are_those_of_transformers(mode
     ("width", "height"), [(160, 90), (90, 160), (100, 100), (640, 480), (97, 61), (512, 512), (300, 30)]
 )
 def test_pixels_are_those_of_transformers_video_processor(width, height, target):
-    rule = PixelRule(target_patches=target, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
+    rule = PixelSpec(target_patches=target, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
     frames = noise_frames(2, height, width)
     rows, cols = target_grid(width, height, target)
     ours = torch.stack([frame_pixels(frame, rows, cols, rule) for frame in frames])

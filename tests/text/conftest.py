@@ -1,19 +1,5 @@
-import pytest
+"""A checkpoint's text files, read."""
 
-from omnireel.text.chat import ChatTemplate
-from omnireel.text.tokenizer import Tokenizer
+from text_fixtures import directory, template, tokenizer
 
-
-@pytest.fixture(scope="session")
-def directory(text_directory):
-    return text_directory
-
-
-@pytest.fixture(scope="session")
-def tokenizer(directory):
-    return Tokenizer.from_directory(directory)
-
-
-@pytest.fixture(scope="session")
-def template(directory):
-    return ChatTemplate.from_directory(directory)
+__all__ = ["directory", "template", "tokenizer"]

@@ -33,8 +33,8 @@ def hostile(monkeypatch):
         decode = "import os, sys, time; sys.stdin.buffer.read1()\n" + script
         code = "import sys; sys.path.insert(0, sys.argv[1]); from omnireel.video.decoder.fork_server import serve;"
         code += f"serve(lambda _: exec({decode!r}, {{}}), parent_pid=int(sys.argv[2]))"
-        children.end_nursery()
+        children.stop_fork_server()
         monkeypatch.setattr(children, "_CODE", code)
 
     yield replace_child
-    children.end_nursery()
+    children.stop_fork_server()

@@ -78,7 +78,7 @@ def rewritten(path, packets, template):
     return path
 
 
-def joined(path, one, two, entrance):
+def joined(path, one, two, base_url):
     """Both clips in one stream, under the header of the first.
 
     entrance: what the first packet of the second clip becomes
@@ -86,7 +86,7 @@ def joined(path, one, two, entrance):
     _, first = packets_of(one)
     _, second = packets_of(two)
     gap = max(p.pts for p in first) + first[0].duration - second[0].pts
-    contents = [bytes(p) for p in first] + [entrance(bytes(second[0]))] + [bytes(p) for p in second[1:]]
+    contents = [bytes(p) for p in first] + [base_url(bytes(second[0]))] + [bytes(p) for p in second[1:]]
     times = [(p.pts, p.dts) for p in first] + [(p.pts + gap, p.dts + gap) for p in second]
     keys = [p.is_keyframe for p in first + second]
     packets = [(c, *t, k) for c, t, k in zip(contents, times, keys, strict=True)]

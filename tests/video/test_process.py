@@ -104,20 +104,20 @@ def test_every_clip_has_a_child_of_its_own_from_one_process(clip):
     every = Sampling(fps=None)
     with open_clip(clip, every) as one, open_clip(clip, every) as other:
         assert one.child_pid != other.child_pid
-        assert parent_of(one.child_pid) == parent_of(other.child_pid) == children._nursery._process.pid
+        assert parent_of(one.child_pid) == parent_of(other.child_pid) == children._fork_server._process.pid
         assert len(list(one.read_frames())) == len(list(other.read_frames())) == len(one.facts.indices)
 
 
 def test_what_clips_are_decoded_from_ends_when_told(clip):
     with open_clip(clip):
-        nursery = children._nursery._process.pid
-    children.end_nursery()
-    assert not is_running(nursery)
+        fork_server = children._fork_server._process.pid
+    children.stop_fork_server()
+    assert not is_running(fork_server)
 
 
 def test_a_killed_nursery_costs_the_clip_being_read_one_try_and_the_next_nothing(clip):
     with open_clip(clip, Sampling(fps=None)) as reader:
-        children._nursery._process.kill()
+        children._fork_server._process.kill()
         assert len(list(reader.read_frames())) == len(reader.facts.indices)
     with open_clip(clip) as reader:
         assert len(list(reader.read_frames())) == len(reader.facts.indices)
@@ -137,18 +137,18 @@ def test_a_child_holds_nothing_but_its_streams(hostile):
 
 
 def test_a_finished_child_leaves_nothing_behind(clip):
-    children.start_nursery()
+    children.start_fork_server()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         with open_clip(clip) as reader:
             list(reader.read_frames())
-    nursery = children._nursery._process.pid
+    fork_server = children._fork_server._process.pid
     assert len(os.listdir("/proc/self/fd")) == before
     ends_at = time.monotonic() + 10
-    while (left := children_of(nursery)) and time.monotonic() < ends_at:
+    while (left := children_of(fork_server)) and time.monotonic() < ends_at:
         time.sleep(0.02)
     assert not left
-    assert len(os.listdir(f"/proc/{nursery}/fd")) < 8
+    assert len(os.listdir(f"/proc/{fork_server}/fd")) < 8
 
 
 def parent_of(pid):

@@ -121,11 +121,11 @@ def test_the_kernel_says_that_the_child_is_confined():
 
 def test_an_intruder_is_ended_counted_and_not_tried_again(hostile, clip, caplog):
     hostile(CONFINED + "socket.socket()")
-    before = process.num_intrusions()
+    before = process.num_sandbox_violations()
     with pytest.raises(InputError) as caught:
         open_clip(clip)
     assert caught.value.kind == "video_decode_failed"
-    assert process.num_intrusions() == before + 1
+    assert process.num_sandbox_violations() == before + 1
     assert caplog.text.count("forbidden system call") == 1
 
 

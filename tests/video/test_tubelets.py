@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from omnireel.video.limits import VideoLimits
-from omnireel.video.tubelets import PixelRule, frame_pixels, most_patches, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelSpec, frame_pixels, most_patches, target_grid, tubelet_batches
 
-RULE = PixelRule(
+RULE = PixelSpec(
     target_patches=16, patch_size=8, temporal_patch_size=2, mean=(0.48, 0.46, 0.41), std=(0.27, 0.26, 0.28)
 )
 GOLDEN = [

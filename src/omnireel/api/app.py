@@ -9,16 +9,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.submit import Submitter
 from omnireel.api.fal.wire import ENDPOINT_ID
 from omnireel.api.http.errors import RequestError, error_outcome, json_response
-from omnireel.api.middleware.hosts import Door, Doors, entrance_of, error_response
+from omnireel.api.middleware.hosts import FalHost, FalHostRouting, base_url_of, error_response
 from omnireel.api.middleware.keys import Keys
 from omnireel.api.middleware.record import InternalErrors, RequestRecord
 from omnireel.api.routes import REST_JWKS_PATH, Endpoint, all_routes, our_pages
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
-from omnireel.jobs.supervisor import make_crew
+from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
 from omnireel.store.sqlite.keys import read_pepper
 
@@ -34,36 +34,38 @@ _EXPOSED_HEADERS = (
 
 
 def create_app(backend: Backend, settings: Settings) -> FastAPI:
-    """The application that answers with `backend`, which it closes when it ends; its Crew is `state.crew`."""
+    """The application that answers with `backend`, which it closes when it ends; its Supervisor is `state.crew`."""
 
-    crew = make_crew(backend, settings)
+    supervisor = make_supervisor(backend, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        crew.start()
+        supervisor.start()
         try:
             yield
         finally:
-            await crew.stop()
+            await supervisor.stop()
             await backend.close()
 
     # Slashes are routed, not redirected: one of the official clients does not follow redirects.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.crew = crew
+    app.state.supervisor = supervisor
     pages = our_pages(backend, settings)
     for path, endpoint in pages.items():
         _add_route(app, path, endpoint, "GET")
-    for path, endpoint, method in all_routes(Intake(crew.worker, settings, backend, crew.files)):
+    for path, endpoint, method in all_routes(
+        Submitter(supervisor.worker, settings, backend, supervisor.files)
+    ):
         _add_route(app, path, endpoint, method)
     app.add_exception_handler(OmnireelError, _omnireel_error)
     app.add_exception_handler(HTTPException, _http_error)
     if settings.auth == "keys":
         app.add_middleware(
             Keys,
-            database=crew.worker.database,
+            database=supervisor.worker.database,
             pepper=read_pepper(settings.pepper_path),
             open_paths=[*pages, REST_JWKS_PATH],
-            own_doors=(f"/{Door.CDN}/",),
+            self_authenticating=(f"/{FalHost.CDN}/",),
         )
     _add_middleware(app, settings, pages=list(pages))
     return app
@@ -77,7 +79,7 @@ def _add_route(app: FastAPI, path: str, endpoint: Endpoint, method: str) -> None
 def _add_middleware(app: FastAPI, settings: Settings, *, pages: list[str]) -> None:
     """Innermost first: a browser may read every answer, and every answer has its id."""
     app.add_middleware(
-        Doors, pages=pages, trusted=settings.trusted_proxies, allowed_hosts=settings.allowed_hosts
+        FalHostRouting, pages=pages, trusted=settings.trusted_proxies, allowed_hosts=settings.allowed_hosts
     )
     app.add_middleware(InternalErrors)
     # Any header may be sent: x-fal-* has no end, and without credentials there is nothing to protect.
@@ -104,7 +106,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = _no_such_path(request) if error.status_code == 404 else str(error.detail)
-    if entrance_of(request).door is Door.PLATFORM:
+    if base_url_of(request).fal_host is FalHost.PLATFORM:
         kind = "not_found" if error.status_code == 404 else "bad_request"
         refusal = RequestError(detail, error_type=kind, status=error.status_code, headers=error.headers)
         return error_response(request.scope, error_outcome(refusal))
@@ -114,9 +116,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _no_such_path(request: Request) -> str:
     """fal's words: for another application on its address, and for a path that the application lacks."""
-    door = entrance_of(request).door
-    parts = request.url.path.removeprefix(f"/{door}").strip("/").split("/")
+    fal_host = base_url_of(request).fal_host
+    parts = request.url.path.removeprefix(f"/{fal_host}").strip("/").split("/")
     app_id, is_ours = "/".join(parts[:2]), ENDPOINT_ID.startswith("/".join(parts[:2]) + "/")
-    if door in (Door.SYNC, Door.QUEUE) and len(parts) >= 2 and not is_ours:
+    if fal_host in (FalHost.SYNC, FalHost.QUEUE) and len(parts) >= 2 and not is_ours:
         return f'Application "{app_id[:200]}" not found'
     return f"Path /{'/'.join(parts)[:200]} not found"

@@ -6,13 +6,13 @@ from importlib.metadata import version
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.attached import Places
+from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.estimate import EstimateEndpoint
 from omnireel.api.fal.queue import QueueRoutes
 from omnireel.api.fal.storage.routes import StorageRoutes
 from omnireel.api.fal.storage.served_files import ServedFiles
 from omnireel.api.fal.stream import StreamEndpoint
-from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.submit import Submitter
 from omnireel.api.fal.sync import SyncEndpoint
 from omnireel.api.fal.tokens import TokenEndpoint
 from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
@@ -32,23 +32,23 @@ Route = tuple[str, Endpoint, str]
 REST_JWKS_PATH = f"/rest{JWKS_PATH}"
 
 
-def all_routes(intake: Intake) -> Iterator[Route]:
+def all_routes(submitter: Submitter) -> Iterator[Route]:
     """Path, what answers there, method; the pages are apart."""
-    yield from _sync_routes(intake)
-    yield from _queue_routes(QueueRoutes(intake))
-    yield from PlatformRoutes(intake.worker.database).all()
-    yield from _storage_routes(intake.files, intake.settings)
-    yield "/rest/tokens", TokenEndpoint(read_pepper(intake.settings.pepper_path)).answer, "POST"
-    yield REST_JWKS_PATH, jwks_page(intake.settings), "GET"
+    yield from _sync_routes(submitter)
+    yield from _queue_routes(QueueRoutes(submitter))
+    yield from PlatformRoutes(submitter.worker.database).all()
+    yield from _storage_routes(submitter.files, submitter.settings)
+    yield "/rest/tokens", TokenEndpoint(read_pepper(submitter.settings.pepper_path)).answer, "POST"
+    yield REST_JWKS_PATH, jwks_page(submitter.settings), "GET"
 
 
-def _sync_routes(intake: Intake) -> Iterator[Route]:
-    max_requests = intake.settings.max_requests
-    waiting = Places(max_requests)
-    estimating = Places(max_requests, doing="estimates are being made")
-    yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(intake, waiting).answer, "POST"
-    yield f"/sync/{ENDPOINT_ID}/estimate", EstimateEndpoint(intake, estimating).answer, "POST"
-    yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(intake, waiting).answer, "POST"
+def _sync_routes(submitter: Submitter) -> Iterator[Route]:
+    max_requests = submitter.settings.max_requests
+    waiting = ConcurrencyLimit(max_requests)
+    estimating = ConcurrencyLimit(max_requests, doing="estimates are being made")
+    yield f"/sync/{ENDPOINT_ID}", SyncEndpoint(submitter, waiting).answer, "POST"
+    yield f"/sync/{ENDPOINT_ID}/estimate", EstimateEndpoint(submitter, estimating).answer, "POST"
+    yield f"/sync/{ENDPOINT_ID}/stream", StreamEndpoint(submitter, waiting).answer, "POST"
 
 
 def _queue_routes(queue: QueueRoutes) -> Iterator[Route]:
@@ -109,7 +109,7 @@ async def _health(backend: Backend, *, status_when_not_ready: int) -> Response:
         "backend": backend.name,
         "model": state.model,
         "sandbox": "weak" if state.sandbox_misses else "full",
-        "intrusions": state.num_intrusions,
+        "intrusions": state.num_sandbox_violations,
     }
     if state.detail is not None:
         content["detail"] = state.detail

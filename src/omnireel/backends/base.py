@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from omnireel.engine.request import FinishReason, SamplingParams
+from omnireel.engine.params import FinishReason, SamplingParams
 
 __all__ = [
     "Answer",
@@ -145,14 +145,14 @@ class Health:
 
     detail:         one line saying why not
     sandbox_misses: what this kernel cannot do to confine the video decoder
-    num_intrusions: decoding children of this process that were ended for a forbidden system call
+    num_sandbox_violations: decoding children of this process that were ended for a forbidden system call
     """
 
     is_ready: bool
     model: str
     detail: str | None = None
     sandbox_misses: tuple[str, ...] = ()
-    num_intrusions: int = 0
+    num_sandbox_violations: int = 0
 
 
 class Backend(Protocol):

@@ -33,7 +33,7 @@ from omnireel.prompting.clip import (
 from omnireel.video.decoder import sandbox
 from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import open_clip
-from omnireel.video.reader.process import num_intrusions
+from omnireel.video.reader.process import num_sandbox_violations
 
 PREFIX = "echo: "
 MAX_CONTEXT = 131_072
@@ -96,7 +96,7 @@ class EchoBackend:
             is_ready=True,
             model="echo",
             sandbox_misses=sandbox.missing(),
-            num_intrusions=num_intrusions(),
+            num_sandbox_violations=num_sandbox_violations(),
         )
 
     async def close(self) -> None:

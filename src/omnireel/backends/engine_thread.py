@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from omnireel.engine.engine import Engine, TokenEvent
-from omnireel.engine.request import FinishReason, Request, SequenceId
+from omnireel.engine.params import FinishReason
+from omnireel.engine.request import Request, SequenceId
 from omnireel.errors import GenerationError, InputError
 
 Listener = Callable[[TokenEvent], None]
@@ -21,7 +22,7 @@ class EngineThread:
         self._engine = engine
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._listeners: dict[SequenceId, Listener] = {}
-        self._door = threading.Lock()  # nothing enters the queue once `_is_closed`
+        self._lock = threading.Lock()  # nothing enters the queue once `_is_closed`
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -36,7 +37,7 @@ class EngineThread:
 
         Raises GenerationError when the thread has ended.
         """
-        with self._door:
+        with self._lock:
             if self._is_closed:
                 raise GenerationError("the engine has stopped", kind="internal_server_error", status=500)
             self._commands.put(partial(self._add, request, listener))
@@ -59,7 +60,7 @@ class EngineThread:
             self._turn_away_everyone()
 
     def _turn_away_everyone(self) -> None:
-        with self._door:
+        with self._lock:
             self._is_closed = True
         while not self._commands.empty():
             if command := self._commands.get():

@@ -16,14 +16,15 @@ from functools import partial
 from omnireel.backends.answer_clock import AnswerClock
 from omnireel.backends.base import Answer, Ask, Delta, Event, Health, Inspection
 from omnireel.backends.engine_thread import EngineThread
-from omnireel.backends.thread_work import Mailbox, Report, Work
+from omnireel.backends.thread_work import Report, ThreadQueue, Work
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
-from omnireel.engine.request import FinishReason, Request
+from omnireel.engine.params import FinishReason
+from omnireel.engine.request import Request
 from omnireel.errors import GenerationError, InputError
 from omnireel.prompting.preparation import Preparation, Prepared
 from omnireel.text.answer import AnswerText
 from omnireel.video.decoder import sandbox
-from omnireel.video.reader.process import num_intrusions
+from omnireel.video.reader.process import num_sandbox_violations
 
 
 class LocalBackend:
@@ -71,7 +72,7 @@ class LocalBackend:
             model=self._model_name,
             detail=detail,
             sandbox_misses=sandbox.missing(),
-            num_intrusions=num_intrusions(),
+            num_sandbox_violations=num_sandbox_violations(),
         )
 
     async def close(self) -> None:
@@ -87,7 +88,7 @@ class LocalBackend:
         stop_ids = frozenset(tokenizer.stop_ids)
         sequence_id, thinking = next(self._sequence_ids), self._preparation.thinking_limit(ask)
         request = Request(sequence_id, prepared.embeddings, ask.sampling, stop_ids, thinking)
-        events: Mailbox[TokenEvent] = Mailbox()
+        events: ThreadQueue[TokenEvent] = ThreadQueue()
         text = AnswerText(tokenizer, thinking=ask.thinking)
         clock = AnswerClock(request.num_prompt_tokens)
         self._engine.submit(request, events.post)

@@ -17,21 +17,21 @@ T = TypeVar("T")
 Report = Callable[[Progress], None]
 
 
-class Mailbox(Generic[T]):
+class ThreadQueue(Generic[T]):
     """Letters from any thread to one coroutine of the loop that made it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._letters: asyncio.Queue[T] = asyncio.Queue()
+        self._items: asyncio.Queue[T] = asyncio.Queue()
 
-    def post(self, letter: T) -> None:
+    def post(self, item: T) -> None:
         """From any thread. Once the loop is closed nobody is left to read, and the letter is dropped."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._letters.put_nowait, letter)
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
     async def get(self) -> T:
         """The next letter, in the order of posting."""
-        return await self._letters.get()
+        return await self._items.get()
 
 
 class Work(Generic[T]):
@@ -42,7 +42,7 @@ class Work(Generic[T]):
     """
 
     def __init__(self, pool: Executor, function: Callable[[Report], T]) -> None:
-        self._notes: Mailbox[Progress | None] = Mailbox()
+        self._notes: ThreadQueue[Progress | None] = ThreadQueue()
         self._is_left = threading.Event()
         self._future = asyncio.get_running_loop().run_in_executor(pool, function, self._report)
         self._future.add_done_callback(self._finished)

@@ -15,7 +15,7 @@ from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.errors import GenerationError
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_rule
+from omnireel.storage.policy import fetch_policy
 
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
@@ -25,9 +25,9 @@ def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings
 
 
 async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
-    rule = fetch_rule(settings, takes_paths=True)
+    policy = fetch_policy(settings, takes_paths=True)
     with Waiting() as waiting:
-        async with fetch_video(source, rule) as video:
+        async with fetch_video(source, policy) as video:
             waiting.show("loading the model", None)
             backend = open_backend(settings)
             ask = make_ask(video, prompt, asked)

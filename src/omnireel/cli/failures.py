@@ -27,7 +27,7 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
         try:
             command(*args, **kwargs)
         except OmnireelError as error:
-            tell(error.message, error.hint or _hint(error))
+            print_error(error.message, error.hint or _hint(error))
             raise typer.Exit(_exit_code(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -38,13 +38,13 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001  # the edge of the program: a bug is reported without a traceback
-            _tell_bug(error)
+            _print_bug(error)
             raise typer.Exit(FAILED) from None
 
     return run
 
 
-def tell(message: str, hint: str | None) -> None:
+def print_error(message: str, hint: str | None) -> None:
     """Two lines on stderr: what went wrong, and what to do about it."""
     typer.echo(f"error: {_one_line(message)}", err=True)
     if hint:
@@ -67,10 +67,10 @@ def _hint(error: OmnireelError) -> str | None:
     return None
 
 
-def _tell_bug(error: Exception) -> None:
+def _print_bug(error: Exception) -> None:
     if wants_tracebacks():
         traceback.print_exception(error)
-    tell(
+    print_error(
         f"internal error: {type(error).__name__}",
         "set OMNIREEL_TRACEBACK=1, run again and report what it prints",
     )

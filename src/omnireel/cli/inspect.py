@@ -13,7 +13,7 @@ from omnireel.cli.backend import make_ask, open_backend
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_rule
+from omnireel.storage.policy import fetch_policy
 
 _SOUND: dict[SoundUse, str] = {
     "used": "listened to",
@@ -36,8 +36,8 @@ def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSett
 
 
 async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSettings) -> Inspection:
-    rule = fetch_rule(settings, takes_paths=True)
-    async with fetch_video(source, rule) as video:
+    policy = fetch_policy(settings, takes_paths=True)
+    async with fetch_video(source, policy) as video:
         backend = open_backend(settings)
         try:
             return await backend.inspect(make_ask(video, prompt, asked))

@@ -9,7 +9,7 @@ import typer
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
 from omnireel.video.decoder.sandbox import missing
-from omnireel.video.reader.children import end_nursery, start_nursery
+from omnireel.video.reader.children import start_fork_server, stop_fork_server
 
 log = structlog.get_logger()
 
@@ -42,10 +42,10 @@ def _unconfined(absent: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def nursery_running() -> Iterator[None]:
+def fork_server_running() -> Iterator[None]:
     """Have ready what decoding children are forked from."""
-    start_nursery()
+    start_fork_server()
     try:
         yield
     finally:
-        end_nursery()
+        stop_fork_server()

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
-from omnireel.cli.sandbox import nursery_running, require_sandbox
+from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
@@ -54,9 +54,9 @@ def serve_forever(settings: Settings) -> None:
     with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         app = create_app(open_backend(settings), settings)
         server = _Server(app, settings, plain, tls=tls)
-        with nursery_running():
+        with fork_server_running():
             asyncio.run(server.serve([plain]))
-    if app.state.crew.is_broken:
+    if app.state.supervisor.is_broken:
         raise typer.Exit(FAILED)
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
@@ -159,7 +159,7 @@ def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.
         raise OmnireelError(
             f"{host} is not an address of this machine", hint="try --host 127.0.0.1"
         ) from None
-    _refuse_strangers(settings, str(address[0]))
+    _refuse_public_without_keys(settings, str(address[0]))
     listener = socket.socket(family, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # Accepted connections inherit it. asyncio would set it only on sockets that name their protocol, and
@@ -176,7 +176,7 @@ def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.
     return listener
 
 
-def _refuse_strangers(settings: Settings, address: str) -> None:
+def _refuse_public_without_keys(settings: Settings, address: str) -> None:
     if settings.auth != "none" or settings.allow_public or ip_address(address).is_loopback:
         return
     raise SettingsError(

@@ -17,7 +17,7 @@ from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.errors import OmnireelError
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_rule
+from omnireel.storage.policy import fetch_policy
 
 
 def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:
@@ -38,7 +38,7 @@ async def _trace(
     source: str, prompt: str, settings: Settings, asked: AskSettings
 ) -> tuple[Trace, torch.dtype]:
     with Waiting() as waiting:
-        async with fetch_video(source, fetch_rule(settings, takes_paths=True)) as video:
+        async with fetch_video(source, fetch_policy(settings, takes_paths=True)) as video:
             waiting.show("loading the model", None)
             preparation = load_preparation(settings)
             ask = make_ask(video, prompt, asked)

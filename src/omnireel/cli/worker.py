@@ -9,9 +9,9 @@ import typer
 from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
-from omnireel.cli.sandbox import nursery_running, require_sandbox
+from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serve import configure_log
-from omnireel.jobs.supervisor import make_crew
+from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -28,7 +28,7 @@ def work_forever(settings: Settings) -> None:
     configure_log()
     require_sandbox(settings)
     backend = open_backend(settings)
-    with nursery_running():
+    with fork_server_running():
         first_signal = asyncio.run(_work(backend, settings))
     if first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
@@ -36,21 +36,21 @@ def work_forever(settings: Settings) -> None:
 
 async def _work(backend: Backend, settings: Settings) -> signal.Signals:
     """The first signal; a crew that broke sends one itself. Raises Exit where it did."""
-    crew = make_crew(backend, settings)
+    supervisor = make_supervisor(backend, settings)
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, signals.put_nowait, number)
-    log.info("working", worker=crew.worker.rule.name, model=settings.model)
-    crew.start()
+    log.info("working", worker=supervisor.worker.policy.name, model=settings.model)
+    supervisor.start()
     try:
         first = await signals.get()
         impatience = asyncio.create_task(signals.get())
-        impatience.add_done_callback(lambda task: None if task.cancelled() else crew.worker.give_up())
+        impatience.add_done_callback(lambda task: None if task.cancelled() else supervisor.worker.give_up())
     finally:
-        await crew.stop()
+        await supervisor.stop()
         await backend.close()
     impatience.cancel()
-    if crew.is_broken:
+    if supervisor.is_broken:
         raise typer.Exit(FAILED)
     return first

@@ -14,7 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from omnireel.engine.request import FinishReason, Request, Sequence, SequenceId, check_prompt_fits
+from omnireel.engine.params import FinishReason
+from omnireel.engine.request import Request, Sequence, SequenceId, check_prompt_fits
 from omnireel.engine.sampler import Sampler
 from omnireel.engine.scheduler import Decode, Prefill, Scheduler
 from omnireel.model.language.state import ModelState

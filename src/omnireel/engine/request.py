@@ -1,4 +1,4 @@
-"""What the engine is asked (Request), how far it got (Sequence), why it ended (FinishReason).
+"""What the engine is asked (Request), and how far it got (Sequence).
 
 Free of torch at import time, so that anything may name these types.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from omnireel.engine.params import FinishReason, SamplingParams
 from omnireel.engine.thinking import Chain, ThinkingLimit
 from omnireel.errors import InputError
 
@@ -20,35 +20,6 @@ if TYPE_CHECKING:
     from omnireel.model.language.state import ModelState
 
 SequenceId = Hashable
-
-
-class FinishReason(StrEnum):
-    """Why a sequence ended."""
-
-    stop = "stop"
-    length = "length"
-    cancelled = "cancelled"
-    error = "error"
-
-
-@dataclass(frozen=True)
-class SamplingParams:
-    """How the next token is chosen and when to give up.
-
-    temperature: 0 takes the likeliest token; above 1 flattens
-    top_p:       sample from the smallest set of tokens that together reach this probability
-    max_tokens:  most output tokens, the stop token included
-    seed:        same seed, same prompt, same answer; None draws a fresh one
-    reasoning_budget: most tokens of a chain of thought; None: as many as there are
-    grace_period:     tokens beyond it in which the chain may come to the end of a line
-    """
-
-    temperature: float = 0.7
-    top_p: float = 0.95
-    max_tokens: int = 1024
-    seed: int | None = None
-    reasoning_budget: int | None = None
-    grace_period: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +70,7 @@ class Sequence:
 
     @property
     def max_tokens_in_state(self) -> int:
-        """Places its state can need: the last output token is never fed back."""
+        """Positions that its state can need: the last output token is never fed back."""
         return self.request.num_prompt_tokens + self.max_output_tokens - 1
 
     def append(self, token_id: int) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from omnireel.engine.request import SamplingParams
+from omnireel.engine.params import SamplingParams
 
 
 class Sampler:

@@ -22,10 +22,10 @@ class Ended:
     outcome: Outcome | None
 
 
-Notice = Event | Ended
+JobEvent = Event | Ended
 
 
-class Feeds:
+class JobEvents:
     """One feed per watched job; all of it belongs to one event loop.
 
     ends: set whenever some job has ended; whoever waits for that clears it
@@ -33,23 +33,23 @@ class Feeds:
 
     def __init__(self) -> None:
         self.ends = asyncio.Event()
-        self._watchers: defaultdict[str, set[asyncio.Queue[Notice]]] = defaultdict(set)
+        self._subscribers: defaultdict[str, set[asyncio.Queue[JobEvent]]] = defaultdict(set)
 
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[asyncio.Queue[Notice]]:
+    def subscribe(self, job_id: str) -> Iterator[asyncio.Queue[JobEvent]]:
         """Everything that is told of the job from now on; watch first, then look at the store."""
-        feed: asyncio.Queue[Notice] = asyncio.Queue()
-        self._watchers[job_id].add(feed)
+        subscription: asyncio.Queue[JobEvent] = asyncio.Queue()
+        self._subscribers[job_id].add(subscription)
         try:
-            yield feed
+            yield subscription
         finally:
-            self._watchers[job_id].discard(feed)
-            if not self._watchers[job_id]:
-                del self._watchers[job_id]
+            self._subscribers[job_id].discard(subscription)
+            if not self._subscribers[job_id]:
+                del self._subscribers[job_id]
 
-    def tell(self, job_id: str, notice: Notice) -> None:
+    def publish(self, job_id: str, job_event: JobEvent) -> None:
         """Pass a notice to whoever watches."""
-        if isinstance(notice, Ended):
+        if isinstance(job_event, Ended):
             self.ends.set()
-        for feed in self._watchers.get(job_id, ()):
-            feed.put_nowait(notice)
+        for subscription in self._subscribers.get(job_id, ()):
+            subscription.put_nowait(job_event)

@@ -17,7 +17,7 @@ _WAIT_S = 0.1
 
 
 @dataclass(eq=False)
-class Lines:
+class JobLogBuffer:
     """Lines that are written together; all of it belongs to one event loop."""
 
     database: Database
@@ -25,7 +25,7 @@ class Lines:
     _last: dict[str, Progress] = field(default_factory=dict)
     _waiting: dict[str, list[tuple[float, Level, str]]] = field(default_factory=dict)
 
-    def hear(self, job_id: str, event: Event) -> None:
+    def record(self, job_id: str, event: Event) -> None:
         """Note what the job's owner wants to read of an event."""
         if isinstance(event, Progress) and self._is_news(job_id, event):
             if job_id not in self._waiting:

@@ -20,14 +20,14 @@ from omnireel.backends.base import Answer, Ask, Backend, Event, MediaOptions, Pr
 from omnireel.errors import Cancelled, CapacityError, GenerationError, OmnireelError
 from omnireel.settings import Settings
 from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_rule
+from omnireel.storage.policy import fetch_policy
 from omnireel.storage.spool import Spool
 from omnireel.store.jobs import Job, Outcome
-from omnireel.store.sqlite.jobs import Terms
+from omnireel.store.sqlite.jobs import EndPolicy
 
 log = structlog.get_logger()
 
-Tell = Callable[[Event], None]
+Publish = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class JobRun:
     settings: Settings
     spool: Spool
 
-    async def __call__(self, job: Job, tell: Tell) -> Outcome:
+    async def __call__(self, job: Job, publish: Publish) -> Outcome:
         """The outcome of one attempt. Raises CapacityError where the backend is full and the job may wait."""
         try:
-            return await self._answer(job, tell)
+            return await self._answer(job, publish)
         except CapacityError as error:
             if job.retries:
                 raise
@@ -54,13 +54,13 @@ class JobRun:
             log.exception("internal error")
             return internal_error_outcome()
 
-    async def _answer(self, job: Job, tell: Tell) -> Outcome:
+    async def _answer(self, job: Job, publish: Publish) -> Outcome:
         sent = wire.parse_input(job.input)
         async with self._video(job, sent.video_url) as video:
-            tell(Progress("video", f"{video.stat().st_size / 1e6:.1f} MB of video received"))
+            publish(Progress("video", f"{video.stat().st_size / 1e6:.1f} MB of video received"))
             try:
                 async with asyncio.timeout(self.settings.max_run_s):
-                    answer = await self._last_event(wire.to_ask(sent, video), job, tell)
+                    answer = await self._last_event(wire.to_ask(sent, video), job, publish)
             except TimeoutError:
                 message = f"the answer took longer than {self.settings.max_run_s:g} s"
                 raise GenerationError(message, kind="generation_timeout", status=504) from None
@@ -71,16 +71,16 @@ class JobRun:
         if job.video is not None:
             yield self.spool.path(job.video)
             return
-        async with fetch_video(video_url, fetch_rule(self.settings)) as path:
+        async with fetch_video(video_url, fetch_policy(self.settings)) as path:
             yield path
 
-    async def _last_event(self, ask: Ask, job: Job, tell: Tell) -> Answer:
+    async def _last_event(self, ask: Ask, job: Job, publish: Publish) -> Answer:
         """Pass on what the backend tells; its first word has to come before the start deadline."""
         async with aclosing(self.backend.generate(ask)) as events:
             event = await self._first_event(events, job)
-            tell(event)
+            publish(event)
             async for event in events:  # the last one is the answer
-                tell(event)
+                publish(event)
         if not isinstance(event, Answer):
             raise GenerationError("the model gave no answer", kind="internal_server_error", status=500)
         return event
@@ -120,10 +120,10 @@ def cancelled() -> Outcome:
     )
 
 
-def terms(settings: Settings) -> Terms:
+def end_policy(settings: Settings) -> EndPolicy:
     """How jobs end that no attempt ends, in the wire's words."""
     lost = RequestError("the request was lost with its worker", error_type="runner_disconnected", status=503)
-    return Terms(
+    return EndPolicy(
         cancelled=cancelled(),
         not_started=request_error_outcome(not_started()),
         lost=request_error_outcome(lost),

@@ -11,9 +11,9 @@ import structlog
 
 from omnireel.api.fal.webhooks import make_sender
 from omnireel.backends.base import Backend
-from omnireel.jobs.events import Feeds
-from omnireel.jobs.run import JobRun, terms
-from omnireel.jobs.worker import Worker, WorkerRule
+from omnireel.jobs.events import JobEvents
+from omnireel.jobs.run import JobRun, end_policy
+from omnireel.jobs.worker import Worker, WorkerPolicy
 from omnireel.settings import Settings
 from omnireel.storage.local_blobs import Blobs
 from omnireel.storage.spool import Spool
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 @dataclass(eq=False)
-class Crew:
+class Supervisor:
     """The tasks of one process on one store; a server has one, and so has each worker beside it."""
 
     worker: Worker
@@ -66,12 +66,12 @@ class Crew:
         return any(t.done() and not t.cancelled() and t.exception() is not None for t in self._tasks)
 
 
-def make_crew(backend: Backend, settings: Settings) -> Crew:
+def make_supervisor(backend: Backend, settings: Settings) -> Supervisor:
     """On the store and the directories that the settings name; nothing runs yet."""
     worker = _make_worker(backend, settings)
     limits = FileLimits(settings.max_upload_bytes, settings.max_stored_bytes, settings.upload_open_s)
     files = Files(worker.database, Blobs(settings.uploads_dir), limits)
-    return Crew(worker, make_sender(worker, settings), files)
+    return Supervisor(worker, make_sender(worker, settings), files)
 
 
 def _make_worker(backend: Backend, settings: Settings) -> Worker:
@@ -79,11 +79,11 @@ def _make_worker(backend: Backend, settings: Settings) -> Worker:
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return Worker(
         Database(settings.store_path),
-        terms(settings),
+        end_policy(settings),
         spool,
-        Feeds(),
+        JobEvents(),
         JobRun(backend, settings, spool),
-        WorkerRule(name, settings.max_running, settings.lease_s, beat_s=settings.lease_s / 3),
+        WorkerPolicy(name, settings.max_running, settings.lease_s, renew_every_s=settings.lease_s / 3),
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from omnireel.errors import CapacityError
-from omnireel.jobs.events import Ended, Feeds
+from omnireel.jobs.events import Ended, JobEvents
 from omnireel.storage.spool import Spool
 from omnireel.store.sqlite import jobs as store
 from omnireel.store.sqlite.database import Connection, Database
@@ -30,9 +30,9 @@ class Sweeper:
     """
 
     database: Database
-    terms: store.Terms
+    end_policy: store.EndPolicy
     spool: Spool
-    feeds: Feeds
+    events: JobEvents
     keep_s: float
     clock: Callable[[], float]
     renewal: Callable[[], Callable[[Connection], object]]
@@ -58,13 +58,13 @@ class Sweeper:
             # Perhaps nothing could be written for a while, or the machine slept: what runs here is not lost.
             if store.has_lapsed_lease(db, now=now):
                 renew(db)
-            return store.sweep(db, self.terms, now=now)
+            return store.sweep(db, self.end_policy, now=now)
 
         for job_id in await self.database.write(both):
-            self.feeds.tell(job_id, Ended(None))
+            self.events.publish(job_id, Ended(None))
 
     async def _tidy(self, now: float) -> None:
-        await self.database.write(partial(store.forget, before=now - self.keep_s))
-        await self.database.write(partial(store.forget_unkept, now=now))
+        await self.database.write(partial(store.purge, before=now - self.keep_s))
+        await self.database.write(partial(store.purge_unkept, now=now))
         videos = await self.database.read(store.spooled_videos)
         await asyncio.to_thread(self.spool.keep_only, videos, older_than_s=_SPOOL_GRACE_S)

@@ -18,8 +18,8 @@ import structlog
 
 from omnireel.backends.base import Event
 from omnireel.errors import CapacityError
-from omnireel.jobs.events import Ended, Feeds
-from omnireel.jobs.log_buffer import Lines
+from omnireel.jobs.events import Ended, JobEvents
+from omnireel.jobs.log_buffer import JobLogBuffer
 from omnireel.jobs.sweeper import Sweeper
 from omnireel.storage.spool import Spool
 from omnireel.store.jobs import Job, Outcome, Submission
@@ -38,7 +38,7 @@ Run = Callable[[Job, Callable[[Event], None]], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True)
-class WorkerRule:
+class WorkerPolicy:
     """How a worker behaves.
 
     name:       of this process, unlike any other's
@@ -50,7 +50,7 @@ class WorkerRule:
     name: str
     max_running: int = 4
     lease_s: float = 15.0
-    beat_s: float = 5.0
+    renew_every_s: float = 5.0
     poll_s: float = 1.0
     keep_s: float = 24 * 3600.0
 
@@ -68,33 +68,39 @@ class Worker:
     """One process's share of the work."""
 
     database: Database
-    terms: store.Terms
+    end_policy: store.EndPolicy
     spool: Spool
-    feeds: Feeds
+    events: JobEvents
     run_job: Run
-    rule: WorkerRule
+    policy: WorkerPolicy
     clock: Callable[[], float] = time.time
     _group: asyncio.TaskGroup | None = None
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
     _claims: set[asyncio.Future[Any]] = field(default_factory=set)
     _num_claiming: int = 0
     _running: dict[str, _Attempt] = field(default_factory=dict)
-    _errands: set[asyncio.Task[store.Cancelling]] = field(default_factory=set)
+    _background_tasks: set[asyncio.Task[store.Cancelling]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _may_wait: bool = True
     _is_stopping: bool = False
 
     def __post_init__(self) -> None:
-        self._lines = Lines(self.database, self.clock)
+        self._log_buffer = JobLogBuffer(self.database, self.clock)
         self._sweeper = Sweeper(
-            self.database, self.terms, self.spool, self.feeds, self.rule.keep_s, self.clock, self._renewal
+            self.database,
+            self.end_policy,
+            self.spool,
+            self.events,
+            self.policy.keep_s,
+            self.clock,
+            self._renewal,
         )
 
     async def run(self) -> None:
         """Work until `stop`; then let what runs finish."""
         async with asyncio.TaskGroup() as self._group:
-            sweeping = self._sweeper.run(self.rule.poll_s)
-            chores = (sweeping, self._heed_cancels_for_ever(), self._beat_for_ever())
+            sweeping = self._sweeper.run(self.policy.poll_s)
+            chores = (sweeping, self._watch_cancel_requests(), self._renew_leases_for_ever())
             tasks = [self._group.create_task(chore) for chore in chores]
             await self._take_for_ever()
             while unfinished := self._busy | self._claims:
@@ -127,19 +133,19 @@ class Worker:
     async def cancel(self, job_id: str) -> store.Cancelling:
         """End a waiting job; stop a running one, at once where it runs here."""
         job = await self.database.read(partial(store.find, job_id=job_id))
-        cancel = partial(store.cancel, terms=self.terms, job_id=job_id, now=self.clock())
+        cancel = partial(store.cancel, end_policy=self.end_policy, job_id=job_id, now=self.clock())
         how = await self.database.write(cancel)
         if how == "requested" and job_id in self._running:
             _interrupt(self._running[job_id].task, _CANCELLED)
         elif how == "removed":
-            self._ended(job_id, job.video if job else None, self.terms.cancelled)
+            self._ended(job_id, job.video if job else None, self.end_policy.cancelled)
         return how
 
     def abandon(self, job_id: str) -> None:
         """Cancel without waiting: its caller has left, and takes the task that served it along."""
         task = asyncio.get_running_loop().create_task(self.cancel(job_id))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
 
     async def _take_for_ever(self) -> None:
         """Claim as many jobs as there is room for, where some may wait, and now and then."""
@@ -147,20 +153,20 @@ class Worker:
             self._wake.clear()
             self._may_wait = False
             try:
-                _, is_full = await self._claim_after(lambda _: None, max_jobs=self.rule.max_running)
+                _, is_full = await self._claim_after(lambda _: None, max_jobs=self.policy.max_running)
                 self._may_wait |= is_full
             except CapacityError as error:
                 log.error("no job can be claimed", error=error.message)
             self._take_more()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.rule.poll_s):
+                async with asyncio.timeout(self.policy.poll_s):
                     await self._wake.wait()
 
     @property
     def _room(self) -> int:
         """How many more jobs may be claimed."""
         is_taking = self._group is not None and not self._is_stopping
-        return self.rule.max_running - len(self._busy) - self._num_claiming if is_taking else 0
+        return self.policy.max_running - len(self._busy) - self._num_claiming if is_taking else 0
 
     async def _claim_after(self, change: Callable[[Connection], T], *, max_jobs: int) -> tuple[T, bool]:
         """What a change of the store gives; in its transaction, claim what may run then.
@@ -168,7 +174,7 @@ class Worker:
         The second value says whether as many jobs were claimed as could be, so that more may wait.
         """
         room = min(max_jobs, self._room)
-        name, lease_s, now = self.rule.name, self.rule.lease_s, self.clock()
+        name, lease_s, now = self.policy.name, self.policy.lease_s, self.clock()
 
         def both(db: Connection) -> tuple[T, list[Job]]:
             changed = change(db)
@@ -203,14 +209,14 @@ class Worker:
     async def _work(self, job: Job) -> None:
         """Run a claimed job, beating, and store how it ended."""
         structlog.contextvars.bind_contextvars(request_id=job.id)
-        task = asyncio.ensure_future(self.run_job(job, partial(self._tell, job)))
+        task = asyncio.ensure_future(self.run_job(job, partial(self._publish, job)))
         if job.id in self._running:  # its lease lapsed before it was known to run here
             _interrupt(self._running[job.id].task, _FENCED)
         attempt = self._running[job.id] = _Attempt(job, task)
         try:
             outcome = await task
         except CapacityError as error:
-            await self._give_back(job, error.after_s, counts=True)
+            await self._requeue(job, error.after_s, counts=True)
         except asyncio.CancelledError as reason:
             await self._interrupted(job, str(reason))
         else:
@@ -221,19 +227,21 @@ class Worker:
 
     async def _interrupted(self, job: Job, reason: str) -> None:
         if reason == _CANCELLED:
-            await self._finish(job, self.terms.cancelled)
+            await self._finish(job, self.end_policy.cancelled)
         elif reason != _FENCED and job.pinned_to is None:
-            await self._give_back(job, 0.0, counts=False)
+            await self._requeue(job, 0.0, counts=False)
         elif reason != _FENCED:
-            await self._finish(job, self.terms.lost)  # its caller's line ends with this process
+            await self._finish(job, self.end_policy.lost)  # its caller's line ends with this process
         else:
-            self._lines.drop(job.id)
+            self._log_buffer.drop(job.id)
 
     async def _finish(self, job: Job, outcome: Outcome) -> None:
-        name, now = self.rule.name, self.clock()
-        end = partial(store.finish, terms=self.terms, job=job, outcome=outcome, worker=name, now=now)
+        name, now = self.policy.name, self.clock()
+        end = partial(
+            store.finish, end_policy=self.end_policy, job=job, outcome=outcome, worker=name, now=now
+        )
         try:
-            is_ours = await self.database.write(self._lines.with_change(job.id, end))
+            is_ours = await self.database.write(self._log_buffer.with_change(job.id, end))
         except CapacityError as error:
             log.error("an outcome cannot be stored: the job will run again", error=error.message)
             return
@@ -246,23 +254,23 @@ class Worker:
     def _ended(self, job_id: str, video: str | None, outcome: Outcome) -> None:
         if video is not None:
             self.spool.remove(video)
-        self.feeds.tell(job_id, Ended(outcome))
+        self.events.publish(job_id, Ended(outcome))
 
-    async def _give_back(self, job: Job, after_s: float, *, counts: bool) -> None:
-        name, now = self.rule.name, self.clock()
-        again = partial(store.give_back, job=job, worker=name, after_s=after_s, counts=counts, now=now)
+    async def _requeue(self, job: Job, after_s: float, *, counts: bool) -> None:
+        name, now = self.policy.name, self.clock()
+        again = partial(store.requeue, job=job, worker=name, after_s=after_s, counts=counts, now=now)
         try:
-            is_waiting = await self.database.write(self._lines.with_change(job.id, again))
+            is_waiting = await self.database.write(self._log_buffer.with_change(job.id, again))
         except CapacityError as error:
             log.error("a job cannot be given back: its lease will run out", error=error.message)
             return
         if not is_waiting and counts:
-            await self._finish(job, self.terms.lost)
+            await self._finish(job, self.end_policy.lost)
 
-    async def _beat_for_ever(self) -> None:
+    async def _renew_leases_for_ever(self) -> None:
         """Renew the leases; stop the work whose lease is lost or whose end is asked for."""
         while True:
-            await asyncio.sleep(self.rule.beat_s)
+            await asyncio.sleep(self.policy.renew_every_s)
             if attempts := list(self._running.values()):
                 with suppress(CapacityError):  # a lease outlasts two failed beats; a third ends it elsewhere
                     answers = await self.database.write(self._renewal())
@@ -276,22 +284,23 @@ class Worker:
         """Renews the leases of what runs now; gives the answers of `store.beat`, in that order."""
         jobs = [attempt.job for attempt in self._running.values()]
         return lambda db: [
-            store.beat(db, job, self.rule.name, lease_s=self.rule.lease_s, now=self.clock()) for job in jobs
+            store.renew_lease(db, job, self.policy.name, lease_s=self.policy.lease_s, now=self.clock())
+            for job in jobs
         ]
 
-    async def _heed_cancels_for_ever(self) -> None:
+    async def _watch_cancel_requests(self) -> None:
         """Stop jobs whose end another process asked for; a beat alone would notice late."""
         while True:
-            await asyncio.sleep(self.rule.poll_s)
+            await asyncio.sleep(self.policy.poll_s)
             if not self._running:
                 continue
-            for job_id in await self.database.read(partial(store.cancels_asked, worker=self.rule.name)):
+            for job_id in await self.database.read(partial(store.cancel_requests, worker=self.policy.name)):
                 if job_id in self._running:
                     _interrupt(self._running[job_id].task, _CANCELLED)
 
-    def _tell(self, job: Job, event: Event) -> None:
-        self.feeds.tell(job.id, event)
-        self._lines.hear(job.id, event)
+    def _publish(self, job: Job, event: Event) -> None:
+        self.events.publish(job.id, event)
+        self._log_buffer.record(job.id, event)
 
 
 def _interrupt(task: asyncio.Task[Outcome], reason: str) -> None:

@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from omnireel.errors import InputError
 from omnireel.net.addresses import Address, Network, unmapped, why_refused
 from omnireel.net.errors import log, not_fetched, unreachable
-from omnireel.net.per_host_limit import Crowd
+from omnireel.net.per_host_limit import PerHostLimit
 from omnireel.net.proxy_tunnel import Proxy, open_tunnel
 from omnireel.net.urls import DEFAULT_PORTS, Target, is_one_of
 
@@ -69,7 +69,7 @@ class EgressLimits:
 
 
 @dataclass(frozen=True)
-class EgressRule:
+class EgressPolicy:
     """What may be connected to, and how much may come back.
 
     max_bytes:   of one file
@@ -93,50 +93,50 @@ class EgressRule:
     limits: EgressLimits = EgressLimits()
     resolve: Resolver = resolve_name
     trust: Callable[[], ssl.SSLContext] = system_trust
-    crowd: Crowd = field(default_factory=Crowd)
+    per_host_limit: PerHostLimit = field(default_factory=PerHostLimit)
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def connected(target: Target, rule: EgressRule) -> AsyncIterator[Streams]:
+async def connected(target: Target, policy: EgressPolicy) -> AsyncIterator[Streams]:
     """A connection to `target` for as long as the context is open; encrypted and verified for https.
 
     Raises InputError, file_download_error: the same whether the host is forbidden or does not answer.
     """
-    _check_place(target, rule)
-    async with rule.crowd.place(target.host, rule.limits.per_host):
-        addresses = await _checked_addresses(target, rule)
-        reader, writer = await _first_connection(target, addresses, rule)
+    _check_place(target, policy)
+    async with policy.per_host_limit.acquire(target.host, policy.limits.per_host):
+        addresses = await _checked_addresses(target, policy)
+        reader, writer = await _first_connection(target, addresses, policy)
         try:
             yield reader, writer
         finally:
             writer.transport.abort()  # a polite goodbye could be drawn out by the other side
 
 
-def check_target(target: Target, rule: EgressRule) -> None:
+def check_target(target: Target, policy: EgressPolicy) -> None:
     """Raise FetchError where the rule cannot allow `target`; what its name leads to shows only later."""
-    _check_place(target, rule)
+    _check_place(target, policy)
     if target.literal:
-        _check_address(target, target.literal, rule)
+        _check_address(target, target.literal, policy)
 
 
-def _check_place(target: Target, rule: EgressRule) -> None:
-    _check_port(target, rule)
-    if is_one_of(target.host, rule.deny_hosts) or not is_one_of(target.host, rule.hosts):
+def _check_place(target: Target, policy: EgressPolicy) -> None:
+    _check_port(target, policy)
+    if is_one_of(target.host, policy.deny_hosts) or not is_one_of(target.host, policy.hosts):
         raise unreachable(target.host, "the operator does not allow this name", is_forbidden=True)
 
 
-def _check_port(target: Target, rule: EgressRule) -> None:
-    schemes = ["https", "http"] if rule.allow_http else ["https"]
+def _check_port(target: Target, policy: EgressPolicy) -> None:
+    schemes = ["https", "http"] if policy.allow_http else ["https"]
     if target.scheme not in schemes:
         raise not_fetched(
             f"{target.scheme} addresses are not allowed here",
             hint="use an https address; http has to be admitted by the operator (allow_http)",
             is_forbidden=True,
         )
-    ports = [DEFAULT_PORTS[scheme] for scheme in schemes] + list(rule.ports)
+    ports = [DEFAULT_PORTS[scheme] for scheme in schemes] + list(policy.ports)
     if target.port not in ports:
         raise not_fetched(
             f"port {target.port} is not allowed, only {', '.join(map(str, ports))}",
@@ -145,25 +145,25 @@ def _check_port(target: Target, rule: EgressRule) -> None:
         )
 
 
-async def _checked_addresses(target: Target, rule: EgressRule) -> list[Address]:
-    addresses = [target.literal] if target.literal else await _resolved(target, rule)
+async def _checked_addresses(target: Target, policy: EgressPolicy) -> list[Address]:
+    addresses = [target.literal] if target.literal else await _resolved(target, policy)
     for address in addresses:
-        _check_address(target, address, rule)
+        _check_address(target, address, policy)
     return [unmapped(address) for address in addresses]
 
 
-def _check_address(target: Target, address: Address, rule: EgressRule) -> None:
-    reason = why_refused(address, rule.allow, rule.deny)
+def _check_address(target: Target, address: Address, policy: EgressPolicy) -> None:
+    reason = why_refused(address, policy.allow, policy.deny)
     if reason is not None:
         raise unreachable(target.host, f"{address} is not allowed: {reason}", is_forbidden=True)
 
 
-async def _resolved(target: Target, rule: EgressRule) -> list[Address]:
+async def _resolved(target: Target, policy: EgressPolicy) -> list[Address]:
     try:
-        async with asyncio.timeout(rule.limits.resolve_s):
-            found = await rule.resolve(target.host, target.port)
+        async with asyncio.timeout(policy.limits.resolve_s):
+            found = await policy.resolve(target.host, target.port)
     except TimeoutError:
-        raise unreachable(target.host, f"not resolved within {rule.limits.resolve_s:g} s") from None
+        raise unreachable(target.host, f"not resolved within {policy.limits.resolve_s:g} s") from None
     except (OSError, UnicodeError) as error:
         raise unreachable(target.host, f"not resolved: {error}") from None
     if not found:
@@ -171,12 +171,12 @@ async def _resolved(target: Target, rule: EgressRule) -> list[Address]:
     return list(dict.fromkeys(ip_address(text) for text in found))
 
 
-async def _first_connection(target: Target, addresses: Sequence[Address], rule: EgressRule) -> Streams:
+async def _first_connection(target: Target, addresses: Sequence[Address], policy: EgressPolicy) -> Streams:
     reasons = []
     for address in addresses[:_MAX_ATTEMPTS]:
         try:
-            async with asyncio.timeout(rule.limits.connect_s):
-                return await _connect(target, address, rule)
+            async with asyncio.timeout(policy.limits.connect_s):
+                return await _connect(target, address, policy)
         except ssl.SSLCertVerificationError as error:
             raise _bad_certificate(target, error) from None
         except OSError as error:  # TimeoutError is one
@@ -184,35 +184,35 @@ async def _first_connection(target: Target, addresses: Sequence[Address], rule: 
     raise unreachable(target.host, "; ".join(reasons))
 
 
-async def _connect(target: Target, address: Address, rule: EgressRule) -> Streams:
-    tls = rule.trust() if target.scheme == "https" else None
-    first, port = (address, target.port) if rule.proxy is None else await _place_of(rule.proxy, rule)
+async def _connect(target: Target, address: Address, policy: EgressPolicy) -> Streams:
+    tls = policy.trust() if target.scheme == "https" else None
+    first, port = (address, target.port) if policy.proxy is None else await _place_of(policy.proxy, policy)
     family = socket.AF_INET if first.version == 4 else socket.AF_INET6
     with ExitStack() as undo:
-        plug = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        plug.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(plug, (str(first), port))
-        _check_peer(target, plug, first)
-        if rule.proxy is not None:
-            await open_tunnel(plug, address, target.port)
+        sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (str(first), port))
+        _check_peer(target, sock, first)
+        if policy.proxy is not None:
+            await open_tunnel(sock, address, target.port)
         undo.pop_all()  # from here on the stream closes it
     name = target.host if tls else None
-    return await asyncio.open_connection(sock=plug, ssl=tls, server_hostname=name, limit=READ_BYTES)
+    return await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name, limit=READ_BYTES)
 
 
-async def _place_of(proxy: Proxy, rule: EgressRule) -> tuple[Address, int]:
+async def _place_of(proxy: Proxy, policy: EgressPolicy) -> tuple[Address, int]:
     try:
         return ip_address(proxy.host), proxy.port
     except ValueError:
-        found = await rule.resolve(proxy.host, proxy.port)
+        found = await policy.resolve(proxy.host, proxy.port)
     if not found:
         raise OSError("the proxy has no address")
     return unmapped(ip_address(found[0])), proxy.port
 
 
-def _check_peer(target: Target, plug: socket.socket, address: Address) -> None:
+def _check_peer(target: Target, sock: socket.socket, address: Address) -> None:
     """The kernel's word for where the connection leads; nothing has been sent yet."""
-    peer = unmapped(ip_address(plug.getpeername()[0]))
+    peer = unmapped(ip_address(sock.getpeername()[0]))
     if peer != address:
         raise unreachable(target.host, f"connected to {peer} instead of {address}")
 

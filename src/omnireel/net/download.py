@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h11
 
-from omnireel.net.connector import EgressLimits, EgressRule, connected
+from omnireel.net.connector import EgressLimits, EgressPolicy, connected
 from omnireel.net.errors import not_fetched, too_large
 from omnireel.net.http1 import Exchange
 from omnireel.net.urls import Target, parse_url, redirected
@@ -18,7 +18,7 @@ from omnireel.net.urls import Target, parse_url, redirected
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-async def download(url: str, path: Path, rule: EgressRule) -> None:
+async def download(url: str, path: Path, policy: EgressPolicy) -> None:
     """Write what the https address `url` holds to the new file `path`.
 
     Raises InputError on video_url: file_download_error when the address is unusable, forbidden, out of reach,
@@ -26,34 +26,34 @@ async def download(url: str, path: Path, rule: EgressRule) -> None:
     hold a part.
     """
     try:
-        async with asyncio.timeout(rule.limits.total_s):
-            await _follow(parse_url(url), path, rule)
+        async with asyncio.timeout(policy.limits.total_s):
+            await _follow(parse_url(url), path, policy)
     except TimeoutError:
-        raise not_fetched(f"it took longer than {rule.limits.total_s:g} s") from None
+        raise not_fetched(f"it took longer than {policy.limits.total_s:g} s") from None
 
 
-async def _follow(target: Target, path: Path, rule: EgressRule) -> None:
-    for _ in range(rule.limits.max_redirects + 1):
-        following = await _get(target, path, rule)
+async def _follow(target: Target, path: Path, policy: EgressPolicy) -> None:
+    for _ in range(policy.limits.max_redirects + 1):
+        following = await _get(target, path, policy)
         if following is None:
             return
         if following.scheme == "http" and target.scheme == "https":
             raise not_fetched("it redirects from https to http")
         target = following
-    raise not_fetched(f"it redirects more than {rule.limits.max_redirects} times")
+    raise not_fetched(f"it redirects more than {policy.limits.max_redirects} times")
 
 
-async def _get(target: Target, path: Path, rule: EgressRule) -> Target | None:
+async def _get(target: Target, path: Path, policy: EgressPolicy) -> Target | None:
     """Save what `target` holds, or say where it redirects to."""
-    async with connected(target, rule) as (reader, writer):
-        answer = Exchange(reader, rule.limits)
+    async with connected(target, policy) as (reader, writer):
+        answer = Exchange(reader, policy.limits)
         writer.write(answer.request(target))
         head = await answer.head()
         location = dict(head.headers).get(b"location")
         if head.status_code in _REDIRECTS and location is not None:
             return redirected(target, location)
-        _check_head(head, rule.max_bytes)
-        await _save(answer, path, rule)
+        _check_head(head, policy.max_bytes)
+        await _save(answer, path, policy)
     return None
 
 
@@ -68,14 +68,14 @@ def _check_head(head: h11.Response, max_bytes: int) -> None:
         raise too_large(max_bytes, num_bytes)
 
 
-async def _save(answer: "Exchange", path: Path, rule: EgressRule) -> None:
+async def _save(answer: "Exchange", path: Path, policy: EgressPolicy) -> None:
     num_bytes = 0
-    pace = _Pace(rule.limits)
+    pace = _Pace(policy.limits)
     with path.open("xb") as file:
         while piece := await answer.piece():
             num_bytes += len(piece)
-            if num_bytes > rule.max_bytes:
-                raise too_large(rule.max_bytes)
+            if num_bytes > policy.max_bytes:
+                raise too_large(policy.max_bytes)
             pace.count(len(piece))
             await asyncio.to_thread(file.write, piece)
 

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 
 @dataclass
-class _Door:
+class _Host:
     places: asyncio.Semaphore
     num_callers: int = 0  # inside and waiting
 
 
-class Crowd:
+class PerHostLimit:
     """The hosts that are being talked to; those beyond the limit wait."""
 
     def __init__(self) -> None:
-        self._doors: dict[str, _Door] = {}
+        self._hosts: dict[str, _Host] = {}
 
     @asynccontextmanager
-    async def place(self, host: str, most: int) -> AsyncIterator[None]:
+    async def acquire(self, host: str, most: int) -> AsyncIterator[None]:
         """One of `most` places at a host, for as long as the context is open."""
-        door = self._doors.setdefault(host, _Door(asyncio.Semaphore(most)))
-        door.num_callers += 1
+        host_entry = self._hosts.setdefault(host, _Host(asyncio.Semaphore(most)))
+        host_entry.num_callers += 1
         try:
-            async with door.places:
+            async with host_entry.places:
                 yield
         finally:
-            door.num_callers -= 1
-            if not door.num_callers:
-                del self._doors[host]
+            host_entry.num_callers -= 1
+            if not host_entry.num_callers:
+                del self._hosts[host]

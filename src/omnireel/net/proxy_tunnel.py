@@ -17,7 +17,7 @@ class Proxy:
     port: int
 
 
-async def open_tunnel(plug: socket.socket, address: Address, port: int) -> None:
+async def open_tunnel(sock: socket.socket, address: Address, port: int) -> None:
     """Have the proxy at the other end of `plug` connect to `address`; what is sent next goes there.
 
     The proxy is told no name: one that resolved it again could be led elsewhere. Raises OSError where it
@@ -26,11 +26,11 @@ async def open_tunnel(plug: socket.socket, address: Address, port: int) -> None:
     """
     place = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(plug, f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
+    await loop.sock_sendall(sock, f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
     answer = b""
     # Nothing of the destination can be among these bytes: in TLS and in HTTP, who connects speaks first.
     while b"\r\n\r\n" not in answer:
-        piece = await loop.sock_recv(plug, 4096)
+        piece = await loop.sock_recv(sock, 4096)
         answer += piece
         if not piece or len(answer) > _MAX_ANSWER:
             raise OSError("the proxy hung up or talks without end")

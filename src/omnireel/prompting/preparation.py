@@ -37,7 +37,7 @@ from omnireel.text.reasoning import CLOSE, TOOL_CALL
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import ClipFacts, ClipReader, open_clip
-from omnireel.video.tubelets import PixelRule, most_patches, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelSpec, most_patches, target_grid, tubelet_batches
 
 See = Callable[[Tensor], None]
 
@@ -75,7 +75,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class AudioInput:
     """What became of a clip's sound. samples: [L] fp32 at 16 kHz, where it is used"""
 
     use: SoundUse
@@ -99,15 +99,15 @@ class Preparation:
     ) -> None:
         if tokenizer.id_of(IMAGE) != model.config.image_token_id:
             raise CheckpointError(f"config.json and the tokenizer disagree on the id of {IMAGE}")
-        self._hears = model.config.sound is not None
-        if self._hears and tokenizer.id_of(SOUND) != model.config.sound_token_id:
+        self._has_audio_encoder = model.config.sound is not None
+        if self._has_audio_encoder and tokenizer.id_of(SOUND) != model.config.sound_token_id:
             raise CheckpointError(f"config.json and the tokenizer disagree on the id of {SOUND}")
         self.model = model
         self.tokenizer = tokenizer
         self.max_context = model.config.language.max_positions
         self._template = template
         self._options = options or PreparationOptions()
-        self._pixel_rule = _pixel_rule(model)
+        self._pixel_spec = _pixel_spec(model)
 
     @classmethod
     def load(cls, directory: Path, *, dtype: torch.dtype) -> Preparation:
@@ -126,9 +126,9 @@ class Preparation:
         seen = FramesSeen()
         with open_clip(ask.video, self._options.media.sampling(ask.media), self._options.limits) as clip:
             report(opening_note(clip.facts))
-            heard = self._hear(ask, clip)
-            self._plan(ask, clip.facts, heard)
-            sound_tokens = self._encoded_sound(heard, report)
+            audio_input = self._read_audio(ask, clip)
+            self._plan(ask, clip.facts, audio_input)
+            sound_tokens = self._encoded_sound(audio_input, report)
             tokens = torch.cat(list(self._encoded(clip, seen, report, see_pixels)))  # [n, h, w, D]
             for note in warning_notes(clip.facts):
                 report(note)
@@ -137,45 +137,49 @@ class Preparation:
         counts = kept.flatten(1).sum(1).tolist()
         prompt = self._lay_out(ask, clip.facts.source_fps, seen.indices, counts, len(sound_tokens))
         video = video_facts(clip.facts, seen, num_vision_tokens=kept.numel(), num_kept_tokens=int(kept.sum()))
-        video = with_sound(video, heard.use, len(sound_tokens))
+        video = with_sound(video, audio_input.use, len(sound_tokens))
         embeddings = self._embed(prompt, tokens[kept], sound_tokens)
         return Prepared(video, tokens, kept, sound_tokens, prompt, embeddings)
 
     def inspect(self, ask: Ask) -> Inspection:
         """What `prepare` would make of the ask, without encoding."""
         with open_clip(ask.video, self._options.media.sampling(ask.media), self._options.limits) as clip:
-            return self._plan(ask, clip.facts, self._hear(ask, clip))
+            return self._plan(ask, clip.facts, self._read_audio(ask, clip))
 
     def most_input_tokens(self, ask: Ask) -> int:
         """No prompt of this ask is longer, whatever its clip holds."""
-        rule, options = self._pixel_rule, self._options
+        spec, options = self._pixel_spec, self._options
         max_frames = options.media.sampling(ask.media).max_frames or options.limits.max_num_packets
-        num_tubelets = -(-max_frames // rule.temporal_patch_size)
-        most_tokens = most_patches(rule.target_patches, options.limits) // 4
+        num_tubelets = -(-max_frames // spec.temporal_patch_size)
+        most_tokens = most_patches(spec.target_patches, options.limits) // 4
         vision = num_kept(num_tubelets, most_tokens, options.media.rate(ask.media))
-        labels = num_tubelets * max_label_tokens(rule.temporal_patch_size)
+        labels = num_tubelets * max_label_tokens(spec.temporal_patch_size)
         text = len(self._lay_out(ask, 1.0, (), []).ids)
-        sound = num_sound_tokens(round(options.limits.max_duration_s * SAMPLE_RATE)) + 2 if self._hears else 0
+        sound = (
+            num_sound_tokens(round(options.limits.max_duration_s * SAMPLE_RATE)) + 2
+            if self._has_audio_encoder
+            else 0
+        )
         return text + labels + vision + sound
 
-    def _hear(self, ask: Ask, clip: ClipReader) -> Heard:
+    def _read_audio(self, ask: Ask, clip: ClipReader) -> AudioInput:
         """The clip's own sound, where the model hears, the caller wants it and there is some."""
-        if not self._hears:
-            return Heard("unheard")
+        if not self._has_audio_encoder:
+            return AudioInput("unheard")
         if ask.media.use_audio is False:
-            return Heard("off")
+            return AudioInput("off")
         if not clip.facts.has_audio:
-            return Heard("absent")
+            return AudioInput("absent")
         sound = clip.read_sound()
         if sound is None or not len(sound.samples):
-            return Heard("failed")
-        return Heard("cut" if sound.is_cut else "used", torch.from_numpy(sound.samples))
+            return AudioInput("failed")
+        return AudioInput("cut" if sound.is_cut else "used", torch.from_numpy(sound.samples))
 
-    def _encoded_sound(self, heard: Heard, report: Report) -> Tensor:
-        if heard.samples is None:
+    def _encoded_sound(self, audio_input: AudioInput, report: Report) -> Tensor:
+        if audio_input.samples is None:
             return torch.zeros(0, self.model.config.language.hidden_size, dtype=self.model.dtype)
-        tokens = self.model.encode_sound(heard.samples)
-        seconds = len(heard.samples) / SAMPLE_RATE
+        tokens = self.model.encode_sound(audio_input.samples)
+        seconds = len(audio_input.samples) / SAMPLE_RATE
         report(Progress("encoding", f"{seconds:.1f} s of sound heard: {len(tokens)} tokens"))
         return tokens
 
@@ -195,16 +199,18 @@ class Preparation:
             closing_line=tuple(tokenizer.encode_markup(f"{CLOSE}\n")),
         )
 
-    def _plan(self, ask: Ask, clip: ClipFacts, heard: Heard) -> Inspection:
+    def _plan(self, ask: Ask, clip: ClipFacts, audio_input: AudioInput) -> Inspection:
         """The cost of an ask, before anything is encoded; raises InputError(sequence_too_long)."""
-        rows, cols = target_grid(clip.width, clip.height, self._pixel_rule.target_patches)
-        num_tubelets = -(-len(clip.indices) // self._pixel_rule.temporal_patch_size)
+        rows, cols = target_grid(clip.width, clip.height, self._pixel_spec.target_patches)
+        num_tubelets = -(-len(clip.indices) // self._pixel_spec.temporal_patch_size)
         per_tubelet = rows // 2 * (cols // 2)
         num_tokens = num_kept(num_tubelets, per_tubelet, self._options.media.rate(ask.media))
         # Which tubelet a token is kept in does not change the length.
         counts = [num_tokens] + [0] * (num_tubelets - 1)
-        num_heard = heard.num_tokens
-        num_input_tokens = len(self._lay_out(ask, clip.source_fps, clip.indices, counts, num_heard).ids)
+        num_audio_tokens = audio_input.num_tokens
+        num_input_tokens = len(
+            self._lay_out(ask, clip.source_fps, clip.indices, counts, num_audio_tokens).ids
+        )
         check_prompt_fits(num_input_tokens, self.max_context)
         video = video_facts(
             clip,
@@ -212,15 +218,17 @@ class Preparation:
             num_vision_tokens=num_tubelets * per_tubelet,
             num_kept_tokens=num_tokens,
         )
-        return Inspection(with_sound(video, heard.use, num_heard), num_input_tokens, self.max_context)
+        return Inspection(
+            with_sound(video, audio_input.use, num_audio_tokens), num_input_tokens, self.max_context
+        )
 
     def _encoded(
         self, clip: ClipReader, seen: FramesSeen, report: Report, see_pixels: See | None
     ) -> Iterator[Tensor]:
-        rule = self._pixel_rule
-        rows, cols = target_grid(clip.facts.width, clip.facts.height, rule.target_patches)
+        spec = self._pixel_spec
+        rows, cols = target_grid(clip.facts.width, clip.facts.height, spec.target_patches)
         frames = _watched(clip, seen, report)
-        for tubelets in tubelet_batches(frames, rows, cols, rule, max_tubelets=self._options.max_tubelets):
+        for tubelets in tubelet_batches(frames, rows, cols, spec, max_tubelets=self._options.max_tubelets):
             if see_pixels is not None:
                 see_pixels(tubelets)
             yield self.model.encode_video(tubelets)
@@ -228,13 +236,18 @@ class Preparation:
             report(Progress("encoding", f"{share:.0%} of the frames encoded", share))
 
     def _lay_out(
-        self, ask: Ask, source_fps: float, indices: Sequence[int], num_kept: list[int], num_heard: int = 0
+        self,
+        ask: Ask,
+        source_fps: float,
+        indices: Sequence[int],
+        num_kept: list[int],
+        num_audio_tokens: int = 0,
     ) -> Prompt:
         messages = video_messages(ask.prompt, system_prompt=ask.system_prompt, thinking=ask.thinking)
         budget = ask.sampling.reasoning_budget
         pieces = self._template.render(messages, enable_thinking=ask.thinking, reasoning_budget=budget)
-        labels = time_labels(indices, source_fps, self._pixel_rule.temporal_patch_size)
-        return lay_out_prompt(pieces, labels, num_kept, self.tokenizer, num_sound_tokens=num_heard)
+        labels = time_labels(indices, source_fps, self._pixel_spec.temporal_patch_size)
+        return lay_out_prompt(pieces, labels, num_kept, self.tokenizer, num_sound_tokens=num_audio_tokens)
 
     def _embed(self, prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> Tensor:
         is_vision = torch.zeros(len(prompt.ids), dtype=torch.bool)
@@ -258,9 +271,9 @@ def _pruning_note(kept: Tensor) -> Progress:
     return Progress("vision tokens", f"{before} vision tokens, {after} kept where the picture changes")
 
 
-def _pixel_rule(model: Omni) -> PixelRule:
+def _pixel_spec(model: Omni) -> PixelSpec:
     vision = model.config.vision
-    return PixelRule(
+    return PixelSpec(
         target_patches=vision.target_patches,
         patch_size=vision.patch_size,
         temporal_patch_size=vision.temporal_patch_size,

@@ -67,7 +67,7 @@ class Blobs:
         """Read a blob; it can be read to its end even if it is deleted meanwhile."""
         return (self._directory / name).open("rb")
 
-    def hold(self, name: str, target: Path) -> None:
+    def hard_link(self, name: str, target: Path) -> None:
         """Give a blob a second name, which outlasts the first. Raises FileNotFoundError where it is gone."""
         try:
             os.link(self._directory / name, target)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnireel.errors import InputError
-from omnireel.net.connector import EgressRule
+from omnireel.net.connector import EgressPolicy
 from omnireel.net.download import download
 from omnireel.net.errors import LOC, too_large
 
@@ -24,7 +24,7 @@ _MEDIA_TYPE = re.compile(r"(video/[\w.+-]+|application/octet-stream)", re.IGNORE
 
 
 @dataclass(frozen=True)
-class FetchRule:
+class FetchPolicy:
     """What may be fetched, and how much.
 
     incoming_dir: videos that arrive in a request are written here and removed after it
@@ -35,12 +35,12 @@ class FetchRule:
 
     incoming_dir: Path
     max_bytes: int
-    egress: EgressRule
+    egress: EgressPolicy
     takes_paths: bool = False
 
 
 @asynccontextmanager
-async def fetch_video(source: str, rule: FetchRule) -> AsyncIterator[Path]:
+async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
     """The file that `source` names, for as long as the context is open.
 
     source: an https address, a data: URI, or a path where the rule takes paths
@@ -48,16 +48,16 @@ async def fetch_video(source: str, rule: FetchRule) -> AsyncIterator[Path]:
     """
     scheme = _scheme(source)
     if scheme is None:
-        yield _local_file(source, rule)
+        yield _local_file(source, policy)
         return
-    rule.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     # A cancelled request may leave its thread writing for a moment after the directory has gone.
-    with tempfile.TemporaryDirectory(dir=rule.incoming_dir, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(dir=policy.incoming_dir, ignore_cleanup_errors=True) as folder:
         path = Path(folder, "video")
         if scheme == "data":
-            await asyncio.to_thread(_write_data_uri, source, path, rule.max_bytes)
+            await asyncio.to_thread(_write_data_uri, source, path, policy.max_bytes)
         else:
-            await download(source, path, rule.egress)
+            await download(source, path, policy.egress)
         yield path
 
 
@@ -77,8 +77,8 @@ def _scheme(source: str) -> str | None:
     return scheme
 
 
-def _local_file(source: str, rule: FetchRule) -> Path:
-    if not rule.takes_paths:
+def _local_file(source: str, policy: FetchPolicy) -> Path:
+    if not policy.takes_paths:
         raise InputError(
             "video_url is neither an https address nor a data: URI",
             kind="file_download_error",

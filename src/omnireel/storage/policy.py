@@ -2,25 +2,25 @@
 
 import functools
 
-from omnireel.net.connector import EgressRule
+from omnireel.net.connector import EgressPolicy
 from omnireel.net.proxy_tunnel import Proxy
 from omnireel.settings import Settings
-from omnireel.storage.media import FetchRule
+from omnireel.storage.media import FetchPolicy
 
 
-def fetch_rule(settings: Settings, *, takes_paths: bool = False) -> FetchRule:
+def fetch_policy(settings: Settings, *, takes_paths: bool = False) -> FetchPolicy:
     """The rule for `fetch_video`; takes_paths: see there."""
-    egress = egress_rule(settings)
-    return FetchRule(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)
+    egress = egress_policy(settings)
+    return FetchPolicy(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)
 
 
 @functools.cache
-def egress_rule(settings: Settings) -> EgressRule:
+def egress_policy(settings: Settings) -> EgressPolicy:
     """What may be connected to, for a video or for a webhook.
 
     One for a deployment: a host's connections are counted in it, whoever asks for them.
     """
-    return EgressRule(
+    return EgressPolicy(
         max_bytes=settings.max_download_bytes,
         allow=settings.fetch_allow,
         deny=settings.fetch_deny,

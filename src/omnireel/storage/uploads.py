@@ -133,9 +133,9 @@ class Files:
         """Its bytes. Raises FileNotFoundError where it has expired meanwhile."""
         return self.blobs.open(file.blob)
 
-    async def hold(self, file: StoredFile, target: Path) -> None:
+    async def hard_link(self, file: StoredFile, target: Path) -> None:
         """Give its bytes a second name, whose end is not theirs. Raises FileNotFoundError as `open`."""
-        await asyncio.to_thread(self.blobs.hold, file.blob, target)
+        await asyncio.to_thread(self.blobs.hard_link, file.blob, target)
 
     async def issue_cdn_token(self, owner: str) -> CdnToken:
         """A new token for an account."""

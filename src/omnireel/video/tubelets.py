@@ -21,7 +21,7 @@ _DIVISOR = 2
 
 
 @dataclass(frozen=True)
-class PixelRule:
+class PixelSpec:
     """How a checkpoint wants its frames.
 
     target_patches: patches per frame to come close to
@@ -61,24 +61,24 @@ def most_patches(target_patches: int, limits: VideoLimits) -> int:
     return max(target_patches, math.ceil(max(rows + 0.5, 2) * (columns + 0.5)))
 
 
-def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, rule: PixelRule) -> Tensor:
+def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, spec: PixelSpec) -> Tensor:
     """One frame, resized and normalised.
 
     rgb: [H, W, 3] uint8
     Returns [3, rows·p, cols·p] fp32. The overshoot of the bicubic filter is kept: clamping it, or another
     filter, visibly changes what the model was trained on. A frame that has the size already is not filtered.
     """
-    size = (rows * rule.patch_size, cols * rule.patch_size)
+    size = (rows * spec.patch_size, cols * spec.patch_size)
     # To floats first: torch converts a permuted view several times slower.
     pixels = torch.from_numpy(rgb).float().permute(2, 0, 1)[None]
     if pixels.shape[2:] != size:
         pixels = F.interpolate(pixels, size=size, mode="bicubic", align_corners=False, antialias=True)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (rule.mean, rule.std))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
     return pixels[0].div(255).sub_(mean).div_(std).contiguous()
 
 
 def tubelet_batches(
-    frames: Iterable[NDArray[np.uint8]], rows: int, cols: int, rule: PixelRule, *, max_tubelets: int = 16
+    frames: Iterable[NDArray[np.uint8]], rows: int, cols: int, spec: PixelSpec, *, max_tubelets: int = 16
 ) -> Iterator[Tensor]:
     """Tubelets in batches: [n, T·3, rows·p, cols·p] fp32, 1 ≤ n ≤ max_tubelets, channels of frame 0 first.
 
@@ -86,21 +86,21 @@ def tubelet_batches(
     last frame.
     """
     source = iter(frames)
-    while (batch := _next_batch(source, rows, cols, rule, max_tubelets)) is not None:
+    while (batch := _next_batch(source, rows, cols, spec, max_tubelets)) is not None:
         yield batch
         del batch  # or two batches would be alive while the next one is made
 
 
 def _next_batch(
-    frames: Iterator[NDArray[np.uint8]], rows: int, cols: int, rule: PixelRule, max_tubelets: int
+    frames: Iterator[NDArray[np.uint8]], rows: int, cols: int, spec: PixelSpec, max_tubelets: int
 ) -> Tensor | None:
     """Frames go straight to their place: nothing is held twice."""
-    num_together = rule.temporal_patch_size
-    size = (rows * rule.patch_size, cols * rule.patch_size)
+    num_together = spec.temporal_patch_size
+    size = (rows * spec.patch_size, cols * spec.patch_size)
     batch = torch.empty(max_tubelets * num_together, 3, *size)  # [n·T, 3, H, W]
     num_frames = 0
     for rgb in islice(frames, len(batch)):
-        batch[num_frames] = frame_pixels(rgb, rows, cols, rule)
+        batch[num_frames] = frame_pixels(rgb, rows, cols, spec)
         num_frames += 1
     if num_frames == 0:
         return None

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress
 
-from omnireel.net.connector import EgressRule, connected
+from omnireel.net.connector import EgressPolicy, connected
 from omnireel.net.errors import FetchError, not_fetched
 from omnireel.net.http1 import Exchange
 from omnireel.net.urls import Target, parse_url
@@ -16,7 +16,7 @@ _ANSWER_S = 2.0
 
 
 async def post(
-    url: str, body: bytes, headers: Mapping[str, str], rule: EgressRule, *, within_s: float
+    url: str, body: bytes, headers: Mapping[str, str], policy: EgressPolicy, *, within_s: float
 ) -> int:
     """The status that `url` answers with; redirects are not followed.
 
@@ -24,7 +24,7 @@ async def post(
     Raises FetchError; it is_forbidden where the rule does not allow the address.
     """
     # The receiver may think for as long as it has; the limit as a whole is below.
-    patient = dataclasses.replace(rule, limits=dataclasses.replace(rule.limits, idle_s=2 * within_s))
+    patient = dataclasses.replace(policy, limits=dataclasses.replace(policy.limits, idle_s=2 * within_s))
     sent = {"Content-Type": "application/json", "Content-Length": str(len(body))} | dict(headers)
     try:
         async with asyncio.timeout(within_s) as limit:
@@ -34,10 +34,10 @@ async def post(
 
 
 async def _post(
-    target: Target, body: bytes, headers: Mapping[str, str], rule: EgressRule, limit: asyncio.Timeout
+    target: Target, body: bytes, headers: Mapping[str, str], policy: EgressPolicy, limit: asyncio.Timeout
 ) -> int:
-    async with connected(target, rule) as (reader, writer):
-        exchange = Exchange(reader, rule.limits)
+    async with connected(target, policy) as (reader, writer):
+        exchange = Exchange(reader, policy.limits)
         writer.write(exchange.request(target, "POST", headers, body))
         try:
             await writer.drain()

@@ -18,7 +18,7 @@ from functools import partial
 import structlog
 
 from omnireel.errors import CapacityError, OmnireelError
-from omnireel.net.connector import EgressRule
+from omnireel.net.connector import EgressPolicy
 from omnireel.net.errors import FetchError
 from omnireel.store.sqlite import webhooks as outbox
 from omnireel.store.sqlite.database import Connection, Database
@@ -33,7 +33,7 @@ _GONE = 410  # the receiver asks for nothing more
 
 
 @dataclass(frozen=True)
-class SenderRule:
+class SenderPolicy:
     """How a sender behaves.
 
     max_running:  attempts at once
@@ -60,9 +60,9 @@ class Sender:
 
     database: Database
     keys: KeyFile
-    egress: EgressRule
+    egress: EgressPolicy
     wake: asyncio.Event
-    rule: SenderRule = field(default_factory=SenderRule)
+    policy: SenderPolicy = field(default_factory=SenderPolicy)
     clock: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
     _running: dict[asyncio.Task[None], str] = field(default_factory=dict)
@@ -75,10 +75,10 @@ class Sender:
             with suppress(CapacityError):  # the store says why in the log of whoever writes
                 await self._start_what_is_due()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.rule.poll_s):
+                async with asyncio.timeout(self.policy.poll_s):
                     await self.wake.wait()
         if self._running:
-            _, unfinished = await asyncio.wait(self._running, timeout=self.rule.drain_s)
+            _, unfinished = await asyncio.wait(self._running, timeout=self.policy.drain_s)
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
@@ -105,9 +105,9 @@ class Sender:
         """As many as there are places for."""
         busy = Counter(self._running.values())
         claimed: list[Webhook] = []
-        while len(self._running) + len(claimed) < self.rule.max_running:
-            full = [receiver for receiver, number in busy.items() if number >= self.rule.max_each]
-            lease_s = limit_s(1) + self.rule.lease_s
+        while len(self._running) + len(claimed) < self.policy.max_running:
+            full = [receiver for receiver, number in busy.items() if number >= self.policy.max_each]
+            lease_s = limit_s(1) + self.policy.lease_s
             webhook = outbox.claim(db, skip=full, lease_s=lease_s, now=self.clock())
             if webhook is None:
                 break
@@ -134,8 +134,8 @@ class Sender:
         except CapacityError as error:
             log.error("an attempt cannot be recorded: it will be repeated", error=error.message)
             return
-        tell = log.info if state == "delivered" else log.warning
-        tell(
+        log_it = log.info if state == "delivered" else log.warning
+        log_it(
             "webhook", state=state, status=delivery.status, error=delivery.error, tries=webhook.num_tries + 1
         )
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from omnireel.api.fal.submit import Accepted, Intake
+from omnireel.api.fal.submit import Accepted, Submitter
 from omnireel.errors import Cancelled, CapacityError
 from omnireel.jobs.wait import wait_for_end
 from omnireel.jobs.worker import Worker
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Places:
+class ConcurrencyLimit:
     """For so many callers at once; those beyond are told to come back.
 
     doing: what is done for them, as the refusal says it
@@ -29,7 +29,7 @@ class Places:
     num_callers: int = field(default=0, init=False)
 
     @contextmanager
-    def take(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[None]:
         """Have a place until the block ends. Raises CapacityError where none is free."""
         if self.num_callers >= self.max_callers:
             raise CapacityError(f"{self.num_callers} {self.doing} already", after_s=1)
@@ -41,7 +41,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Line:
+class AttachedRequest:
     """The connection of a caller who waits for a job; end: gives the job's outcome."""
 
     request: Request
@@ -76,18 +76,20 @@ class Line:
 
 
 @asynccontextmanager
-async def open_line(intake: Intake, places: Places, request: Request) -> AsyncIterator[Line]:
+async def attach_request(
+    submitter: Submitter, limit: ConcurrencyLimit, request: Request
+) -> AsyncIterator[AttachedRequest]:
     """Store the job of a caller who has a place until that job or the block ends, whichever is first.
 
-    Raises CapacityError where no place is free, OmnireelError as `Intake.accept`.
+    Raises CapacityError where no place is free, OmnireelError as `Submitter.accept`.
     """
-    worker, job_id = intake.worker, request.state.request_id
-    with ExitStack() as place, worker.feeds.watch(job_id) as feed:
-        place.enter_context(places.take())
-        accepted = await intake.accept(request, waits=True)
-        end = asyncio.create_task(wait_for_end(worker, job_id, feed))
-        end.add_done_callback(lambda _: place.close())  # its reader may take for ever to read the rest
+    worker, job_id = submitter.worker, request.state.request_id
+    with ExitStack() as acquired, worker.events.subscribe(job_id) as subscription:
+        acquired.enter_context(limit.acquire())
+        accepted = await submitter.accept(request, waits=True)
+        end = asyncio.create_task(wait_for_end(worker, job_id, subscription))
+        end.add_done_callback(lambda _: acquired.close())  # its reader may take for ever to read the rest
         try:
-            yield Line(request, worker, accepted, end)
+            yield AttachedRequest(request, worker, accepted, end)
         finally:
             end.cancel()

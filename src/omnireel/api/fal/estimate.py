@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.fal import wire
-from omnireel.api.fal.attached import Places
-from omnireel.api.fal.storage.stored_video import hold_stored_video
-from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.attached import ConcurrencyLimit
+from omnireel.api.fal.storage.stored_video import link_stored_video
+from omnireel.api.fal.submit import Submitter
 from omnireel.api.fal.sync import name_ignored_fields
 from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import key_of
@@ -21,24 +21,24 @@ from omnireel.api.http.errors import json_response
 from omnireel.backends.base import Inspection
 from omnireel.errors import GenerationError
 from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_rule
+from omnireel.storage.policy import fetch_policy
 
 
 @dataclass(frozen=True)
 class EstimateEndpoint:
     """Answers a caller for whom there is a place."""
 
-    intake: Intake
-    places: Places
+    submitter: Submitter
+    limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
         """Read, fetch, look. Raises OmnireelError, as the ask itself would before inference."""
-        self.intake.rates.admit(key_of(request))
-        with self.places.take():
+        self.submitter.rates.admit(key_of(request))
+        with self.limit.acquire():
             return await self._estimate(request)
 
     async def _estimate(self, request: Request) -> Response:
-        fields = parse_json(await read_body(request, self.intake.settings.max_body_bytes))
+        fields = parse_json(await read_body(request, self.submitter.settings.max_body_bytes))
         if isinstance(fields, dict):
             request.state.fields = fields
         sent = wire.parse_input(fields)
@@ -48,22 +48,22 @@ class EstimateEndpoint:
         return response
 
     async def _inspect(self, request: Request, sent: wire.Nemotron3NanoOmniVideoInput) -> Inspection:
-        settings = self.intake.settings
+        settings = self.submitter.settings
         try:
             async with asyncio.timeout(settings.max_run_s), self._video(request, sent.video_url) as video:
-                return await self.intake.backend.inspect(wire.to_ask(sent, video))
+                return await self.submitter.backend.inspect(wire.to_ask(sent, video))
         except TimeoutError:
             message = f"the estimate took longer than {settings.max_run_s:g} s"
             raise GenerationError(message, kind="generation_timeout", status=504) from None
 
     @asynccontextmanager
     async def _video(self, request: Request, video_url: str) -> AsyncIterator[Path]:
-        spool, name = self.intake.worker.spool, f"estimate-{uuid.uuid4()}"
-        if await hold_stored_video(self.intake.files, request, video_url, spool.path(name)):
+        spool, name = self.submitter.worker.spool, f"estimate-{uuid.uuid4()}"
+        if await link_stored_video(self.submitter.files, request, video_url, spool.path(name)):
             try:
                 yield spool.path(name)
             finally:
                 spool.remove(name)
             return
-        async with fetch_video(video_url, fetch_rule(self.intake.settings)) as path:
+        async with fetch_video(video_url, fetch_policy(self.submitter.settings)) as path:
             yield path

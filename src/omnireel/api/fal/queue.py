@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from omnireel.api.fal import wire
-from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.submit import Submitter
 from omnireel.api.fal.sync import name_ignored_fields
 from omnireel.api.http.caller import owner_of
 from omnireel.api.http.errors import json_response, outcome_response
-from omnireel.api.middleware.hosts import Door, entrance_of
+from omnireel.api.middleware.hosts import FalHost, base_url_of
 from omnireel.jobs.worker import Worker
 from omnireel.store.jobs import Job, LogLine, State
 from omnireel.store.sqlite import job_log
@@ -31,16 +31,16 @@ EVENT_STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
 class QueueRoutes:
     """Answers about jobs; every one of them carries the job's id in `x-fal-request-id`."""
 
-    intake: Intake
+    submitter: Submitter
 
     @property
     def worker(self) -> Worker:
         """Of this process; it may not be the one that runs the job."""
-        return self.intake.worker
+        return self.submitter.worker
 
     async def submit(self, request: Request) -> Response:
         """Store a job; 200 once it is durable."""
-        accepted = await self.intake.accept(request, waits=False)
+        accepted = await self.submitter.accept(request, waits=False)
         response = json_response(await self._status(request, accepted.job, []), 200)
         name_ignored_fields(response, accepted.ignored)
         return response
@@ -96,7 +96,7 @@ class QueueRoutes:
         return await self.worker.database.read(partial(job_log.read_from, job_id=job.id, start=start))
 
     async def _status(self, request: Request, job: Job, lines: list[LogLine]) -> dict[str, Any]:
-        url = entrance_of(request).url(f"/{wire.APP_ID}/requests/{job.id}", Door.QUEUE)
+        url = base_url_of(request).url(f"/{wire.APP_ID}/requests/{job.id}", FalHost.QUEUE)
         content: dict[str, Any] = {
             "status": _word(job.state),
             "request_id": job.id,
@@ -113,7 +113,7 @@ class QueueRoutes:
 
     async def _status_events(self, request: Request, job_id: str) -> AsyncIterator[bytes]:
         num_lines, last, quiet_s = 0, b"", 0.0
-        with self.worker.feeds.watch(job_id) as feed:
+        with self.worker.events.subscribe(job_id) as subscription:
             while True:
                 job = await self.worker.database.read(partial(store.find, job_id=job_id))
                 if job is None:
@@ -128,7 +128,7 @@ class QueueRoutes:
                     return
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S):
-                        await feed.get()
+                        await subscription.get()
                 quiet_s += _LOOK_S
                 if quiet_s >= _KEEP_ALIVE_S:
                     quiet_s = 0.0

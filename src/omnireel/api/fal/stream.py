@@ -10,13 +10,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from omnireel.api.fal import wire
-from omnireel.api.fal.attached import Line, Places, open_line
+from omnireel.api.fal.attached import AttachedRequest, ConcurrencyLimit, attach_request
 from omnireel.api.fal.queue import EVENT_STREAM
-from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.submit import Submitter
 from omnireel.api.fal.sync import name_ignored_fields
 from omnireel.api.http.errors import outcome_response
 from omnireel.backends.base import Delta
-from omnireel.jobs.events import Notice
+from omnireel.jobs.events import JobEvent
 from omnireel.store.jobs import Outcome
 
 _KEEP_ALIVE_S = 15.0
@@ -29,25 +29,25 @@ _Told = str | Outcome | None
 class StreamEndpoint:
     """A job of a caller who reads along, if there is a place; leaving cancels it."""
 
-    intake: Intake
-    places: Places
+    submitter: Submitter
+    limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
         """Errors before the first token are ordinary error answers; later ones are the last event.
 
-        Raises OmnireelError, as `open_line`.
+        Raises OmnireelError, as `attach_request`.
         """
         async with AsyncExitStack() as stack:
-            feeds = self.intake.worker.feeds
-            feed = stack.enter_context(feeds.watch(request.state.request_id))
-            line = await stack.enter_async_context(open_line(self.intake, self.places, request))
-            events = await stack.enter_async_context(aclosing(_events(line, feed)))
-            first = await line.unless_closed(anext(events))
+            events = self.submitter.worker.events
+            subscription = stack.enter_context(events.subscribe(request.state.request_id))
+            attached = await stack.enter_async_context(attach_request(self.submitter, self.limit, request))
+            updates = await stack.enter_async_context(aclosing(_events(attached, subscription)))
+            first = await attached.unless_closed(anext(updates))
             if isinstance(first, Outcome) and first.status >= 400:
                 response = outcome_response(first)
             else:
-                response = _Stream(_written(first, events), stack.pop_all())
-            name_ignored_fields(response, line.accepted.ignored)
+                response = _Stream(_written(first, updates), stack.pop_all())
+            name_ignored_fields(response, attached.accepted.ignored)
             return response
 
 
@@ -63,23 +63,25 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _events(line: Line, feed: asyncio.Queue[Notice]) -> AsyncGenerator[_Told, None]:
+async def _events(
+    attached: AttachedRequest, subscription: asyncio.Queue[JobEvent]
+) -> AsyncGenerator[_Told, None]:
     text = ""
     try:
-        while not line.end.done():
-            notice = await _next(feed, line.end)
-            if isinstance(notice, Delta):
-                text += notice.text
+        while not attached.end.done():
+            job_event = await _next(subscription, attached.end)
+            if isinstance(job_event, Delta):
+                text += job_event.text
                 yield text
-            elif notice is None and text:
+            elif job_event is None and text:
                 yield None
-        yield line.end.result()
+        yield attached.end.result()
     finally:
-        line.abandon()
+        attached.abandon()
 
 
-async def _next(feed: asyncio.Queue[Notice], end: asyncio.Task[Outcome]) -> Notice | None:
-    get = asyncio.create_task(feed.get())
+async def _next(subscription: asyncio.Queue[JobEvent], end: asyncio.Task[Outcome]) -> JobEvent | None:
+    get = asyncio.create_task(subscription.get())
     try:
         await asyncio.wait({get, end}, timeout=_KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
         return get.result() if get.done() else None

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from omnireel.api.fal import wire
 from omnireel.api.fal.storage.lifecycle import keep_s_of
-from omnireel.api.fal.storage.stored_video import hold_stored_video
+from omnireel.api.fal.storage.stored_video import link_stored_video
 from omnireel.api.fal.webhooks import QUERY, webhook_url
 from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import key_of, owner_of
@@ -24,7 +24,7 @@ from omnireel.errors import OmnireelError
 from omnireel.jobs.worker import Worker
 from omnireel.settings import Settings
 from omnireel.storage.media import is_data_uri, read_data_uri
-from omnireel.storage.policy import egress_rule
+from omnireel.storage.policy import egress_policy
 from omnireel.storage.uploads import Files
 from omnireel.store.jobs import Job, Submission
 
@@ -46,7 +46,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Intake:
+class Submitter:
     """Reads, checks and stores requests.
 
     Raises OmnireelError; the fields that were read are then in `request.state.fields`.
@@ -75,7 +75,7 @@ class Intake:
         read["reserved_micro"] = await self._most_micro(sent) if key is not None and key.has_cap else 0
         job_id = request.state.request_id if waits else str(uuid.uuid4())
         keep_s_of(request.headers, 0.0)  # an answer is text: no file is made that could be kept or dropped
-        if await hold_stored_video(self.files, request, sent.video_url, self.worker.spool.path(job_id)):
+        if await link_stored_video(self.files, request, sent.video_url, self.worker.spool.path(job_id)):
             submission = Submission(job_id, input=fields, video=job_id, **read)
         else:
             submission = await self._spooled(job_id, fields, sent.video_url, read)
@@ -96,7 +96,7 @@ class Intake:
         return {
             "is_low": _priority(headers.get("x-fal-queue-priority", "normal")) == "low",
             "webhook_url": self._webhook_url(query, waits=waits),
-            "pinned_to": self.worker.rule.name if waits else None,
+            "pinned_to": self.worker.policy.name if waits else None,
             "keeps_io": _keeps_io(headers.get("x-fal-store-io", "1")),
             "retries": 0 if waits or is_final else _QUEUE_RETRIES,
             "start_deadline_s": _start_deadline(headers),
@@ -108,7 +108,7 @@ class Intake:
         """A caller on the line is told there: a second promise would not be kept."""
         if waits and QUERY in query:
             raise _bad_request(f"{QUERY} is for the queue: this answer comes on the line")
-        return webhook_url(query, egress_rule(self.settings))
+        return webhook_url(query, egress_policy(self.settings))
 
     def _max_queued(self, text: str | None) -> int:
         if text is None:

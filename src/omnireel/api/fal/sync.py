@@ -7,8 +7,8 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.attached import Places, open_line
-from omnireel.api.fal.submit import Intake
+from omnireel.api.fal.attached import ConcurrencyLimit, attach_request
+from omnireel.api.fal.submit import Submitter
 from omnireel.api.http.errors import outcome_response
 from omnireel.store.jobs import Outcome
 
@@ -21,13 +21,13 @@ log = structlog.get_logger()
 class SyncEndpoint:
     """Answers a caller for whom there is a place; leaving cancels the job."""
 
-    intake: Intake
-    places: Places
+    submitter: Submitter
+    limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
-        """Store, wait, send what was stored. Raises OmnireelError, as `open_line`."""
-        async with open_line(self.intake, self.places, request) as line:
-            return _response(await line.unless_closed(line.end), line.accepted.ignored)
+        """Store, wait, send what was stored. Raises OmnireelError, as `attach_request`."""
+        async with attach_request(self.submitter, self.limit, request) as attached:
+            return _response(await attached.unless_closed(attached.end), attached.accepted.ignored)
 
 
 def _response(outcome: Outcome, ignored: list[str]) -> Response:

@@ -9,11 +9,11 @@ from starlette.responses import Response
 from omnireel.api.http.errors import json_response
 from omnireel.errors import InputError
 from omnireel.jobs.worker import Worker
-from omnireel.net.connector import EgressRule, check_target
+from omnireel.net.connector import EgressPolicy, check_target
 from omnireel.net.errors import FetchError
 from omnireel.net.urls import parse_url
 from omnireel.settings import Settings
-from omnireel.storage.policy import egress_rule
+from omnireel.storage.policy import egress_policy
 from omnireel.webhooks.sender import Sender
 from omnireel.webhooks.signing import KeyFile
 
@@ -25,10 +25,10 @@ _JWKS_MAX_AGE_S = 3600
 def make_sender(worker: Worker, settings: Settings) -> Sender:
     """What sends the webhooks of the store that `worker` works on."""
     keys = KeyFile(settings.webhook_keys_path)
-    return Sender(worker.database, keys, egress_rule(settings), worker.feeds.ends)
+    return Sender(worker.database, keys, egress_policy(settings), worker.events.ends)
 
 
-def webhook_url(query: Mapping[str, str], rule: EgressRule) -> str | None:
+def webhook_url(query: Mapping[str, str], policy: EgressPolicy) -> str | None:
     """Where the caller wants to be told; None where it did not ask.
 
     Raises InputError for an address that could never be called. Whether its name leads somewhere that may be
@@ -38,7 +38,7 @@ def webhook_url(query: Mapping[str, str], rule: EgressRule) -> str | None:
     if url is None:
         return None
     try:
-        check_target(parse_url(url), rule)
+        check_target(parse_url(url), policy)
     except FetchError as error:
         raise InputError(
             f"{QUERY} cannot be called: {error.why}",

@@ -2,7 +2,7 @@
 
 Its clients address four hosts: one runs requests, one queues them, one issues upload addresses, one takes
 files; a fifth tells of models and money. Here each is a door of the same server, and routes know only
-canonical paths, `/sync/…`, `/queue/…`, `/rest/…`, `/cdn/…` and `/v1/…`. `Doors` maps onto these whatever a
+canonical paths, `/sync/…`, `/queue/…`, `/rest/…`, `/cdn/…` and `/v1/…`. `FalHostRouting` maps onto these whatever a
 client used, in this order:
 
 1. `/api/fal/proxy` with the header x-fal-target-url: the host and path in that header, nothing else of it;
@@ -43,7 +43,7 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
-class Door(StrEnum):
+class FalHost(StrEnum):
     """Which of the service's hosts a request is meant for."""
 
     SYNC = "sync"
@@ -53,18 +53,18 @@ class Door(StrEnum):
     PLATFORM = "v1"
 
 
-_DOOR_OF_LABEL = {"queue": Door.QUEUE, "rest": Door.REST, "v3": Door.CDN}
+_FAL_HOST_OF_LABEL = {"queue": FalHost.QUEUE, "rest": FalHost.REST, "v3": FalHost.CDN}
 HOSTED = {
-    "fal.run": Door.SYNC,
-    "queue.fal.run": Door.QUEUE,
-    "rest.fal.ai": Door.REST,
-    "v3.fal.media": Door.CDN,
-    "api.fal.ai": Door.PLATFORM,
+    "fal.run": FalHost.SYNC,
+    "queue.fal.run": FalHost.QUEUE,
+    "rest.fal.ai": FalHost.REST,
+    "v3.fal.media": FalHost.CDN,
+    "api.fal.ai": FalHost.PLATFORM,
 }
 
 
 @dataclass(frozen=True)
-class Entrance:
+class PublicBaseUrl:
     """Where a request came in, as seen from outside; addresses in answers are built from it.
 
     host:   as the client wrote it, an IPv6 address in brackets
@@ -73,39 +73,39 @@ class Entrance:
     prefix: what then stands before the door's own paths: "/queue", or "" where the host names the door
     """
 
-    door: Door
+    fal_host: FalHost
     scheme: str
     host: str
     port: int | None
     root: str
     prefix: str
 
-    def url(self, path: str, door: Door | None = None) -> str:
+    def url(self, path: str, fal_host: FalHost | None = None) -> str:
         """The address of `path` behind `door`, or behind this request's own door.
 
         A prefix counts on every host, so other doors need no name that resolves.
         """
-        prefix = self.prefix if door in (None, self.door) else f"/{door}"
+        prefix = self.prefix if fal_host in (None, self.fal_host) else f"/{fal_host}"
         port = "" if self.port is None else f":{self.port}"
         return f"{self.scheme}://{self.host}{port}{self.root}{prefix}{path}"
 
 
-def entrance_of(connection: HTTPConnection) -> Entrance:
+def base_url_of(connection: HTTPConnection) -> PublicBaseUrl:
     """Where the request came in."""
-    return cast(Entrance, connection.state.entrance)
+    return cast(PublicBaseUrl, connection.state.base_url)
 
 
 def error_response(scope: Scope, outcome: Outcome) -> Response:
     """An error, in the shape of the door that the request came to."""
     state = scope["state"]
-    entrance: Entrance | None = state.get("entrance")  # none where a fault came first
-    if entrance is not None and entrance.door is Door.PLATFORM:
+    base_url: PublicBaseUrl | None = state.get("entrance")  # none where a fault came first
+    if base_url is not None and base_url.fal_host is FalHost.PLATFORM:
         return platform_error_response(outcome, state["request_id"])
     return outcome_response(outcome)
 
 
-class Doors:
-    """Gives each request its canonical path and, in its state, the `Entrance` it came through.
+class FalHostRouting:
+    """Gives each request its canonical path and, in its state, the `PublicBaseUrl` it came through.
 
     pages:   paths of our own, which no door has
     trusted: whose X-Forwarded-Proto, -Host, -Port and -Prefix headers are believed
@@ -149,12 +149,12 @@ class Doors:
 
     def _addressed(self, scope: Scope, outside: "_Outside") -> Scope:
         path, raw_path = scope["path"], scope.get("raw_path") or scope["path"].encode()
-        named = _door_of_path(path)
-        door = named or _door_of_host(outside.host)
-        entrance = outside.entrance(door, f"/{door}" if named else "")
+        named = _fal_host_of_path(path)
+        fal_host = named or _fal_host_of_name(outside.host)
+        base_url = outside.base_url(fal_host, f"/{fal_host}" if named else "")
         if named is None and (path.rstrip("/") or "/") not in self.pages:
-            path, raw_path = f"/{door}{path}", f"/{door}".encode() + raw_path
-        return _entered(scope, entrance, path=path, raw_path=raw_path)
+            path, raw_path = f"/{fal_host}{path}", f"/{fal_host}".encode() + raw_path
+        return _entered(scope, base_url, path=path, raw_path=raw_path)
 
 
 class _Outside:
@@ -169,9 +169,9 @@ class _Outside:
         root = (self._forwarded("prefix") or "").rstrip("/")
         self.root = root if _PREFIX.fullmatch(root) else ""
 
-    def entrance(self, door: Door, prefix: str) -> Entrance:
+    def base_url(self, fal_host: FalHost, prefix: str) -> PublicBaseUrl:
         """The entrance to `door` at `prefix`."""
-        return Entrance(door, self.scheme, self.host, self.port, self.root, prefix)
+        return PublicBaseUrl(fal_host, self.scheme, self.host, self.port, self.root, prefix)
 
     def _forwarded(self, name: str) -> str | None:
         # The last of several values is the nearest proxy's own; the client may have invented the others.
@@ -203,14 +203,14 @@ def _is_trusted(scope: Scope, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 
 
-def _door_of_path(path: str) -> Door | None:
+def _fal_host_of_path(path: str) -> FalHost | None:
     name = path.split("/", 2)[1] if path.startswith("/") else ""
-    return Door(name) if name in set(Door) else None
+    return FalHost(name) if name in set(FalHost) else None
 
 
-def _door_of_host(host: str) -> Door:
+def _fal_host_of_name(host: str) -> FalHost:
     label, dot, _ = host.lower().partition(".")
-    return _DOOR_OF_LABEL.get(label, Door.SYNC) if dot else Door.SYNC
+    return _FAL_HOST_OF_LABEL.get(label, FalHost.SYNC) if dot else FalHost.SYNC
 
 
 def _target(url: str | None) -> SplitResult:
@@ -231,18 +231,18 @@ def _bad_target(message: str) -> RequestError:
 
 
 def _proxied(scope: Scope, target: SplitResult, outside: _Outside) -> Scope:
-    door = HOSTED[target.netloc.lower()]
+    fal_host = HOSTED[target.netloc.lower()]
     # The platform's paths bear their version, which is its door's name.
-    inner = target.path.removeprefix("/v1") if door is Door.PLATFORM else target.path
-    path = f"/{door}{unquote(inner)}"
+    inner = target.path.removeprefix("/v1") if fal_host is FalHost.PLATFORM else target.path
+    path = f"/{fal_host}{unquote(inner)}"
     structlog.contextvars.bind_contextvars(target=path)
     scope = {**scope, "query_string": target.query.encode("latin-1")}
     # Addresses in the answer lead to this server, not back to the host that it stands for.
-    entrance = outside.entrance(door, f"/{door}")
-    return _entered(scope, entrance, path=path, raw_path=f"/{door}{inner}".encode("latin-1"))
+    base_url = outside.base_url(fal_host, f"/{fal_host}")
+    return _entered(scope, base_url, path=path, raw_path=f"/{fal_host}{inner}".encode("latin-1"))
 
 
-def _entered(scope: Scope, entrance: Entrance, *, path: str, raw_path: bytes) -> Scope:
+def _entered(scope: Scope, base_url: PublicBaseUrl, *, path: str, raw_path: bytes) -> Scope:
     state = scope.setdefault("state", {})  # shared: what is noted inside is read outside
-    state["entrance"] = entrance
+    state["entrance"] = base_url
     return {**scope, "path": path, "raw_path": raw_path, "state": state}

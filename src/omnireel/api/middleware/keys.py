@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from omnireel.api.fal import tokens
 from omnireel.api.fal.wire import APP_ID
 from omnireel.api.http.errors import error_outcome
-from omnireel.api.middleware.hosts import Door, error_response
+from omnireel.api.middleware.hosts import FalHost, error_response
 from omnireel.errors import DeniedError
 from omnireel.store.sqlite import keys
 from omnireel.store.sqlite.admission import unauthorized
@@ -35,7 +35,7 @@ class Keys:
     """Refuses who has no key; notes the key and its account in the request's state for all others.
 
     open_paths: canonical paths that need no key
-    own_doors:  beginnings of canonical paths whose routes also know callers by other means, which they check
+    self_authenticating:  beginnings of canonical paths whose routes also know callers by other means, which they check
                 themselves: without a key the request has no owner there
     """
 
@@ -46,13 +46,13 @@ class Keys:
         database: Database,
         pepper: bytes,
         open_paths: Collection[str],
-        own_doors: tuple[str, ...] = (),
+        self_authenticating: tuple[str, ...] = (),
     ) -> None:
         self.app = app
         self.database = database
         self.pepper = pepper
         self.open_paths = frozenset(open_paths)
-        self.own_doors = own_doors
+        self.self_authenticating = self_authenticating
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; anything but HTTP passes through, and finds no route."""
@@ -62,7 +62,7 @@ class Keys:
         try:
             key = await self.database.read(partial(_identify, scope=scope, pepper=self.pepper))
         except DeniedError as error:
-            if not scope["path"].startswith(self.own_doors):
+            if not scope["path"].startswith(self.self_authenticating):
                 await error_response(scope, error_outcome(error))(scope, receive, send)
                 return
         else:
@@ -79,7 +79,7 @@ def _identify(db: Connection, *, scope: Scope, pepper: bytes) -> Key:
     if colon:
         key = keys.check(db, pepper, key_id, secret)
     # A token runs requests; it neither reads accounts nor makes further tokens.
-    elif scope["path"].startswith(f"/{Door.SYNC}/"):
+    elif scope["path"].startswith(f"/{FalHost.SYNC}/"):
         key = _key_of_token(db, pepper, credentials)
     else:
         key = None

@@ -22,7 +22,7 @@ from omnireel.store.sqlite.rows import COLUMNS, count, read_job, select, select_
 IDEMPOTENCY_S = 24 * 3600.0
 MAX_BACKOFF_S = 60.0
 # How long an answer that is not to be kept can be fetched; on the line, how long it may be on its way.
-UNKEPT_S, UNKEPT_ON_THE_LINE_S = 3600.0, 60.0
+UNKEPT_S, UNKEPT_ATTACHED_S = 3600.0, 60.0
 # No caller waits longer on the line: what is pinned and still queued then had a caller whose server died.
 MAX_PINNED_S = 3600.0
 
@@ -30,7 +30,7 @@ Cancelling = Literal["removed", "requested", "ended", "unknown"]
 
 
 @dataclass(frozen=True)
-class Terms:
+class EndPolicy:
     """What the store writes on its own account.
 
     cancelled, not_started, lost: how such jobs end
@@ -165,7 +165,7 @@ def claim_some(db: Connection, worker: str, *, max_jobs: int, lease_s: float, no
     return jobs
 
 
-def beat(db: Connection, job: Job, worker: str, *, lease_s: float, now: float) -> bool | None:
+def renew_lease(db: Connection, job: Job, worker: str, *, lease_s: float, now: float) -> bool | None:
     """Renew a lease. Returns whether the job is to be cancelled; None where it is no longer this worker's."""
     rows = db.execute(
         """UPDATE jobs SET lease_until = ? WHERE id = ? AND state = 'running' AND lease_token = ?
@@ -180,13 +180,15 @@ def has_lapsed_lease(db: Connection, *, now: float) -> bool:
     return bool(select(db, "SELECT 1 FROM jobs WHERE state = 'running' AND lease_until < ? LIMIT 1", (now,)))
 
 
-def cancels_asked(db: Connection, worker: str) -> list[str]:
+def cancel_requests(db: Connection, worker: str) -> list[str]:
     """Ids of this worker's running jobs whose end was asked for, in whichever process."""
     asked = "SELECT id FROM jobs WHERE state = 'running' AND cancel_requested = 1 AND lease_owner = ?"
     return [row[0] for row in select(db, asked, (worker,))]
 
 
-def finish(db: Connection, terms: Terms, job: Job, outcome: Outcome, *, worker: str, now: float) -> bool:
+def finish(
+    db: Connection, end_policy: EndPolicy, job: Job, outcome: Outcome, *, worker: str, now: float
+) -> bool:
     """End a running job and charge for it. False, and nothing done, where it is no longer this worker's."""
     is_held = db.execute(
         "SELECT 1 FROM jobs WHERE id = ? AND state = 'running' AND lease_token = ? AND lease_owner = ?",
@@ -194,11 +196,11 @@ def finish(db: Connection, terms: Terms, job: Job, outcome: Outcome, *, worker: 
     ).fetchall()
     if not is_held:
         return False
-    _end(db, terms, job, outcome, now)
+    _end(db, end_policy, job, outcome, now)
     return True
 
 
-def give_back(db: Connection, job: Job, *, worker: str, after_s: float, counts: bool, now: float) -> bool:
+def requeue(db: Connection, job: Job, *, worker: str, after_s: float, counts: bool, now: float) -> bool:
     """Let a running job wait again; counts: the attempt was one. False where it is not this worker's."""
     db.execute(
         """UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, run_after = ?,
@@ -209,7 +211,7 @@ def give_back(db: Connection, job: Job, *, worker: str, after_s: float, counts: 
     return db.changes() == 1
 
 
-def cancel(db: Connection, terms: Terms, job_id: str, *, now: float) -> Cancelling:
+def cancel(db: Connection, end_policy: EndPolicy, job_id: str, *, now: float) -> Cancelling:
     """End a waiting job; ask for the end of a running one."""
     job = find(db, job_id)
     if job is None:
@@ -219,11 +221,11 @@ def cancel(db: Connection, terms: Terms, job_id: str, *, now: float) -> Cancelli
     if job.state == State.running:
         db.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ?", (job_id,))
         return "requested"
-    _end(db, terms, job, terms.cancelled, now)
+    _end(db, end_policy, job, end_policy.cancelled, now)
     return "removed"
 
 
-def sweep(db: Connection, terms: Terms, *, now: float) -> list[str]:
+def sweep(db: Connection, end_policy: EndPolicy, *, now: float) -> list[str]:
     """End what waited past its start deadline; take back what a dead worker held. Returns ids of ended jobs.
 
     A missed lease is a crash: the job waits again, longer each time, and ends as lost after a few, or where
@@ -232,18 +234,18 @@ def sweep(db: Connection, terms: Terms, *, now: float) -> list[str]:
     ended = []
     late = "state = 'queued' AND started_at IS NULL AND start_deadline_at <= ?"
     for job in select_jobs(db, late, (now,)):
-        _end(db, terms, job, terms.not_started, now)
+        _end(db, end_policy, job, end_policy.not_started, now)
         ended.append(job.id)
     for job in select_jobs(
         db, "state = 'queued' AND pinned_to <> '' AND created_at < ?", (now - MAX_PINNED_S,)
     ):
-        _end(db, terms, job, terms.lost, now)
+        _end(db, end_policy, job, end_policy.lost, now)
         ended.append(job.id)
     for job in select_jobs(db, "state = 'running' AND lease_until < ?", (now,)):
-        if not job.cancel_requested and job.retries > 0 and job.attempt < terms.max_crashes:
+        if not job.cancel_requested and job.retries > 0 and job.attempt < end_policy.max_crashes:
             _wait_again(db, job, now)
             continue
-        _end(db, terms, job, terms.cancelled if job.cancel_requested else terms.lost, now)
+        _end(db, end_policy, job, end_policy.cancelled if job.cancel_requested else end_policy.lost, now)
         ended.append(job.id)
     return ended
 
@@ -256,7 +258,7 @@ def _wait_again(db: Connection, job: Job, now: float) -> None:
     )
 
 
-def _end(db: Connection, terms: Terms, job: Job, outcome: Outcome, now: float) -> None:
+def _end(db: Connection, end_policy: EndPolicy, job: Job, outcome: Outcome, now: float) -> None:
     kept_input = "{}" if not job.keeps_io else json.dumps(job.input)
     db.execute(
         """UPDATE jobs SET state = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL, status = ?,
@@ -270,28 +272,28 @@ def _end(db: Connection, terms: Terms, job: Job, outcome: Outcome, now: float) -
     )  # fmt: skip
     num_tokens = outcome.input_tokens + outcome.output_tokens
     if outcome.state == State.succeeded and num_tokens:
-        charge = (now, num_tokens, num_tokens * terms.micro_per_token, job.id)
+        charge = (now, num_tokens, num_tokens * end_policy.micro_per_token, job.id)
         db.execute(
             "INSERT INTO ledger SELECT id, 'charge', owner, key_id, ?, ?, ? FROM jobs WHERE id = ?", charge
         )
     if job.webhook_url is not None:
-        body = terms.notice(job.id, outcome)
+        body = end_policy.notice(job.id, outcome)
         outbox.put(db, job_id=job.id, owner=job.owner, url=job.webhook_url, body=body, now=now)
 
 
-def forget(db: Connection, *, before: float) -> None:
+def purge(db: Connection, *, before: float) -> None:
     """Drop jobs that ended before a time, their logs and delivered notices; the ledger stays."""
     db.execute("DELETE FROM jobs WHERE finished_at < ?", (before,))
     db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND created_at < ?", (before,))
     db.execute("DELETE FROM shares WHERE owner NOT IN (SELECT owner FROM jobs)")
 
 
-def forget_unkept(db: Connection, *, now: float) -> None:
+def purge_unkept(db: Connection, *, now: float) -> None:
     """Drop the answers whose callers asked that none be kept, when they have had the time to fetch them."""
     db.execute(
         """UPDATE jobs SET body = NULL WHERE keeps_io = 0 AND body IS NOT NULL
            AND finished_at < ? - iif(pinned_to IS NULL, ?, ?)""",
-        (now, UNKEPT_S, UNKEPT_ON_THE_LINE_S),
+        (now, UNKEPT_S, UNKEPT_ATTACHED_S),
     )
 
 

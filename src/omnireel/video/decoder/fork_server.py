@@ -52,7 +52,7 @@ def serve(decode: Callable[[int], None], parent_pid: int) -> None:
         for ready, _ in poll.poll():
             if ready in living:
                 poll.unregister(ready)
-                _tell_end(ready, *living.pop(ready))
+                _report_end(ready, *living.pop(ready))
                 continue
             if not orders.recv(1):
                 return
@@ -67,7 +67,7 @@ def serve(decode: Callable[[int], None], parent_pid: int) -> None:
 
 def _answer(orders: socket.socket, decode: Callable[[int], None]) -> tuple[int, int, int]:
     """Fork a child and hand over the orderer's ends. Returns process id, pidfd, pipe for the exit status."""
-    nursery = os.getpid()
+    fork_server = os.getpid()
     with contextlib.ExitStack() as stack:
         control, stdin = _opened(stack, *(half.detach() for half in socket.socketpair()))
         reply, stdout = _opened(stack, *os.pipe())
@@ -80,7 +80,7 @@ def _answer(orders: socket.socket, decode: Callable[[int], None]) -> tuple[int, 
             os.close(exit_pipe)
             raise
         if pid == 0:
-            _become_child(decode, (stdin, stdout, stderr), nursery)
+            _become_child(decode, (stdin, stdout, stderr), fork_server)
         pidfd = os.pidfd_open(pid)  # not reaped yet, so the number still means this child
         ends = Ends(control, reply, last_words, exit_status, pidfd)
         socket.send_fds(orders, [BIRTH.pack(pid)], ends)
@@ -93,14 +93,14 @@ def _opened(stack: contextlib.ExitStack, *fds: int) -> tuple[int, ...]:
     return fds
 
 
-def _become_child(decode: Callable[[int], None], streams: tuple[int, ...], nursery: int) -> NoReturn:
+def _become_child(decode: Callable[[int], None], streams: tuple[int, ...], fork_server: int) -> NoReturn:
     """Run with nothing open but the three streams, and end without what an interpreter does at its end."""
     status = 1
     try:
         for number, fd in enumerate(streams):
             os.dup2(fd, number)
         os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
-        decode(nursery)
+        decode(fork_server)
         status = 0
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else int(left.code is not None)
@@ -113,7 +113,7 @@ def _become_child(decode: Callable[[int], None], streams: tuple[int, ...], nurse
         os._exit(status)
 
 
-def _tell_end(pidfd: int, pid: int, exit_pipe: int) -> None:
+def _report_end(pidfd: int, pid: int, exit_pipe: int) -> None:
     _, status = os.waitpid(pid, 0)
     os.close(pidfd)
     with contextlib.suppress(BrokenPipeError):  # the orderer has let go of it

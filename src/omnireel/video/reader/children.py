@@ -1,6 +1,6 @@
 """Decoding children as the server orders them: each forked for one clip from one clean process.
 
-That process (nursery.py) is started when the first clip needs it, or ahead of all by `start_nursery`.
+That process (nursery.py) is started when the first clip needs it, or ahead of all by `start_fork_server`.
 """
 
 import atexit
@@ -80,7 +80,7 @@ class StartedChild:
             return
 
 
-class _Nursery:
+class _ForkServer:
     """The process that forks, while it runs."""
 
     def __init__(self) -> None:
@@ -146,20 +146,20 @@ def _order(orders: socket.socket) -> StartedChild:
     return StartedChild(pid, Ends(*fds))
 
 
-_nursery = _Nursery()
-atexit.register(_nursery.end)
+_fork_server = _ForkServer()
+atexit.register(_fork_server.end)
 
 
-def start_nursery() -> None:
+def start_fork_server() -> None:
     """Start what children are forked from, so that the first clip need not wait for it."""
-    _nursery.start()
+    _fork_server.start()
 
 
-def end_nursery() -> None:
+def stop_fork_server() -> None:
     """End it, and every child with it."""
-    _nursery.end()
+    _fork_server.end()
 
 
 def take_child() -> StartedChild:
     """A child for one clip."""
-    return _nursery.order()
+    return _fork_server.order()

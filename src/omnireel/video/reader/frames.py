@@ -20,7 +20,7 @@ from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reaso
 from omnireel.video.reader.boxes import Outline, outline
 from omnireel.video.reader.errors import refusal
 from omnireel.video.reader.hdr import Transfer, tone_mapped
-from omnireel.video.reader.process import Child, ChildDiedError, ChildIntrudedError, ChildTimeoutError
+from omnireel.video.reader.process import Child, ChildDiedError, ChildTimeoutError, SandboxViolationError
 from omnireel.video.reader.sound import Sound, receive_sound
 from omnireel.video.sample import choose_frames_between
 
@@ -193,7 +193,7 @@ class ClipReader:
             record, waited_s = self._child.receive(self._wait_left_s)
         except ChildTimeoutError:
             raise refuse.refuse_timeout(self._limits) from None
-        except ChildIntrudedError:
+        except SandboxViolationError:
             raise refuse.refuse_undecodable() from None
         except ChildDiedError:
             if not self._may_retry:

@@ -16,7 +16,7 @@ from omnireel.video.messages import NUM_SLOTS, RECORD_BYTES, Record, Request, re
 from omnireel.video.reader.children import take_child
 
 _MAX_LAST_WORDS = 4096
-_intrusions: list[int] = []  # process ids; appending is atomic
+_sandbox_violations: list[int] = []  # process ids; appending is atomic
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +24,7 @@ class ChildDiedError(Exception):
     """The child ended, or said something impossible, before it was done."""
 
 
-class ChildIntrudedError(ChildDiedError):
+class SandboxViolationError(ChildDiedError):
     """The child tried what no decoder needs to do, and the kernel ended it: it had been taken over."""
 
 
@@ -32,9 +32,9 @@ class ChildTimeoutError(Exception):
     """The child did not answer within the time that was left."""
 
 
-def num_intrusions() -> int:
+def num_sandbox_violations() -> int:
     """How many children of this process were ended for a forbidden system call."""
-    return len(_intrusions)
+    return len(_sandbox_violations)
 
 
 class Child:
@@ -102,9 +102,9 @@ class Child:
     def _death(self) -> Exception:
         status = self._started.wait()
         if status == -signal.SIGSYS:
-            _intrusions.append(self.pid)
+            _sandbox_violations.append(self.pid)
             _log.error("the decoding child made a forbidden system call and was ended")
-            return ChildIntrudedError()
+            return SandboxViolationError()
         words = os.read(self._started.last_words, _MAX_LAST_WORDS).decode("utf-8", "replace")
         _log.warning("the decoding child ended early with status %d: %s", status, ascii(words))
         return ChildTimeoutError() if status == -signal.SIGXCPU else ChildDiedError()

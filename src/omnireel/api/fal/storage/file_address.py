@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-from omnireel.api.middleware.hosts import HOSTED, Entrance
+from omnireel.api.middleware.hosts import HOSTED, PublicBaseUrl
 
 _NAME = re.compile(r"([A-Za-z0-9_-]{32})(?:\.[a-z0-9]{1,8})?")
 _PATH = re.compile(r"(?:/[^/]+)*/files/([^/]+)")
@@ -22,10 +22,10 @@ def file_id_in(name: str) -> str | None:
     return found[1] if found else None
 
 
-def origin_of(entrance: Entrance) -> str:
+def origin_of(base_url: PublicBaseUrl) -> str:
     """Scheme and host as a client used them."""
-    port = "" if entrance.port is None else f":{entrance.port}"
-    return f"{entrance.scheme}://{entrance.host}{port}".lower()
+    port = "" if base_url.port is None else f":{base_url.port}"
+    return f"{base_url.scheme}://{base_url.host}{port}".lower()
 
 
 def file_address(url: str) -> tuple[str, str] | None:
@@ -44,6 +44,6 @@ def file_address(url: str) -> tuple[str, str] | None:
     return f"{parts.scheme}://{host}{'' if is_default else f':{port}'}".lower(), file_id
 
 
-def is_our_origin(origin: str, entrance: Entrance) -> bool:
+def is_our_origin(origin: str, base_url: PublicBaseUrl) -> bool:
     """Whether an address leads here for sure: by the host in use, or by one that we stand for."""
-    return origin == origin_of(entrance) or origin.removeprefix("https://") in HOSTED
+    return origin == origin_of(base_url) or origin.removeprefix("https://") in HOSTED

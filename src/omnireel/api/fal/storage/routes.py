@@ -26,7 +26,7 @@ from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import owner_of
 from omnireel.api.http.errors import BodyError, RequestError, json_response, problem
 from omnireel.api.http.incoming_file import IncomingFile
-from omnireel.api.middleware.hosts import Door, entrance_of
+from omnireel.api.middleware.hosts import FalHost, base_url_of
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Files, Opened
@@ -53,7 +53,7 @@ class StorageRoutes:
             {
                 "token": token.text,
                 "token_type": "Bearer",
-                "base_url": entrance_of(request).url("", Door.CDN),
+                "base_url": base_url_of(request).url("", FalHost.CDN),
                 "expires_at": datetime.fromtimestamp(token.expires_at, UTC).isoformat(),
             },
             200,
@@ -118,16 +118,16 @@ class StorageRoutes:
 
     async def _begin(self, request: Request, *, file_name: str, content_type: str) -> tuple[Opened, str]:
         """An open upload and the address that its file will have."""
-        entrance = entrance_of(request)
+        base_url = base_url_of(request)
         new = NewUpload(
             owner=await cdn_owner(self.files, request, self.settings),
             file_name=file_name[:_MAX_NAME],
             content_type=_media_type(content_type),
-            origin=origin_of(entrance),
+            origin=origin_of(base_url),
             keep_s=keep_s_of(request.headers, self.settings.upload_keep_s),
         )
         opened = await self.files.begin(new)
-        return opened, entrance.url(file_path(opened.id, file_name), Door.CDN)
+        return opened, base_url.url(file_path(opened.id, file_name), FalHost.CDN)
 
     async def _receive(self, opened: Opened, body: IncomingFile) -> StoredFile:
         try:

@@ -6,13 +6,13 @@ from starlette.requests import Request
 
 from omnireel.api.fal.storage.file_address import file_address, is_our_origin
 from omnireel.api.http.caller import owner_of
-from omnireel.api.middleware.hosts import entrance_of
+from omnireel.api.middleware.hosts import base_url_of
 from omnireel.errors import InputError
 from omnireel.net.errors import LOC
 from omnireel.storage.uploads import Files
 
 
-async def hold_stored_video(files: Files, request: Request, video_url: str, target: Path) -> bool:
+async def link_stored_video(files: Files, request: Request, video_url: str, target: Path) -> bool:
     """Make the file that video_url names appear as `target` too, where it will stay when the first expires.
 
     False, and nothing done, for the address of anybody else.
@@ -23,12 +23,12 @@ async def hold_stored_video(files: Files, request: Request, video_url: str, targ
         return False
     origin, file_id = address
     file = await files.find(file_id)
-    if not is_our_origin(origin, entrance_of(request)) and (file is None or file.origin != origin):
+    if not is_our_origin(origin, base_url_of(request)) and (file is None or file.origin != origin):
         return False
     if file is None or file.owner != owner_of(request):
         raise _not_stored()
     try:
-        await files.hold(file, target)
+        await files.hard_link(file, target)
     except FileNotFoundError:  # it has expired since it was found
         raise _not_stored() from None
     return True

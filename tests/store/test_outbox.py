@@ -89,7 +89,7 @@ def test_the_log_is_the_youngest_first_and_can_be_narrowed(db):
 
 def end_with_a_secret(db, *, keeps_io=True):
     ended = Outcome(200, {"output": "secret"})
-    terms = store.Terms(ended, ended, ended, lambda job_id, outcome: b"secret", 6)
+    terms = store.EndPolicy(ended, ended, ended, lambda job_id, outcome: b"secret", 6)
     submission = Submission("a", "ann", {}, webhook_url="https://x.example/", keeps_io=keeps_io)
     store.submit(db, submission, fingerprint="f", now=0.0)
     job = store.claim(db, "w", lease_s=15, now=0.0)

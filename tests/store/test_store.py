@@ -15,7 +15,7 @@ from omnireel.store.sqlite import jobs as store
 from omnireel.store.sqlite.database import connect, create_schema
 
 LEASE_S = 15.0
-TERMS = store.Terms(
+TERMS = store.EndPolicy(
     cancelled=Outcome(499, {"detail": "cancelled"}, error="cancelled", error_type="client_cancelled"),
     not_started=Outcome(504, {"detail": "late"}, error="late", error_type="request_timeout"),
     lost=Outcome(500, {"detail": "lost"}, error="lost", error_type="internal_error"),
@@ -72,9 +72,9 @@ def test_a_worker_that_was_presumed_dead_changes_nothing(db):
     old = take(db, "old")
     store.sweep(db, TERMS, now=LEASE_S + 1)
     new = take(db, "new", now=LEASE_S + 10)
-    assert store.beat(db, old, "old", lease_s=LEASE_S, now=LEASE_S + 11) is None
+    assert store.renew_lease(db, old, "old", lease_s=LEASE_S, now=LEASE_S + 11) is None
     assert not store.finish(db, TERMS, old, done(), worker="old", now=LEASE_S + 11)
-    assert store.beat(db, new, "new", lease_s=LEASE_S, now=LEASE_S + 11) is False
+    assert store.renew_lease(db, new, "new", lease_s=LEASE_S, now=LEASE_S + 11) is False
     assert store.finish(db, TERMS, new, done(), worker="new", now=LEASE_S + 12)
     assert charged_micro(db, "ann") == 66
 
@@ -114,7 +114,7 @@ def test_a_job_that_does_not_start_in_time_ends(db):
 def test_a_job_that_started_in_time_outlives_a_drain_after_its_deadline(db):
     put(db, start_deadline_s=5)
     job = take(db, now=1)
-    assert store.give_back(db, job, worker="w", after_s=0, counts=False, now=20)
+    assert store.requeue(db, job, worker="w", after_s=0, counts=False, now=20)
     assert store.sweep(db, TERMS, now=21) == []
     assert take(db, "next", now=21).id == "a"
 
@@ -127,7 +127,7 @@ def test_cancelling_says_what_happened(db):
     put(db, "running")
     job = take(db)
     assert store.cancel(db, TERMS, "running", now=1) == "requested"
-    assert store.beat(db, job, "w", lease_s=LEASE_S, now=1) is True
+    assert store.renew_lease(db, job, "w", lease_s=LEASE_S, now=1) is True
 
 
 def test_the_same_key_and_body_is_the_same_job(db):
@@ -152,17 +152,17 @@ def test_a_job_that_may_not_be_kept_loses_its_input(db):
     assert store.find(db, "a").input == {}
 
 
-@pytest.mark.parametrize(("pinned_to", "kept_s"), [(None, store.UNKEPT_S), ("w", store.UNKEPT_ON_THE_LINE_S)])
+@pytest.mark.parametrize(("pinned_to", "kept_s"), [(None, store.UNKEPT_S), ("w", store.UNKEPT_ATTACHED_S)])
 def test_its_answer_can_be_fetched_for_a_while_and_is_shown_nowhere(db, pinned_to, kept_s):
     put(db, "kept")
     put(db, keeps_io=False, pinned_to=pinned_to)
     for _ in range(2):
         store.finish(db, TERMS, take(db), done(), worker="w", now=1)
-    store.forget_unkept(db, now=kept_s)
+    store.purge_unkept(db, now=kept_s)
     assert store.find(db, "a").outcome.body == {"output": "yes"}
     shown = {job.id: job.answer for job in usage.ended_jobs(db, "ann", usage.Period(0, 1e12), limit=9)}
     assert shown == {"a": None, "kept": {"output": "yes"}}
-    store.forget_unkept(db, now=kept_s + 2)
+    store.purge_unkept(db, now=kept_s + 2)
     assert db.execute("SELECT id FROM jobs WHERE body IS NULL").fetchall() == [("a",)]
 
 
@@ -177,9 +177,9 @@ def test_what_happens_every_second_does_not_walk_through_all_jobs(db):
     put(db)
     db.exec_trace = explain
     job = take(db)
-    store.beat(db, job, "w", lease_s=LEASE_S, now=1)
+    store.renew_lease(db, job, "w", lease_s=LEASE_S, now=1)
     store.sweep(db, TERMS, now=2)
-    store.forget_unkept(db, now=2)
+    store.purge_unkept(db, now=2)
     db.exec_trace = None
     assert len(plans) > 5
     assert [plan for plan in plans if plan.startswith("SCAN jobs")] == []
@@ -239,16 +239,16 @@ class Queue(RuleBasedStateMachine):
             store.finish(self.db, TERMS, job, outcome, worker=worker, now=self.now)
 
     @rule(holding=held)
-    def beat(self, holding):
+    def renew_lease(self, holding):
         job, worker = holding
         if job is not None:
-            store.beat(self.db, job, worker, lease_s=LEASE_S, now=self.now)
+            store.renew_lease(self.db, job, worker, lease_s=LEASE_S, now=self.now)
 
     @rule(holding=consumes(held), counts=st.booleans())
-    def give_back(self, holding, counts):
+    def requeue(self, holding, counts):
         job, worker = holding
         if job is not None:
-            store.give_back(self.db, job, worker=worker, after_s=1, counts=counts, now=self.now)
+            store.requeue(self.db, job, worker=worker, after_s=1, counts=counts, now=self.now)
 
     @rule(job_id=jobs)
     def cancel(self, job_id):

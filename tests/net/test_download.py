@@ -12,7 +12,7 @@ import pytest
 from origin import NAME, Names, file, repeats, says
 from tunnel import Tunnel
 
-from omnireel.net.connector import EgressRule
+from omnireel.net.connector import EgressPolicy
 from omnireel.net.download import download
 from omnireel.net.proxy_tunnel import Proxy
 
@@ -181,7 +181,7 @@ def test_a_certificate_for_something_else_is_refused(serve, rule, refusal, holde
 
 def test_a_certificate_of_an_unknown_authority_is_refused(serve, rule, refusal):
     origin = serve(OK)
-    trusting_the_system = rule(origin, trust=EgressRule(1).trust)
+    trusting_the_system = rule(origin, trust=EgressPolicy(1).trust)
     assert "certificate" in refusal(url(origin), trusting_the_system).message
     assert origin.requests == []
 
@@ -278,16 +278,16 @@ def test_a_forbidden_address_is_not_asked_of_the_proxy(serve, rule, refusal, tun
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 403 No\r\n\r\n", b"x" * 100_000, b"", b"\r\n\r\n"])
 def test_a_proxy_that_refuses_is_a_host_that_cannot_be_reached(serve, rule, refusal, answer):
     origin = serve(OK)
-    with socket.create_server(("127.0.0.1", 0)) as plug:
-        threading.Thread(target=answer_once, args=(plug, answer), daemon=True).start()
-        proxy = Proxy("127.0.0.1", plug.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        threading.Thread(target=answer_once, args=(sock, answer), daemon=True).start()
+        proxy = Proxy("127.0.0.1", sock.getsockname()[1])
         assert "cannot be reached" in refusal(url(origin), rule(origin, proxy=proxy)).message
     assert origin.num_connections == 0
 
 
-def answer_once(plug, answer):
+def answer_once(sock, answer):
     with contextlib.suppress(OSError):
-        caller, _ = plug.accept()
+        caller, _ = sock.accept()
         with caller:
             caller.recv(4096)
             caller.sendall(answer)

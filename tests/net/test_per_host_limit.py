@@ -5,19 +5,19 @@ import asyncio
 from origin import NAME, file, says
 
 from omnireel.net.connector import connected
-from omnireel.net.per_host_limit import Crowd
+from omnireel.net.per_host_limit import PerHostLimit
 from omnireel.net.urls import parse_url
 from omnireel.settings import Settings
-from omnireel.storage.policy import egress_rule, fetch_rule
+from omnireel.storage.policy import egress_policy, fetch_policy
 
 
 def test_those_beyond_the_limit_wait_and_nobody_is_left_out():
-    async def crowd():
-        most, inside, highest, served = Crowd(), 0, 0, 0
+    async def per_host_limit():
+        most, inside, highest, served = PerHostLimit(), 0, 0, 0
 
         async def call(host):
             nonlocal inside, highest, served
-            async with most.place(host, 3):
+            async with most.acquire(host, 3):
                 inside += host == "a"
                 highest = max(highest, inside)
                 await asyncio.sleep(0.01)
@@ -25,28 +25,30 @@ def test_those_beyond_the_limit_wait_and_nobody_is_left_out():
                 served += 1
 
         await asyncio.gather(*(call(host) for host in "ab" * 10))
-        return highest, served, most._doors
+        return highest, served, most._hosts
 
-    assert asyncio.run(crowd()) == (3, 20, {})
+    assert asyncio.run(per_host_limit()) == (3, 20, {})
 
 
 def test_who_gives_up_waiting_gives_up_his_place():
-    async def crowd():
-        most = Crowd()
-        async with most.place("a", 1):
-            waiting = asyncio.create_task(most.place("a", 1).__aenter__())
+    async def per_host_limit():
+        most = PerHostLimit()
+        async with most.acquire("a", 1):
+            waiting = asyncio.create_task(most.acquire("a", 1).__aenter__())
             await asyncio.sleep(0.01)
             waiting.cancel()
-        async with most.place("a", 1):
-            return len(most._doors)
+        async with most.acquire("a", 1):
+            return len(most._hosts)
 
-    assert asyncio.run(crowd()) == 1
+    assert asyncio.run(per_host_limit()) == 1
 
 
 def test_videos_and_webhooks_of_a_process_are_one_crowd(tmp_path):
     settings = Settings(data_dir=tmp_path)
     assert (
-        fetch_rule(settings).egress.crowd is fetch_rule(settings).egress.crowd is egress_rule(settings).crowd
+        fetch_policy(settings).egress.per_host_limit
+        is fetch_policy(settings).egress.per_host_limit
+        is egress_policy(settings).per_host_limit
     )
 
 

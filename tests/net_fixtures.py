@@ -8,7 +8,7 @@ import pytest
 from origin import LOOPBACK, NAME, Authority, Names, Origin
 
 from omnireel.errors import InputError
-from omnireel.net.connector import EgressLimits, EgressRule
+from omnireel.net.connector import EgressLimits, EgressPolicy
 from omnireel.net.download import download
 
 # Short, so that tests of what takes too long are not slow; long enough for a busy machine to be in time.
@@ -41,7 +41,7 @@ def rule(authority):
     """Makes a rule that admits the loopback address and the ports of the given origins."""
 
     def make(*origins, names=None, limits=None, **changes):
-        made = EgressRule(
+        made = EgressPolicy(
             MAX_BYTES,
             allow=(ip_network(f"{LOOPBACK}/32"),),
             ports=tuple(origin.port for origin in origins),

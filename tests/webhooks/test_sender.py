@@ -10,16 +10,16 @@ from ipaddress import ip_network
 import pytest
 from receiver import Receiver, is_standard, sample
 
-from omnireel.net.connector import EgressRule
+from omnireel.net.connector import EgressPolicy
 from omnireel.net.errors import FetchError
 from omnireel.store.sqlite import webhooks as outbox
 from omnireel.store.sqlite.database import Database
 from omnireel.webhooks.posting import post
-from omnireel.webhooks.sender import Sender, SenderRule
+from omnireel.webhooks.sender import Sender, SenderPolicy
 from omnireel.webhooks.signing import KeyFile
 
 BODY = b'{"status":"OK"}'
-RULE = SenderRule(poll_s=0.02, drain_s=0.2)
+RULE = SenderPolicy(poll_s=0.02, drain_s=0.2)
 
 
 class Clock:
@@ -35,7 +35,7 @@ class Clock:
 def egress(*receivers, **changes):
     ports = tuple(receiver.port for receiver in receivers)
     admitted = {"allow": (ip_network("127.0.0.1/32"),), "ports": ports, "allow_http": True} | changes
-    return EgressRule(1, **admitted)
+    return EgressPolicy(1, **admitted)
 
 
 class Post:

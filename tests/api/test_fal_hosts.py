@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from omnireel.api.middleware.hosts import Door, Doors, entrance_of
+from omnireel.api.middleware.hosts import FalHost, FalHostRouting, base_url_of
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 APP = "nvidia/nemotron-3-nano-omni"
@@ -136,19 +136,19 @@ def test_the_log_names_the_target_of_a_proxied_request(client, server):
 
 
 async def _tell(request: Request) -> JSONResponse:
-    entrance = entrance_of(request)
+    base_url = base_url_of(request)
     return JSONResponse({
         "path": request.scope["path"],
         "raw_path": request.scope["raw_path"].decode(),
         "query": str(request.query_params),
-        "url": entrance.url("/x"),
-        "upload": entrance.url("/f", Door.CDN),
+        "url": base_url.url("/x"),
+        "upload": base_url.url("/f", FalHost.CDN),
     })  # fmt: skip
 
 
 @pytest.fixture
 def told():
-    """What a route behind `Doors` is told of a request."""
+    """What a route behind `FalHostRouting` is told of a request."""
     app = Starlette(routes=[Route("/{rest:path}", _tell, methods=["GET"])])
 
     async def get(doors, url, *, client, headers):
@@ -158,7 +158,7 @@ def told():
 
     def tell(path, *, client="127.0.0.1", trusted=(), scheme="http", allowed=("*",), **headers):
         networks = [ip_network(net) for net in trusted]
-        doors = Doors(app, pages=["/", "/health"], trusted=networks, allowed_hosts=allowed)
+        doors = FalHostRouting(app, pages=["/", "/health"], trusted=networks, allowed_hosts=allowed)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return asyncio.run(get(doors, f"{scheme}://box:8000{path}", client=client, headers=sent))
 
