@@ -1,15 +1,18 @@
-"""Every failure that omnireel names.
+"""Every failure that omnireel names, in the words of the domain: no protocol's statuses, no places in its bodies.
 
 OmnireelError
- ├─ InputError        the caller can mend it: not a video, too long, bad value     4xx, never retried
- ├─ CheckpointError   the weights on disk are not what the config promises         exit code 3
- ├─ SettingsError     a flag, an OMNIREEL_* variable or omnireel.toml is wrong     exit code 2
- ├─ DeniedError       no key that counts, or its money is used up                  401 / 403, never retried
- ├─ CapacityError     try again later: full, or too often                          429 / 503
- ├─ UpstreamError     another host failed                                          502
- ├─ GenerationError   the model took too long or the engine failed                 504 / 500
+ ├─ InputError        the caller can correct it: not a video, too long, a bad value    never retried
+ ├─ CheckpointError   the weights on disk are not what the config promises
+ ├─ SettingsError     a flag, an OMNIREEL_* variable or omnireel.toml is wrong
+ ├─ DeniedError       no valid key, or its money is used up                           never retried
+ ├─ CapacityError     full, or asked too often: try again later
+ ├─ UpstreamError     another host failed
+ ├─ GenerationError   the model took too long, or the engine failed
  └─ Cancelled         ended on request; not a failure
-Anything else is our bug: 500, its text hidden, one traceback in the log.
+Anything else is our bug: its text stays hidden, and one traceback goes to the log.
+
+Each protocol maps these to its own statuses and bodies: `api/fal/errors.py` for fal's, `cli/failures.py` for exit
+codes.
 """
 
 from collections.abc import Mapping
@@ -32,10 +35,10 @@ class OmnireelError(Exception):
 class InputError(OmnireelError):
     """What the caller sent cannot be used, and sending it again will not help.
 
-    kind:   the wire's error `type`, such as "video_duration_too_long"
-    loc:    where in the input, such as ("body", "video_url")
-    ctx:    the limit and the value that broke it
-    status: the HTTP status that the wire prescribes for this kind
+    kind:  what is wrong, such as "video_duration_too_long"
+    about: the part of the input that is to blame: "media", "prompt", "upload", "parts", "idempotency_key",
+           "webhook_url"; None: the input as a whole
+    ctx:   the limit and the value that broke it
     """
 
     def __init__(
@@ -43,16 +46,14 @@ class InputError(OmnireelError):
         message: str,
         *,
         kind: str,
-        loc: tuple[str | int, ...] = ("body",),
+        about: str | None = None,
         ctx: Mapping[str, Any] | None = None,
         hint: str | None = None,
-        status: int = 422,
     ) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
-        self.loc = loc
+        self.about = about
         self.ctx = dict(ctx or {})
-        self.status = status
 
 
 class CheckpointError(OmnireelError):
@@ -64,22 +65,20 @@ class SettingsError(OmnireelError):
 
 
 class DeniedError(OmnireelError):
-    """Whoever calls may not do this, now or later.
+    """The caller may not do this, now or later.
 
-    kind:   "unauthorized", "forbidden" or "spending_cap_reached"
-    status: 401 or 403
+    kind: "unauthorized" (no valid key), "forbidden", or "spending_cap_reached"
     """
 
-    def __init__(self, message: str, *, kind: str, status: int) -> None:
+    def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
-        self.status = status
 
 
 class CapacityError(OmnireelError):
     """The server is full; `after_s` seconds from now is a sensible time to try again.
 
-    kind: the wire's name for what is full, or "rate_limited" for who comes too often
+    kind: what is full: "concurrent_requests_limit", or "rate_limited" for a caller who comes too often
     """
 
     def __init__(
@@ -102,15 +101,13 @@ class UpstreamError(OmnireelError):
 class GenerationError(OmnireelError):
     """The model could not finish an accepted request.
 
-    kind:   "generation_timeout" or "internal_server_error"
-    status: 504 or 500
+    kind: "generation_timeout" or "internal_server_error"
     """
 
-    def __init__(self, message: str, *, kind: str, status: int) -> None:
+    def __init__(self, message: str, *, kind: str = "internal_server_error") -> None:
         super().__init__(message)
         self.kind = kind
-        self.status = status
 
 
 class Cancelled(OmnireelError):  # noqa: N818 - it is not a failure
-    """The request was ended by whoever made it."""
+    """The request was ended by its caller."""

@@ -39,7 +39,7 @@ class EngineThread:
         """
         with self._lock:
             if self._is_closed:
-                raise GenerationError("the engine has stopped", kind="internal_server_error", status=500)
+                raise GenerationError("the engine has stopped")
             self._commands.put(partial(self._add, request, listener))
 
     def abort(self, sequence_id: SequenceId) -> None:

@@ -127,4 +127,4 @@ def _raise_failure(event: TokenEvent) -> None:
         raise event.error
     if event.error is not None:
         message = "the model failed while it was answering"
-        raise GenerationError(message, kind="internal_server_error", status=500) from event.error
+        raise GenerationError(message) from event.error

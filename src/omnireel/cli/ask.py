@@ -54,7 +54,7 @@ async def _answer(backend: Backend, ask: Ask, waiting: "Waiting", *, streams: bo
             elif streams:
                 waiting.stop()
                 typer.echo(event.text, nl=False)
-    raise GenerationError("the model gave no answer", kind="internal_server_error", status=500)
+    raise GenerationError("the model gave no answer")
 
 
 def _summary(answer: Answer) -> str:

@@ -95,7 +95,7 @@ def check_prompt_fits(num_prompt_tokens: int, max_context: int) -> None:
     raise InputError(
         f"prompt is {num_prompt_tokens} tokens, limit {max_length}",
         kind="sequence_too_long",
-        loc=("body", "prompt"),
+        about="prompt",
         ctx={"max_length": max_length, "provided": num_prompt_tokens},
         hint="send a shorter prompt, fewer frames, or a higher video_pruning_rate",
     )

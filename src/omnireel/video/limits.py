@@ -1,6 +1,6 @@
 """What a clip may be, and the refusal of one that is not.
 
-A refusal is an InputError at `video_url`: one line with the value and the limit, no path, no library text.
+A refusal is an InputError about the media: one line with the value and the limit, no path, no library text.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,6 @@ from omnireel.errors import InputError
 
 SUPPORTED_FORMATS = ("mp4", "mov", "m4v", "webm", "mkv")
 SUPPORTED_CODECS = ("h264", "hevc", "av1", "vp9", "mpeg4")
-VIDEO_LOC = ("body", "video_url")
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,10 @@ class VideoLimits:
 
 
 def refusal(
-    kind: str, message: str, *, hint: str, ctx: Mapping[str, Any] | None = None, field: str = "video_url"
+    kind: str, message: str, *, hint: str, ctx: Mapping[str, Any] | None = None, about: str = "media"
 ) -> InputError:
     """An InputError about the clip."""
-    return InputError(message, kind=kind, loc=("body", field), ctx=ctx, hint=hint)
+    return InputError(message, kind=kind, about=about, ctx=ctx, hint=hint)
 
 
 def refuse_empty() -> InputError:
@@ -165,5 +164,5 @@ def refuse_start(start_s: float, duration_s: float) -> InputError:
         f"start_s is {start_s:g}, the video lasts {duration_s:.2f} s",
         ctx={"lt": round(duration_s, 3)},
         hint="choose a start within the clip",
-        field="start_s",
+        about="start_s",
     )

@@ -1,0 +1,199 @@
+"""An upload: open while its bytes come, a stored file once all of them have arrived."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from omnireel.errors import InputError
+
+MAX_PARTS = 10_000
+MAX_OPEN = 1000  # uploads of one owner that have begun and not ended
+
+
+@dataclass(frozen=True)
+class FileLimits:
+    """How much may be stored.
+
+    max_file_bytes:  largest file
+    max_total_bytes: all files and parts together
+    open_s:          how long an upload may go without a new part
+    """
+
+    max_file_bytes: int
+    max_total_bytes: int
+    open_s: float
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """What its owner says of a file before sending it.
+
+    origin: scheme and host of the address that will be given out
+    keep_s: seconds from its completion until it is deleted
+    """
+
+    owner: str
+    file_name: str
+    content_type: str
+    origin: str
+    keep_s: float
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A complete upload; blob names its bytes."""
+
+    id: str
+    owner: str
+    file_name: str
+    content_type: str
+    origin: str
+    blob: str
+    num_bytes: int
+    etag: str
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that has arrived."""
+
+    number: int
+    blob: str
+    num_bytes: int
+    etag: str
+
+
+class UploadStore(Protocol):
+    """Rows of uploads; their bytes are in a BlobStore. `now`: Unix seconds.
+
+    A blob's name is stored here before its bytes are written, and deleted here before they are deleted, so bytes
+    without a row are garbage.
+    """
+
+    async def begin(
+        self, new: NewUpload, *, upload_id: str, token: str, limits: FileLimits, now: float
+    ) -> None:
+        """Store an upload that waits for its bytes. Raises CapacityError where its owner has too many."""
+
+    async def check_token(self, upload_id: str, token: str, *, now: float) -> StoredFile | None:
+        """The file, where the upload is complete already; None where it still waits for bytes.
+
+        Raises InputError, upload_not_found, where the token does not belong to it or came too late.
+        """
+
+    async def begin_part(
+        self, upload_id: str, number: int, *, blob: str, num_bytes: int | None, limits: FileLimits
+    ) -> int:
+        """Reserve room for a part. Returns how many bytes it may have at most.
+
+        num_bytes: as announced; where nothing was, a whole file's worth is reserved, or what is left
+        Raises InputError: file_too_large, quota_exceeded, part_number_invalid, upload_not_found.
+        """
+
+    async def end_part(
+        self, blob: str, *, num_bytes: int, etag: str, limits: FileLimits, now: float
+    ) -> list[str]:
+        """A part has arrived. Returns the blobs that it replaces.
+
+        Raises InputError: upload_not_found where the upload has ended meanwhile, file_too_large, quota_exceeded.
+        """
+
+    async def arrived_parts(self, upload_id: str) -> list[Part]:
+        """The parts that have arrived, in order."""
+
+    async def complete(
+        self, upload_id: str, *, parts: Sequence[Part], blob: str, etag: str, now: float
+    ) -> list[str]:
+        """Make the upload a stored file. Returns the blobs that are not needed any more.
+
+        Raises InputError: upload_not_found, part_mismatch where a part was sent again meanwhile.
+        """
+
+    def drop_part(self, blob: str) -> None:
+        """Delete a part that did not arrive, without waiting until that is stored."""
+
+    async def drop(self, upload_id: str) -> list[str]:
+        """Delete an upload. Returns its blobs."""
+
+    async def find(self, upload_id: str, *, now: float) -> StoredFile | None:
+        """A complete file that has not expired, whoever owns it."""
+
+    async def sweep(self, *, now: float) -> list[str]:
+        """Delete files that have expired, uploads that were left, and expired tokens. Returns the blobs to delete.
+
+        A job has its own name for the bytes that it needs.
+        """
+
+    async def needed_blobs(self) -> set[str]:
+        """Names of all blobs that uploads need."""
+
+    async def num_stored_bytes(self) -> int:
+        """Bytes of all files and parts, announced ones included."""
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of an upload's or an account's token. Tokens are random, so there is no salt."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def chosen_parts(arrived: Sequence[Part], listed: Sequence[tuple[int | None, str | None]]) -> list[Part]:
+    """The parts of the whole file in order, if what arrived is what the sender lists.
+
+    listed: number and etag of each part in any order; a part without them is known by its arrival alone
+    Raises InputError: part_missing, part_mismatch.
+    """
+    etags = {part.number: part.etag for part in arrived}
+    expected = set(range(1, max(len(arrived), len(listed)) + 1))
+    numbers = {number for number, _ in listed if number is not None}
+    missing = sorted((expected | numbers) - set(etags))
+    if missing or not arrived:
+        raise bad_parts(f"part {missing[0] if missing else 1} has not arrived", kind="part_missing")
+    if len(listed) != len(arrived):
+        raise bad_parts(f"{len(arrived)} parts arrived, {len(listed)} are listed", kind="part_mismatch")
+    if numbers and (numbers != expected or len(numbers) != len(listed)):
+        raise bad_parts("a part is listed twice", kind="part_mismatch")
+    for number, etag in listed:
+        if number is not None and etag is not None and etag.strip('"') != etags[number]:
+            raise bad_parts(f"part {number} arrived with another etag", kind="part_mismatch")
+    return list(arrived)
+
+
+def not_found() -> InputError:
+    """One error for an unknown upload, a wrong token and one that came too late."""
+    return InputError(
+        "this upload is unknown, or its address has expired",
+        kind="upload_not_found",
+        about="upload",
+        hint="begin a new upload",
+    )
+
+
+def too_large(max_bytes: int) -> InputError:
+    """More bytes than a file may have."""
+    return InputError(
+        f"the file is larger than the limit of {max_bytes} bytes",
+        kind="file_too_large",
+        ctx={"max_size": max_bytes},
+        hint="send a shorter clip or one of a lower bit rate",
+        about="upload",
+    )
+
+
+def no_room(max_bytes: int) -> InputError:
+    """More bytes than there is room for."""
+    return InputError(
+        f"the files stored here would exceed the limit of {max_bytes} bytes",
+        kind="quota_exceeded",
+        ctx={"max_size": max_bytes},
+        hint="wait until older files expire, or send the video inside the request",
+        about="upload",
+    )
+
+
+def bad_parts(message: str, *, kind: str) -> InputError:
+    """Parts that do not make a file."""
+    return InputError(message, kind=kind, about="parts")

@@ -1,0 +1,86 @@
+"""What was used and charged, read from the ledger and from ended jobs. owner None: of all accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from omnireel.store.jobs import Job
+
+Timeframe = Literal["minute", "hour", "day", "week", "month"]
+# user_error: the caller's input or wish was the reason, see Failure.is_callers.
+Status = Literal["success", "user_error", "error"]
+Order = Literal["ended_at", "duration"]
+Cursor = tuple[float, str | int]
+
+
+@dataclass(frozen=True)
+class Period:
+    """From `start` on and before `end`, in Unix seconds."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of a period; bucket: when it began, "" for the whole."""
+
+    bucket: str
+    num_tokens: int
+    amount_micro: int
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A row of the ledger; a refund is negative."""
+
+    job_id: str
+    at: float
+    num_tokens: int
+    amount_micro: int
+
+
+@dataclass(frozen=True)
+class EndedJob:
+    """A job that has ended, and its place in a listing.
+
+    order: its value in the order that was asked for; seq: breaks ties
+    """
+
+    job: Job
+    order: float
+    seq: int
+
+
+class UsageStore(Protocol):
+    """Reads what was used."""
+
+    async def totals(
+        self, owner: str | None, period: Period, *, timeframe: Timeframe | None = None
+    ) -> list[Total]:
+        """Sums for each part of the period in which anything was charged, or for the whole of it."""
+
+    async def charges(
+        self, owner: str | None, period: Period, *, limit: int, after: Cursor | None = None
+    ) -> list[Charge]:
+        """What was charged, newest first; after: the time and job id of the last one known already."""
+
+    async def mean_micro(self, owner: str | None) -> float | None:
+        """What an answer cost on average, in millionths of a US dollar; None where there was none."""
+
+    async def ended_jobs(
+        self,
+        owner: str | None,
+        period: Period,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        status: Status | None = None,
+        job_id: str | None = None,
+        order: Order = "ended_at",
+    ) -> list[EndedJob]:
+        """Jobs that ended in the period and were not purged, last or longest first.
+
+        after: order and seq of the last one known already
+        """
