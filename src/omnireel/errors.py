@@ -11,7 +11,7 @@ OmnireelError
  └─ Cancelled         ended on request; not a failure
 Anything else is our bug: its text stays hidden, and one traceback goes to the log.
 
-Each protocol maps these to its own statuses and bodies: `api/fal/errors.py` for fal's, `cli/failures.py` for exit
+Each protocol maps these to its own statuses and bodies: `api/fal/errors.py` to fal's, `cli/failures.py` to exit
 codes.
 """
 
@@ -101,7 +101,7 @@ class UpstreamError(OmnireelError):
 class GenerationError(OmnireelError):
     """The model could not finish an accepted request.
 
-    kind: "generation_timeout" or "internal_server_error"
+    kind: "not_started" (the start deadline passed first), "generation_timeout" or "internal_server_error"
     """
 
     def __init__(self, message: str, *, kind: str = "internal_server_error") -> None:

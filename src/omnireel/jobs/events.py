@@ -1,6 +1,6 @@
-"""What happens to a job while it runs, for those in this process who watch it.
+"""What happens to a job while it runs, for the requests in this process that follow it.
 
-Nothing here is durable: whoever missed something reads the store.
+Nothing here is durable: a follower that missed an event reads the store.
 """
 
 from __future__ import annotations
@@ -12,33 +12,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from omnireel.backends.base import Event
-from omnireel.store.jobs import Outcome
+from omnireel.task import Outcome
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The job has ended, and its outcome is in the store; here None where whoever tells has not read it."""
+    """The job has ended, and its outcome is in the store; None here where the publisher has not read it."""
 
     outcome: Outcome | None
 
 
 JobEvent = Event | Ended
+Subscription = asyncio.Queue[JobEvent]
 
 
 class JobEvents:
-    """One feed per watched job; all of it belongs to one event loop.
+    """Publishes the events of jobs to their subscribers; all of it belongs to one event loop.
 
-    ends: set whenever some job has ended; whoever waits for that clears it
+    ends: set whenever a job has ended; cleared by the one task that waits for it
     """
 
     def __init__(self) -> None:
         self.ends = asyncio.Event()
-        self._subscribers: defaultdict[str, set[asyncio.Queue[JobEvent]]] = defaultdict(set)
+        self._subscribers: defaultdict[str, set[Subscription]] = defaultdict(set)
 
     @contextmanager
-    def subscribe(self, job_id: str) -> Iterator[asyncio.Queue[JobEvent]]:
-        """Everything that is told of the job from now on; watch first, then look at the store."""
-        subscription: asyncio.Queue[JobEvent] = asyncio.Queue()
+    def subscribe(self, job_id: str) -> Iterator[Subscription]:
+        """Every event of the job from now on. Subscribe first, then look at the store."""
+        subscription: Subscription = asyncio.Queue()
         self._subscribers[job_id].add(subscription)
         try:
             yield subscription
@@ -47,9 +48,9 @@ class JobEvents:
             if not self._subscribers[job_id]:
                 del self._subscribers[job_id]
 
-    def publish(self, job_id: str, job_event: JobEvent) -> None:
-        """Pass a notice to whoever watches."""
-        if isinstance(job_event, Ended):
+    def publish(self, job_id: str, event: JobEvent) -> None:
+        """Pass an event to all subscribers of the job."""
+        if isinstance(event, Ended):
             self.ends.set()
         for subscription in self._subscribers.get(job_id, ()):
-            subscription.put_nowait(job_event)
+            subscription.put_nowait(event)

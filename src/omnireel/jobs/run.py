@@ -1,29 +1,18 @@
-"""Running a job: the wire's words to a backend's question, its answer to the wire's words."""
+"""Running a job: its task goes to a backend, and what comes back is its outcome."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from omnireel.api.fal import wire
-from omnireel.api.http.errors import (
-    RequestError,
-    error_outcome,
-    internal_error_outcome,
-    not_started,
-    request_error_outcome,
-)
-from omnireel.backends.base import Answer, Ask, Backend, Event, MediaOptions, Progress
-from omnireel.errors import Cancelled, CapacityError, GenerationError, OmnireelError
-from omnireel.settings import Settings
-from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_policy
-from omnireel.storage.spool import Spool
-from omnireel.store.jobs import Job, Outcome
-from omnireel.store.sqlite.jobs import EndPolicy
+from omnireel.backends.base import Backend, Event, Progress
+from omnireel.errors import CapacityError, GenerationError, OmnireelError
+from omnireel.storage.incoming import IncomingMedia
+from omnireel.store.jobs import Job
+from omnireel.task import INTERNAL, Answer, Outcome, failure_of
 
 log = structlog.get_logger()
 
@@ -31,12 +20,15 @@ Publish = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
-class JobRun:
-    """Runs jobs on a backend; called by the worker."""
+class TaskRun:
+    """Runs the tasks of jobs on a backend; called by the worker.
+
+    max_run_s: longest time for one answer
+    """
 
     backend: Backend
-    settings: Settings
-    spool: Spool
+    media: IncomingMedia
+    max_run_s: float
 
     async def __call__(self, job: Job, publish: Publish) -> Outcome:
         """The outcome of one attempt. Raises CapacityError where the backend is full and the job may wait."""
@@ -45,44 +37,32 @@ class JobRun:
         except CapacityError as error:
             if job.retries:
                 raise
-            return error_outcome(error)
-        except Cancelled:
-            return cancelled()
+            return failure_of(error)
         except OmnireelError as error:
-            return error_outcome(error, job.input)
+            return failure_of(error)
         except Exception:  # our bug: it ends this job, and nothing else
             log.exception("internal error")
-            return internal_error_outcome()
+            return INTERNAL
 
-    async def _answer(self, job: Job, publish: Publish) -> Outcome:
-        sent = wire.parse_input(job.input)
-        async with self._video(job, sent.video_url) as video:
-            publish(Progress("video", f"{video.stat().st_size / 1e6:.1f} MB of video received"))
+    async def _answer(self, job: Job, publish: Publish) -> Answer:
+        async with self.media.file(job.task.references[0], job.media) as path:
+            publish(Progress("video", f"{path.stat().st_size / 1e6:.1f} MB of video received"))
             try:
-                async with asyncio.timeout(self.settings.max_run_s):
-                    answer = await self._last_event(wire.to_ask(sent, video), job, publish)
+                async with asyncio.timeout(self.max_run_s):
+                    return await self._last_event(job, path, publish)
             except TimeoutError:
-                message = f"the answer took longer than {self.settings.max_run_s:g} s"
-                raise GenerationError(message, kind="generation_timeout", status=504) from None
-        return answered(answer, sent.media)
+                message = f"The answer took longer than {self.max_run_s:g} s."
+                raise GenerationError(message, kind="generation_timeout") from None
 
-    @asynccontextmanager
-    async def _video(self, job: Job, video_url: str) -> AsyncIterator[Path]:
-        if job.video is not None:
-            yield self.spool.path(job.video)
-            return
-        async with fetch_video(video_url, fetch_policy(self.settings)) as path:
-            yield path
-
-    async def _last_event(self, ask: Ask, job: Job, publish: Publish) -> Answer:
-        """Pass on what the backend tells; its first word has to come before the start deadline."""
-        async with aclosing(self.backend.generate(ask)) as events:
+    async def _last_event(self, job: Job, path: Path, publish: Publish) -> Answer:
+        """Pass on the backend's events; the first one has to come before the start deadline."""
+        async with aclosing(self.backend.generate(job.task, [path])) as events:
             event = await self._first_event(events, job)
             publish(event)
             async for event in events:  # the last one is the answer
                 publish(event)
         if not isinstance(event, Answer):
-            raise GenerationError("the model gave no answer", kind="internal_server_error", status=500)
+            raise GenerationError("The model gave no answer.")
         return event
 
     async def _first_event(self, events: AsyncIterator[Event], job: Job) -> Event:
@@ -94,40 +74,8 @@ class JobRun:
         try:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, allowed_s - waited_s))
         finally:
-            task.cancel()  # a generator cannot be closed while somebody waits for its next event
+            task.cancel()  # a generator cannot be closed while a task waits for its next event
             await asyncio.wait({task})
         if not done:
-            raise not_started(round(allowed_s, 3))
+            raise GenerationError(f"The request did not start within {allowed_s:.3g} s.", kind="not_started")
         return task.result()
-
-
-def answered(answer: Answer, media: MediaOptions) -> Outcome:
-    """The result as it is stored and sent."""
-    units = wire.billable_units(answer.input_tokens + answer.output_tokens)
-    return Outcome(
-        200,
-        wire.to_output(answer, media),
-        {"x-fal-billable-units": units},
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-    )
-
-
-def cancelled() -> Outcome:
-    """What a job that was cancelled answers."""
-    return request_error_outcome(
-        RequestError("the request was cancelled", error_type="client_cancelled", status=499)
-    )
-
-
-def end_policy(settings: Settings) -> EndPolicy:
-    """How jobs end that no attempt ends, in the wire's words."""
-    lost = RequestError("the request was lost with its worker", error_type="runner_disconnected", status=503)
-    return EndPolicy(
-        cancelled=cancelled(),
-        not_started=request_error_outcome(not_started()),
-        lost=request_error_outcome(lost),
-        notice=wire.webhook_body,
-        micro_per_token=wire.MICRO_USD_PER_TOKEN,
-        max_crashes=settings.max_crashes,
-    )

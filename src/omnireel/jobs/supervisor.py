@@ -9,18 +9,22 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from omnireel.api.fal.webhooks import make_sender
 from omnireel.backends.base import Backend
 from omnireel.jobs.events import JobEvents
-from omnireel.jobs.run import JobRun, end_policy
+from omnireel.jobs.run import TaskRun
 from omnireel.jobs.worker import Worker, WorkerPolicy
+from omnireel.net.policy import egress_policy
 from omnireel.settings import Settings
-from omnireel.storage.local_blobs import Blobs
-from omnireel.storage.spool import Spool
-from omnireel.storage.uploads import Files
-from omnireel.store.sqlite.database import Database
-from omnireel.store.sqlite.uploads import FileLimits
+from omnireel.storage.incoming import IncomingMedia
+from omnireel.storage.local_blobs import LocalBlobStore
+from omnireel.storage.media import fetch_policy
+from omnireel.storage.uploads import Uploads
+from omnireel.store.jobs import EndPolicy
+from omnireel.store.open import open_store
+from omnireel.store.store import Store
+from omnireel.store.uploads import FileLimits
 from omnireel.webhooks.sender import Sender
+from omnireel.webhooks.signing import KeyFile
 
 _DRAIN_S = 10.0
 
@@ -31,17 +35,19 @@ log = structlog.get_logger()
 class Supervisor:
     """The tasks of one process on one store; a server has one, and so has each worker beside it."""
 
+    store: Store
     worker: Worker
     sender: Sender
-    files: Files
+    uploads: Uploads
+    media: IncomingMedia
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin. A process whose tasks broke would take jobs and run none: it is sent SIGTERM."""
+        """Begin. When a task breaks, the process is sent SIGTERM: it would take jobs and run none."""
         work = {
             "worker": self.worker.run(),
             "sender": self.sender.run(),
-            "sweeper": self.files.sweep_for_ever(),
+            "sweeper": self.uploads.sweep_for_ever(),
         }
         for name, coroutine in work.items():
             task = asyncio.create_task(coroutine, name=name)
@@ -49,7 +55,7 @@ class Supervisor:
             self._tasks.append(task)
 
     async def stop(self) -> None:
-        """Let queued work that runs end, for a while; what is left waits in the store for the next start."""
+        """Let running jobs of the queue end, for a while; the rest waits in the store for the next start."""
         work, _, sweeping = self._tasks
         sweeping.cancel()
         self.worker.stop()
@@ -58,7 +64,7 @@ class Supervisor:
             self.worker.give_up()
         self.sender.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.worker.database.close()
+        self.store.close()
 
     @property
     def is_broken(self) -> bool:
@@ -66,28 +72,31 @@ class Supervisor:
         return any(t.done() and not t.cancelled() and t.exception() is not None for t in self._tasks)
 
 
-def make_supervisor(backend: Backend, settings: Settings) -> Supervisor:
+def make_supervisor(backend: Backend, settings: Settings, end_policy: EndPolicy) -> Supervisor:
     """On the store and the directories that the settings name; nothing runs yet."""
-    worker = _make_worker(backend, settings)
+    store, events = open_store(settings.store_path), JobEvents()
+    incoming = LocalBlobStore(settings.incoming_dir)
     limits = FileLimits(settings.max_upload_bytes, settings.max_stored_bytes, settings.upload_open_s)
-    files = Files(worker.database, Blobs(settings.uploads_dir), limits)
-    return Supervisor(worker, make_sender(worker, settings), files)
-
-
-def _make_worker(backend: Backend, settings: Settings) -> Worker:
-    spool = Spool(settings.incoming_dir)
-    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return Worker(
-        Database(settings.store_path),
-        end_policy(settings),
-        spool,
-        JobEvents(),
-        JobRun(backend, settings, spool),
-        WorkerPolicy(name, settings.max_running, settings.lease_s, renew_every_s=settings.lease_s / 3),
+    uploads = Uploads(store, LocalBlobStore(settings.uploads_dir), limits)
+    media = IncomingMedia(incoming, uploads, fetch_policy(settings))
+    worker = Worker(
+        store.jobs,
+        incoming,
+        end_policy,
+        events,
+        TaskRun(backend, media, settings.max_run_s),
+        _worker_policy(settings),
     )
+    sender = Sender(store.webhooks, KeyFile(settings.webhook_keys_path), egress_policy(settings), events.ends)
+    return Supervisor(store, worker, sender, uploads, media)
+
+
+def _worker_policy(settings: Settings) -> WorkerPolicy:
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return WorkerPolicy(name, settings.max_running, settings.lease_s, renew_every_s=settings.lease_s / 3)
 
 
 def _end_when_broken(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical(f"the {task.get_name()} broke", exc_info=error)
+        log.critical("a task broke", task=task.get_name(), exc_info=error)
         signal.raise_signal(signal.SIGTERM)

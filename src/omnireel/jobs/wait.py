@@ -1,30 +1,28 @@
-"""Waiting for a job: told by this process's worker, and looking at the store in case another has it."""
+"""Waiting for the end of a job: by its events here, and by the store in case another process runs it."""
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 
-from omnireel.jobs.events import Ended, JobEvent
-from omnireel.jobs.worker import Worker
-from omnireel.store.jobs import Outcome
-from omnireel.store.sqlite import jobs as store
+from omnireel.jobs.events import Ended, Subscription
+from omnireel.store.jobs import JobStore
+from omnireel.task import Outcome
 
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 
-async def wait_for_end(worker: Worker, job_id: str, subscription: asyncio.Queue[JobEvent]) -> Outcome:
+async def wait_for_end(jobs: JobStore, job_id: str, subscription: Subscription) -> Outcome:
     """The outcome of a job that exists, however long it takes.
 
-    feed: what is told of the job, watched since before it was submitted
+    subscription: to the job's events since before it was submitted
     """
     while True:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_S):
-                while not isinstance(job_event := await subscription.get(), Ended):
+            async with asyncio.timeout(_POLL_S):
+                while not isinstance(event := await subscription.get(), Ended):
                     pass
-            if job_event.outcome is not None:
-                return job_event.outcome
-        job = await worker.database.read(partial(store.find, job_id=job_id))
-        assert job is not None, "jobs are not forgotten while somebody waits"
+            if event.outcome is not None:
+                return event.outcome
+        job = await jobs.find(job_id)
+        assert job is not None, "a job is not purged while its caller waits"
         if job.outcome is not None:
             return job.outcome

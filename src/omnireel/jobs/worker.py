@@ -1,14 +1,14 @@
-"""Takes jobs from the store and runs them: claim, beat, finish.
+"""Takes jobs from the store and runs them: claim, renew the lease, finish.
 
-The store is the truth. A worker that cannot renew a lease stops that job at once, because another may have
-it by then; what it would have written is refused by the lease token in any case.
+The store is the truth. A worker that cannot renew a lease stops that job at once, because another worker may have
+it by then; the lease token keeps it from storing anything in any case.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,10 +21,9 @@ from omnireel.errors import CapacityError
 from omnireel.jobs.events import Ended, JobEvents
 from omnireel.jobs.log_buffer import JobLogBuffer
 from omnireel.jobs.sweeper import Sweeper
-from omnireel.storage.spool import Spool
-from omnireel.store.jobs import Job, Outcome, Submission
-from omnireel.store.sqlite import jobs as store
-from omnireel.store.sqlite.database import Connection, Database
+from omnireel.storage.blob_store import BlobStore
+from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, JobStore, Submission, state_of
+from omnireel.task import Failure, Outcome
 
 log = structlog.get_logger()
 
@@ -33,7 +32,7 @@ _CANCELLED, _FENCED = "cancelled", "fenced"
 
 T = TypeVar("T")
 
-# Runs one job to its outcome, telling what happens; raises CapacityError to have it wait, nothing else.
+# Runs one job to its outcome and publishes its events; raises CapacityError to have it wait, nothing else.
 Run = Callable[[Job, Callable[[Event], None]], Awaitable[Outcome]]
 
 
@@ -65,11 +64,14 @@ class _Attempt:
 
 @dataclass(eq=False)
 class Worker:
-    """One process's share of the work."""
+    """Runs jobs in one process.
 
-    database: Database
-    end_policy: store.EndPolicy
-    spool: Spool
+    incoming: the clips of unfinished jobs
+    """
+
+    jobs: JobStore
+    incoming: BlobStore
+    end_policy: EndPolicy
     events: JobEvents
     run_job: Run
     policy: WorkerPolicy
@@ -79,30 +81,35 @@ class Worker:
     _claims: set[asyncio.Future[Any]] = field(default_factory=set)
     _num_claiming: int = 0
     _running: dict[str, _Attempt] = field(default_factory=dict)
-    _background_tasks: set[asyncio.Task[store.Cancelling]] = field(default_factory=set)
+    _background_tasks: set[asyncio.Task[Cancelling]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _may_wait: bool = True
     _is_stopping: bool = False
 
     def __post_init__(self) -> None:
-        self._log_buffer = JobLogBuffer(self.database, self.clock)
+        self._log_buffer = JobLogBuffer(self.jobs, self.clock)
         self._sweeper = Sweeper(
-            self.database,
+            self.jobs,
+            self.incoming,
             self.end_policy,
-            self.spool,
             self.events,
-            self.policy.keep_s,
-            self.clock,
-            self._renewal,
+            worker=self.policy.name,
+            lease_s=self.policy.lease_s,
+            keep_s=self.policy.keep_s,
+            clock=self.clock,
+            running=lambda: [attempt.job for attempt in self._running.values()],
         )
 
     async def run(self) -> None:
         """Work until `stop`; then let what runs finish."""
         async with asyncio.TaskGroup() as self._group:
-            sweeping = self._sweeper.run(self.policy.poll_s)
-            chores = (sweeping, self._watch_cancel_requests(), self._renew_leases_for_ever())
-            tasks = [self._group.create_task(chore) for chore in chores]
-            await self._take_for_ever()
+            loops = (
+                self._sweeper.run(self.policy.poll_s),
+                self._watch_cancel_requests(),
+                self._renew_leases(),
+            )
+            tasks = [self._group.create_task(loop) for loop in loops]
+            await self._claim_jobs()
             while unfinished := self._busy | self._claims:
                 await asyncio.wait(unfinished)
             for task in tasks:
@@ -112,12 +119,13 @@ class Worker:
         """Store a job, durably, and run it or the one whose turn it is, where there is room.
 
         One commit for both: a claim of its own would cost another flush of the disk.
-        Raises as `store.submit`.
+        Raises as `JobStore.submit`.
         """
         if not self._room:
             self._may_wait = True
-        change = partial(store.submit, submission=submission, fingerprint=fingerprint, now=self.clock())
-        job, _ = await self._claim_after(change, max_jobs=1)
+        claim = self._next_claim(max_jobs=1)
+        submitting = self.jobs.submit(submission, fingerprint=fingerprint, now=self.clock(), claim=claim)
+        job, _ = await self._claimed(submitting, claim)
         return job
 
     def stop(self) -> None:
@@ -130,30 +138,30 @@ class Worker:
         for attempt in self._running.values():
             attempt.task.cancel("the server is shutting down")
 
-    async def cancel(self, job_id: str) -> store.Cancelling:
+    async def cancel(self, job_id: str) -> Cancelling:
         """End a waiting job; stop a running one, at once where it runs here."""
-        job = await self.database.read(partial(store.find, job_id=job_id))
-        cancel = partial(store.cancel, end_policy=self.end_policy, job_id=job_id, now=self.clock())
-        how = await self.database.write(cancel)
+        job = await self.jobs.find(job_id)
+        how = await self.jobs.cancel(job_id, self.end_policy, now=self.clock())
         if how == "requested" and job_id in self._running:
             _interrupt(self._running[job_id].task, _CANCELLED)
         elif how == "removed":
-            self._ended(job_id, job.video if job else None, self.end_policy.cancelled)
+            await self._ended(job_id, job.media if job else None, self.end_policy.cancelled)
         return how
 
     def abandon(self, job_id: str) -> None:
-        """Cancel without waiting: its caller has left, and takes the task that served it along."""
+        """Cancel without waiting: the caller has disconnected, and the task that served it is being cancelled."""
         task = asyncio.get_running_loop().create_task(self.cancel(job_id))
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
 
-    async def _take_for_ever(self) -> None:
-        """Claim as many jobs as there is room for, where some may wait, and now and then."""
+    async def _claim_jobs(self) -> None:
+        """Claim as many jobs as there is room for, when some may wait, and at every poll."""
         while not self._is_stopping:
             self._wake.clear()
             self._may_wait = False
+            claim = self._next_claim(max_jobs=self.policy.max_running)
             try:
-                _, is_full = await self._claim_after(lambda _: None, max_jobs=self.policy.max_running)
+                _, is_full = await self._claimed(self._claim(claim), claim)
                 self._may_wait |= is_full
             except CapacityError as error:
                 log.error("no job can be claimed", error=error.message)
@@ -162,29 +170,31 @@ class Worker:
                 async with asyncio.timeout(self.policy.poll_s):
                     await self._wake.wait()
 
+    async def _claim(self, claim: Claim) -> tuple[None, list[Job]]:
+        return None, await self.jobs.claim(claim, now=self.clock())
+
     @property
     def _room(self) -> int:
         """How many more jobs may be claimed."""
         is_taking = self._group is not None and not self._is_stopping
         return self.policy.max_running - len(self._busy) - self._num_claiming if is_taking else 0
 
-    async def _claim_after(self, change: Callable[[Connection], T], *, max_jobs: int) -> tuple[T, bool]:
-        """What a change of the store gives; in its transaction, claim what may run then.
+    def _next_claim(self, *, max_jobs: int) -> Claim:
+        return Claim(self.policy.name, max(0, min(max_jobs, self._room)), self.policy.lease_s)
+
+    async def _claimed(
+        self, change: Coroutine[Any, Any, tuple[T, list[Job]]], claim: Claim
+    ) -> tuple[T, bool]:
+        """What a change of the store gives; the jobs that it claims are started.
 
         The second value says whether as many jobs were claimed as could be, so that more may wait.
         """
-        room = min(max_jobs, self._room)
-        name, lease_s, now = self.policy.name, self.policy.lease_s, self.clock()
-
-        def both(db: Connection) -> tuple[T, list[Job]]:
-            changed = change(db)
-            return changed, store.claim_some(db, name, max_jobs=room, lease_s=lease_s, now=now)
-
+        room = claim.max_jobs
         self._num_claiming += room
-        claim = asyncio.ensure_future(self.database.write(both))
-        self._claims.add(claim)
-        claim.add_done_callback(partial(self._start_claimed, room=room))
-        changed, jobs = await asyncio.shield(claim)  # whoever asked may leave: what was claimed runs
+        task = asyncio.ensure_future(change)
+        self._claims.add(task)
+        task.add_done_callback(partial(self._start_claimed, room=room))
+        changed, jobs = await asyncio.shield(task)  # a caller may disconnect: the claimed job runs
         return changed, len(jobs) == room
 
     def _start_claimed(self, claim: asyncio.Future[tuple[Any, list[Job]]], *, room: int) -> None:
@@ -207,9 +217,9 @@ class Worker:
             self._wake.set()
 
     async def _work(self, job: Job) -> None:
-        """Run a claimed job, beating, and store how it ended."""
+        """Run a claimed job and store how it ended."""
         structlog.contextvars.bind_contextvars(request_id=job.id)
-        task = asyncio.ensure_future(self.run_job(job, partial(self._publish, job)))
+        task = asyncio.ensure_future(self.run_job(job, partial(self._publish, job.id)))
         if job.id in self._running:  # its lease lapsed before it was known to run here
             _interrupt(self._running[job.id].task, _FENCED)
         attempt = self._running[job.id] = _Attempt(job, task)
@@ -221,7 +231,7 @@ class Worker:
             await self._interrupted(job, str(reason))
         else:
             await self._finish(job, outcome)
-        finally:  # only now: until its end is stored its lease is renewed
+        finally:  # not earlier: the lease is renewed until the end is stored
             if self._running.get(job.id) is attempt:
                 del self._running[job.id]
 
@@ -231,79 +241,78 @@ class Worker:
         elif reason != _FENCED and job.pinned_to is None:
             await self._requeue(job, 0.0, counts=False)
         elif reason != _FENCED:
-            await self._finish(job, self.end_policy.lost)  # its caller's line ends with this process
+            await self._finish(job, self.end_policy.lost)  # its caller's connection ends with this process
         else:
-            self._log_buffer.drop(job.id)
+            self._log_buffer.take(job.id)
 
     async def _finish(self, job: Job, outcome: Outcome) -> None:
-        name, now = self.policy.name, self.clock()
-        end = partial(
-            store.finish, end_policy=self.end_policy, job=job, outcome=outcome, worker=name, now=now
-        )
+        lines = self._log_buffer.take(job.id)
         try:
-            is_ours = await self.database.write(self._log_buffer.with_change(job.id, end))
+            is_ours = await self.jobs.finish(
+                job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
+            )
         except CapacityError as error:
             log.error("an outcome cannot be stored: the job will run again", error=error.message)
             return
         if not is_ours:
             log.warning("another worker has this job", attempt=job.attempt)
             return
-        self._ended(job.id, job.video, outcome)
-        log.info("job ended", status=outcome.status, state=str(outcome.state), attempt=job.attempt)
+        await self._ended(job.id, job.media, outcome)
+        failed = {"failure": outcome.kind} if isinstance(outcome, Failure) else {}
+        log.info("job ended", state=str(state_of(outcome)), attempt=job.attempt, **failed)
 
-    def _ended(self, job_id: str, video: str | None, outcome: Outcome) -> None:
-        if video is not None:
-            self.spool.remove(video)
+    async def _ended(self, job_id: str, media: str | None, outcome: Outcome) -> None:
+        if media is not None:
+            await self.incoming.remove([media])
         self.events.publish(job_id, Ended(outcome))
 
     async def _requeue(self, job: Job, after_s: float, *, counts: bool) -> None:
-        name, now = self.policy.name, self.clock()
-        again = partial(store.requeue, job=job, worker=name, after_s=after_s, counts=counts, now=now)
+        lines = self._log_buffer.take(job.id)
         try:
-            is_waiting = await self.database.write(self._log_buffer.with_change(job.id, again))
+            is_waiting = await self.jobs.requeue(
+                job, worker=self.policy.name, after_s=after_s, counts=counts, log=lines, now=self.clock()
+            )
         except CapacityError as error:
-            log.error("a job cannot be given back: its lease will run out", error=error.message)
+            log.error("a job cannot be requeued: its lease will run out", error=error.message)
             return
         if not is_waiting and counts:
             await self._finish(job, self.end_policy.lost)
 
-    async def _renew_leases_for_ever(self) -> None:
-        """Renew the leases; stop the work whose lease is lost or whose end is asked for."""
+    async def _renew_leases(self) -> None:
+        """Renew the leases; stop the jobs whose lease is lost or whose end was asked for."""
+        name, lease_s = self.policy.name, self.policy.lease_s
         while True:
             await asyncio.sleep(self.policy.renew_every_s)
             if attempts := list(self._running.values()):
-                with suppress(CapacityError):  # a lease outlasts two failed beats; a third ends it elsewhere
-                    answers = await self.database.write(self._renewal())
+                held = [attempt.job for attempt in attempts]
+                with suppress(
+                    CapacityError
+                ):  # a lease outlasts two failed renewals; after a third it is lost
+                    answers = await self.jobs.renew_leases(
+                        held, worker=name, lease_s=lease_s, now=self.clock()
+                    )
                     for attempt, is_cancelled in zip(attempts, answers, strict=True):
                         if is_cancelled is None:
                             _interrupt(attempt.task, _FENCED)
                         elif is_cancelled:
                             _interrupt(attempt.task, _CANCELLED)
 
-    def _renewal(self) -> Callable[[Connection], list[bool | None]]:
-        """Renews the leases of what runs now; gives the answers of `store.beat`, in that order."""
-        jobs = [attempt.job for attempt in self._running.values()]
-        return lambda db: [
-            store.renew_lease(db, job, self.policy.name, lease_s=self.policy.lease_s, now=self.clock())
-            for job in jobs
-        ]
-
     async def _watch_cancel_requests(self) -> None:
-        """Stop jobs whose end another process asked for; a beat alone would notice late."""
+        """Stop jobs whose end another process asked for; the renewal of leases would notice later."""
         while True:
             await asyncio.sleep(self.policy.poll_s)
             if not self._running:
                 continue
-            for job_id in await self.database.read(partial(store.cancel_requests, worker=self.policy.name)):
+            for job_id in await self.jobs.cancel_requests(self.policy.name):
                 if job_id in self._running:
                     _interrupt(self._running[job_id].task, _CANCELLED)
 
-    def _publish(self, job: Job, event: Event) -> None:
-        self.events.publish(job.id, event)
-        self._log_buffer.record(job.id, event)
+    def _publish(self, job_id: str, event: Event) -> None:
+        self.events.publish(job_id, event)
+        self._log_buffer.record(job_id, event)
 
 
 def _interrupt(task: asyncio.Task[Outcome], reason: str) -> None:
-    """Cancel once: a second time would tear what the first one is putting away."""
+    """Cancel once: a second time would interrupt the clean-up after the first."""
     if not task.cancelling():
         task.cancel(reason)

@@ -1,4 +1,4 @@
-"""Callers who stay on the line: how many there may be, and what becomes of the job of one who leaves."""
+"""Callers who keep their request open until the job has ended: how many, and what happens when one disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -8,18 +8,18 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from omnireel.api.fal.submit import Accepted, Submitter
+from omnireel.api.fal.submit import Accepted, Submissions
 from omnireel.errors import Cancelled, CapacityError
 from omnireel.jobs.wait import wait_for_end
 from omnireel.jobs.worker import Worker
-from omnireel.store.jobs import Outcome
+from omnireel.task import Outcome
 
 T = TypeVar("T")
 
 
 @dataclass
 class ConcurrencyLimit:
-    """For so many callers at once; those beyond are told to come back.
+    """Admits so many callers at once; further ones are refused and may try again.
 
     doing: what is done for them, as the refusal says it
     """
@@ -30,9 +30,9 @@ class ConcurrencyLimit:
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Have a place until the block ends. Raises CapacityError where none is free."""
+        """Count as one of the callers until the block ends. Raises CapacityError beyond the limit."""
         if self.num_callers >= self.max_callers:
-            raise CapacityError(f"{self.num_callers} {self.doing} already", after_s=1)
+            raise CapacityError(f"{self.num_callers} {self.doing} already.", after_s=1)
         self.num_callers += 1
         try:
             yield
@@ -42,30 +42,30 @@ class ConcurrencyLimit:
 
 @dataclass(frozen=True)
 class AttachedRequest:
-    """The connection of a caller who waits for a job; end: gives the job's outcome."""
+    """An open request that waits for a job; end: gives the job's outcome."""
 
     request: Request
     worker: Worker
     accepted: Accepted
     end: asyncio.Task[Outcome]
 
-    async def unless_closed(self, work: Awaitable[T]) -> T:
+    async def unless_disconnected(self, work: Awaitable[T]) -> T:
         """What `work` gives, which lasts no longer than the job.
 
-        Raises Cancelled when the connection closes first: the job was cancelled, and has ended.
+        Raises Cancelled when the caller disconnects first: the job was cancelled, and has ended.
         """
         task = asyncio.ensure_future(work)
-        # The body has been read: next is the disconnect.
-        departure = asyncio.ensure_future(self.request.receive())
+        # The body has been read: the next message is the disconnect.
+        disconnect = asyncio.ensure_future(self.request.receive())
         try:
-            await asyncio.wait({task, departure}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
             await self.worker.cancel(self.accepted.job.id)
             await asyncio.wait({task, self.end})
-            raise Cancelled("the client closed the connection")
+            raise Cancelled("The client closed the connection.")
         finally:
-            departure.cancel()
+            disconnect.cancel()
             task.cancel()
             await asyncio.wait({task})  # a generator cannot be closed while a task is inside it
 
@@ -77,18 +77,18 @@ class AttachedRequest:
 
 @asynccontextmanager
 async def attach_request(
-    submitter: Submitter, limit: ConcurrencyLimit, request: Request
+    submissions: Submissions, limit: ConcurrencyLimit, request: Request
 ) -> AsyncIterator[AttachedRequest]:
-    """Store the job of a caller who has a place until that job or the block ends, whichever is first.
+    """Store the job of an open request, which counts against the limit until the job or the block ends.
 
-    Raises CapacityError where no place is free, OmnireelError as `Submitter.accept`.
+    Raises CapacityError beyond the limit, OmnireelError as `Submissions.accept`.
     """
-    worker, job_id = submitter.worker, request.state.request_id
-    with ExitStack() as acquired, worker.events.subscribe(job_id) as subscription:
-        acquired.enter_context(limit.acquire())
-        accepted = await submitter.accept(request, waits=True)
-        end = asyncio.create_task(wait_for_end(worker, job_id, subscription))
-        end.add_done_callback(lambda _: acquired.close())  # its reader may take for ever to read the rest
+    worker, job_id = submissions.worker, request.state.request_id
+    with ExitStack() as counted, worker.events.subscribe(job_id) as subscription:
+        counted.enter_context(limit.acquire())
+        accepted = await submissions.accept(request, is_attached=True)
+        end = asyncio.create_task(wait_for_end(worker.jobs, job_id, subscription))
+        end.add_done_callback(lambda _: counted.close())  # a slow reader of the answer does not count
         try:
             yield AttachedRequest(request, worker, accepted, end)
         finally:

@@ -9,27 +9,26 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from omnireel.api.fal import wire
 from omnireel.api.fal.attached import AttachedRequest, ConcurrencyLimit, attach_request
-from omnireel.api.fal.queue import EVENT_STREAM
-from omnireel.api.fal.submit import Submitter
-from omnireel.api.fal.sync import name_ignored_fields
-from omnireel.api.http.errors import outcome_response
+from omnireel.api.fal.output import render
+from omnireel.api.fal.responses import name_ignored_fields, rendered_response
+from omnireel.api.fal.submit import Submissions
+from omnireel.api.http.responses import EVENT_STREAM_HEADERS, KEEP_ALIVE, sse_event
 from omnireel.backends.base import Delta
-from omnireel.jobs.events import JobEvent
-from omnireel.store.jobs import Outcome
+from omnireel.jobs.events import JobEvent, Subscription
+from omnireel.task import Failure, Outcome, Task
 
 _KEEP_ALIVE_S = 15.0
 
 # The answer so far, None when nothing came for a while, the outcome at the end.
-_Told = str | Outcome | None
+_Update = str | Outcome | None
 
 
 @dataclass(frozen=True)
 class StreamEndpoint:
-    """A job of a caller who reads along, if there is a place; leaving cancels it."""
+    """Sends the answer while it is written. Disconnecting cancels the job."""
 
-    submitter: Submitter
+    submissions: Submissions
     limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
@@ -38,24 +37,26 @@ class StreamEndpoint:
         Raises OmnireelError, as `attach_request`.
         """
         async with AsyncExitStack() as stack:
-            events = self.submitter.worker.events
+            events = self.submissions.worker.events
             subscription = stack.enter_context(events.subscribe(request.state.request_id))
-            attached = await stack.enter_async_context(attach_request(self.submitter, self.limit, request))
-            updates = await stack.enter_async_context(aclosing(_events(attached, subscription)))
-            first = await attached.unless_closed(anext(updates))
-            if isinstance(first, Outcome) and first.status >= 400:
-                response = outcome_response(first)
+            attaching = attach_request(self.submissions, self.limit, request)
+            attached = await stack.enter_async_context(attaching)
+            updates = await stack.enter_async_context(aclosing(_updates(attached, subscription)))
+            first = await attached.unless_disconnected(anext(updates))
+            task = attached.accepted.task
+            if isinstance(first, Failure):
+                response = rendered_response(render(first, task))
             else:
-                response = _Stream(_written(first, updates), stack.pop_all())
+                response = _Stream(_written(first, updates, task), stack.pop_all())
             name_ignored_fields(response, attached.accepted.ignored)
             return response
 
 
 class _Stream(StreamingResponse):
-    """Server-sent events; opened: what is closed once they are sent, or nobody is left to read them."""
+    """Server-sent events; opened: is closed once they are sent, or the caller has disconnected."""
 
     def __init__(self, content: AsyncIterator[bytes], opened: AsyncExitStack) -> None:
-        super().__init__(content, media_type="text/event-stream", headers=EVENT_STREAM)
+        super().__init__(content, media_type="text/event-stream", headers=EVENT_STREAM_HEADERS)
         self.opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,24 +64,22 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _events(
-    attached: AttachedRequest, subscription: asyncio.Queue[JobEvent]
-) -> AsyncGenerator[_Told, None]:
+async def _updates(attached: AttachedRequest, subscription: Subscription) -> AsyncGenerator[_Update, None]:
     text = ""
     try:
         while not attached.end.done():
-            job_event = await _next(subscription, attached.end)
-            if isinstance(job_event, Delta):
-                text += job_event.text
+            event = await _next(subscription, attached.end)
+            if isinstance(event, Delta):
+                text += event.text
                 yield text
-            elif job_event is None and text:
+            elif event is None and text:
                 yield None
         yield attached.end.result()
     finally:
         attached.abandon()
 
 
-async def _next(subscription: asyncio.Queue[JobEvent], end: asyncio.Task[Outcome]) -> JobEvent | None:
+async def _next(subscription: Subscription, end: asyncio.Task[Outcome]) -> JobEvent | None:
     get = asyncio.create_task(subscription.get())
     try:
         await asyncio.wait({get, end}, timeout=_KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
@@ -89,13 +88,13 @@ async def _next(subscription: asyncio.Queue[JobEvent], end: asyncio.Task[Outcome
         get.cancel()
 
 
-async def _written(first: _Told, events: AsyncIterator[_Told]) -> AsyncIterator[bytes]:
-    yield _event(first)
-    async for event in events:
-        yield _event(event)
+async def _written(first: _Update, updates: AsyncIterator[_Update], task: Task) -> AsyncIterator[bytes]:
+    yield _event(first, task)
+    async for update in updates:
+        yield _event(update, task)
 
 
-def _event(event: _Told) -> bytes:
-    if event is None:
-        return b": keep-alive\n\n"
-    return wire.sse_event({"output": event} if isinstance(event, str) else event.body)
+def _event(update: _Update, task: Task) -> bytes:
+    if update is None:
+        return KEEP_ALIVE
+    return sse_event({"output": update} if isinstance(update, str) else render(update, task).body)

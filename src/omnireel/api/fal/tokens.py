@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.wire import APP_ID
+from omnireel.api.fal.input import APP_ID
 from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import key_of
 from omnireel.api.http.errors import BodyError, problem

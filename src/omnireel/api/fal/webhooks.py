@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.http.errors import json_response
+from omnireel.api.http.responses import json_response
 from omnireel.errors import InputError
-from omnireel.jobs.worker import Worker
-from omnireel.net.connector import EgressPolicy, check_target
+from omnireel.net.connector import check_target
 from omnireel.net.errors import FetchError
+from omnireel.net.policy import EgressPolicy
 from omnireel.net.urls import parse_url
 from omnireel.settings import Settings
-from omnireel.storage.policy import egress_policy
-from omnireel.webhooks.sender import Sender
 from omnireel.webhooks.signing import KeyFile
 
 QUERY = "fal_webhook"
@@ -22,17 +20,11 @@ JWKS_PATH = "/.well-known/jwks.json"
 _JWKS_MAX_AGE_S = 3600
 
 
-def make_sender(worker: Worker, settings: Settings) -> Sender:
-    """What sends the webhooks of the store that `worker` works on."""
-    keys = KeyFile(settings.webhook_keys_path)
-    return Sender(worker.database, keys, egress_policy(settings), worker.events.ends)
-
-
 def webhook_url(query: Mapping[str, str], policy: EgressPolicy) -> str | None:
-    """Where the caller wants to be told; None where it did not ask.
+    """Where the caller wants a webhook sent; None where it wants none.
 
-    Raises InputError for an address that could never be called. Whether its name leads somewhere that may be
-    called shows only when the name is resolved, at each attempt.
+    Raises InputError for an address that could never be called. What its host name resolves to is checked at each
+    attempt.
     """
     url = query.get(QUERY)
     if url is None:
@@ -41,9 +33,9 @@ def webhook_url(query: Mapping[str, str], policy: EgressPolicy) -> str | None:
         check_target(parse_url(url), policy)
     except FetchError as error:
         raise InputError(
-            f"{QUERY} cannot be called: {error.why}",
+            f"The webhook cannot be called: {error.why}",
             kind="url_not_allowed",
-            loc=("query", QUERY),
+            about="webhook_url",
             hint=error.hint,
         ) from None
     return url

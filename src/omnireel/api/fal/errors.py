@@ -1,0 +1,145 @@
+"""From errors and stored failures to the bodies that fal's clients understand.
+
+Two shapes exist. Something is wrong with the input or the model: `detail` is a list of problems, each with `loc`,
+`msg` and `type`. Something is wrong with the request as such: `detail` is a sentence and `error_type` names it.
+Beside either stands `message`, one line that the JavaScript client shows. Errors are never charged.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from omnireel.api.http.errors import BodyError, Loc, Problem, RequestError, problem, sentence
+from omnireel.errors import OmnireelError
+from omnireel.task import Failure, Task, failure_of
+
+# Kinds that fal's own error reference describes; each has an anchor there.
+FAL_KINDS = frozenset({
+    "internal_server_error", "generation_timeout", "downstream_service_error",
+    "downstream_service_unavailable", "file_download_error", "file_too_large",
+    "unsupported_video_format", "video_duration_too_long", "video_duration_too_short",
+    "image_too_small", "image_too_large", "greater_than", "greater_than_equal", "less_than",
+    "less_than_equal", "sequence_too_short", "sequence_too_long", "one_of", "feature_not_supported",
+})  # fmt: skip
+
+_FREE = {"x-fal-billable-units": "0"}
+
+# Where a part of a task stands in a request; any other part is a field of the body with the same name.
+_LOCS: Mapping[str, Loc] = {
+    "media": ("body", "video_url"),
+    "upload": ("body",),
+    "parts": ("body", "parts"),
+    "idempotency_key": ("header", "idempotency-key"),
+    "webhook_url": ("query", "fal_webhook"),
+}
+# Failures of the request as such: status and fal's name.
+_REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
+    "cancelled": (499, "client_cancelled"),
+    "not_started": (504, "request_timeout"),
+    "lost": (503, "runner_disconnected"),
+    "concurrent_requests_limit": (429, "concurrent_requests_limit"),
+    "rate_limited": (429, "rate_limited"),
+    "unauthorized": (401, "unauthorized"),
+    "forbidden": (403, "forbidden"),
+    "spending_cap_reached": (403, "spending_cap_reached"),
+}
+# Failures with problems, where the status is not 422.
+_STATUSES: Mapping[str, int] = {
+    "internal_server_error": 500,
+    "generation_timeout": 504,
+    "upload_not_found": 404,
+    "quota_exceeded": 413,
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What HTTP sends for an outcome, now or later.
+
+    message, error_type: of an error, as a status names it; None for an answer
+    """
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+    error_type: str | None = None
+
+
+def render_error(error: OmnireelError, task: Task | None = None) -> Rendered:
+    """The answer to a request that failed with `error`; task: the request's, once it was read."""
+    match error:
+        case BodyError():
+            return _with_problems(error.problems, error.status)
+        case RequestError():
+            return _with_sentence(error.message, error.status, error.error_type, error.headers)
+    return render_failure(failure_of(error), task)
+
+
+def render_failure(failure: Failure, task: Task | None = None) -> Rendered:
+    """The answer to a request that failed; task: the request's, so that a problem can show the value concerned."""
+    if failure.kind in _REQUEST_FAILURES:
+        status, error_type = _REQUEST_FAILURES[failure.kind]
+        return _with_sentence(failure.message, status, error_type, _headers(failure))
+    item = problem(
+        _loc(failure), failure.message, failure.kind, ctx=failure.ctx, **_input(failure.about, task)
+    )
+    message = f"{sentence(item)}; {failure.hint}" if failure.hint else None
+    return _with_problems([item], _status(failure), message)
+
+
+def _with_problems(problems: Sequence[Problem], status: int, message: str | None = None) -> Rendered:
+    items = [_with_url(item) for item in problems]
+    shown = message or "; ".join(sentence(item) for item in items)
+    return Rendered(status, {"detail": items, "message": shown}, _FREE, shown, str(items[0]["type"]))
+
+
+def _with_url(item: Problem) -> Problem:
+    """Where fal's error reference describes the kind, the problem names the page."""
+    if item["type"] not in FAL_KINDS:
+        return item
+    return item | {"url": f"https://docs.fal.ai/errors/#{item['type']}"}
+
+
+def _with_sentence(message: str, status: int, error_type: str, headers: Mapping[str, str]) -> Rendered:
+    body = {"detail": message, "error_type": error_type, "message": message}
+    return Rendered(
+        status, body, {"x-fal-error-type": error_type} | _FREE | dict(headers), message, error_type
+    )
+
+
+def _headers(failure: Failure) -> dict[str, str]:
+    if failure.after_s is not None:
+        return {"x-fal-needs-retry": "1", "retry-after": str(math.ceil(failure.after_s))}
+    if failure.kind == "not_started":
+        return {"x-fal-request-timeout-type": "user"}
+    return {"www-authenticate": "Key"} if failure.kind == "unauthorized" else {}
+
+
+def _status(failure: Failure) -> int:
+    if failure.about == "parts":
+        return 400
+    if failure.about == "upload" and failure.kind == "file_too_large":
+        return 413
+    return _STATUSES.get(failure.kind, 422)
+
+
+def _loc(failure: Failure) -> Loc:
+    if failure.kind == "upload_not_found":
+        return ("path",)
+    if failure.about is None:
+        return ("body",)
+    return _LOCS.get(failure.about, ("body", failure.about))
+
+
+def _input(about: str | None, task: Task | None) -> dict[str, Any]:
+    """The value that a failure is about, as the caller sent it."""
+    if task is None or not task.messages:
+        return {}
+    if about == "media":
+        return {"input": task.references[0]}
+    if about == "prompt":
+        return {"input": task.prompt}
+    value = getattr(task.media, about, None) if about else None
+    return {} if value is None else {"input": value}

@@ -1,0 +1,175 @@
+"""What the endpoint answers: outcomes as they are sent, now, later, or to a webhook."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from omnireel.api.fal.errors import Rendered, render_failure
+from omnireel.api.fal.prices import MICRO_USD_PER_TOKEN, billable_units, price_usd
+from omnireel.backends.base import Inspection
+from omnireel.settings import Settings
+from omnireel.store.jobs import EndPolicy, Job, LogLine
+from omnireel.task import (
+    CANCELLED,
+    LOST,
+    NOT_STARTED,
+    Answer,
+    Failure,
+    MediaOptions,
+    Outcome,
+    SoundUse,
+    Task,
+    VideoFacts,
+)
+
+
+class UsageInfo(BaseModel):
+    """Tokens that were counted."""
+
+    input_tokens: int = Field(
+        description="Tokens of the prompt as fed to the model, kept video tokens included."
+    )
+    output_tokens: int = Field(description="Tokens generated, reasoning included.")
+
+
+class VideoReport(BaseModel):
+    """omnireel: what was looked at."""
+
+    width: int
+    height: int
+    codec: str
+    source_fps: float
+    duration_s: float
+    has_audio: bool
+    audio: SoundUse
+    audio_tokens: int
+    frame_times_s: list[float]
+    vision_tokens: int
+    kept_tokens: int
+    warnings: list[str]
+
+
+class Nemotron3NanoOmniVideoOutput(BaseModel):
+    """The answer."""
+
+    output: str = Field(description="The generated text.")
+    finish_reason: Literal["stop", "length"] = Field("stop", description="length: max_tokens was reached.")
+    usage: UsageInfo
+    reasoning: str | None = Field(None, description="omnireel: the chain of thought alone; only with think.")
+    video: VideoReport | None = Field(
+        None,
+        description="omnireel: only when a sampling field was sent, or when there is something to warn of.",
+    )
+
+
+def render(outcome: Outcome, task: Task) -> Rendered:
+    """An outcome as HTTP sends it."""
+    if isinstance(outcome, Failure):
+        return render_failure(outcome, task)
+    units = billable_units(outcome.input_tokens + outcome.output_tokens)
+    return Rendered(200, to_output(outcome, task.media), {"x-fal-billable-units": units})
+
+
+def to_output(answer: Answer, media: MediaOptions) -> dict[str, Any]:
+    """The answer's JSON: three official fields, then `reasoning` and `video` where they are called for."""
+    usage = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens}
+    output: dict[str, Any] = {
+        "output": answer.output,
+        "finish_reason": str(answer.finish_reason),
+        "usage": usage,
+    }
+    if answer.reasoning is not None:
+        output["reasoning"] = answer.reasoning
+    if answer.video is not None and (media != MediaOptions() or answer.video.warnings):
+        output["video"] = video_report(answer.video)
+    return output
+
+
+def video_report(video: VideoFacts) -> dict[str, Any]:
+    """What was looked at, as JSON."""
+    return VideoReport(
+        width=video.width,
+        height=video.height,
+        codec=video.codec,
+        source_fps=video.source_fps,
+        duration_s=video.duration_s,
+        has_audio=video.has_audio,
+        audio=video.sound,
+        audio_tokens=video.num_sound_tokens,
+        frame_times_s=list(video.frame_times_s),
+        vision_tokens=video.num_vision_tokens,
+        kept_tokens=video.num_kept_tokens,
+        warnings=list(video.warnings),
+    ).model_dump()
+
+
+def inspection_report(inspection: Inspection) -> dict[str, Any]:
+    """A dry run's JSON: what would be looked at, the tokens of the prompt and their price."""
+    return {
+        "video": video_report(inspection.video) | {"frame_indices": list(inspection.video.frame_indices)},
+        "usage": {"input_tokens": inspection.input_tokens},
+        "max_context": inspection.max_context,
+        "input_price_usd": float(price_usd(inspection.input_tokens)),
+    }
+
+
+def estimate_report(inspection: Inspection, max_tokens: int) -> dict[str, Any]:
+    """A dry run's JSON over HTTP: `inspection_report`, and the most that the answer can add."""
+    most = min(max_tokens, inspection.max_context - inspection.input_tokens)
+    report = inspection_report(inspection)
+    report["usage"]["max_output_tokens"] = most
+    return report | {"max_price_usd": float(price_usd(inspection.input_tokens + most))}
+
+
+def log_line(line: LogLine) -> dict[str, str]:
+    """A log line in a status."""
+    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
+
+
+def ending(job: Job) -> dict[str, Any]:
+    """What a status says of a job that has ended: how long it took, what it cost, what went wrong."""
+    if not job.state.is_final:
+        return {}
+    began, ended = job.started_at, job.finished_at
+    metrics = {
+        "inference_time": None if began is None or ended is None else round(ended - began, 3),
+        "billable_units": float(billable_units(job.num_tokens)),
+        "cost_usd": float(price_usd(job.num_tokens)),
+    }
+    if job.failure is None:
+        return {"metrics": metrics}
+    error = render_failure(job.failure, job.task)
+    return {"metrics": metrics, "error": error.message, "error_type": error.error_type}
+
+
+def end_policy(settings: Settings) -> EndPolicy:
+    """How the store ends jobs of this endpoint, what they cost, and what their webhooks are sent."""
+    return EndPolicy(
+        CANCELLED,
+        NOT_STARTED,
+        LOST,
+        webhook_body=webhook_body,
+        micro_per_token=MICRO_USD_PER_TOKEN,
+        max_crashes=settings.max_crashes,
+    )
+
+
+def webhook_body(job_id: str, task: Task, outcome: Outcome) -> bytes:
+    """What a webhook is sent; the same bytes at every attempt, because they are signed."""
+    rendered = render(outcome, task)
+    num_tokens = outcome.input_tokens + outcome.output_tokens if isinstance(outcome, Answer) else 0
+    content = {
+        "request_id": job_id,
+        "gateway_request_id": job_id,
+        "status": "OK" if rendered.status < 400 else "ERROR",
+        "payload": rendered.body,
+        "metrics": {
+            "billable_units": float(billable_units(num_tokens)), "cost_usd": float(price_usd(num_tokens))
+        },
+    }  # fmt: skip
+    if rendered.status >= 400:
+        content["error"] = f"Invalid status code: {rendered.status}"
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

@@ -1,0 +1,19 @@
+"""What tokens cost, as at the hosted endpoint."""
+
+from decimal import Decimal
+
+USD_PER_UNIT = Decimal("0.006")
+TOKENS_PER_UNIT = 1000
+UNIT = f"{TOKENS_PER_UNIT} tokens"
+MICRO_USD_PER_TOKEN = 6
+
+
+def billable_units(num_tokens: int) -> str:
+    """Thousands of tokens as the header writes them: whole numbers bare, others with 8 decimals."""
+    units, rest = divmod(num_tokens, TOKENS_PER_UNIT)
+    return str(units) if rest == 0 else f"{Decimal(num_tokens) / TOKENS_PER_UNIT:.8f}"
+
+
+def price_usd(num_tokens: int) -> Decimal:
+    """What the hosted endpoint asks for so many tokens, in US dollars."""
+    return USD_PER_UNIT * num_tokens / TOKENS_PER_UNIT

@@ -1,0 +1,129 @@
+"""Storing a job for a task: one way in for every protocol."""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+
+from omnireel.backends.base import Backend
+from omnireel.errors import InputError, OmnireelError
+from omnireel.jobs.worker import Worker
+from omnireel.storage.incoming import IncomingMedia, shortened
+from omnireel.store.jobs import Job, Submission
+from omnireel.store.keys import Key, KeyStore
+from omnireel.store.uploads import StoredFile
+from omnireel.task import Task
+
+_QUEUE_RETRIES = 9
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What a caller wants of a job, beside its task.
+
+    owner, key:        who asks; key: None where the server asks for none
+    attached_id:       the id of a job whose caller's request stays open: only this process may run it, nobody
+                       retries it, and it ends with the request; None: a job of the queue
+    keeps_io:          the task and its outcome may be kept after the end
+    is_final:          the first attempt is the last one
+    max_queued:        refuse when more jobs are waiting already
+    """
+
+    owner: str
+    key: Key | None
+    attached_id: str | None = None
+    is_low: bool = False
+    webhook_url: str | None = None
+    keeps_io: bool = True
+    is_final: bool = False
+    start_deadline_s: float | None = None
+    max_queued: int | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Stores jobs and has them run."""
+
+    worker: Worker
+    keys: KeyStore
+    media: IncomingMedia
+    backend: Backend
+
+    async def count_request(self, key: Key | None) -> None:
+        """Count a request of a key. Raises CapacityError where it asks more often than it may."""
+        if key is not None and key.grant.max_per_minute is not None:
+            await self.keys.count_request(key, now=self.worker.clock())
+
+    async def submit(
+        self, task: Task, options: JobOptions, *, fingerprint: str, stored: StoredFile | None = None
+    ) -> Job:
+        """Store a job and wake the worker; it is durable when this returns.
+
+        fingerprint: of the request, to tell a repetition from another request under the same idempotency key
+        stored:      the uploaded file that the task's media part names
+        Raises OmnireelError as `JobStore.submit` and `IncomingMedia.save`.
+        """
+        reserved_micro = await self._most_micro(task, options.key)
+        job_id = options.attached_id or str(uuid.uuid4())
+        is_saved = await self._save(task, job_id, stored, is_durable=options.attached_id is None)
+        submission = self._submission(job_id, task, options, is_saved=is_saved, reserved_micro=reserved_micro)
+        try:
+            job = await self.worker.submit(submission, fingerprint=fingerprint)
+        except OmnireelError:
+            await self._drop_media(submission)
+            raise
+        except asyncio.CancelledError:
+            if options.attached_id is not None:
+                self.worker.abandon(job_id)  # the row may have been written
+            raise
+        if job.id != job_id:
+            await self._drop_media(submission)
+        return job
+
+    async def _most_micro(self, task: Task, key: Key | None) -> int:
+        """Most that the answer can cost, in millionths of a US dollar; 0 for a key without a cap."""
+        if key is None or not key.has_cap:
+            return 0
+        num_tokens = await asyncio.to_thread(self.backend.most_tokens, task)
+        return num_tokens * self.worker.end_policy.micro_per_token
+
+    async def _save(self, task: Task, job_id: str, stored: StoredFile | None, *, is_durable: bool) -> bool:
+        try:
+            return await self.media.save(task.references[0], job_id, stored=stored, is_durable=is_durable)
+        except FileNotFoundError:  # it has expired since it was found
+            raise not_stored() from None
+
+    def _submission(
+        self, job_id: str, task: Task, options: JobOptions, *, is_saved: bool, reserved_micro: int
+    ) -> Submission:
+        is_attached = options.attached_id is not None
+        return Submission(
+            job_id,
+            options.owner,
+            task.with_reference(shortened(task.references[0])) if is_saved else task,
+            media=job_id if is_saved else None,
+            is_low=options.is_low,
+            pinned_to=self.worker.policy.name if is_attached else None,
+            webhook_url=options.webhook_url,
+            keeps_io=options.keeps_io,
+            retries=0 if is_attached or options.is_final else _QUEUE_RETRIES,
+            start_deadline_s=options.start_deadline_s,
+            max_queued=options.max_queued,
+            idempotency_key=options.idempotency_key,
+            key_id="" if options.key is None else options.key.id,
+            reserved_micro=reserved_micro,
+        )
+
+    async def _drop_media(self, submission: Submission) -> None:
+        if submission.media is not None:
+            await self.media.blobs.remove([submission.media])
+
+
+def not_stored() -> InputError:
+    """The same words for a file that never was, one that has expired and one of another account."""
+    return InputError(
+        "The address names a file that is not stored here for you, or has expired.",
+        kind="file_download_error",
+        about="media",
+        hint="Upload it again.",
+    )

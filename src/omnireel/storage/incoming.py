@@ -1,0 +1,66 @@
+"""The clips of tasks: saved with the job, or fetched when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnireel.storage.blob_store import BlobStore
+from omnireel.storage.media import FetchPolicy, fetch_video, is_data_uri, read_data_uri
+from omnireel.storage.uploads import Uploads
+from omnireel.store.uploads import StoredFile
+
+_MAX_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class IncomingMedia:
+    """Turns the reference of a media part into a file on this machine.
+
+    blobs: clips that came inside a request, or are stored here; each goes when its job has ended
+    """
+
+    blobs: BlobStore
+    uploads: Uploads
+    policy: FetchPolicy
+
+    async def save(
+        self, reference: str, name: str, *, stored: StoredFile | None = None, is_durable: bool = True
+    ) -> bool:
+        """Save the clip as the blob `name`; False, and nothing done, where it is fetched when the job runs.
+
+        stored:     the uploaded file that the reference names
+        is_durable: the blob survives power loss
+        Raises InputError: invalid_data_uri, file_too_large; FileNotFoundError where `stored` has expired.
+        """
+        if stored is not None:
+            await self.uploads.link(stored, self.blobs, name)
+            return True
+        if not is_data_uri(reference):
+            return False
+        content = read_data_uri(reference, self.policy.max_bytes)
+        await self.blobs.put(name, content, is_durable=is_durable)
+        return True
+
+    @asynccontextmanager
+    async def file(self, reference: str, name: str | None) -> AsyncIterator[Path]:
+        """The clip, for as long as the context is open. name: of the blob that `save` made, if it made one.
+
+        Raises InputError as `fetch_video`.
+        """
+        if name is not None:
+            async with self.blobs.file(name) as path:
+                yield path
+        else:
+            async with fetch_video(reference, self.policy) as path:
+                yield path
+
+
+def shortened(reference: str) -> str:
+    """A reference fit to be stored beside its saved clip: of a long data: URI the header and the length."""
+    if len(reference) <= _MAX_SHOWN or not is_data_uri(reference):
+        return reference
+    header = reference[: reference.find(",", 0, _MAX_SHOWN) + 1]
+    return f"{header}… ({len(reference)} characters)"
