@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.api.fal.wire import parse_input
+from omnireel.api.fal.input import parse_input
 from omnireel.api.http.body import MAX_VALUES, parse_json
 from omnireel.api.http.errors import BodyError, echo
 

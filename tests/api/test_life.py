@@ -19,7 +19,7 @@ import uvicorn
 from served import Server
 
 from omnireel.api.app import create_app
-from omnireel.backends.base import Ask, Event, Health, Progress
+from omnireel.backends.base import Event, Health, Progress
 from omnireel.backends.echo import EchoBackend
 from omnireel.errors import CapacityError, GenerationError, UpstreamError
 from omnireel.settings import Settings
@@ -39,7 +39,7 @@ class Scripted:
         self.events: list[str] = []
         self.is_ready = True
 
-    async def generate(self, ask: Ask) -> AsyncGenerator[Event, None]:
+    async def generate(self, task, files) -> AsyncGenerator[Event, None]:
         self.events.append("started")
         try:
             await asyncio.sleep(self.silent_s)
@@ -86,11 +86,11 @@ def post(url, body, path="", *, timeout=60, **headers):
 
 def ended_jobs(url):
     """The last one first."""
-    return httpx.get(f"{url}/v1/models/requests/by-endpoint").json()["items"]
+    return httpx.get(f"{url}/platform/v1/models/requests/by-endpoint").json()["items"]
 
 
-# A caller who waits for the answer, and one who reads along.
-on_the_line = pytest.mark.parametrize("path", ["", "/stream"], ids=["sync", "stream"])
+# A caller who waits for the answer, and one who reads it while it is written.
+with_an_open_request = pytest.mark.parametrize("path", ["", "/stream"], ids=["sync", "stream"])
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def body(clip_uri):
     return {"prompt": "hello", "video_url": clip_uri}
 
 
-@on_the_line
+@with_an_open_request
 def test_a_client_that_leaves_ends_the_work(body, path):
     backend = Scripted()
     with serving(backend) as url:
@@ -108,7 +108,7 @@ def test_a_client_that_leaves_ends_the_work(body, path):
         wait_until(lambda: [job["status_code"] for job in ended_jobs(url)] == [499])
 
 
-@on_the_line
+@with_an_open_request
 def test_a_client_that_leaves_before_its_turn_takes_its_job_along(body, path):
     backend = Scripted()
     with serving(backend, max_running=1) as url:
@@ -122,7 +122,7 @@ def test_a_client_that_leaves_before_its_turn_takes_its_job_along(body, path):
     assert backend.events.count("started") == 1
 
 
-@on_the_line
+@with_an_open_request
 def test_a_client_that_leaves_frees_its_place_at_once(body, path):
     with serving(EchoBackend(token_s=0.7), max_requests=1) as url:
         with pytest.raises(httpx.ReadTimeout):
@@ -158,7 +158,7 @@ def test_whoever_has_the_whole_answer_may_ask_again(body):
 
 
 @pytest.mark.parametrize("others", ["", "/stream"], ids=["sync", "stream"])
-@on_the_line
+@with_an_open_request
 def test_a_request_beyond_the_limit_is_told_to_come_back(body, path, others):
     backend = Scripted(GenerationError("later", kind="internal_server_error", status=500), works_s=3)
     with serving(backend, max_requests=1) as url, ThreadPoolExecutor(1) as caller:
