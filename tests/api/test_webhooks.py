@@ -149,7 +149,7 @@ def test_what_a_killed_server_owed_is_sent_by_the_next(tmp_path, body):
 
 def test_the_commands_say_what_is_wrong(telling, tmp_path):
     code, _, told = webhooks(telling, "replay", "nobody")
-    assert (code, "there is no webhook of a request 'nobody'" in told) == (1, True)
+    assert (code, "There is no webhook of a request 'nobody'" in told) == (1, True)
     code, _, told = webhooks(telling, "list", "--state", "lost")
     assert (code, "--state is 'lost'" in told) == (2, True)
 

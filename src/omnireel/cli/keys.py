@@ -1,9 +1,11 @@
 """`omnireel keys`: who may call a server that asks for keys, and how much they may spend."""
 
+import asyncio
 import json
 import time
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -11,35 +13,36 @@ from rich.table import Table
 
 from omnireel.errors import OmnireelError
 from omnireel.settings import KeySettings, Settings
-from omnireel.store.sqlite import keys
-from omnireel.store.sqlite.admission import month_of, spent_micro
-from omnireel.store.sqlite.database import Connection, transaction
-from omnireel.store.sqlite.keys import Grant, Key
+from omnireel.store.keys import Grant, KeySpending, new_key, read_pepper, secret_digest
+from omnireel.store.open import open_store
+from omnireel.store.store import Store
+
+_T = TypeVar("_T")
 
 
 def create_key(settings: Settings, wanted: KeySettings, *, as_json: bool) -> None:
-    """Make a key and print it, this once."""
+    """Make a key and print it; it cannot be shown again."""
     grant = Grant(
         wanted.account, wanted.key_name or "", wanted.admin, wanted.max_per_minute, wanted.max_unfinished,
         wanted.cap_usd, wanted.monthly_cap_usd,
     )  # fmt: skip
-    pepper = keys.read_pepper(settings.pepper_path)
-    with transaction(settings.store_path) as db:
-        key, secret = keys.create(db, pepper, grant, now=time.time())
-        report = _report(db, key) | {"key": f"{key.id}:{secret}"}
+    key_id, secret = new_key()
+    digest = secret_digest(read_pepper(settings.pepper_path), secret)
+    key = _with_store(settings, lambda store: store.keys.create(key_id, digest, grant, now=time.time()))
+    report = _report(KeySpending(key, 0, 0)) | {"key": f"{key.id}:{secret}"}
     if as_json:
         typer.echo(json.dumps(report))
         return
     typer.echo(report["key"])
     typer.echo(
-        f"account {key.account}; the key is shown this once: keep it, as FAL_KEY for instance", err=True
+        f"Account {key.account}. The key is not shown again: store it now, for instance as FAL_KEY.", err=True
     )
 
 
 def list_keys(settings: Settings, *, as_json: bool) -> None:
     """Print every key, without its secret, and what it spent."""
-    with transaction(settings.store_path) as db:
-        reports = [_report(db, key) for key in keys.all_keys(db)]
+    keys = _with_store(settings, lambda store: store.keys.all(now=time.time()))
+    reports = [_report(spending) for spending in keys]
     if as_json:
         typer.echo(json.dumps({"keys": reports}))
         return
@@ -56,17 +59,24 @@ def list_keys(settings: Settings, *, as_json: bool) -> None:
 
 
 def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
-    """End a key, from the next request on. Raises OmnireelError where there is none of that id."""
-    with transaction(settings.store_path) as db:
-        key = keys.revoke(db, key_id.partition(":")[0], now=time.time())
-        if key is None:
-            raise OmnireelError("there is no such key", hint="`omnireel keys list` shows their ids")
-        report = _report(db, key)
-    typer.echo(json.dumps(report) if as_json else f"{key.id} is revoked")
+    """End a key, from the next request on. Raises OmnireelError where there is no key of that id."""
+    bare_id = key_id.partition(":")[0]
+    spending = _with_store(settings, lambda store: store.keys.revoke(bare_id, now=time.time()))
+    if spending is None:
+        raise OmnireelError("There is no such key.", hint="`omnireel keys list` shows the ids of all keys.")
+    typer.echo(json.dumps(_report(spending)) if as_json else f"{spending.key.id} is revoked")
 
 
-def _report(db: Connection, key: Key) -> dict[str, Any]:
-    grant = key.grant
+def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
+    store = open_store(settings.store_path)
+    try:
+        return asyncio.run(work(store))
+    finally:
+        store.close()
+
+
+def _report(spending: KeySpending) -> dict[str, Any]:
+    key, grant = spending.key, spending.key.grant
     return {
         "id": key.id,
         "account": key.account,
@@ -76,8 +86,8 @@ def _report(db: Connection, key: Key) -> dict[str, Any]:
         "max_unfinished": grant.max_unfinished,
         "cap_usd": _usd(grant.cap_micro),
         "monthly_cap_usd": _usd(grant.monthly_cap_micro),
-        "spent_usd": _usd(spent_micro(db, key.id)),
-        "spent_this_month_usd": _usd(spent_micro(db, key.id, month=month_of(time.time()))),
+        "spent_usd": _usd(spending.spent_micro),
+        "spent_this_month_usd": _usd(spending.spent_this_month_micro),
         "created_at": _moment(key.created_at),
         "revoked_at": None if key.revoked_at is None else _moment(key.revoked_at),
     }

@@ -3,16 +3,15 @@
 The commands work on the data directory, beside a server that runs on it or without one.
 """
 
-# ruff: noqa: PLC0415  # imports inside commands: the others need neither database nor keys
+# ruff: noqa: PLC0415  # imports inside commands: not all of them need the store and the keys
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,8 +22,8 @@ from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from omnireel.store.sqlite.database import Connection
-    from omnireel.store.sqlite.webhooks import LogEntry
+    from omnireel.store.store import Store
+    from omnireel.store.webhooks import LogEntry
     from omnireel.webhooks.signing import SigningKeys
 
 _T = TypeVar("_T")
@@ -49,12 +48,13 @@ def list_webhooks(
     as_json: Json = False,
 ) -> None:
     """Show webhooks, the youngest first: state, attempts, answers, next attempt."""
-    from omnireel.store.sqlite import webhooks as outbox
-
     if state not in (None, *_STATES):
-        raise SettingsError(f"--state is {state!r}, not {' or '.join(_STATES)}")
-    read = partial(outbox.read_log, job_id=request_id, state=state, limit=limit)  # type: ignore[arg-type]
-    entries = _in_store(read_settings({"data_dir": data_dir}), read)
+        raise SettingsError(f"--state is {state!r}; it can be {', '.join(_STATES)}.")
+
+    async def read(store: Store) -> list[LogEntry]:
+        return await store.webhooks.read_log(job_id=request_id, state=state, limit=limit)  # type: ignore[arg-type]
+
+    entries = _with_store(read_settings({"data_dir": data_dir}), read)
     if as_json:
         typer.echo(json.dumps({"webhooks": [_report(entry) for entry in entries]}, ensure_ascii=False))
     elif not entries:
@@ -76,23 +76,21 @@ def replay(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Send webhooks again, delivered or given up, with all attempts before them; a running server does it."""
-    from omnireel.store.sqlite import webhooks as outbox
-
+    """Send webhooks again, delivered or given up, with as many attempts as new ones; a running server does it."""
     if not request_ids and not given_up:
-        raise SettingsError("nothing to replay", hint="name requests, or say --given-up")
+        raise SettingsError("Nothing to replay.", hint="Name requests, or use --given-up.")
 
-    def work(db: Connection) -> list[str]:
-        wanted = [*(request_ids or []), *(outbox.given_up(db) if given_up else [])]
-        results = {job_id: outbox.replay(db, job_id, now=time.time()) for job_id in dict.fromkeys(wanted)}
+    async def send_again(store: Store) -> list[str]:
+        wanted = [*(request_ids or []), *(await store.webhooks.given_up() if given_up else [])]
+        results = await store.webhooks.replay(wanted, now=time.time())
         for job_id, result in results.items():
             if result == "unknown":
-                raise OmnireelError(f"there is no webhook of a request {job_id!r}, or it was forgotten")
+                raise OmnireelError(f"There is no webhook of a request {job_id!r}, or it was deleted.")
             if result == "not_kept":
-                raise OmnireelError(f"the webhook of {job_id} was delivered, and its content not kept")
+                raise OmnireelError(f"The webhook of {job_id} was delivered, and its content was not kept.")
         return list(results)
 
-    due = _in_store(read_settings({"data_dir": data_dir}), work)
+    due = _with_store(read_settings({"data_dir": data_dir}), send_again)
     typer.echo(json.dumps({"replayed": due}) if as_json else f"{len(due)} due now")
 
 
@@ -123,19 +121,19 @@ def rotate(
     _show_keys(KeyFile(path).rotate(time.time(), at_once=now), as_json=as_json)
 
 
-def _in_store(settings: Settings, work: Callable[[Connection], _T]) -> _T:
-    """What `work` returns, once it is on the disk."""
-    from omnireel.store.sqlite.database import Database
+def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
+    """What `work` returns. Raises OmnireelError where there is no store."""
+    from omnireel.store.open import open_store
 
     if not settings.store_path.exists():
         raise OmnireelError(
-            f"there is no store at {settings.store_path}", hint="name the server's --data-dir"
+            f"There is no store at {settings.store_path}.", hint="Name the server's --data-dir."
         )
-    database = Database(settings.store_path)
+    store = open_store(settings.store_path)
     try:
-        return asyncio.run(database.write(work))
+        return asyncio.run(work(store))
     finally:
-        database.close()
+        store.close()
 
 
 def _report(entry: LogEntry) -> dict[str, Any]:

@@ -38,8 +38,8 @@ class BlobStore(Protocol):
     async def join(self, name: str, parts: Sequence[str]) -> None:
         """Store a blob that is others, one after another; durable."""
 
-    async def link(self, name: str, copy: str) -> None:
-        """Give a blob a second name, which outlasts the first."""
+    async def put_file(self, name: str, source: Path) -> None:
+        """Store the bytes of a file on this machine, which is never changed; durable. The blob outlasts it."""
 
     def file(self, name: str) -> AbstractAsyncContextManager[Path]:
         """A file on this machine with the blob's bytes, for as long as the context is open."""

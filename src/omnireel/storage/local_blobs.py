@@ -1,8 +1,4 @@
-"""Bytes on the disk under names that mean nothing; what they are for is known to `uploads` alone.
-
-A blob is written once, by one writer, and read only after a row that names it was committed. So it needs no
-name of its own while it is unfinished: without a row, nobody can see it.
-"""
+"""Blobs as files of one directory."""
 
 from __future__ import annotations
 
@@ -11,41 +7,39 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from omnireel.errors import CapacityError
-from omnireel.storage.spool import keep_only, sync_directory
+from omnireel.storage.blob_store import Written
 
 _BUFFER_BYTES = 1024 * 1024
+# So much is written to or deleted from the page cache in less time than it takes to hand it to a thread.
+_QUICK_BYTES = 256 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-@dataclass(frozen=True)
-class Written:
-    """What has come to be on the disk."""
-
-    num_bytes: int
-    sha256: str
-
-
-class Blobs:
-    """A directory of them; it is made where it is missing."""
+class LocalBlobStore:
+    """A `BlobStore`. directory: made where it is missing; nothing else may be kept in it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
+        """See `BlobStore.put`; small content that need not be durable is written without leaving the event loop."""
+        if is_durable or len(content) > _QUICK_BYTES:
+            await asyncio.to_thread(self._put, name, content, is_durable)
+        else:
+            self._put(name, content, is_durable)
+
     async def write(
         self, name: str, chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception
     ) -> Written:
-        """Write a blob as its bytes come, a megabyte of memory at a time; it survives power loss.
-
-        Raises `beyond` after max_bytes, CapacityError on a full disk; then, or when cancelled, nothing stays.
-        """
+        """See `BlobStore.write`; it holds a megabyte in memory at a time."""
         digest, num_bytes = hashlib.sha256(), 0
         with self._new(name) as file:
             async for buffer in _gathered(chunks):
@@ -57,34 +51,33 @@ class Blobs:
         return Written(num_bytes, digest.hexdigest())
 
     async def join(self, name: str, parts: Sequence[str]) -> None:
-        """Write a blob that is others, one after another. Raises CapacityError on a full disk."""
+        """See `BlobStore.join`."""
         with self._new(name) as file:
             for part in parts:
                 await asyncio.to_thread(self._copy, part, file)
             await asyncio.to_thread(self._sync, file)
 
-    def open(self, name: str) -> BinaryIO:
-        """Read a blob; it can be read to its end even if it is deleted meanwhile."""
-        return (self._directory / name).open("rb")
+    async def put_file(self, name: str, source: Path) -> None:
+        """See `BlobStore.put_file`; a hard link where the file system has them."""
+        await asyncio.to_thread(self._put_file, name, source)
 
-    def hard_link(self, name: str, target: Path) -> None:
-        """Give a blob a second name, which outlasts the first. Raises FileNotFoundError where it is gone."""
-        try:
-            os.link(self._directory / name, target)
-        except FileNotFoundError:
-            raise
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(self._directory / name, target)
-        sync_directory(target.parent)
+    @asynccontextmanager
+    async def file(self, name: str) -> AsyncIterator[Path]:
+        """See `BlobStore.file`; it is the file itself, so deleting the blob takes this path away as well."""
+        path = self._directory / name
+        path.stat()
+        yield path
 
-    def remove(self, names: Sequence[str]) -> None:
-        """Delete blobs, those that are there."""
-        for name in names:
-            (self._directory / name).unlink(missing_ok=True)
+    async def remove(self, names: Sequence[str]) -> None:
+        """See `BlobStore.remove`."""
+        if len(names) > 1 or sum(map(self._size, names)) > _QUICK_BYTES:
+            await asyncio.to_thread(self._remove, names)
+        else:
+            self._remove(names)
 
-    def keep_only(self, names: Set[str], *, older_than_s: float) -> None:
-        """Delete what no row names: the remains of a process that died."""
-        keep_only(self._directory, names, older_than_s=older_than_s)
+    async def keep_only(self, names: Set[str], *, older_than_s: float) -> None:
+        """See `BlobStore.keep_only`."""
+        await asyncio.to_thread(self._keep_only, names, older_than_s)
 
     @contextmanager
     def _new(self, name: str) -> Iterator[BinaryIO]:
@@ -96,16 +89,53 @@ class Blobs:
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in _FULL:
-                raise CapacityError("the disk is full", after_s=60) from None
+                raise CapacityError("The disk is full.", after_s=60) from None
             raise
 
+    def _put(self, name: str, content: bytes, is_durable: bool) -> None:
+        with self._new(name) as file:
+            _write_all(file, content)
+            if is_durable:
+                self._sync(file)
+
+    def _put_file(self, name: str, source: Path) -> None:
+        try:
+            os.link(source, self._directory / name)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another file system, or one without hard links
+            with source.open("rb") as content, self._new(name) as file:
+                shutil.copyfileobj(content, file, _BUFFER_BYTES)
+                os.fsync(file.fileno())
+        _sync_directory(self._directory)
+
     def _copy(self, part: str, file: BinaryIO) -> None:
-        with self.open(part) as source:
+        with (self._directory / part).open("rb") as source:
             shutil.copyfileobj(source, file, _BUFFER_BYTES)
 
     def _sync(self, file: BinaryIO) -> None:
         os.fsync(file.fileno())
-        sync_directory(self._directory)
+        _sync_directory(self._directory)
+
+    def _size(self, name: str) -> int:
+        try:
+            return (self._directory / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self._directory / name).unlink(missing_ok=True)
+
+    def _keep_only(self, names: Set[str], older_than_s: float) -> None:
+        youngest = time.time() - older_than_s
+        for path in self._directory.iterdir():
+            if path.name in names or not path.is_file():
+                continue
+            with suppress(FileNotFoundError):  # another process deleted it meanwhile
+                # The time of the last change of the inode: a new hard link to an old file is new.
+                if path.stat().st_ctime < youngest:
+                    path.unlink()
 
 
 async def digest_of(chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception) -> str:
@@ -120,7 +150,7 @@ async def digest_of(chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exc
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in fewer, larger pieces: each piece costs a visit to another thread."""
+    """The same bytes in fewer, larger pieces, since each piece is handed to another thread."""
     waiting = bytearray()
     async for chunk in chunks:
         waiting += chunk
@@ -133,6 +163,19 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def _append(file: BinaryIO, buffer: bytes, digest: hashlib._Hash) -> None:
     digest.update(buffer)
-    view = memoryview(buffer)
+    _write_all(file, buffer)
+
+
+def _write_all(file: BinaryIO, content: bytes) -> None:
+    view = memoryview(content)
     while view:
         view = view[file.write(view) :]
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive power loss."""
+    number = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,4 +1,4 @@
-"""Files that callers send: rows in the store, bytes on the disk, and the order in which the two change."""
+"""The life cycle of uploads: rows in the store, bytes in the blob store, and the order in which they change."""
 
 from __future__ import annotations
 
@@ -7,33 +7,41 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import structlog
 
 from omnireel.errors import CapacityError, OmnireelError
-from omnireel.storage.local_blobs import Blobs, Written, digest_of
-from omnireel.store.sqlite import cdn_tokens, uploads
-from omnireel.store.sqlite.database import Database
-from omnireel.store.sqlite.uploads import FileLimits, NewUpload, Part, StoredFile
-from omnireel.store.upload_errors import bad_parts, too_large
+from omnireel.storage.blob_store import BlobStore, Written
+from omnireel.storage.local_blobs import digest_of
+from omnireel.store.store import Store
+from omnireel.store.uploads import (
+    FileLimits,
+    NewUpload,
+    Part,
+    StoredFile,
+    bad_parts,
+    chosen_parts,
+    token_hash,
+    too_large,
+)
 
 log = structlog.get_logger()
 
 ID_BYTES = 24  # 32 characters in an address
 _CDN_TOKEN_S = 3600.0
 _SWEEP_S = 1.0
-# Listing a directory costs more the more is in it, and nothing waits for what is found.
-_TIDY_S = 60.0
+# Listing all blobs costs more the more there are, and nothing waits for it.
+_COLLECT_S = 60.0
+# Blobs younger than this may belong to an upload whose row is not visible yet.
 _GARBAGE_S = 600.0
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An upload that waits for its bytes; token lets its holder send them, and nobody else."""
+    """An upload that waits for its bytes. token: whoever has it may send them"""
 
     id: str
     token: str
@@ -41,45 +49,39 @@ class Opened:
 
 @dataclass(frozen=True)
 class CdnToken:
-    """Stands for its owner until expires_at."""
+    """Stands for its account until expires_at, in Unix seconds."""
 
     text: str
     expires_at: float
 
 
 @dataclass(frozen=True)
-class Files:
-    """What this deployment stores for its callers.
+class Uploads:
+    """The files that callers upload.
 
-    Raises InputError as `uploads` does, CapacityError where the disk or the store cannot take more.
+    Raises InputError as `UploadStore` does, CapacityError where the disk or the store is full.
     """
 
-    database: Database
-    blobs: Blobs
+    store: Store
+    blobs: BlobStore
     limits: FileLimits
     clock: Callable[[], float] = time.time
 
     async def begin(self, new: NewUpload) -> Opened:
-        """Open an upload; it is forgotten unless its bytes come in time."""
+        """Open an upload; it is deleted unless its bytes come in time."""
         opened = Opened(secrets.token_urlsafe(ID_BYTES), secrets.token_urlsafe(ID_BYTES))
-        begin = partial(
-            uploads.begin,
-            new=new,
-            upload_id=opened.id,
-            token=opened.token,
-            limits=self.limits,
-            now=self.clock(),
+        await self.store.uploads.begin(
+            new, upload_id=opened.id, token=opened.token, limits=self.limits, now=self.clock()
         )
-        await self.database.write(begin)
         return opened
 
     async def receive(
         self, upload_id: str, token: str, chunks: AsyncIterator[bytes], *, num_bytes: int | None
     ) -> StoredFile:
-        """Take a whole file at once. Sent again as it was, it is taken again; otherwise refused."""
+        """Receive a whole file at once. The same bytes may be sent again, others are refused."""
         file = await self._check_token(upload_id, token)
         if file is not None:
-            other = bad_parts("this upload is complete, and has other bytes", kind="upload_is_complete")
+            other = bad_parts("This upload is complete, with other bytes.", kind="upload_is_complete")
             if await digest_of(chunks, max_bytes=file.num_bytes, beyond=other) != file.etag:
                 raise other
             return file
@@ -89,123 +91,104 @@ class Files:
     async def receive_part(
         self, upload_id: str, token: str, number: int, chunks: AsyncIterator[bytes], *, num_bytes: int | None
     ) -> str:
-        """Take one part; num_bytes: as announced, if it was. Returns its etag."""
+        """Receive one part; num_bytes: as announced, or None. Returns its etag."""
         if await self._check_token(upload_id, token) is not None:
-            raise bad_parts("this upload is complete", kind="upload_is_complete")
+            raise bad_parts("This upload is complete.", kind="upload_is_complete")
         return (await self._receive(upload_id, number, chunks, num_bytes)).sha256
 
     async def complete(
         self, upload_id: str, token: str, listed: Sequence[tuple[int | None, str | None]]
     ) -> StoredFile:
-        """Make one file of the parts that have arrived; again, when asked again. listed: `chosen_parts`."""
+        """Make one file of the parts that have arrived; it may be asked again. listed: see `chosen_parts`."""
         file = await self._check_token(upload_id, token)
         if file is not None:
             return file
-        arrived = await self.database.read(partial(uploads.arrived_parts, upload_id=upload_id))
-        parts = uploads.chosen_parts(arrived, listed)
+        parts = chosen_parts(await self.store.uploads.arrived_parts(upload_id), listed)
         blob = parts[0].blob if len(parts) == 1 else await self._join(parts)
-        complete = partial(
-            uploads.complete,
-            upload_id=upload_id,
-            parts=parts,
-            blob=blob,
-            etag=_etag(parts),
-            now=self.clock(),
-        )
         try:
-            old = await self.database.write(complete)
-        except OmnireelError:  # whatever else happens, the row may name the blob: it is swept if not
+            old = await self.store.uploads.complete(
+                upload_id, parts=parts, blob=blob, etag=_etag(parts), now=self.clock()
+            )
+        except OmnireelError:  # after any other exception the row may name the blob; if not, it is collected
             if len(parts) > 1:
-                self.blobs.remove([blob])
+                await self.blobs.remove([blob])
             raise
-        await asyncio.to_thread(self.blobs.remove, old)
+        await self.blobs.remove(old)
         return await self._stored(upload_id)
 
     async def abandon(self, upload_id: str) -> None:
-        """Forget an upload that went wrong."""
-        self.blobs.remove(await self.database.write(partial(uploads.drop, upload_id=upload_id)))
+        """Delete an upload that failed."""
+        await self.blobs.remove(await self.store.uploads.drop(upload_id))
 
     async def find(self, file_id: str) -> StoredFile | None:
-        """A complete file that has not expired. Whoever asks has to look whose it is."""
-        return await self.database.read(partial(uploads.find, upload_id=file_id, now=self.clock()))
+        """A complete file that has not expired, of any owner: the caller checks who may have it."""
+        return await self.store.uploads.find(file_id, now=self.clock())
 
-    def open(self, file: StoredFile) -> BinaryIO:
-        """Its bytes. Raises FileNotFoundError where it has expired meanwhile."""
-        return self.blobs.open(file.blob)
+    def file(self, stored: StoredFile) -> AbstractAsyncContextManager[Path]:
+        """A file on this machine with its bytes. Raises FileNotFoundError where it has expired meanwhile."""
+        return self.blobs.file(stored.blob)
 
-    async def hard_link(self, file: StoredFile, target: Path) -> None:
-        """Give its bytes a second name, whose end is not theirs. Raises FileNotFoundError as `open`."""
-        await asyncio.to_thread(self.blobs.hard_link, file.blob, target)
+    async def link_to(self, stored: StoredFile, blobs: BlobStore, name: str) -> None:
+        """Give its bytes a name in another blob store, where they stay when the upload expires.
+
+        Raises FileNotFoundError as `file`.
+        """
+        async with self.file(stored) as path:
+            await blobs.put_file(name, path)
 
     async def issue_cdn_token(self, owner: str) -> CdnToken:
         """A new token for an account."""
         token = CdnToken(secrets.token_urlsafe(ID_BYTES), self.clock() + _CDN_TOKEN_S)
-        add = partial(cdn_tokens.add, token=token.text, owner=owner, expires_at=token.expires_at)
-        await self.database.write(add)
+        await self.store.keys.add_token(token_hash(token.text), owner, expires_at=token.expires_at)
         return token
 
     async def owner_of_cdn_token(self, text: str) -> str | None:
-        """Whom a token stands for, if it is one."""
-        return await self.database.read(partial(cdn_tokens.owner_of, token=text, now=self.clock()))
+        """The account that a token stands for; None where it is unknown or has expired."""
+        return await self.store.keys.token_owner(token_hash(text), now=self.clock())
 
     async def sweep(self) -> None:
-        """Delete what has expired, and what was begun and left."""
-        blobs = await self.database.write(partial(uploads.sweep, now=self.clock()))
-        await asyncio.to_thread(self.blobs.remove, blobs)
+        """Delete files that have expired and uploads that were left."""
+        await self.blobs.remove(await self.store.uploads.sweep(now=self.clock()))
 
-    async def tidy(self) -> None:
-        """Delete what no row names."""
-        needed = await self.database.read(uploads.blobs)
-        await asyncio.to_thread(self.blobs.keep_only, needed, older_than_s=_GARBAGE_S)
+    async def collect_garbage(self) -> None:
+        """Delete blobs that no row names."""
+        await self.blobs.keep_only(await self.store.uploads.needed_blobs(), older_than_s=_GARBAGE_S)
 
     async def sweep_for_ever(self) -> None:
-        """Sweep again and again; what stands in the way today may be gone tomorrow."""
-        tidy_at = self.clock()
+        """Sweep and collect again and again; a failure is logged, and the next round may succeed."""
+        collect_at = self.clock()
         while True:
             try:
                 await self.sweep()
-                if self.clock() >= tidy_at:
-                    await self.tidy()
-                    tidy_at = self.clock() + _TIDY_S
+                if self.clock() >= collect_at:
+                    await self.collect_garbage()
+                    collect_at = self.clock() + _COLLECT_S
             except (CapacityError, OSError) as error:
                 log.error("expired files cannot be deleted", error=str(error))
             await asyncio.sleep(_SWEEP_S)
 
     async def _check_token(self, upload_id: str, token: str) -> StoredFile | None:
-        check = partial(uploads.check_token, upload_id=upload_id, token=token, now=self.clock())
-        return await self.database.read(check)
+        return await self.store.uploads.check_token(upload_id, token, now=self.clock())
 
     async def _receive(
         self, upload_id: str, number: int, chunks: AsyncIterator[bytes], num_bytes: int | None
     ) -> Written:
-        blob = secrets.token_hex(16)
-        begin = partial(
-            uploads.begin_part,
-            upload_id=upload_id,
-            number=number,
-            blob=blob,
-            num_bytes=num_bytes,
-            limits=self.limits,
-        )
+        blob, rows = secrets.token_hex(16), self.store.uploads
         try:
-            max_bytes = await self.database.write(begin)
+            max_bytes = await rows.begin_part(
+                upload_id, number, blob=blob, num_bytes=num_bytes, limits=self.limits
+            )
             beyond = too_large(self.limits.max_file_bytes)
             written = await self.blobs.write(blob, chunks, max_bytes=max_bytes, beyond=beyond)
-            end = partial(
-                uploads.end_part,
-                blob=blob,
-                num_bytes=written.num_bytes,
-                etag=written.sha256,
-                limits=self.limits,
-                now=self.clock(),
+            replaced = await rows.end_part(
+                blob, num_bytes=written.num_bytes, etag=written.sha256, limits=self.limits, now=self.clock()
             )
-            replaced = await self.database.write(end)
         except BaseException as error:
-            self.database.post(partial(uploads.drop_part, blob=blob))  # nobody may be left to wait for it
-            if isinstance(error, OmnireelError):  # as in `complete`
-                self.blobs.remove([blob])
+            rows.drop_part(blob)  # not awaited: this task may be cancelled
+            if isinstance(error, OmnireelError):  # after any other exception the row may name the blob
+                await self.blobs.remove([blob])
             raise
-        await asyncio.to_thread(self.blobs.remove, replaced)
+        await self.blobs.remove(replaced)
         return written
 
     async def _join(self, parts: Sequence[Part]) -> str:
@@ -213,13 +196,13 @@ class Files:
         try:
             await self.blobs.join(blob, [part.blob for part in parts])
         except FileNotFoundError:
-            raise bad_parts("a part was sent again meanwhile", kind="part_mismatch") from None
+            raise bad_parts("A part was sent again meanwhile.", kind="part_mismatch") from None
         return blob
 
     async def _stored(self, upload_id: str) -> StoredFile:
         file = await self.find(upload_id)
         if file is None:
-            raise bad_parts("the file has expired", kind="file_expired")
+            raise bad_parts("The file has expired.", kind="file_expired")
         return file
 
 

@@ -1,7 +1,7 @@
-"""Sends the webhooks that are owed: claim, sign, post, record.
+"""Sends the webhooks that are due: claim, sign, post, record.
 
-The outbox is the truth, as it is for the worker. A receiver that is slow or dead takes a few of the places,
-never all of them; what this process cannot finish is claimed again when its claim runs out.
+Everything that must not be lost is in the store. A receiver that is slow or dead takes a few of this process's
+attempts, never all of them; what this process cannot finish is claimed again when its claim runs out.
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 
 from omnireel.errors import CapacityError, OmnireelError
 from omnireel.net.connector import EgressPolicy
 from omnireel.net.errors import FetchError
-from omnireel.store.sqlite import webhooks as outbox
-from omnireel.store.sqlite.database import Connection, Database
-from omnireel.store.sqlite.webhooks import Delivery, Webhook, WebhookState
+from omnireel.store.webhooks import Delivery, Webhook, WebhookState, WebhookStore
 from omnireel.webhooks.posting import post
 from omnireel.webhooks.retries import delay_s, limit_s
 from omnireel.webhooks.signing import KeyFile, SigningKeys
@@ -39,7 +36,7 @@ class SenderPolicy:
     max_running:  attempts at once
     max_each:     of those, to one receiver
     lease_s:      how much longer a claim holds than the attempt may take
-    poll_s:       how often it looks for what another process owes, and for what is due again
+    poll_s:       how often it looks for webhooks of jobs that another process ended, and for those due again
     drain_s:      how long attempts may still run when the process is asked to end
     """
 
@@ -52,13 +49,13 @@ class SenderPolicy:
 
 @dataclass(eq=False)
 class Sender:
-    """One process's share of the sending.
+    """Sends webhooks in one process; several may work on the same store.
 
-    wake: set by whoever may have ended a job
+    wake: set when a job may have ended
     draw: numbers from 0 to 1 for the jitter
     """
 
-    database: Database
+    webhooks: WebhookStore
     keys: KeyFile
     egress: EgressPolicy
     wake: asyncio.Event
@@ -72,7 +69,7 @@ class Sender:
         """Send until `stop`; then let what runs finish, for a while."""
         while not self._is_stopping:
             self.wake.clear()
-            with suppress(CapacityError):  # the store says why in the log of whoever writes
+            with suppress(CapacityError):  # the store cannot be written now: try again at the next round
                 await self._start_what_is_due()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.policy.poll_s):
@@ -89,31 +86,26 @@ class Sender:
         self.wake.set()
 
     async def _start_what_is_due(self) -> None:
-        if not await self.database.read(partial(outbox.is_due, now=self.clock())):
+        if not await self.webhooks.is_due(now=self.clock()):
             return
         try:
             keys = self.keys.load(self.clock())
         except OmnireelError as error:
             log.error("webhooks are held back", error=error.message, hint=error.hint)
             return
-        for webhook in await self.database.write(self._claim):
+        for webhook in await self._claim():
             task = asyncio.create_task(self._deliver(webhook, keys))
             self._running[task] = webhook.receiver
             task.add_done_callback(self._ended)
 
-    def _claim(self, db: Connection) -> list[Webhook]:
-        """As many as there are places for."""
-        busy = Counter(self._running.values())
-        claimed: list[Webhook] = []
-        while len(self._running) + len(claimed) < self.policy.max_running:
-            full = [receiver for receiver, number in busy.items() if number >= self.policy.max_each]
-            lease_s = limit_s(1) + self.policy.lease_s
-            webhook = outbox.claim(db, skip=full, lease_s=lease_s, now=self.clock())
-            if webhook is None:
-                break
-            busy[webhook.receiver] += 1
-            claimed.append(webhook)
-        return claimed
+    async def _claim(self) -> list[Webhook]:
+        return await self.webhooks.claim(
+            running=Counter(self._running.values()),
+            max_running=self.policy.max_running,
+            max_each=self.policy.max_each,
+            lease_s=limit_s(1) + self.policy.lease_s,
+            now=self.clock(),
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
@@ -125,12 +117,11 @@ class Sender:
         try:
             delivery, is_final = await self._attempt(webhook, keys)
         except asyncio.CancelledError:
-            self.database.post(partial(outbox.release, webhook=webhook))
+            self.webhooks.release(webhook)
             raise
         state, next_at = self._verdict(webhook, delivery, is_final=is_final)
-        record = partial(outbox.record, webhook=webhook, delivery=delivery, state=state, next_at=next_at)
         try:
-            await self.database.write(record)
+            await self.webhooks.record(webhook, delivery, state=state, next_at=next_at)
         except CapacityError as error:
             log.error("an attempt cannot be recorded: it will be repeated", error=error.message)
             return
@@ -140,7 +131,7 @@ class Sender:
         )
 
     async def _attempt(self, webhook: Webhook, keys: SigningKeys) -> tuple[Delivery, bool]:
-        """What happened, and whether it would happen again."""
+        """The attempt, and whether another one would end the same way."""
         now, began = self.clock(), time.monotonic()
         status, error, is_final = None, None, False
         try:

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from omnireel.errors import OmnireelError
-from omnireel.store.sqlite.webhooks import Webhook
+from omnireel.store.webhooks import Webhook
 
 PUBLISHED_S = 24 * 3600.0
 # Where nobody has to log in. Not empty: receivers take an empty header for a missing one.

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import apsw
 import torch
 import typer
 from rich.console import Console
@@ -140,7 +139,7 @@ def _context(machine: Machine, weight_bytes: float, kv_bytes: int, state_bytes: 
 
 def run_checks(settings: Settings) -> Iterable[Check]:
     """Everything that `serve` asks for before it listens."""
-    yield _check("SQLite", lambda: check_sqlite_version(apsw.sqlite_lib_version()))
+    yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
     yield _check("data directory", lambda: _write_to(settings.store_path.parent))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())

@@ -1,132 +1,134 @@
-"""API keys: an id that may be shown, and a secret that is shown once and stored nowhere.
-
-What is stored is HMAC-SHA-256 of the secret under a pepper, 32 random bytes in a file beside the database:
-who only has the database can neither use a key nor guess one. Secrets are random and long, so a slow hash
-would protect nothing and cost every request.
-"""
+"""API keys, their use and temporary tokens in SQLite; `store.keys` says what each method does."""
 
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from omnireel.store.sqlite.database import Connection
+from omnireel.errors import CapacityError
+from omnireel.store.keys import Grant, Key, KeySpending, month_of
+from omnireel.store.sqlite.database import Connection, Database
+from omnireel.store.sqlite.rows import count, select
 
-_PEPPER_BYTES = 32
 _COLUMNS = """id, account, name, is_admin, max_per_minute, max_unfinished, cap_micro, monthly_cap_micro,
 created_at, revoked_at"""
+_WINDOW_S = 60.0
 
 
-@dataclass(frozen=True)
-class Grant:
-    """What a key is given; None: no limit.
+class SqliteKeys:
+    """A `KeyStore`."""
 
-    account:   the owner of its jobs; None: one of its own, named like the key's id
-    is_admin:  may see what all accounts used
-    max_unfinished: jobs that wait or run at a time
-    cap_micro, monthly_cap_micro: millionths of a US dollar, for ever and per calendar month (UTC)
-    """
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    account: str | None = None
-    name: str = ""
-    is_admin: bool = False
-    max_per_minute: int | None = None
-    max_unfinished: int | None = None
-    cap_micro: int | None = None
-    monthly_cap_micro: int | None = None
+    async def create(self, key_id: str, digest: bytes, grant: Grant, *, now: float) -> Key:
+        """See `KeyStore.create`."""
+        return await self._database.write(lambda db: _create(db, key_id, digest, grant, now))
 
+    async def check(self, key_id: str, digest: bytes) -> Key | None:
+        """See `KeyStore.check`."""
+        return await self._database.read(lambda db: _check(db, key_id, digest))
 
-@dataclass(frozen=True)
-class Key:
-    """A key as it is stored, without its secret; grant.account is always set here."""
+    async def find(self, key_id: str) -> Key | None:
+        """See `KeyStore.find`."""
+        return await self._database.read(lambda db: _valid(find_key(db, key_id)))
 
-    id: str
-    account: str
-    grant: Grant
-    created_at: float
-    revoked_at: float | None
+    async def all(self, *, now: float) -> list[KeySpending]:
+        """See `KeyStore.all`."""
+        return await self._database.read(lambda db: _all(db, now))
 
-    @property
-    def has_cap(self) -> bool:
-        """Whether what it may spend is bounded."""
-        return self.grant.cap_micro is not None or self.grant.monthly_cap_micro is not None
+    async def revoke(self, key_id: str, *, now: float) -> KeySpending | None:
+        """See `KeyStore.revoke`."""
+        return await self._database.write(lambda db: _revoke(db, key_id, now))
 
+    async def count_request(self, key: Key, *, now: float) -> None:
+        """See `KeyStore.count_request`."""
+        limit = key.grant.max_per_minute
+        if limit is not None:
+            await self._database.write(lambda db: _count_request(db, key.id, limit, now))
 
-def read_pepper(path: Path) -> bytes:
-    """The pepper, made where there is none yet; two processes that make it at once get the same."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        own = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_PEPPER_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(own, path)
-        except FileExistsError:
-            pass  # another process was first
-        finally:
-            own.unlink()
-    return path.read_bytes()
+    async def add_token(self, token_hash: bytes, owner: str, *, expires_at: float) -> None:
+        """See `KeyStore.add_token`."""
+        values = (token_hash, owner, expires_at)
+        await self._database.write(lambda db: select(db, "INSERT INTO cdn_tokens VALUES (?, ?, ?)", values))
+
+    async def token_owner(self, token_hash: bytes, *, now: float) -> str | None:
+        """See `KeyStore.token_owner`."""
+        known = "SELECT owner FROM cdn_tokens WHERE token_hash = ? AND expires_at > ?"
+        rows = await self._database.read(lambda db: select(db, known, (token_hash, now)))
+        return str(rows[0][0]) if rows else None
 
 
-def create(db: Connection, pepper: bytes, grant: Grant, *, now: float) -> tuple[Key, str]:
-    """Store a new key. Returns it and its secret, which cannot be had again."""
-    key_id, secret = f"omr_{secrets.token_hex(8)}", secrets.token_hex(32)
-    account = grant.account or key_id
-    db.execute(
-        f"INSERT INTO keys ({_COLUMNS}, secret_hmac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
-        (
-            key_id, account, grant.name, int(grant.is_admin), grant.max_per_minute, grant.max_unfinished,
-            grant.cap_micro, grant.monthly_cap_micro, now, _digest(pepper, secret),
-        ),
-    )  # fmt: skip
-    key = find(db, key_id)
-    assert key is not None
-    return key, secret
-
-
-def check(db: Connection, pepper: bytes, key_id: str, secret: str) -> Key | None:
-    """The key that both belong to; None where they do not, or where it was revoked."""
-    rows = db.execute("SELECT secret_hmac FROM keys WHERE id = ?", (key_id,)).fetchall()
-    stored = rows[0][0] if rows else bytes(32)
-    assert isinstance(stored, bytes)
-    is_right = hmac.compare_digest(stored, _digest(pepper, secret))
-    return find_valid(db, key_id) if rows and is_right else None
-
-
-def find(db: Connection, key_id: str) -> Key | None:
+def find_key(db: Connection, key_id: str) -> Key | None:
     """The key of that id, revoked or not."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchall()
+    rows = select(db, f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,))
     return _read(rows[0]) if rows else None
 
 
-def find_valid(db: Connection, key_id: str) -> Key | None:
-    """The key of that id, unless it was revoked."""
-    key = find(db, key_id)
+def spent_micro(db: Connection, key_id: str, *, month: str = "") -> int:
+    """What a key was charged in a month like 2026-01, or ever, in millionths of a US dollar."""
+    return count(
+        db,
+        "SELECT coalesce(sum(amount_micro), 0) FROM spending WHERE key_id = ? AND month LIKE ? || '%'",
+        (key_id, month),
+    )
+
+
+def _create(db: Connection, key_id: str, digest: bytes, grant: Grant, now: float) -> Key:
+    db.execute(
+        f"INSERT INTO keys ({_COLUMNS}, secret_hmac) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+        (
+            key_id, grant.account or key_id, grant.name, int(grant.is_admin), grant.max_per_minute,
+            grant.max_unfinished, grant.cap_micro, grant.monthly_cap_micro, now, digest,
+        ),
+    )  # fmt: skip
+    key = find_key(db, key_id)
+    assert key is not None
+    return key
+
+
+def _check(db: Connection, key_id: str, digest: bytes) -> Key | None:
+    rows = select(db, "SELECT secret_hmac FROM keys WHERE id = ?", (key_id,))
+    # An unknown id takes as long as a wrong secret, so that ids cannot be found out by timing.
+    stored = rows[0][0] if rows else bytes(len(digest))
+    is_right = hmac.compare_digest(stored, digest)
+    return _valid(find_key(db, key_id)) if rows and is_right else None
+
+
+def _valid(key: Key | None) -> Key | None:
     return None if key is None or key.revoked_at is not None else key
 
 
-def all_keys(db: Connection) -> list[Key]:
-    """Every key ever made, oldest first."""
-    return [_read(row) for row in db.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id")]
+def _all(db: Connection, now: float) -> list[KeySpending]:
+    keys = select(db, f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id")
+    return [_spending(db, _read(row), now) for row in keys]
 
 
-def revoke(db: Connection, key_id: str, *, now: float) -> Key | None:
-    """End a key, from the next request on; jobs that it sent already still run. None where there is none."""
+def _revoke(db: Connection, key_id: str, now: float) -> KeySpending | None:
     db.execute("UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (now, key_id))
-    return find(db, key_id)
+    key = find_key(db, key_id)
+    return None if key is None else _spending(db, key, now)
 
 
-def _digest(pepper: bytes, secret: str) -> bytes:
-    return hmac.digest(pepper, secret.encode("utf-8", "surrogateescape"), "sha256")
+def _spending(db: Connection, key: Key, now: float) -> KeySpending:
+    return KeySpending(key, spent_micro(db, key.id), spent_micro(db, key.id, month=month_of(now)))
 
 
-def _read(row: tuple[Any, ...]) -> Key:
+def _count_request(db: Connection, key_id: str, limit: int, now: float) -> None:
+    # Times far in the future were counted before the clock was set back: they must not lock the key out.
+    db.execute("DELETE FROM key_requests WHERE at <= ? OR at > ?", (now - _WINDOW_S, now + _WINDOW_S))
+    earlier = "SELECT at FROM key_requests WHERE key_id = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+    rows = select(db, earlier, (key_id, limit - 1))
+    if rows:
+        raise CapacityError(
+            f"{limit} requests of this key came within a minute, which is its limit.",
+            after_s=rows[0][0] + _WINDOW_S - now,
+            kind="rate_limited",
+        )
+    db.execute("INSERT INTO key_requests VALUES (?, ?)", (key_id, now))
+
+
+def _read(row: Sequence[Any]) -> Key:
     key_id, account, name, is_admin, *limits, created_at, revoked_at = row
     return Key(key_id, account, Grant(account, name, bool(is_admin), *limits), created_at, revoked_at)

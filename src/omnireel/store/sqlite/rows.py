@@ -1,53 +1,94 @@
-"""Rows of the store as objects."""
+"""Rows of jobs as objects, and short forms of queries."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omnireel.store.jobs import Job, Outcome, State
+from omnireel.store.jobs import Job, State
 from omnireel.store.sqlite.database import Connection
+from omnireel.task import (
+    Failure,
+    Outcome,
+    Task,
+    outcome_from_json,
+    outcome_to_json,
+    task_from_json,
+    task_to_json,
+)
 
-COLUMNS = """id, owner, state, pinned_to, input, video, webhook_url, keeps_io, retries, created_at,
+COLUMNS = """id, owner, state, pinned_to, task, media, webhook_url, keeps_io, retries, created_at,
 started_at, finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
-status, headers, body, error, error_type, input_tokens, output_tokens"""
+outcome, failure, coalesce(input_tokens + output_tokens, 0)"""
+
+Values = Sequence[Any] | Mapping[str, Any]
 
 
-def count(db: Connection, sql: str, values: tuple[Any, ...]) -> int:
+def count(db: Connection, sql: str, values: Values = ()) -> int:
     """The one number that a query gives."""
     number = db.execute(sql, values).fetchall()[0][0]
     assert isinstance(number, int)
     return number
 
 
-def select(db: Connection, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+def select(db: Connection, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
     """The rows that a query gives."""
     return db.execute(sql, values).fetchall()
 
 
-def select_jobs(db: Connection, condition: str, values: tuple[Any, ...]) -> list[Job]:
+def find_job(db: Connection, job_id: str) -> Job | None:
+    """The job as it stands."""
+    rows = select(db, f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+    return read_job(rows[0]) if rows else None
+
+
+def select_jobs(db: Connection, condition: str, values: Values) -> list[Job]:
     """Jobs that meet a condition, oldest first."""
     # The plus has SQLite sort what an index finds, rather than walk through all jobs in their order.
-    rows = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE {condition} ORDER BY +seq", values).fetchall()
-    return [read_job(row) for row in rows]
+    return [
+        read_job(row)
+        for row in select(db, f"SELECT {COLUMNS} FROM jobs WHERE {condition} ORDER BY +seq", values)
+    ]
 
 
-def read_job(row: tuple[Any, ...]) -> Job:
-    """A row of `COLUMNS`."""
-    (job_id, owner, state, pinned_to, sent, video, webhook_url, keeps_io, retries, created_at, started_at,
-     finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
-     *outcome) = row  # fmt: skip
+def read_job(row: Sequence[Any]) -> Job:
+    """The job in a row of `COLUMNS`."""
+    (job_id, owner, state, pinned_to, task, media, webhook_url, keeps_io, retries, created_at, started_at,
+     finished_at, start_deadline_at, attempt, lease_token, cancel_requested, outcome, failure,
+     num_tokens) = row  # fmt: skip
     return Job(
-        job_id, owner, State(state), pinned_to, json.loads(sent), video, webhook_url, bool(keeps_io), retries,
+        job_id, owner, State(state), pinned_to, read_task(task), media, webhook_url, bool(keeps_io), retries,
         created_at, started_at, finished_at, start_deadline_at, attempt, lease_token, bool(cancel_requested),
-        _outcome(outcome),
+        None if outcome is None else outcome_from_json(json.loads(outcome)),
+        None if failure is None else _read_failure(failure),
+        num_tokens,
     )  # fmt: skip
 
 
-def _outcome(row: list[Any]) -> Outcome | None:
-    status, headers, body, error, error_type, input_tokens, output_tokens = row
-    if status is None:
-        return None
-    stored: Mapping[str, Any] = json.loads(body) if body is not None else {}
-    return Outcome(status, stored, json.loads(headers), error, error_type, input_tokens, output_tokens)
+def read_task(text: str) -> Task:
+    """The task that `task_text` wrote."""
+    return task_from_json(json.loads(text))
+
+
+def task_text(task: Task) -> str:
+    """A task as it is stored."""
+    return _text(task_to_json(task))
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """An outcome as it is stored."""
+    return _text(outcome_to_json(outcome))
+
+
+def failure_text(failure: Failure) -> str:
+    """A failure as it is stored beside the outcome, which may be dropped."""
+    return _text(outcome_to_json(failure)["failure"])
+
+
+def _read_failure(text: str) -> Failure:
+    return Failure(**json.loads(text))
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))

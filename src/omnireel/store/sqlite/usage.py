@@ -1,18 +1,14 @@
-"""What was used and charged, read from the ledger and from ended jobs. owner None: of everybody."""
+"""What was used and charged, from SQLite; `store.usage` says what each method does."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from omnireel.store.sqlite.database import Connection
-
-Timeframe = Literal["minute", "hour", "day", "week", "month"]
-Status = Literal["success", "user_error", "error"]
-Order = Literal["ended_at", "duration"]
-Cursor = tuple[float, str | int]
+from omnireel.store.sqlite.database import Connection, Database
+from omnireel.store.sqlite.rows import COLUMNS, read_job, select
+from omnireel.store.usage import Charge, Cursor, EndedJob, Order, Period, Status, Timeframe, Total
 
 # The begin of the period that a moment lies in, in UTC; a week begins on Monday.
 _BUCKETS: Mapping[Timeframe, str] = {
@@ -23,9 +19,9 @@ _BUCKETS: Mapping[Timeframe, str] = {
     "month": "strftime('%Y-%m-01T00:00:00Z', at, 'unixepoch')",
 }
 _STATUSES: Mapping[Status, str] = {
-    "success": "status < 400",
-    "user_error": "status BETWEEN 400 AND 499",
-    "error": "status >= 500",
+    "success": "state = 'succeeded'",
+    "user_error": "is_callers = 1",
+    "error": "is_callers = 0",
 }
 _ORDERS: Mapping[Order, str] = {
     "ended_at": "finished_at",
@@ -34,134 +30,75 @@ _ORDERS: Mapping[Order, str] = {
 _SIGNED = "iif(kind = 'charge', 1, -1)"
 
 
-@dataclass(frozen=True)
-class Period:
-    """From `start` on and before `end`, in Unix seconds."""
+class SqliteUsage:
+    """A `UsageStore`."""
 
-    start: float
-    end: float
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
+    async def totals(
+        self, owner: str | None, period: Period, *, timeframe: Timeframe | None = None
+    ) -> list[Total]:
+        """See `UsageStore.totals`."""
+        bucket = "''" if timeframe is None else _BUCKETS[timeframe]
+        sql = f"""SELECT {bucket} AS bucket, sum({_SIGNED} * num_tokens), sum({_SIGNED} * amount_micro)
+                  FROM ledger WHERE at >= :start AND at < :end AND (:owner IS NULL OR owner = :owner)
+                  GROUP BY bucket ORDER BY bucket"""
+        rows = await self._database.read(lambda db: select(db, sql, _named(owner, period)))
+        return [Total(*row) for row in rows]
 
-@dataclass(frozen=True)
-class Total:
-    """Of a period; bucket: when it began, "" for the whole."""
+    async def charges(
+        self, owner: str | None, period: Period, *, limit: int, after: Cursor | None = None
+    ) -> list[Charge]:
+        """See `UsageStore.charges`."""
+        at, job_id = after or (period.end, "")
+        sql = f"""SELECT job_id, at, {_SIGNED} * num_tokens, {_SIGNED} * amount_micro FROM ledger
+                  WHERE at >= :start AND at < :end AND (:owner IS NULL OR owner = :owner)
+                  AND (at, job_id) < (:at, :job_id) ORDER BY at DESC, job_id DESC, kind LIMIT :limit"""
+        values = _named(owner, period) | {"at": at, "job_id": job_id, "limit": limit}
+        return [Charge(*row) for row in await self._database.read(lambda db: select(db, sql, values))]
 
-    bucket: str
-    num_tokens: int
-    amount_micro: int
+    async def mean_micro(self, owner: str | None) -> float | None:
+        """See `UsageStore.mean_micro`."""
+        sql = """SELECT avg(amount_micro) FROM ledger
+                 WHERE kind = 'charge' AND (:owner IS NULL OR owner = :owner)"""
+        ((mean,),) = await self._database.read(lambda db: select(db, sql, {"owner": owner}))
+        return None if mean is None else float(mean)
 
-
-@dataclass(frozen=True)
-class Charge:
-    """A row of the ledger; a refund is negative."""
-
-    job_id: str
-    at: float
-    num_tokens: int
-    amount_micro: int
-
-
-@dataclass(frozen=True)
-class EndedJob:
-    """What is told of a job that has ended; order: its value in the order asked for."""
-
-    id: str
-    created_at: float
-    started_at: float | None
-    finished_at: float
-    status: int
-    sent: Mapping[str, Any] | None
-    answer: Mapping[str, Any] | None
-    order: float
-    seq: int
-
-
-def totals(
-    db: Connection, owner: str | None, period: Period, *, timeframe: Timeframe | None = None
-) -> list[Total]:
-    """Sums for each part of the period in which anything was charged, or for the whole of it."""
-    bucket = "''" if timeframe is None else _BUCKETS[timeframe]
-    rows = db.execute(
-        f"""SELECT {bucket} AS bucket, sum({_SIGNED} * num_tokens), sum({_SIGNED} * amount_micro) FROM ledger
-            WHERE at >= :start AND at < :end AND (:owner IS NULL OR owner = :owner)
-            GROUP BY bucket ORDER BY bucket""",
-        _named(owner, period),
-    )
-    return [Total(*row) for row in rows]
-
-
-def charges(
-    db: Connection, owner: str | None, period: Period, *, limit: int, after: Cursor | None = None
-) -> list[Charge]:
-    """What was charged, newest first; after: the time and job id of the last one known already."""
-    at, job_id = after or (period.end, "")
-    rows = db.execute(
-        f"""SELECT job_id, at, {_SIGNED} * num_tokens, {_SIGNED} * amount_micro FROM ledger
-            WHERE at >= :start AND at < :end AND (:owner IS NULL OR owner = :owner)
-            AND (at, job_id) < (:at, :job_id) ORDER BY at DESC, job_id DESC, kind LIMIT :limit""",
-        _named(owner, period) | {"at": at, "job_id": job_id, "limit": limit},
-    )
-    return [Charge(*row) for row in rows]
+    async def ended_jobs(
+        self,
+        owner: str | None,
+        period: Period,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        status: Status | None = None,
+        job_id: str | None = None,
+        order: Order = "ended_at",
+    ) -> list[EndedJob]:
+        """See `UsageStore.ended_jobs`."""
+        value = _ORDERS[order]
+        wanted = "1" if status is None else _STATUSES[status]
+        beyond = "1" if after is None else f"({value}, seq) < (:value, :seq)"
+        sql = f"""SELECT {value} AS value, seq, {COLUMNS} FROM jobs
+                  WHERE finished_at >= :start AND finished_at < :end AND (:owner IS NULL OR owner = :owner)
+                  AND (:job_id IS NULL OR id = :job_id) AND {wanted} AND {beyond}
+                  ORDER BY value DESC, seq DESC LIMIT :limit"""
+        values = _named(owner, period) | {"job_id": job_id, "limit": limit}
+        values |= {} if after is None else {"value": after[0], "seq": after[1]}
+        return await self._database.read(lambda db: _ended_jobs(db, sql, values))
 
 
-def mean_micro(db: Connection, owner: str | None) -> float | None:
-    """What an answer cost on average, in millionths of a US dollar; None where there was none."""
-    rows = db.execute(
-        "SELECT avg(amount_micro) FROM ledger WHERE kind = 'charge' AND (:owner IS NULL OR owner = :owner)",
-        {"owner": owner},
-    ).fetchall()
-    return None if rows[0][0] is None else float(rows[0][0])
+def _ended_jobs(db: Connection, sql: str, values: Mapping[str, Any]) -> list[EndedJob]:
+    return [_ended_job(row) for row in select(db, sql, values)]
 
 
-def ended_jobs(
-    db: Connection,
-    owner: str | None,
-    period: Period,
-    *,
-    limit: int,
-    after: Cursor | None = None,
-    status: Status | None = None,
-    job_id: str | None = None,
-    order: Order = "ended_at",
-) -> list[EndedJob]:
-    """Jobs that ended in the period and are not forgotten, last or longest first; after: see EndedJob."""
-    value = _ORDERS[order]
-    wanted = "1" if status is None else _STATUSES[status]
-    beyond = "1" if after is None else f"({value}, seq) < (:value, :seq)"
-    rows = db.execute(
-        f"""SELECT id, created_at, started_at, finished_at, status, input, iif(keeps_io, body, NULL),
-            {value} AS value, seq FROM jobs
-            WHERE finished_at >= :start AND finished_at < :end AND (:owner IS NULL OR owner = :owner)
-            AND (:job_id IS NULL OR id = :job_id) AND {wanted} AND {beyond}
-            ORDER BY value DESC, seq DESC LIMIT :limit""",
-        _named(owner, period)
-        | {"job_id": job_id, "limit": limit}
-        | ({} if after is None else {"value": after[0], "seq": after[1]}),
-    )
-    return [_ended_job(*row) for row in rows]
-
-
-def drop_payloads(db: Connection, owner: str | None, job_id: str) -> Literal["dropped", "running", "unknown"]:
-    """Forget what an ended job was sent and what it answered, in notices too; what it cost stays known."""
-    rows = db.execute(
-        "SELECT finished_at FROM jobs WHERE id = :id AND (:owner IS NULL OR owner = :owner)",
-        {"id": job_id, "owner": owner},
-    ).fetchall()
-    if not rows:
-        return "unknown"
-    if rows[0][0] is None:
-        return "running"
-    db.execute("UPDATE jobs SET input = '{}', body = NULL WHERE id = ?", (job_id,))
-    db.execute("UPDATE outbox SET body = x'' WHERE job_id = ? AND state <> 'waiting'", (job_id,))
-    return "dropped"
+def _ended_job(row: Sequence[Any]) -> EndedJob:
+    order, seq, *columns = row
+    job = read_job(columns)
+    # An outcome that is not to be kept is for the caller who fetches it, and shown in no listing.
+    return EndedJob(job if job.keeps_io else dataclasses.replace(job, outcome=None), order, seq)
 
 
 def _named(owner: str | None, period: Period) -> dict[str, Any]:
     return {"owner": owner, "start": period.start, "end": period.end}
-
-
-def _ended_job(*row: Any) -> EndedJob:  # noqa: ANN401 - the columns of `ended_jobs`
-    job_id, created_at, started_at, finished_at, status, sent, body, order, seq = row
-    answer = None if body is None else json.loads(body)
-    kept = None if body is None or sent == "{}" else json.loads(sent)
-    return EndedJob(job_id, created_at, started_at, finished_at, status, kept, answer, order, seq)

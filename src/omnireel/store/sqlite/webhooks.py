@@ -1,74 +1,79 @@
-"""Webhooks that are owed: born with the end of their job, claimed, tried, and logged attempt by attempt.
-
-Functions of a connection and the time, like those of `store`. A webhook is delivered at least once and keeps
-one id; a claim that ran out, because its process died, is taken by whoever asks next.
-"""
+"""Webhooks in SQLite; `store.webhooks` says what each method does."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
-from omnireel.store.sqlite.database import Connection
-
-WebhookState = Literal["waiting", "delivered", "given_up"]
-Replaying = Literal["due", "unknown", "not_kept"]
+from omnireel.store.sqlite.database import Connection, Database
+from omnireel.store.sqlite.rows import select
+from omnireel.store.webhooks import Delivery, LogEntry, Replaying, Webhook, WebhookState
 
 _DUE = "state = 'waiting' AND next_at <= :now AND (claimed_until IS NULL OR claimed_until <= :now)"
 
 
-@dataclass(frozen=True)
-class Webhook:
-    """One that was claimed.
+class SqliteWebhooks:
+    """A `WebhookStore`."""
 
-    receiver:  host and port that it goes to
-    num_tries: attempts that failed since it was born or replayed
-    claim:     fences: an older claim of the same webhook records nothing
-    """
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    id: str
-    job_id: str
-    owner: str
-    url: str
-    receiver: str
-    body: bytes
-    num_tries: int
-    claim: int
+    async def is_due(self, *, now: float) -> bool:
+        """See `WebhookStore.is_due`."""
+        due = f"SELECT 1 FROM outbox WHERE {_DUE} LIMIT 1"
+        return bool(await self._database.read(lambda db: select(db, due, {"now": now})))
+
+    async def claim(
+        self, *, running: Counter[str], max_running: int, max_each: int, lease_s: float, now: float
+    ) -> list[Webhook]:
+        """See `WebhookStore.claim`."""
+
+        def work(db: Connection) -> list[Webhook]:
+            busy, claimed = Counter(running), list[Webhook]()
+            while running.total() + len(claimed) < max_running:
+                full = [receiver for receiver, number in busy.items() if number >= max_each]
+                webhook = _claim(db, skip=full, until=now + lease_s, now=now)
+                if webhook is None:
+                    break
+                busy[webhook.receiver] += 1
+                claimed.append(webhook)
+            return claimed
+
+        return await self._database.write(work)
+
+    async def record(
+        self, webhook: Webhook, delivery: Delivery, *, state: WebhookState, next_at: float | None = None
+    ) -> bool:
+        """See `WebhookStore.record`."""
+        return await self._database.write(lambda db: _record(db, webhook, delivery, state, next_at))
+
+    def release(self, webhook: Webhook) -> None:
+        """See `WebhookStore.release`."""
+        sql = "UPDATE outbox SET claimed_until = NULL WHERE id = ? AND claim = ?"
+        self._database.post(lambda db: select(db, sql, (webhook.id, webhook.claim)))
+
+    async def replay(self, job_ids: Sequence[str], *, now: float) -> Mapping[str, Replaying]:
+        """See `WebhookStore.replay`."""
+        return await self._database.write(lambda db: _replay(db, job_ids, now))
+
+    async def given_up(self) -> list[str]:
+        """See `WebhookStore.given_up`."""
+        given_up = "SELECT job_id FROM outbox WHERE state = 'given_up' ORDER BY created_at, rowid"
+        return [str(row[0]) for row in await self._database.read(lambda db: select(db, given_up))]
+
+    async def read_log(
+        self, *, job_id: str | None = None, state: WebhookState | None = None, limit: int = 50
+    ) -> list[LogEntry]:
+        """See `WebhookStore.read_log`."""
+        return await self._database.read(lambda db: _read_log(db, job_id, state, limit))
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """One attempt.
-
-    status: of the answer; None where none came
-    error:  why there was none, for the operator: it may name addresses of this network
-    """
-
-    at: float
-    status: int | None
-    error: str | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """What became of a webhook so far; next_at: None where nothing more will be tried."""
-
-    id: str
-    job_id: str
-    owner: str
-    url: str
-    state: WebhookState
-    created_at: float
-    next_at: float | None
-    deliveries: tuple[Delivery, ...] = ()
-
-
-def put(db: Connection, *, job_id: str, owner: str, url: str, body: bytes, now: float) -> None:
-    """Owe a webhook; part of the transaction that ends its job."""
+def store_webhook(db: Connection, *, job_id: str, owner: str, url: str, body: bytes, now: float) -> None:
+    """Store a webhook; part of the transaction that ends its job."""
     values = (f"msg_{job_id}", job_id, owner, url, urlsplit(url).netloc.lower(), body, now, now)
     db.execute(
         """INSERT INTO outbox (id, job_id, owner, url, receiver, body, created_at, next_at)
@@ -77,102 +82,73 @@ def put(db: Connection, *, job_id: str, owner: str, url: str, body: bytes, now: 
     )
 
 
-def is_due(db: Connection, *, now: float) -> bool:
-    """Whether there is anything to claim."""
-    rows = db.execute(f"SELECT 1 FROM outbox WHERE {_DUE} LIMIT 1", {"now": now}).fetchall()
-    return bool(rows)
-
-
-def claim(db: Connection, *, skip: Collection[str], lease_s: float, now: float) -> Webhook | None:
-    """The one that has been due the longest, now claimed; skip: receivers that have enough to do."""
-    rows = db.execute(
+def _claim(db: Connection, *, skip: Collection[str], until: float, now: float) -> Webhook | None:
+    rows = select(
+        db,
         f"""UPDATE outbox SET claim = claim + 1, claimed_until = :until
             WHERE id = (SELECT id FROM outbox WHERE {_DUE}
                         AND receiver NOT IN (SELECT value FROM json_each(:skip))
                         ORDER BY next_at LIMIT 1)
             RETURNING id, job_id, owner, url, receiver, body, attempt - attempts_before, claim""",
-        {"now": now, "until": now + lease_s, "skip": json.dumps(list(skip))},
-    ).fetchall()
-    row: tuple[Any, ...] | None = rows[0] if rows else None
-    return None if row is None else Webhook(*row)
+        {"now": now, "until": until, "skip": json.dumps(list(skip))},
+    )
+    return Webhook(*rows[0]) if rows else None
 
 
-def record(
-    db: Connection, webhook: Webhook, delivery: Delivery, *, state: WebhookState, next_at: float | None = None
+def _record(
+    db: Connection, webhook: Webhook, delivery: Delivery, state: WebhookState, next_at: float | None
 ) -> bool:
-    """Log an attempt and what follows from it. False, and nothing done, where the claim was lost.
-
-    next_at: when a webhook that still waits is due again
-    """
-    rows = db.execute(
+    rows = select(
+        db,
         """UPDATE outbox SET state = ?, attempt = attempt + 1, next_at = coalesce(?, next_at),
            claimed_until = NULL WHERE id = ? AND claim = ? AND state = 'waiting' RETURNING attempt""",
         (state, next_at, webhook.id, webhook.claim),
-    ).fetchall()
+    )
     if not rows:
         return False
     db.execute(
         "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?)",
         (webhook.id, rows[0][0], delivery.at, delivery.status, delivery.error, delivery.seconds),
     )
-    # Its caller asked that nothing be kept longer than needed, or what it says has been dropped meanwhile.
+    # The caller asked that nothing be kept longer than needed, or the content has been dropped meanwhile.
     db.execute(
         """UPDATE outbox SET body = x'' WHERE id = ? AND state <> 'waiting' AND EXISTS (
            SELECT 1 FROM jobs WHERE jobs.id = job_id
-           AND (jobs.body IS NULL OR (keeps_io = 0 AND outbox.state = 'delivered')))""",
+           AND (jobs.outcome IS NULL OR (keeps_io = 0 AND outbox.state = 'delivered')))""",
         (webhook.id,),
     )
     return True
 
 
-def release(db: Connection, webhook: Webhook) -> None:
-    """Give a claim back without an attempt."""
-    db.execute(
-        "UPDATE outbox SET claimed_until = NULL WHERE id = ? AND claim = ?", (webhook.id, webhook.claim)
-    )
+def _replay(db: Connection, job_ids: Sequence[str], now: float) -> Mapping[str, Replaying]:
+    results = {job_id: _can_replay(db, job_id) for job_id in job_ids}
+    if all(result == "due" for result in results.values()):
+        db.executemany(
+            "UPDATE outbox SET state = 'waiting', next_at = ?, attempts_before = attempt WHERE job_id = ?",
+            [(now, job_id) for job_id in results],
+        )
+    return results
 
 
-def replay(db: Connection, job_id: str, *, now: float) -> Replaying:
-    """Have a job's webhook sent now, with its whole schedule before it, whatever became of it so far."""
-    rows = db.execute("SELECT length(body) FROM outbox WHERE job_id = ?", (job_id,)).fetchall()
+def _can_replay(db: Connection, job_id: str) -> Replaying:
+    rows = select(db, "SELECT length(body) FROM outbox WHERE job_id = ?", (job_id,))
     if not rows:
         return "unknown"
-    if not rows[0][0]:
-        return "not_kept"
-    db.execute(
-        "UPDATE outbox SET state = 'waiting', next_at = ?, attempts_before = attempt WHERE job_id = ?",
-        (now, job_id),
-    )
-    return "due"
+    return "due" if rows[0][0] else "not_kept"
 
 
-def given_up(db: Connection) -> list[str]:
-    """Jobs whose webhook was given up, oldest first."""
-    rows = db.execute("SELECT job_id FROM outbox WHERE state = 'given_up' ORDER BY created_at")
-    return [str(row[0]) for row in rows]
-
-
-def read_log(
-    db: Connection, *, job_id: str | None = None, state: WebhookState | None = None, limit: int = 50
-) -> list[LogEntry]:
-    """Webhooks and their attempts, the youngest first; job_id, state: only such."""
-    rows = db.execute(
+def _read_log(db: Connection, job_id: str | None, state: WebhookState | None, limit: int) -> list[LogEntry]:
+    rows = select(
+        db,
         """SELECT id, job_id, owner, url, state, created_at,
                   CASE state WHEN 'waiting' THEN next_at END FROM outbox
            WHERE (:job_id IS NULL OR job_id = :job_id) AND (:state IS NULL OR state = :state)
            ORDER BY created_at DESC, rowid DESC LIMIT :limit""",
         {"job_id": job_id, "state": state, "limit": limit},
     )
-    return [_log_entry(db, row) for row in rows.fetchall()]
+    return [replace(LogEntry(*row), deliveries=_deliveries(db, row)) for row in rows]
 
 
-def _log_entry(db: Connection, row: tuple[Any, ...]) -> LogEntry:
-    return replace(LogEntry(*row), deliveries=_deliveries(db, str(row[0])))
-
-
-def _deliveries(db: Connection, webhook_id: str) -> tuple[Delivery, ...]:
-    rows = db.execute(
-        "SELECT at, status, error, seconds FROM deliveries WHERE outbox_id = ? ORDER BY attempt",
-        (webhook_id,),
-    )
-    return tuple(Delivery(*row) for row in rows)
+def _deliveries(db: Connection, entry: Sequence[Any]) -> tuple[Delivery, ...]:
+    made = "SELECT at, status, error, seconds FROM deliveries WHERE outbox_id = ? ORDER BY attempt"
+    return tuple(Delivery(*row) for row in select(db, made, (entry[0],)))

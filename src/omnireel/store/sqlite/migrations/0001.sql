@@ -1,15 +1,16 @@
--- The durable truth of one deployment. Impossible states are refused here, whatever the code above does.
+-- Version 1: all tables of a deployment. Constraints and triggers refuse states that must not exist, whatever the
+-- program does.
 
 CREATE TABLE jobs (
   seq                INTEGER PRIMARY KEY AUTOINCREMENT,      -- order of arrival
-  id                 TEXT NOT NULL UNIQUE,                   -- the wire's request_id
-  owner              TEXT NOT NULL,                          -- whose job it is; '' where nobody has to log in
+  id                 TEXT NOT NULL UNIQUE,                   -- the request_id that its caller knows
+  owner              TEXT NOT NULL,                          -- the account; '' where the server asks for no key
   state              TEXT NOT NULL DEFAULT 'queued'
                      CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
   priority           INTEGER NOT NULL CHECK (priority IN (0, 1)),  -- 0 before 1
   pinned_to          TEXT,                                   -- only this worker may run it: its caller waits there
-  input              TEXT NOT NULL,                          -- JSON, as it was sent; its video may lie in `video`
-  video              TEXT,                                   -- file name in the spool
+  input              TEXT NOT NULL,                          -- JSON, as it was sent
+  video              TEXT,                                   -- file name of a video that came with the request
   webhook_url        TEXT,
   keeps_io           INTEGER NOT NULL CHECK (keeps_io IN (0, 1)),
   retries            INTEGER NOT NULL CHECK (retries >= 0),  -- attempts left after this one
@@ -19,7 +20,7 @@ CREATE TABLE jobs (
   started_at         REAL,
   finished_at        REAL,
   attempt            INTEGER NOT NULL DEFAULT 0,
-  lease_token        INTEGER NOT NULL DEFAULT 0,             -- fences: grows with every claim
+  lease_token        INTEGER NOT NULL DEFAULT 0,             -- grows with every claim; an older one is refused
   lease_owner        TEXT,
   lease_until        REAL,
   cancel_requested   INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
@@ -30,7 +31,7 @@ CREATE TABLE jobs (
   error_type         TEXT,
   input_tokens       INTEGER,
   output_tokens      INTEGER,
-  key_id             TEXT NOT NULL DEFAULT '',               -- the key it was sent with; '' where there are none
+  key_id             TEXT NOT NULL DEFAULT '',               -- the key it was sent with; '' for none
   reserved_micro     INTEGER NOT NULL DEFAULT 0 CHECK (reserved_micro >= 0),  -- most it can cost
   CHECK ((state = 'running') = (lease_until IS NOT NULL AND lease_owner IS NOT NULL)),
   CHECK ((state IN ('queued', 'running')) = (finished_at IS NULL)),
@@ -58,7 +59,7 @@ CREATE TABLE log_lines (
   PRIMARY KEY (job_seq, number)
 ) STRICT, WITHOUT ROWID;
 
--- Money. A job is charged at most once; what was written is never changed.
+-- What was charged. A job is charged at most once, and a row is never changed.
 CREATE TABLE ledger (
   job_id        TEXT NOT NULL,
   kind          TEXT NOT NULL CHECK (kind IN ('charge', 'refund')),
@@ -73,7 +74,7 @@ CREATE TABLE ledger (
 CREATE TRIGGER ledger_is_final BEFORE UPDATE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger is never changed'); END;
 
--- One webhook per job that asked for it, born with the job's end.
+-- One webhook for each job that asked for it, stored with the job's end.
 CREATE TABLE outbox (
   id               TEXT PRIMARY KEY,                         -- the same at every attempt
   job_id           TEXT NOT NULL UNIQUE,
@@ -86,7 +87,7 @@ CREATE TABLE outbox (
   attempts_before  INTEGER NOT NULL DEFAULT 0,               -- made before the latest replay
   created_at       REAL NOT NULL,
   next_at          REAL NOT NULL,
-  claim            INTEGER NOT NULL DEFAULT 0,               -- fences: grows with every claim
+  claim            INTEGER NOT NULL DEFAULT 0,               -- grows with every claim; an older one is refused
   claimed_until    REAL
 ) STRICT;
 
@@ -113,18 +114,18 @@ CREATE TABLE idempotency (
   PRIMARY KEY (owner, key)
 ) STRICT, WITHOUT ROWID;
 
--- A file that a caller sends: open while its bytes come, complete once all of them are on the disk.
+-- A file that a caller sends: open while its bytes arrive, complete once all of them are stored.
 CREATE TABLE uploads (
-  id            TEXT PRIMARY KEY,                            -- unguessable; part of the file's address
+  id            TEXT PRIMARY KEY,                            -- random; part of the file's address
   owner         TEXT NOT NULL,
-  file_name     TEXT NOT NULL,                               -- what its owner calls it; never a path here
+  file_name     TEXT NOT NULL,                               -- as its owner named it; never used as a path
   content_type  TEXT NOT NULL,
   origin        TEXT NOT NULL,                               -- scheme and host of the address that was given out
-  token_hash    BLOB NOT NULL,                               -- of what lets its holder send the bytes
+  token_hash    BLOB NOT NULL,                               -- of the token with which the bytes may be sent
   created_at    REAL NOT NULL,
-  open_until    REAL NOT NULL,                               -- moves on with each part
+  open_until    REAL NOT NULL,                               -- later with each part
   keep_s        REAL NOT NULL,
-  blob          TEXT UNIQUE,                                 -- its file on the disk; NULL while it is open
+  blob          TEXT UNIQUE,                                 -- name of its bytes; NULL while it is open
   num_bytes     INTEGER,
   etag          TEXT,
   expires_at    REAL,
@@ -150,14 +151,14 @@ CREATE TABLE upload_parts (
 CREATE UNIQUE INDEX upload_parts_arrived ON upload_parts (upload_id, number) WHERE etag IS NOT NULL;
 CREATE INDEX upload_parts_of ON upload_parts (upload_id);
 
--- What stands for an account on the cdn door for a while.
+-- Temporary tokens for an account, for fal's CDN host.
 CREATE TABLE cdn_tokens (
   token_hash  BLOB PRIMARY KEY,
   owner       TEXT NOT NULL,
   expires_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Who may call. The secret itself is nowhere.
+-- API keys. The secret itself is not stored.
 CREATE TABLE keys (
   id                 TEXT PRIMARY KEY,
   account            TEXT NOT NULL CHECK (account <> ''),    -- the owner of its jobs
@@ -204,7 +205,7 @@ END;
 
 CREATE INDEX ledger_times ON ledger (at, job_id);
 
--- How much of the work each owner has, so that one with a thousand jobs does not keep the others waiting.
+-- How many jobs each owner has. Owners take turns, so that one with a thousand jobs does not delay the others.
 CREATE TABLE shares (
   owner        TEXT PRIMARY KEY,
   num_queued   INTEGER NOT NULL CHECK (num_queued >= 0),

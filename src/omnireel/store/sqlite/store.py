@@ -1,0 +1,58 @@
+"""The store in one SQLite file, which several processes of one machine may have open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omnireel.store.jobs import JobStore
+from omnireel.store.keys import KeyStore
+from omnireel.store.sqlite.database import Database
+from omnireel.store.sqlite.jobs import SqliteJobs
+from omnireel.store.sqlite.keys import SqliteKeys
+from omnireel.store.sqlite.uploads import SqliteUploads
+from omnireel.store.sqlite.usage import SqliteUsage
+from omnireel.store.sqlite.webhooks import SqliteWebhooks
+from omnireel.store.uploads import UploadStore
+from omnireel.store.usage import UsageStore
+from omnireel.store.webhooks import WebhookStore
+
+
+class SqliteStore:
+    """A `Store`. path: of the file, made where it is missing; raises as `Database`."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+        self._jobs = SqliteJobs(self._database)
+        self._webhooks = SqliteWebhooks(self._database)
+        self._uploads = SqliteUploads(self._database)
+        self._keys = SqliteKeys(self._database)
+        self._usage = SqliteUsage(self._database)
+
+    @property
+    def jobs(self) -> JobStore:
+        """Jobs, leases, logs, the ledger's charges."""
+        return self._jobs
+
+    @property
+    def webhooks(self) -> WebhookStore:
+        """Webhooks of ended jobs."""
+        return self._webhooks
+
+    @property
+    def uploads(self) -> UploadStore:
+        """Uploaded files."""
+        return self._uploads
+
+    @property
+    def keys(self) -> KeyStore:
+        """API keys and temporary tokens."""
+        return self._keys
+
+    @property
+    def usage(self) -> UsageStore:
+        """What was used and charged."""
+        return self._usage
+
+    def close(self) -> None:
+        """Finish what was asked, then close."""
+        self._database.close()

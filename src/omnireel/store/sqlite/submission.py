@@ -1,0 +1,111 @@
+"""How a job is stored: the limits that it has to keep are checked in the same transaction.
+
+An unfinished job counts with the most that it can cost. So what a key was charged, and all that its unfinished
+jobs may still be charged, stays within its caps at every moment, however many are sent at once.
+"""
+
+from __future__ import annotations
+
+from omnireel.errors import CapacityError, DeniedError, InputError
+from omnireel.store.jobs import IDEMPOTENCY_S, Job, State, Submission
+from omnireel.store.keys import Key, month_of, unauthorized
+from omnireel.store.sqlite.database import Connection
+from omnireel.store.sqlite.keys import find_key, spent_micro
+from omnireel.store.sqlite.rows import count, find_job, select, task_text
+
+
+def store_job(db: Connection, submission: Submission, *, fingerprint: str, now: float) -> Job:
+    """Store a new job, or find the one that the same idempotency key made; raises as `JobStore.submit`."""
+    if submission.idempotency_key is not None:
+        known = _find_repeated(db, submission, fingerprint, now)
+        if known is not None:
+            return known
+    if submission.max_queued is not None:
+        waiting = num_queued(db)
+        if waiting > submission.max_queued:
+            raise CapacityError(f"{waiting} jobs are waiting already.", after_s=1)
+    if submission.key_id:
+        _check_key(db, submission, now=now)
+    return _insert(db, submission, now)
+
+
+def num_queued(db: Connection) -> int:
+    """How many jobs wait."""
+    return count(db, "SELECT count(*) FROM jobs WHERE state = 'queued'")
+
+
+def _find_repeated(db: Connection, submission: Submission, fingerprint: str, now: float) -> Job | None:
+    key = (submission.owner, submission.idempotency_key)
+    db.execute("DELETE FROM idempotency WHERE expires_at <= ?", (now,))
+    rows = select(db, "SELECT fingerprint, job_id FROM idempotency WHERE owner = ? AND key = ?", key)
+    if not rows:
+        values = (*key, fingerprint, submission.id, now + IDEMPOTENCY_S)
+        db.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)", values)
+        return None
+    if rows[0][0] != fingerprint:
+        raise InputError(
+            "This idempotency key was used for another request.",
+            kind="idempotency_mismatch",
+            about="idempotency_key",
+            hint="Use a new key for a new request.",
+        )
+    return find_job(db, rows[0][1])
+
+
+def _check_key(db: Connection, submission: Submission, *, now: float) -> None:
+    """Raises DeniedError for a revoked key or a cap that the job could break, CapacityError where too many of
+    the key's jobs are unfinished.
+    """
+    key = find_key(db, submission.key_id)
+    if key is None or key.revoked_at is not None:
+        raise unauthorized()
+    ((unfinished, reserved),) = select(
+        db, "SELECT num_unfinished, reserved_micro FROM keys WHERE id = ?", (key.id,)
+    )
+    limit = key.grant.max_unfinished
+    if limit is not None and unfinished >= limit:
+        raise CapacityError(
+            f"{unfinished} requests of this key are unfinished, the limit is {limit}.", after_s=1
+        )
+    if key.has_cap:
+        _check_caps(db, key, wanted=submission.reserved_micro, reserved=reserved, now=now)
+
+
+def _check_caps(db: Connection, key: Key, *, wanted: int, reserved: int, now: float) -> None:
+    for cap, month, period in (
+        (key.grant.cap_micro, "", ""),
+        (key.grant.monthly_cap_micro, month_of(now), " a month"),
+    ):
+        if cap is None:
+            continue
+        left = cap - spent_micro(db, key.id, month=month) - reserved
+        if wanted > left:
+            raise _over_cap(wanted, left, f"${cap / 1e6:g}{period}")
+
+
+def _over_cap(wanted: int, left: int, cap: str) -> DeniedError:
+    message = (
+        f"Exhausted balance: this request could cost ${wanted / 1e6:.6f}, "
+        f"and of the key's cap of {cap} ${max(left, 0) / 1e6:.6f} is neither spent nor reserved."
+    )
+    return DeniedError(message, kind="spending_cap_reached")
+
+
+def _insert(db: Connection, submission: Submission, now: float) -> Job:
+    s, wait_s = submission, submission.start_deadline_s
+    deadline = None if wait_s is None else now + wait_s
+    db.execute(
+        """INSERT INTO jobs (id, owner, endpoint, priority, pinned_to, task, media, webhook_url, keeps_io, retries,
+           created_at, run_after, start_deadline_at, key_id, reserved_micro)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            s.id, s.owner, s.task.endpoint, int(s.is_low), s.pinned_to, task_text(s.task), s.media,
+            s.webhook_url, int(s.keeps_io), s.retries, now, now, deadline, s.key_id, s.reserved_micro,
+        ),
+    )  # fmt: skip
+    return Job(
+        id=s.id, owner=s.owner, state=State.queued, pinned_to=s.pinned_to, task=s.task, media=s.media,
+        webhook_url=s.webhook_url, keeps_io=s.keeps_io, retries=s.retries, created_at=now, started_at=None,
+        finished_at=None, start_deadline_at=deadline, attempt=0, lease_token=0, cancel_requested=False,
+        outcome=None, failure=None, num_tokens=0,
+    )  # fmt: skip
