@@ -2,28 +2,19 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import uvicorn
 
 from omnireel.api.app import create_app
-from omnireel.backends.base import (
-    Answer,
-    Ask,
-    Backend,
-    Delta,
-    Event,
-    FinishReason,
-    Health,
-    Inspection,
-    Progress,
-    VideoFacts,
-)
+from omnireel.backends.base import Backend, Delta, Event, Health, Inspection, Progress
 from omnireel.backends.echo import EchoBackend, words_of
 from omnireel.cli.serve import configure_log
 from omnireel.cli.serving.connection import Connection
+from omnireel.engine.params import FinishReason
 from omnireel.settings import Settings
+from omnireel.task import Answer, Task, VideoFacts
 
 _MANY = 256
 _VIDEO = VideoFacts(64, 48, "mpeg4", 10.0, 0.5, False, (0,), (0.0,), 0, 0, ())
@@ -34,20 +25,20 @@ class Instant:
 
     name = "instant"
 
-    async def generate(self, ask: Ask) -> AsyncGenerator[Event, None]:
+    async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:  # noqa: ARG002
         """As many events as echo gives for a video of one frame."""
         yield Progress("video", "0.5 s of 64x48 mpeg4 at 10 fps, 1 of 5 frames chosen", 0.0)
         yield Progress("video", "1 of 1 frames read", 1.0)
-        words = words_of(ask.prompt)
+        words = words_of(task.prompt)
         for word in words:
             yield Delta(word)
         yield Progress("done", f"wrote {len(words)} tokens", 1.0)
         yield Answer("".join(words), None, FinishReason.stop, 2, len(words), _VIDEO)
 
-    async def inspect(self, ask: Ask) -> Inspection:
+    async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
         raise NotImplementedError
 
-    def most_tokens(self, ask: Ask) -> int:
+    def most_tokens(self, task: Task) -> int:
         raise NotImplementedError
 
     async def health(self) -> Health:

@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from omnireel.backends.base import Answer, Ask
 from omnireel.backends.echo import EchoBackend
+from omnireel.task import Answer, video_task
 
 
 @functools.cache
@@ -35,9 +35,10 @@ def clip_uri() -> str:
 async def read_alone() -> Callable[[], Awaitable[None]]:
     """A call that asks the echo backend, without HTTP and without a store."""
     backend, path = _echo(), _clip_file()
+    task = video_task("bench", prompt="hello there", video=str(path))
 
     async def call() -> None:
-        events = [event async for event in backend.generate(Ask(path, "hello there"))]
+        events = [event async for event in backend.generate(task, [path])]
         assert isinstance(events[-1], Answer)
 
     return call
