@@ -25,7 +25,7 @@ class Instant:
 
     name = "instant"
 
-    async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:  # noqa: ARG002
+    async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event, None]:
         """As many events as echo gives for a video of one frame."""
         yield Progress("video", "0.5 s of 64x48 mpeg4 at 10 fps, 1 of 5 frames chosen", 0.0)
         yield Progress("video", "1 of 1 frames read", 1.0)

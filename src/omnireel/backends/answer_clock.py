@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from omnireel.backends.base import Progress
+from omnireel.task import Progress
 
 
 @dataclass

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from omnireel.task import Answer, Task, VideoFacts
-
-Stage = Literal["video", "encoding", "vision tokens", "first token", "done"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A log line for the caller; fraction: how much of this stage is done, None where it is not known."""
-
-    stage: Stage
-    message: str
-    fraction: float | None = None
-
-
-# Takes the progress of blocking work; raises Cancelled once the result is not needed any more.
-Report = Callable[[Progress], None]
+from omnireel.task import Answer, Inspection, Progress, Task
 
 
 @dataclass(frozen=True)
@@ -33,20 +18,6 @@ class Delta:
 
 
 Event = Progress | Delta | Answer
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What a task would cost, found without inference.
-
-    video: frame times are index / frame rate here, since no frame has been read
-    input_tokens: tokens of the prompt as it would be fed to the model
-    max_context:  most tokens of prompt and answer together
-    """
-
-    video: VideoFacts
-    input_tokens: int
-    max_context: int
 
 
 @dataclass(frozen=True)

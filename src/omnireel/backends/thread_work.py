@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Generic, Self, TypeVar
 
-from omnireel.backends.base import Progress, Report
 from omnireel.errors import Cancelled
+from omnireel.task import Progress, Report
 
 T = TypeVar("T")
 

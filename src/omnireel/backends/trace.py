@@ -9,13 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from omnireel.backends.base import Report
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.request import Request
 from omnireel.model.omni import Omni
 from omnireel.prompting.encoding import PromptEncoder
 from omnireel.prompting.engine_request import engine_request
-from omnireel.task import Task
+from omnireel.task import Report, Task
 
 _CHUNK = 512
 

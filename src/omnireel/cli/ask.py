@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from omnireel.api.fal.wire import to_output
+from omnireel.api.fal.output import to_output
 from omnireel.backends.base import Backend, Delta
 from omnireel.cli.backend import open_backend
 from omnireel.cli.sandbox import warn_of_weak_sandbox

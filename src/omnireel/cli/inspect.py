@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.api.fal.wire import inspection_report, price_usd
-from omnireel.backends.base import Inspection
+from omnireel.api.fal.output import inspection_report
+from omnireel.api.fal.prices import price_usd
 from omnireel.cli.backend import open_counter, open_echo
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_video
 from omnireel.storage.policy import fetch_policy
-from omnireel.task import SoundUse, Task
+from omnireel.task import Inspection, SoundUse, Task
 
 _SOUND: dict[SoundUse, str] = {
     "used": "used",

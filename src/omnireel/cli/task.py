@@ -1,6 +1,6 @@
 """From the arguments of a command to the task that a backend answers."""
 
-from omnireel.api.fal.wire import ENDPOINT_ID
+from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.engine.params import SamplingParams
 from omnireel.errors import SettingsError
 from omnireel.settings import AskSettings

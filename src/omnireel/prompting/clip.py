@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from omnireel.backends.base import Progress
 from omnireel.errors import InputError
-from omnireel.task import MediaOptions, SoundUse, Task, VideoFacts
+from omnireel.task import MediaOptions, Progress, SoundUse, Task, VideoFacts
 from omnireel.video.reader.frames import FRAMES_SKIPPED, TRUNCATED, ClipFacts, Frame, Sampling
 
 SOUND_CUT = "sound_cut"

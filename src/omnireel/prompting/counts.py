@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from omnireel.backends.base import Inspection
 from omnireel.engine.request import check_prompt_fits
 from omnireel.errors import CheckpointError
 from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.token_counts import SAMPLE_RATE, num_kept, num_sound_tokens
 from omnireel.prompting.clip import MediaDefaults, only_clip, planned_frames, video_facts, with_sound
 from omnireel.prompting.layout import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
-from omnireel.task import SoundUse, Task
+from omnireel.task import Inspection, SoundUse, Task
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.limits import VideoLimits

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnireel.backends.base import Progress, Report
 from omnireel.model.checkpoint.load import load_checkpoint
 from omnireel.model.omni import Omni
 from omnireel.model.token_counts import SAMPLE_RATE
@@ -26,7 +25,7 @@ from omnireel.prompting.clip import (
 )
 from omnireel.prompting.counts import AudioInput, TokenCounter
 from omnireel.prompting.layout import Prompt
-from omnireel.task import Task, VideoFacts
+from omnireel.task import Progress, Report, Task, VideoFacts
 from omnireel.video.reader.frames import ClipReader
 from omnireel.video.tubelets import PixelSpec, tubelet_batches
 
