@@ -96,7 +96,8 @@ def repeat_packets(source: Path, target: Path) -> None:
 
 def omnireel_tubelets() -> Reader:
     """Child, chosen frames, resize, normalise: up to what the vision tower reads."""
-    from omnireel.video.tubelets import PixelSpec, target_grid, tubelet_batches  # noqa: PLC0415  costs memory
+    from omnireel.video.patch_grid import target_grid  # noqa: PLC0415  as the next line
+    from omnireel.video.tubelets import PixelSpec, tubelet_batches  # noqa: PLC0415  costs memory
 
     rule = PixelSpec(1024, 16, 2, (0.481, 0.458, 0.408), (0.269, 0.261, 0.276))
     grid = target_grid(WIDTH, HEIGHT, rule.target_patches)

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from omnireel.backends.base import Answer, Ask
 from omnireel.backends.local import LocalBackend
 from omnireel.engine.params import SamplingParams
 from omnireel.errors import OmnireelError
-from omnireel.prompting.preparation import Preparation
+from omnireel.prompting.encoding import PromptEncoder
+from omnireel.task import Answer, Task, video_task
 from omnireel.video.sample import choose_frames
 from training import outside
 from training.judge import agrees, conclusion_of, dates_right, is_right, split_thoughts
@@ -123,38 +123,43 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     checkpoint, seed, number, temperature = job
     if checkpoint not in _BACKENDS:
         torch.set_num_threads(1)
-        preparation = Preparation.load(checkpoint, dtype=torch.float32)
-        _BACKENDS[checkpoint] = LocalBackend(preparation, model_name=checkpoint.name)
+        encoder = PromptEncoder.load(checkpoint, dtype=torch.float32)
+        _BACKENDS[checkpoint] = LocalBackend(encoder, model_name=checkpoint.name)
     rng = Random(f"held out {seed} {number}")
     sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
     with tempfile.TemporaryDirectory() as directory:
         path, view = make_clip(rng, Path(directory), number)
         questions = [(q, casual(rng, q.text)) for q in make_questions(rng, view, 3)]
         asked = [
-            (question, Ask(path, text, None, thinking, sampling))
+            (
+                question,
+                video_task("held out", prompt=text, video=str(path), thinking=thinking, sampling=sampling),
+            )
             for question, text in questions
             for thinking in (False, True)
         ]
-        outputs = asyncio.run(_answers(_BACKENDS[checkpoint], [ask for _, ask in asked]))
-    return [_judge(question, ask, output) for (question, ask), output in zip(asked, outputs, strict=True)]
+        outputs = asyncio.run(_answers(_BACKENDS[checkpoint], [task for _, task in asked], path))
+    return [_judge(question, task, output) for (question, task), output in zip(asked, outputs, strict=True)]
 
 
-def _judge(question: Question, ask: Ask, output: str) -> Verdict:
+def _judge(question: Question, task: Task, output: str) -> Verdict:
     thoughts, answer = split_thoughts(output)
-    together = agrees(question, conclusion_of(thoughts), answer) if ask.thinking else None
+    together = agrees(question, conclusion_of(thoughts), answer) if task.thinking else None
     right = is_right(question, answer)
     dated = dates_right(question, answer)
-    return Verdict(question.kind, ask.thinking, right, together, dated, ask.prompt, question.sentence, output)
+    return Verdict(
+        question.kind, task.thinking, right, together, dated, task.prompt, question.sentence, output
+    )
 
 
-async def _answers(backend: LocalBackend, asks: list[Ask]) -> list[str]:
+async def _answers(backend: LocalBackend, tasks: list[Task], clip: Path) -> list[str]:
     """All at once: the clip is read for the next one while the engine answers the one before."""
-    return await asyncio.gather(*(_answer(backend, ask) for ask in asks))
+    return await asyncio.gather(*(_answer(backend, task, clip) for task in tasks))
 
 
-async def _answer(backend: LocalBackend, ask: Ask) -> str:
+async def _answer(backend: LocalBackend, task: Task, clip: Path) -> str:
     try:
-        async for event in backend.generate(ask):
+        async for event in backend.generate(task, [clip]):
             if isinstance(event, Answer):
                 return event.output
     except OmnireelError as error:

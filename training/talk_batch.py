@@ -17,8 +17,9 @@ from torch import Tensor
 from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, Piece, video_messages
 from omnireel.text.tokenizer import Tokenizer
+from omnireel.video.patch_grid import target_grid
 from omnireel.video.sample import choose_frames
-from omnireel.video.tubelets import PixelSpec, target_grid
+from omnireel.video.tubelets import PixelSpec
 from training.counterfactual import DECIDED, counterfactual
 from training.degrade import degraded_pixels
 from training.dense import NO_LOSS, stacked, tubelet_targets

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from omnireel.model.vision.tower import VisionTower
-from omnireel.video.tubelets import target_grid
+from omnireel.video.patch_grid import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
 from training.precision import HAS_FAST_BF16, PlainAttention

@@ -10,7 +10,7 @@ Stored as JSON with a version, so that a later program can read what this one wr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -31,6 +31,7 @@ VERSION = 1
 # it; failed: the track cannot be decoded; unheard: the model has no audio encoder.
 SoundUse = Literal["used", "cut", "absent", "off", "failed", "unheard"]
 MediaKind = Literal["video"]
+Stage = Literal["video", "encoding", "vision tokens", "first token", "done"]
 
 
 class Role(StrEnum):
@@ -184,6 +185,33 @@ class VideoFacts:
     warnings: tuple[str, ...] = ()
     sound: SoundUse = "unheard"
     num_sound_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A log line for the caller; fraction: how much of this stage is done, None where it is not known."""
+
+    stage: Stage
+    message: str
+    fraction: float | None = None
+
+
+# Takes the progress of blocking work; raises Cancelled once the result is not needed any more.
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a task would cost, found without inference.
+
+    video: frame times are index / frame rate here, since no frame has been read
+    input_tokens: tokens of the prompt as it would be fed to the model
+    max_context:  most tokens of prompt and answer together
+    """
+
+    video: VideoFacts
+    input_tokens: int
+    max_context: int
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ from clips import ClipSpec, write_clip
 
 from omnireel.api.fal.wire import estimate_report, inspection_report, parse_input, to_ask
 from omnireel.backends.local import LocalBackend
-from omnireel.cli.backend import DEMO, make_ask
+from omnireel.cli.backend import DEMO
+from omnireel.cli.task import make_task
 from omnireel.errors import SettingsError
-from omnireel.prompting.preparation import Preparation
+from omnireel.prompting.encoding import PromptEncoder
 from omnireel.settings import read_ask_settings
 
 
 @pytest.fixture(scope="module")
 def demo():
-    backend = LocalBackend(Preparation.load(DEMO, dtype=torch.float32), model_name="demo")
+    backend = LocalBackend(PromptEncoder.load(DEMO, dtype=torch.float32), model_name="demo")
     yield backend
     asyncio.run(backend.close())
 
@@ -34,8 +35,8 @@ def dry_run(demo, clip, fields):
     sent = parse_input({"prompt": "What moves?", "video_url": "x", **fields})
     over_http = estimate_report(asyncio.run(demo.inspect(to_ask(sent, clip))), sent.max_tokens)
     flags = {name.removesuffix("_s"): value for name, value in fields.items()}
-    asked = make_ask(clip, "What moves?", read_ask_settings(flags))
-    on_command_line = inspection_report(asyncio.run(demo.inspect(asked)))
+    task = make_task(str(clip), "What moves?", read_ask_settings(flags))
+    on_command_line = inspection_report(asyncio.run(demo.inspect(task, [clip])))
     assert on_command_line["video"] == over_http["video"]
     assert on_command_line["usage"]["input_tokens"] == over_http["usage"]["input_tokens"]
     return over_http
@@ -70,4 +71,4 @@ def test_how_many_tokens_pruning_leaves(demo, clip, rate):
 @pytest.mark.parametrize("flags", [{"start": 2.0, "end": 1.0}, {"start": 1.0, "end": 1.0}, {"end": 0.0}])
 def test_a_part_that_ends_before_it_starts_is_refused_on_the_command_line_too(clip, flags):
     with pytest.raises(SettingsError, match="before it starts"):
-        make_ask(clip, "?", read_ask_settings(flags))
+        make_task(str(clip), "?", read_ask_settings(flags))

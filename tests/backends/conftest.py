@@ -6,7 +6,8 @@ from clips import ClipSpec, write_clip
 from tiny import tiny_model
 
 from omnireel.backends.local import LocalBackend
-from omnireel.prompting.preparation import Preparation
+from omnireel.prompting.counts import TokenCounter
+from omnireel.prompting.encoding import PromptEncoder
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
 
@@ -28,6 +29,8 @@ def local(model, text_directory):
     """The real path with a model that has random weights."""
     tokenizer = Tokenizer.from_directory(text_directory)
     template = ChatTemplate.from_directory(text_directory)
-    backend = LocalBackend(Preparation(model, tokenizer, template), model_name="tiny")
+    backend = LocalBackend(
+        PromptEncoder(model, TokenCounter(model.config, tokenizer, template)), model_name="tiny"
+    )
     yield backend
     asyncio.run(backend.close())

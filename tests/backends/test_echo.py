@@ -5,11 +5,12 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import answer_of, events_of, make_ask
+from tiny import answer_of, events_of, inspection_of, make_task
 
-from omnireel.backends.base import Delta, MediaOptions, Progress
+from omnireel.backends.base import Delta
 from omnireel.backends.echo import EchoBackend, words_of
 from omnireel.errors import InputError
+from omnireel.task import MediaOptions, Progress
 from omnireel.video.limits import VideoLimits
 
 
@@ -21,18 +22,18 @@ def echo():
 
 
 def test_the_prompt_comes_back(echo, clip):
-    answer = answer_of(echo, make_ask(clip, "What moves?"))
+    answer = answer_of(echo, make_task(clip, "What moves?"))
     assert (answer.output, answer.finish_reason) == ("echo: What moves?", "stop")
     assert answer.reasoning is None
 
 
 def test_usage_counts_words(echo, clip):
-    answer = answer_of(echo, make_ask(clip, " What  moves? ", system_prompt="Be brief."))
+    answer = answer_of(echo, make_task(clip, " What  moves? ", system_prompt="Be brief."))
     assert (answer.input_tokens, answer.output_tokens) == (4, 3)
 
 
 def test_a_word_is_a_token_and_a_delta(echo, clip):
-    events = asyncio.run(events_of(echo, make_ask(clip, "What moves?")))
+    events = asyncio.run(events_of(echo, make_task(clip, "What moves?")))
     assert [event.text for event in events if isinstance(event, Delta)] == ["echo:", " What", " moves?"]
 
 
@@ -48,12 +49,12 @@ def test_the_words_joined_are_the_whole_answer(prompt):
     [(1, "echo:", "length"), (2, "echo: What", "length"), (3, "echo: What moves?", "stop")],
 )
 def test_max_tokens_cuts_the_answer(echo, clip, max_tokens, output, reason):
-    answer = answer_of(echo, make_ask(clip, "What moves?", sampling={"max_tokens": max_tokens}))
+    answer = answer_of(echo, make_task(clip, "What moves?", sampling={"max_tokens": max_tokens}))
     assert (answer.output, answer.finish_reason, answer.output_tokens) == (output, reason, max_tokens)
 
 
 def test_the_clip_is_read_frame_by_frame(echo, clip):
-    events = asyncio.run(events_of(echo, make_ask(clip)))
+    events = asyncio.run(events_of(echo, make_task(clip)))
     video = events[-1].video
     assert video.frame_indices == (0, 5, 11, 17, 23, 29)
     assert video.frame_times_s == pytest.approx([index / 10 for index in video.frame_indices])
@@ -72,34 +73,34 @@ def test_the_clip_is_read_frame_by_frame(echo, clip):
     ],
 )
 def test_the_media_options_choose_the_frames(echo, clip, media, indices):
-    assert answer_of(echo, make_ask(clip, media=media)).video.frame_indices == indices
+    assert answer_of(echo, make_task(clip, media=media)).video.frame_indices == indices
 
 
 def test_a_file_that_is_no_video_is_refused(echo, tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("not a video")
     with pytest.raises(InputError) as caught:
-        answer_of(echo, make_ask(path))
+        answer_of(echo, make_task(path))
     assert caught.value.kind == "unsupported_video_format"
 
 
 def test_the_limits_are_the_constructors(clip):
     echo = EchoBackend(limits=VideoLimits(max_duration_s=1))
     with pytest.raises(InputError, match="limit 1 s"):
-        answer_of(echo, make_ask(clip))
+        answer_of(echo, make_task(clip))
     asyncio.run(echo.close())
 
 
 def test_a_prompt_over_the_context_is_refused(echo, clip):
     with pytest.raises(InputError) as caught:
-        answer_of(echo, make_ask(clip, "word " * 131_072))
+        answer_of(echo, make_task(clip, "word " * 131_072))
     assert caught.value.kind == "sequence_too_long"
     assert caught.value.ctx["max_length"] == 131_071
 
 
 def test_inspecting_counts_without_answering(echo, clip):
-    inspection = asyncio.run(echo.inspect(make_ask(clip, "What moves?")))
-    answer = answer_of(echo, make_ask(clip, "What moves?"))
+    inspection = inspection_of(echo, make_task(clip, "What moves?"))
+    answer = answer_of(echo, make_task(clip, "What moves?"))
     assert inspection.input_tokens == answer.input_tokens
     assert inspection.video.frame_indices == answer.video.frame_indices
     assert inspection.video.frame_times_s == pytest.approx(answer.video.frame_times_s)
@@ -109,7 +110,7 @@ def test_tokens_take_the_time_they_are_given(clip):
     echo = EchoBackend(token_s=0.05)
 
     async def arrivals():
-        async with aclosing(echo.generate(make_ask(clip, "a b c"))) as events:
+        async with aclosing(echo.generate(make_task(clip, "a b c"), [clip])) as events:
             return [time.monotonic() async for event in events if isinstance(event, Delta)]
 
     times = asyncio.run(arrivals())
@@ -117,14 +118,14 @@ def test_tokens_take_the_time_they_are_given(clip):
     asyncio.run(echo.close())
 
 
-def test_a_cancelled_ask_ends_at_once(clip):
+def test_a_cancelled_task_ends_at_once(clip):
     echo = EchoBackend(token_s=3600)
 
     async def cancel_after_the_clip():
         started = asyncio.Event()
 
         async def run():
-            async with aclosing(echo.generate(make_ask(clip))) as events:
+            async with aclosing(echo.generate(make_task(clip), [clip])) as events:
                 async for event in events:
                     if isinstance(event, Progress) and event.fraction == 1:
                         started.set()

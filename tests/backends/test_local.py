@@ -10,25 +10,28 @@ import pytest
 import torch
 import toy_text
 from safetensors.torch import save_file
-from tiny import CONFIG, answer_of, events_of, make_ask, tiny_model
+from tiny import CONFIG, answer_of, events_of, inspection_of, make_task, tiny_model
 
-from omnireel.backends.base import Answer, Delta, MediaOptions, Progress
+from omnireel.backends.base import Delta
 from omnireel.backends.local import LocalBackend
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
 from omnireel.model.vision.prune import keep_mask
+from omnireel.prompting.counts import TokenCounter
+from omnireel.prompting.encoding import PromptEncoder
 from omnireel.prompting.layout import lay_out_prompt, time_labels
-from omnireel.prompting.preparation import Preparation, PreparationOptions
+from omnireel.task import Answer, MediaOptions, Progress
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
+from omnireel.video.patch_grid import target_grid
 from omnireel.video.reader.frames import open_clip
-from omnireel.video.tubelets import PixelSpec, target_grid, tubelet_batches
+from omnireel.video.tubelets import PixelSpec, tubelet_batches
 
 # 160x90 at a target of 32 patches: 4 rows of 8, so 8 vision tokens per tubelet; 6 frames are 3 tubelets.
 PER_TUBELET, NUM_TUBELETS = 8, 3
 
 
 @torch.inference_mode()
-def greedy_by_hand(model, directory, clip, ask, count):
+def greedy_by_hand(model, directory, clip, task, count):
     """The same answer without backend, engine or cache: one whole forward per token."""
     tokenizer = Tokenizer.from_directory(directory)
     rule = PixelSpec(32, 16, 2, model.config.norm_mean, model.config.norm_std)
@@ -38,7 +41,7 @@ def greedy_by_hand(model, directory, clip, ask, count):
     tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), rule))))
     kept = keep_mask(tokens, 0.5)
     pieces = ChatTemplate.from_directory(directory).render(
-        video_messages(ask.prompt, system_prompt=None, thinking=ask.thinking), enable_thinking=ask.thinking
+        video_messages(task.prompt, system_prompt=None, thinking=task.thinking), enable_thinking=task.thinking
     )
     ids = torch.tensor(lay_out_prompt(pieces, labels, kept.flatten(1).sum(1).tolist(), tokenizer).ids)
     x = model.embed_prompt(ids, tokens[kept], ids == 18)
@@ -52,16 +55,16 @@ def greedy_by_hand(model, directory, clip, ask, count):
 
 
 def test_the_answer_is_the_models(local, model, text_directory, clip):
-    ask = make_ask(clip)
-    text, num_prompt_tokens = greedy_by_hand(model, text_directory, clip, ask, 12)
-    answer = answer_of(local, ask)
+    task = make_task(clip)
+    text, num_prompt_tokens = greedy_by_hand(model, text_directory, clip, task, 12)
+    answer = answer_of(local, task)
     assert answer.output == text.lstrip()
     assert answer.input_tokens == num_prompt_tokens
     assert (answer.finish_reason, answer.output_tokens) == ("length", 12)
 
 
-def test_progress_tells_the_story_in_order(local, clip):
-    events = asyncio.run(events_of(local, make_ask(clip)))
+def test_progress_comes_in_the_order_of_the_stages(local, clip):
+    events = asyncio.run(events_of(local, make_task(clip)))
     stages = [event.stage for event in events if isinstance(event, Progress)]
     assert stages == ["video"] * 7 + ["encoding", "vision tokens", "first token", "done"]
     messages = [event.message for event in events if isinstance(event, Progress)]
@@ -70,8 +73,8 @@ def test_progress_tells_the_story_in_order(local, clip):
     assert [type(event) for event in events[-2:]] == [Progress, Answer]
 
 
-def test_the_answer_says_what_was_seen(local, clip):
-    video = answer_of(local, make_ask(clip)).video
+def test_the_answer_reports_the_frames_that_were_used(local, clip):
+    video = answer_of(local, make_task(clip)).video
     assert video.frame_indices == (0, 5, 11, 17, 23, 29)
     assert video.frame_times_s == pytest.approx([0, 0.5, 1.1, 1.7, 2.3, 2.9])
     assert (video.num_vision_tokens, video.num_kept_tokens) == (24, 12)
@@ -89,10 +92,10 @@ def test_the_answer_says_what_was_seen(local, clip):
     ],
 )
 def test_the_media_options_decide_what_the_model_sees(local, clip, media, before, after):
-    ask = make_ask(clip, media=media)
-    answer = answer_of(local, ask)
+    task = make_task(clip, media=media)
+    answer = answer_of(local, task)
     assert (answer.video.num_vision_tokens, answer.video.num_kept_tokens) == (before, after)
-    inspection = asyncio.run(local.inspect(ask))
+    inspection = inspection_of(local, task)
     assert inspection.input_tokens == answer.input_tokens
     assert inspection.video.frame_times_s == pytest.approx(answer.video.frame_times_s)
     assert replace(inspection.video, frame_times_s=answer.video.frame_times_s) == answer.video
@@ -100,7 +103,7 @@ def test_the_media_options_decide_what_the_model_sees(local, clip, media, before
 
 def test_inspecting_encodes_nothing(local, model, clip):
     model.encode_video = None
-    assert asyncio.run(local.inspect(make_ask(clip))).max_context == 768
+    assert inspection_of(local, make_task(clip)).max_context == 768
 
 
 @pytest.fixture
@@ -118,32 +121,32 @@ def say(model, text_directory):
 
 def test_an_answer_ends_at_the_stop_token(local, say, clip):
     num_tokens = say("Red é.<|im_end|>")
-    answer = answer_of(local, make_ask(clip))
+    answer = answer_of(local, make_task(clip))
     assert (answer.output, answer.reasoning, answer.finish_reason) == ("Red é.", None, "stop")
     assert answer.output_tokens == num_tokens
 
 
-def test_a_stop_token_that_has_text_is_no_part_of_the_answer(model, say, clip, tmp_path):
+def test_a_stop_token_that_has_text_is_not_part_of_the_answer(model, say, clip, tmp_path):
     toy_text.write_text_files(tmp_path)
     (end,) = Tokenizer.from_directory(tmp_path).encode_text("!")
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
     backend = local_backend(model, tmp_path)
     say("Red!")
-    answer = answer_of(backend, make_ask(clip))
+    answer = answer_of(backend, make_task(clip))
     assert (answer.output, answer.finish_reason) == ("Red", "stop")
     asyncio.run(backend.close())
 
 
-def test_a_chain_is_told_apart_from_the_answer(local, say, clip):
+def test_the_chain_of_thought_is_separated_from_the_answer(local, say, clip):
     say("A red é.\n</think>\nRed é.</s>")
-    answer = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 99}))
+    answer = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": 99}))
     assert (answer.output, answer.reasoning) == ("<think>A red é.</think>Red é.", "A red é.")
     assert answer.finish_reason == "stop"
 
 
 def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, say, clip):
     say("A red square")
-    answer = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 5}))
+    answer = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": 5}))
     assert (answer.output, answer.finish_reason) == ("<think>A red</think>", "length")
 
 
@@ -151,9 +154,9 @@ def test_a_reasoning_budget_ends_the_chain_and_the_answer_follows(local, clip, s
     words = "A red é and a long tail of words, on and on and on."
     say(words)
     sampling = {"max_tokens": 20, "reasoning_budget": 5}
-    answer = answer_of(local, make_ask(clip, thinking=True, sampling=sampling))
+    answer = answer_of(local, make_task(clip, thinking=True, sampling=sampling))
     say(words)
-    free = answer_of(local, make_ask(clip, thinking=True, sampling={"max_tokens": 20}))
+    free = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": 20}))
     assert free.reasoning.startswith(answer.reasoning)
     assert len(answer.reasoning) < len(free.reasoning)
     assert answer.output.startswith(f"<think>{answer.reasoning}</think>")
@@ -161,16 +164,16 @@ def test_a_reasoning_budget_ends_the_chain_and_the_answer_follows(local, clip, s
     assert answer.output_tokens == 20
 
 
-def test_a_budget_says_nothing_without_thinking(local, clip):
+def test_a_reasoning_budget_changes_nothing_without_thinking(local, clip):
     plain, limited = (
-        answer_of(local, make_ask(clip, sampling=sampling)) for sampling in ({}, {"reasoning_budget": 2})
+        answer_of(local, make_task(clip, sampling=sampling)) for sampling in ({}, {"reasoning_budget": 2})
     )
     assert plain.output == limited.output
 
 
 def test_a_system_prompt_replaces_the_control_token(local, clip):
     tokens = {
-        s: answer_of(local, make_ask(clip, system_prompt=s)).input_tokens for s in (None, "", "/no_think!")
+        s: answer_of(local, make_task(clip, system_prompt=s)).input_tokens for s in (None, "", "/no_think!")
     }
     assert tokens[""] < tokens[None] == tokens["/no_think!"] - 1
 
@@ -178,24 +181,24 @@ def test_a_system_prompt_replaces_the_control_token(local, clip):
 def test_every_sampling_parameter_reaches_the_engine(local, clip):
     usual = {"temperature": 1, "top_p": 1, "seed": 1, "max_tokens": 12}
     changes = [{}, {}, {"temperature": 0}, {"top_p": 0.1}, {"seed": 2}, {"max_tokens": 9}]
-    first, again, *changed = (answer_of(local, make_ask(clip, sampling=usual | c)).output for c in changes)
+    first, again, *changed = (answer_of(local, make_task(clip, sampling=usual | c)).output for c in changes)
     assert first == again
     assert first not in changed
 
 
 def test_a_prompt_over_the_context_is_refused_before_anything_is_encoded(local, model, clip):
     model.encode_video = None
-    with pytest.raises(InputError, match="limit 767") as caught:
-        answer_of(local, make_ask(clip, "x" * 700))
-    assert (caught.value.kind, caught.value.loc) == ("sequence_too_long", ("body", "prompt"))
-    with pytest.raises(InputError, match="limit 767"):
-        asyncio.run(local.inspect(make_ask(clip, "x" * 700)))
+    with pytest.raises(InputError, match="limit is 767") as caught:
+        answer_of(local, make_task(clip, "x" * 700))
+    assert (caught.value.kind, caught.value.about) == ("sequence_too_long", "prompt")
+    with pytest.raises(InputError, match="limit is 767"):
+        inspection_of(local, make_task(clip, "x" * 700))
 
 
 def test_a_file_that_is_no_video_is_refused(local, tmp_path):
     (tmp_path / "notes.mp4").write_text("not a video")
     with pytest.raises(InputError) as caught:
-        answer_of(local, make_ask(tmp_path / "notes.mp4"))
+        answer_of(local, make_task(tmp_path / "notes.mp4"))
     assert caught.value.kind == "unsupported_video_format"
 
 
@@ -226,15 +229,15 @@ def test_closing_the_iterator_aborts_within_a_step_and_frees_the_state(local, mo
 
     async def leave_after_the_first_token():
         gate.release()
-        async with aclosing(local.generate(make_ask(clip, sampling={"max_tokens": 500}))) as events:
+        async with aclosing(local.generate(make_task(clip, sampling={"max_tokens": 500}), [clip])) as events:
             async for event in events:
                 if isinstance(event, Progress) and event.stage == "first token":
                     break
 
     asyncio.run(leave_after_the_first_token())
     gate.release(999)
-    assert answer_of(local, make_ask(clip)).output_tokens == 12
-    assert num_forwards[0] <= 2 + 12, "the prefill and at most one step more, then the next ask's own"
+    assert answer_of(local, make_task(clip)).output_tokens == 12
+    assert num_forwards[0] <= 2 + 12, "the prefill and at most one step more, then the next task's own"
     gc.collect()
     assert [state() for state in states] == [None, None]
 
@@ -253,7 +256,7 @@ def test_closing_while_frames_are_encoded_stops_the_encoding(model, text_directo
     backend = local_backend(model, text_directory, max_tubelets=1)
 
     async def leave_while_encoding():
-        task = asyncio.create_task(events_of(backend, make_ask(clip)))
+        task = asyncio.create_task(events_of(backend, make_task(clip)))
         await asyncio.to_thread(entered.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -261,48 +264,48 @@ def test_closing_while_frames_are_encoded_stops_the_encoding(model, text_directo
 
     asyncio.run(leave_while_encoding())
     gate.set()
-    answer_of(backend, make_ask(clip))
+    answer_of(backend, make_task(clip))
     assert len(calls) == 1 + NUM_TUBELETS
     asyncio.run(backend.close())
 
 
 def local_backend(model, directory, *, max_tubelets=8, prefill_chunk=512):
     tokenizer, template = Tokenizer.from_directory(directory), ChatTemplate.from_directory(directory)
-    options = PreparationOptions(max_tubelets=max_tubelets)
-    preparation = Preparation(model, tokenizer, template, options)
-    return LocalBackend(preparation, model_name="tiny", prefill_chunk=prefill_chunk)
+    counter = TokenCounter(model.config, tokenizer, template)
+    encoder = PromptEncoder(model, counter, max_tubelets=max_tubelets)
+    return LocalBackend(encoder, model_name="tiny", prefill_chunk=prefill_chunk)
 
 
 @pytest.mark.parametrize("options", [{"max_tubelets": 1}, {"prefill_chunk": 7}])
 def test_batch_sizes_change_no_answer(model, local, text_directory, clip, options):
     backend = local_backend(model, text_directory, **options)
-    assert answer_of(backend, make_ask(clip)).output == answer_of(local, make_ask(clip)).output
+    assert answer_of(backend, make_task(clip)).output == answer_of(local, make_task(clip)).output
     asyncio.run(backend.close())
 
 
-def test_a_failing_model_fails_the_ask_and_the_next_one_is_answered(local, model, clip):
+def test_a_failing_model_fails_the_task_and_the_next_one_is_answered(local, model, clip):
     forward, model.forward_hidden = model.forward_hidden, None
-    with pytest.raises(GenerationError, match="the model failed") as caught:
-        answer_of(local, make_ask(clip))
-    assert (caught.value.kind, caught.value.status) == ("internal_server_error", 500)
+    with pytest.raises(GenerationError, match="The model failed") as caught:
+        answer_of(local, make_task(clip))
+    assert caught.value.kind == "internal_server_error"
     assert isinstance(caught.value.__cause__, TypeError)
     model.forward_hidden = forward
-    assert answer_of(local, make_ask(clip)).output_tokens == 12
+    assert answer_of(local, make_task(clip)).output_tokens == 12
 
 
-def test_asks_at_the_same_time_are_all_answered(local, clip):
+def test_ttasks_at_the_same_time_are_all_answered(local, clip):
     async def together():
-        asks = [make_ask(clip, f"What moves {n}?") for n in range(3)]
-        return await asyncio.gather(*(events_of(local, ask) for ask in asks))
+        tasks = [make_task(clip, f"What moves {n}?") for n in range(3)]
+        return await asyncio.gather(*(events_of(local, task) for task in tasks))
 
     together_outputs = [events[-1].output for events in asyncio.run(together())]
-    alone = [answer_of(local, make_ask(clip, f"What moves {n}?")).output for n in range(3)]
+    alone = [answer_of(local, make_task(clip, f"What moves {n}?")).output for n in range(3)]
     assert together_outputs == alone
 
 
-def test_closing_the_backend_fails_who_is_still_asking(local, clip):
+def test_closing_the_backend_fails_the_task_that_is_being_answered(local, clip):
     async def close_after_the_first_token():
-        async with aclosing(local.generate(make_ask(clip, sampling={"max_tokens": 500}))) as events:
+        async with aclosing(local.generate(make_task(clip, sampling={"max_tokens": 500}), [clip])) as events:
             async for event in events:
                 if isinstance(event, Delta):
                     await local.close()
@@ -311,10 +314,10 @@ def test_closing_the_backend_fails_who_is_still_asking(local, clip):
     with pytest.raises(GenerationError):
         asyncio.run(close_after_the_first_token())
     health = asyncio.run(local.health())
-    assert (health.is_ready, health.model, health.detail) == (False, "tiny", "the engine has stopped")
+    assert (health.is_ready, health.model, health.detail) == (False, "tiny", "The engine has stopped.")
 
 
-def test_closing_the_backend_turns_away_who_has_not_begun(model, text_directory, clip):
+def test_closing_the_backend_cancels_a_task_that_has_not_begun(model, text_directory, clip):
     entered, gate = threading.Event(), threading.Event()
     encode = model.encode_video
 
@@ -327,11 +330,11 @@ def test_closing_the_backend_turns_away_who_has_not_begun(model, text_directory,
     backend = local_backend(model, text_directory)
 
     async def close_in_the_middle():
-        asks = [asyncio.create_task(events_of(backend, make_ask(clip))) for _ in range(2)]
+        tasks = [asyncio.create_task(events_of(backend, make_task(clip))) for _ in range(2)]
         await asyncio.to_thread(entered.wait)
         await backend.close()
         gate.set()
-        return await asyncio.gather(*asks, return_exceptions=True)
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
     being_encoded, queued = asyncio.run(close_in_the_middle())
     assert isinstance(being_encoded, GenerationError)
@@ -344,8 +347,8 @@ def test_a_checkpoint_directory_is_loaded(local, model, clip, tmp_path):
     save_file(
         {name: t.contiguous() for name, t in model.state_dict().items()}, tmp_path / "model.safetensors"
     )
-    loaded = LocalBackend(Preparation.load(tmp_path, dtype=torch.float32), model_name=tmp_path.name)
-    assert answer_of(loaded, make_ask(clip)).output == answer_of(local, make_ask(clip)).output
+    loaded = LocalBackend(PromptEncoder.load(tmp_path, dtype=torch.float32), model_name=tmp_path.name)
+    assert answer_of(loaded, make_task(clip)).output == answer_of(local, make_task(clip)).output
     assert asyncio.run(loaded.health()).model == tmp_path.name
     asyncio.run(loaded.close())
 
@@ -358,7 +361,7 @@ def test_a_tokenizer_of_another_checkpoint_is_refused(text_directory):
 @pytest.mark.parametrize(
     "media", [{}, {"max_frames": 3}, {"fps": 10.0, "max_frames": 8}, {"video_pruning_rate": 0.0}]
 )
-def test_no_answer_uses_more_tokens_than_was_said_before(local, clip, media):
-    ask = make_ask(clip, "What <|im_end|> moves? é漢字", media=MediaOptions(**media))
-    answer = answer_of(local, ask)
-    assert answer.input_tokens + answer.output_tokens <= local.most_tokens(ask)
+def test_no_answer_uses_more_tokens_than_the_limit_counted_before(local, clip, media):
+    task = make_task(clip, "What <|im_end|> moves? é漢字", media=MediaOptions(**media))
+    answer = answer_of(local, task)
+    assert answer.input_tokens + answer.output_tokens <= local.most_tokens(task)

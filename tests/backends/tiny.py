@@ -1,13 +1,16 @@
-"""The smallest model of this architecture, and ways to ask a backend."""
+"""The smallest model of this architecture, and functions that give tasks to a backend."""
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 
 import torch
 
-from omnireel.backends.base import Answer, Ask, Delta, SamplingParams
+from omnireel.backends.base import Delta
+from omnireel.engine.params import SamplingParams
 from omnireel.model.config import parse_config
 from omnireel.model.omni import Omni
+from omnireel.task import Answer, Task, video_task
 
 CONFIG = {
     "llm_config": {
@@ -53,24 +56,32 @@ def tiny_model(**changes):
     return model
 
 
-def make_ask(clip, prompt="What moves?", **fields):
-    """A short greedy ask."""
+def make_task(clip, prompt="What moves?", **fields):
+    """A greedy task with a short answer; the reference of its clip is the path of the file."""
     sampling = fields.pop("sampling", {})
     params = SamplingParams(**{"temperature": 0, "max_tokens": 12} | sampling)
-    return Ask(clip, prompt, sampling=params, **fields)
+    return video_task("test", prompt=prompt, video=str(clip), sampling=params, **fields)
 
 
-async def events_of(backend, ask):
-    async with aclosing(backend.generate(ask)) as events:
+def files_of(task: Task) -> list[Path]:
+    return [Path(reference) for reference in task.references]
+
+
+async def events_of(backend, task):
+    async with aclosing(backend.generate(task, files_of(task))) as events:
         return [event async for event in events]
 
 
-def answer_of(backend, ask) -> Answer:
+def inspection_of(backend, task):
+    return asyncio.run(backend.inspect(task, files_of(task)))
+
+
+def answer_of(backend, task) -> Answer:
     """The answer, after checking what holds for every stream of events."""
-    events = asyncio.run(events_of(backend, ask))
+    events = asyncio.run(events_of(backend, task))
     deltas = [event.text for event in events if isinstance(event, Delta)]
     answer = events[-1]
     assert isinstance(answer, Answer)
     assert "".join(deltas) == answer.output
-    assert all(deltas), "an empty delta says nothing"
+    assert all(deltas), "there are no empty deltas"
     return answer

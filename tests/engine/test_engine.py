@@ -91,10 +91,10 @@ def test_every_sampling_parameter_changes_the_answer(change):
 
 
 def test_a_prompt_that_leaves_no_room_is_refused():
-    with pytest.raises(InputError, match="prompt is 8 tokens, limit 7") as caught:
+    with pytest.raises(InputError, match="The prompt has 8 tokens; the limit is 7") as caught:
         engine(max_context=8).add(request("a", range(8)))
     assert caught.value.kind == "sequence_too_long"
-    assert caught.value.loc == ("body", "prompt")
+    assert caught.value.about == "prompt"
     assert caught.value.ctx == {"max_length": 7, "provided": 8}
 
 

@@ -52,7 +52,7 @@ def test_one_that_waits_can_be_ended():
 
 
 def test_an_empty_prompt_is_a_bug():
-    with pytest.raises(AssertionError, match="empty prompt"):
+    with pytest.raises(AssertionError, match="at least one token"):
         Scheduler(prefill_chunk=4).add("a", 0)
 
 

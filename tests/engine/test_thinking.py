@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.params import SamplingParams
 from omnireel.engine.request import Request
-from omnireel.engine.thinking import Chain, ThinkingLimit
+from omnireel.engine.thinking import ChainOfThought, ThinkingLimit
 
 END, LINE, OTHER_LINE, CALL = 30, 29, 28, 27
 CLOSING, CLOSING_LINE = (LINE, END, LINE), (END, LINE)
@@ -22,7 +22,7 @@ def limit(budget, grace=0):
 
 def written(said, budget, grace=0):
     """What comes out of a model that wants to say `said`."""
-    chain, out, wishes = Chain(limit(budget, grace)), [], list(said)
+    chain, out, wishes = ChainOfThought(limit(budget, grace)), [], list(said)
     while wishes or chain.forced_id is not None:
         token = wishes.pop(0) if chain.forced_id is None else chain.forced_id
         chain.append(token)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import compute_retention_mask
 
-from omnireel.model.vision.prune import keep_mask, num_kept
+from omnireel.model.token_counts import num_kept
+from omnireel.model.vision.prune import keep_mask
 
 # Two such vectors have a cosine of −1, −½, 0, ½ or 1: exact in every type, so ties are exact as well.
 SIGNS = torch.tensor(list(itertools.product([1.0, -1.0], repeat=4)))

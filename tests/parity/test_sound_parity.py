@@ -6,9 +6,10 @@ import torch
 from oracle import TOLERANCE, load_oracle
 from transformers import ParakeetFeatureExtractor
 
-from omnireel.model.audio.encoder import CLIP_SAMPLES, num_sound_tokens, sound_clips
-from omnireel.model.audio.mel import SAMPLE_RATE, log_mel, mel_filters
+from omnireel.model.audio.encoder import sound_clips
+from omnireel.model.audio.mel import log_mel, mel_filters
 from omnireel.model.checkpoint.load import load_checkpoint
+from omnireel.model.token_counts import CLIP_SAMPLES, SAMPLE_RATE, num_sound_tokens
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
 SHAPES = {

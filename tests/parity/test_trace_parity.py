@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from omnireel.cli import app
 from omnireel.text.tokenizer import Tokenizer
+from omnireel.video.patch_grid import target_grid
 from omnireel.video.reader.frames import open_clip
-from omnireel.video.tubelets import PixelSpec, frame_pixels, target_grid
+from omnireel.video.tubelets import PixelSpec, frame_pixels
 
 FLAGS = [
     "--dtype",
@@ -114,4 +115,4 @@ def test_a_file_that_cannot_be_written_is_said_before_anything_is_read(checkpoin
     command = ["trace", str(clip), "?", "--out", str(tmp_path / "no" / "x"), "--model", str(checkpoint)]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
-    assert "there is no directory" in result.output
+    assert "There is no directory" in result.output

@@ -12,7 +12,8 @@ from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
-from omnireel.video.tubelets import PixelSpec, frame_pixels, target_grid, tubelet_batches
+from omnireel.video.patch_grid import target_grid
+from omnireel.video.tubelets import PixelSpec, frame_pixels, tubelet_batches
 
 INDICES = [0, 15, 31, 47, 62]
 

@@ -3,7 +3,8 @@ import pytest
 import torch
 from oracle import TOLERANCE, VideoProcessor, oracle_vision_tokens
 
-from omnireel.video.tubelets import PixelSpec, frame_pixels, target_grid, tubelet_batches
+from omnireel.video.patch_grid import target_grid
+from omnireel.video.tubelets import PixelSpec, frame_pixels, tubelet_batches
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 GRIDS = [(6, 10), (10, 6), (8, 8), (2, 20), (16, 16), (24, 4)]

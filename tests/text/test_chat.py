@@ -83,13 +83,13 @@ BODY = (
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("{% if %}", "line 1"),
+        ("{% if %}", "Line 1"),
         ("{{ raise_exception('no system role') }}", "no system role"),
         ("{{ messages[0].content + 1 }}", "failed"),
         ("{{ messages[0].content }}" + BODY.replace("<video>", ""), "0 videos"),
         ("{{ messages[0].content }}" + BODY.replace("<video>", "<video><video>"), "2 videos"),
-        (BODY, "the whole of each message"),
-        ("{{ messages[0].content[:9] }}" + BODY, "the whole of each message"),
+        (BODY, "the whole text of each message"),
+        ("{{ messages[0].content[:9] }}" + BODY, "the whole text of each message"),
         ("{{ messages.append(1) }}", "failed"),
         ("{{ ''.__class__.__mro__ }}", "failed"),
     ],

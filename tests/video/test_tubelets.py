@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from omnireel.video.limits import VideoLimits
-from omnireel.video.tubelets import PixelSpec, frame_pixels, most_patches, target_grid, tubelet_batches
+from omnireel.video.patch_grid import most_patches, target_grid
+from omnireel.video.tubelets import PixelSpec, frame_pixels, tubelet_batches
 
 RULE = PixelSpec(
     target_patches=16, patch_size=8, temporal_patch_size=2, mean=(0.48, 0.46, 0.41), std=(0.27, 0.26, 0.28)

@@ -1,1 +1,1 @@
-"""The only place where all stages meet: a video and a prompt in, events out."""
+"""The implementations of `Backend`: a task and its files in, progress, text and an answer out."""

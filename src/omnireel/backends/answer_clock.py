@@ -1,22 +1,27 @@
-"""How fast an answer came, for whoever waits for it."""
+"""Measures how fast an answer is generated."""
 
 import time
 from dataclasses import dataclass, field
 
-from omnireel.backends.base import Progress
+from omnireel.task import Progress
 
 
 @dataclass
 class AnswerClock:
-    """How fast one answer came."""
+    """Times of one answer; starts when it is made.
+
+    num_prompt_tokens: length of the prompt
+    started_s, first_token_s: readings of the performance counter
+    num_tokens:        output tokens so far
+    """
 
     num_prompt_tokens: int
     started_s: float = field(default_factory=time.perf_counter)
     first_token_s: float = 0.0
     num_tokens: int = 0
 
-    def token(self) -> Progress | None:
-        """Count one; a note for the first."""
+    def count_token(self) -> Progress | None:
+        """Count one output token; returns progress for the first one, else None."""
         self.num_tokens += 1
         if self.num_tokens > 1:
             return None
@@ -25,7 +30,7 @@ class AnswerClock:
         return Progress("first token", f"read {self.num_prompt_tokens} prompt tokens in {waited:.2f} s")
 
     def done(self) -> Progress:
-        """The note at the end; the rate leaves out the first token, which belongs to the prompt."""
+        """The last progress. The rate leaves out the first token, whose time is the prompt's."""
         took = time.perf_counter() - self.first_token_s
         rate = f", {(self.num_tokens - 1) / took:.1f} a second" if self.num_tokens > 1 else ""
         return Progress("done", f"wrote {self.num_tokens} tokens{rate}", 1.0)

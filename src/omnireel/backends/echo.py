@@ -1,44 +1,38 @@
-"""A deterministic double: reads the clip like any other backend, then repeats the prompt, word by word."""
+"""A backend for tests, always with the same answer: reads the clip, then repeats the prompt word by word."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
-from omnireel.backends.base import (
-    Answer,
-    Ask,
-    Delta,
-    Event,
-    FinishReason,
-    Health,
-    Inspection,
-    Progress,
-    VideoFacts,
-)
-from omnireel.backends.thread_work import Report, Work
+from omnireel.backends.base import Delta, Event, Health
+from omnireel.backends.thread_work import Work
+from omnireel.engine.params import FinishReason
 from omnireel.engine.request import check_prompt_fits
 from omnireel.prompting.clip import (
-    FramesSeen,
+    FramesRead,
     MediaDefaults,
-    frame_note,
-    frames_planned,
-    opening_note,
+    clip_progress,
+    frame_progress,
+    only_clip,
+    planned_frames,
     video_facts,
-    warning_notes,
+    warning_progress,
 )
+from omnireel.task import Answer, Inspection, Progress, Report, Task, VideoFacts
 from omnireel.video.decoder import sandbox
 from omnireel.video.limits import VideoLimits
-from omnireel.video.reader.frames import open_clip
+from omnireel.video.reader.frames import ClipReader, open_clip
 from omnireel.video.reader.process import num_sandbox_violations
 
 PREFIX = "echo: "
 MAX_CONTEXT = 131_072
 
-# A word is a token, with the white space before it; the last one takes what is left.
+# A token is a word with the white space before it; the last word also has the white space after it.
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?")
 
 
@@ -58,37 +52,37 @@ class EchoBackend:
         self._limits = limits or VideoLimits()
         self._worker = ThreadPoolExecutor(1, "clip")
 
-    async def generate(self, ask: Ask) -> AsyncGenerator[Event, None]:
-        """See Backend.generate. Nothing is thought, so there is no reasoning; the prompt decides alone."""
-        num_input_tokens = _count_input(ask)
-        with Work(self._worker, partial(self._read, ask)) as work:
-            async for note in work:
-                yield note
+    async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:
+        """See Backend.generate. There is never any reasoning, and only max_tokens changes the answer."""
+        num_input_tokens = _count_input(task)
+        with Work(self._worker, partial(self._read, task, files)) as work:
+            async for progress in work:
+                yield progress
             video = await work.result()
-        words = words_of(ask.prompt)
-        said = words[: ask.sampling.max_tokens]
-        for word in said:
+        words = words_of(task.prompt)
+        written = words[: task.sampling.max_tokens]
+        for word in written:
             await asyncio.sleep(self._token_s)
             yield Delta(word)
-        yield Progress("done", f"wrote {len(said)} tokens", 1.0)
+        yield Progress("done", f"wrote {len(written)} tokens", 1.0)
         yield Answer(
-            output="".join(said),
+            output="".join(written),
             reasoning=None,
-            finish_reason=FinishReason.stop if len(said) == len(words) else FinishReason.length,
+            finish_reason=FinishReason.stop if len(written) == len(words) else FinishReason.length,
             input_tokens=num_input_tokens,
-            output_tokens=len(said),
+            output_tokens=len(written),
             video=video,
         )
 
-    async def inspect(self, ask: Ask) -> Inspection:
+    async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
         """See Backend.inspect."""
-        num_input_tokens = _count_input(ask)
-        with Work(self._worker, partial(self._look, ask)) as work:
+        num_input_tokens = _count_input(task)
+        with Work(self._worker, partial(self._inspect_clip, task, files)) as work:
             return Inspection(await work.result(), num_input_tokens, MAX_CONTEXT)
 
-    def most_tokens(self, ask: Ask) -> int:
+    def most_tokens(self, task: Task) -> int:
         """See Backend.most_tokens."""
-        return len(f"{ask.system_prompt or ''} {ask.prompt}".split()) + ask.sampling.max_tokens
+        return _num_words(task) + task.sampling.max_tokens
 
     async def health(self) -> Health:
         """See Backend.health."""
@@ -103,28 +97,35 @@ class EchoBackend:
         """See Backend.close."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, ask: Ask, report: Report) -> VideoFacts:
-        seen = FramesSeen()
-        with open_clip(ask.video, self._media.sampling(ask.media), self._limits) as clip:
-            report(opening_note(clip.facts))
+    def _read(self, task: Task, files: Sequence[Path], report: Report) -> VideoFacts:
+        frames = FramesRead()
+        with self._open_clip(task, files) as clip:
+            report(clip_progress(clip.facts))
             for frame in clip.read_frames():
-                seen.add(frame)
-                report(frame_note(seen, clip.facts))
-            for note in warning_notes(clip.facts):
-                report(note)
-            return video_facts(clip.facts, seen)
+                frames.add(frame)
+                report(frame_progress(frames, clip.facts))
+            for warning in warning_progress(clip.facts):
+                report(warning)
+            return video_facts(clip.facts, frames)
 
-    def _look(self, ask: Ask, _: Report) -> VideoFacts:
-        with open_clip(ask.video, self._media.sampling(ask.media), self._limits) as clip:
-            return video_facts(clip.facts, frames_planned(clip.facts))
+    def _inspect_clip(self, task: Task, files: Sequence[Path], _: Report) -> VideoFacts:
+        with self._open_clip(task, files) as clip:
+            return video_facts(clip.facts, planned_frames(clip.facts))
+
+    def _open_clip(self, task: Task, files: Sequence[Path]) -> ClipReader:
+        return open_clip(only_clip(task, files), self._media.sampling(task.media), self._limits)
 
 
 def words_of(prompt: str) -> list[str]:
-    """The whole answer, cut into its tokens."""
+    """The whole answer to a prompt, split into its tokens."""
     return _WORD.findall(PREFIX + prompt)
 
 
-def _count_input(ask: Ask) -> int:
-    num_words = len(f"{ask.system_prompt or ''} {ask.prompt}".split())
+def _count_input(task: Task) -> int:
+    num_words = _num_words(task)
     check_prompt_fits(num_words, MAX_CONTEXT)
     return num_words
+
+
+def _num_words(task: Task) -> int:
+    return len(f"{task.system_prompt or ''} {task.prompt}".split())

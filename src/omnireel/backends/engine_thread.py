@@ -1,4 +1,4 @@
-"""The thread that owns the engine: commands go in through a queue, events come out to listeners."""
+"""The thread that owns the engine: commands go in through a queue, events go out to listeners."""
 
 from __future__ import annotations
 
@@ -14,63 +14,66 @@ from omnireel.errors import GenerationError, InputError
 
 Listener = Callable[[TokenEvent], None]
 
+_STOPPED = "The engine has stopped."
+
 
 class EngineThread:
-    """The one thread that steps an engine, from construction to `close`."""
+    """The only thread that steps an engine. It starts with the object and ends with `close`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._listeners: dict[SequenceId, Listener] = {}
-        self._lock = threading.Lock()  # nothing enters the queue once `_is_closed`
+        self._lock = threading.Lock()  # no request is queued once `_is_closed` is set
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still steps."""
+        """Whether the thread is still running."""
         return self._thread.is_alive()
 
     def submit(self, request: Request, listener: Listener) -> None:
-        """Queue a request; the listener is called in the engine thread, the last time with a reason.
+        """Queue a request.
 
+        listener: called in the engine thread with each event; the last event has a finish reason
         Raises GenerationError when the thread has ended.
         """
         with self._lock:
             if self._is_closed:
-                raise GenerationError("the engine has stopped")
+                raise GenerationError(_STOPPED)
             self._commands.put(partial(self._add, request, listener))
 
     def abort(self, sequence_id: SequenceId) -> None:
-        """End a sequence before the next step; no-op once it has ended."""
+        """End a sequence before the next step; does nothing once it has ended."""
         self._commands.put(partial(self._engine.abort, sequence_id))
 
     def close(self) -> None:
-        """End the thread after the step it is in; who is still listening is told of an error."""
+        """End the thread after the current step; sequences that have not ended get an error event."""
         self._commands.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            while self._take_commands():
+            while self._run_commands():
                 for event in self._engine.step():
                     self._deliver(event)
         finally:
-            self._turn_away_everyone()
+            self._fail_remaining()
 
-    def _turn_away_everyone(self) -> None:
+    def _fail_remaining(self) -> None:
         with self._lock:
             self._is_closed = True
         while not self._commands.empty():
             if command := self._commands.get():
                 command()
-        stopped = RuntimeError("the engine has stopped")
+        stopped = RuntimeError(_STOPPED)
         for sequence_id in list(self._listeners):
             self._deliver(TokenEvent(sequence_id, None, FinishReason.error, stopped))
 
-    def _take_commands(self) -> bool:
-        """Obey what has been asked, waiting for it when there is nothing to do; False: end."""
+    def _run_commands(self) -> bool:
+        """Run the queued commands; waits for one while the engine is idle. False: the thread is to end."""
         while self._engine.is_idle or not self._commands.empty():
             command = self._commands.get()
             if command is None:

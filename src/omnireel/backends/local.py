@@ -1,27 +1,29 @@
-"""The one path, from a clip and a prompt to an answer, on this machine.
+"""From a clip and a prompt to an answer, with a model in this process.
 
-Clips are read and encoded in a worker thread, one at a time; the engine thread steps; the event loop passes
-on what they report. Read `LocalBackend.generate` first, then `Preparation.prepare`.
+Clips are read and encoded in a worker thread, one at a time. The engine thread steps the model. The event loop
+passes on what both report. Read `LocalBackend.generate` first, then `PromptEncoder.encode`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 
 from omnireel.backends.answer_clock import AnswerClock
-from omnireel.backends.base import Answer, Ask, Delta, Event, Health, Inspection
+from omnireel.backends.base import Delta, Event, Health
 from omnireel.backends.engine_thread import EngineThread
-from omnireel.backends.thread_work import Report, ThreadQueue, Work
+from omnireel.backends.thread_work import ThreadQueue, Work
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
 from omnireel.engine.params import FinishReason
-from omnireel.engine.request import Request
 from omnireel.errors import GenerationError, InputError
-from omnireel.prompting.preparation import Preparation, Prepared
+from omnireel.prompting.encoding import EncodedPrompt, PromptEncoder
+from omnireel.prompting.engine_request import engine_request
+from omnireel.task import Answer, Inspection, Report, Task
 from omnireel.text.answer import AnswerText
 from omnireel.video.decoder import sandbox
 from omnireel.video.reader.process import num_sandbox_violations
@@ -30,47 +32,47 @@ from omnireel.video.reader.process import num_sandbox_violations
 class LocalBackend:
     """One checkpoint in this process.
 
-    model_name:    as people know it, such as "demo"
-    prefill_chunk: prompt tokens read at once; it bounds memory and how late an abort is heard
+    model_name:    the name users know it by, such as "demo"
+    prefill_chunk: prompt tokens in one step; limits the memory used and how long a cancelled task keeps running
     """
 
     name = "local"
 
-    def __init__(self, preparation: Preparation, *, model_name: str, prefill_chunk: int = 512) -> None:
-        self._preparation = preparation
+    def __init__(self, encoder: PromptEncoder, *, model_name: str, prefill_chunk: int = 512) -> None:
+        self._encoder = encoder
+        self._counter = encoder.counter
         self._model_name = model_name
-        config = EngineConfig(preparation.max_context, prefill_chunk=prefill_chunk)
-        self._engine = EngineThread(Engine(preparation.model, config))
+        config = EngineConfig(self._counter.max_context, prefill_chunk=prefill_chunk)
+        self._engine = EngineThread(Engine(encoder.model, config))
         self._worker = ThreadPoolExecutor(1, "clip")
         self._sequence_ids = itertools.count()
 
-    async def generate(self, ask: Ask) -> AsyncGenerator[Event, None]:
+    async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:
         """See Backend.generate."""
-        with Work(self._worker, partial(self._preparation.prepare, ask)) as work:
-            async for note in work:
-                yield note
-            prepared = await work.result()
-        async with aclosing(self._answer(ask, prepared)) as events:
+        with Work(self._worker, partial(self._encoder.encode, task, files)) as work:
+            async for progress in work:
+                yield progress
+            encoded = await work.result()
+        async with aclosing(self._answer(task, encoded)) as events:
             async for event in events:
                 yield event
 
-    async def inspect(self, ask: Ask) -> Inspection:
+    async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
         """See Backend.inspect."""
-        with Work(self._worker, partial(self._inspect, ask)) as work:
+        with Work(self._worker, partial(self._inspect, task, files)) as work:
             return await work.result()
 
-    def most_tokens(self, ask: Ask) -> int:
+    def most_tokens(self, task: Task) -> int:
         """See Backend.most_tokens."""
-        most = self._preparation.most_input_tokens(ask) + ask.sampling.max_tokens
-        return min(most, self._preparation.max_context)
+        return self._counter.most_tokens(task)
 
     async def health(self) -> Health:
         """See Backend.health."""
-        detail = None if self._engine.is_alive else "the engine has stopped"
+        is_alive = self._engine.is_alive
         return Health(
-            is_ready=self._engine.is_alive,
+            is_ready=is_alive,
             model=self._model_name,
-            detail=detail,
+            detail=None if is_alive else "The engine has stopped.",
             sandbox_misses=sandbox.missing(),
             num_sandbox_violations=num_sandbox_violations(),
         )
@@ -80,26 +82,24 @@ class LocalBackend:
         self._worker.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._engine.close)
 
-    def _inspect(self, ask: Ask, _: Report) -> Inspection:
-        return self._preparation.inspect(ask)
+    def _inspect(self, task: Task, files: Sequence[Path], _: Report) -> Inspection:
+        return self._counter.inspect(task, files)
 
-    async def _answer(self, ask: Ask, prepared: Prepared) -> AsyncGenerator[Event, None]:
-        tokenizer = self._preparation.tokenizer
-        stop_ids = frozenset(tokenizer.stop_ids)
-        sequence_id, thinking = next(self._sequence_ids), self._preparation.thinking_limit(ask)
-        request = Request(sequence_id, prepared.embeddings, ask.sampling, stop_ids, thinking)
+    async def _answer(self, task: Task, encoded: EncodedPrompt) -> AsyncGenerator[Event]:
+        tokenizer = self._counter.tokenizer
+        request = engine_request(next(self._sequence_ids), task, encoded, tokenizer)
         events: ThreadQueue[TokenEvent] = ThreadQueue()
-        text = AnswerText(tokenizer, thinking=ask.thinking)
+        text = AnswerText(tokenizer, thinking=task.thinking)
         clock = AnswerClock(request.num_prompt_tokens)
-        self._engine.submit(request, events.post)
+        self._engine.submit(request, events.put)
         finish_reason: FinishReason | None = None
         try:
             while finish_reason is None:
                 event = await events.get()
                 finish_reason = event.finish_reason
                 _raise_failure(event)
-                if note := clock.token():
-                    yield note
+                if progress := clock.count_token():
+                    yield progress
                 if delta := _delta(text, event):
                     yield Delta(delta)
         finally:
@@ -111,7 +111,7 @@ class LocalBackend:
             finish_reason=finish_reason,
             input_tokens=request.num_prompt_tokens,
             output_tokens=clock.num_tokens,
-            video=prepared.video,
+            video=encoded.video,
         )
 
 
@@ -126,5 +126,5 @@ def _raise_failure(event: TokenEvent) -> None:
     if isinstance(event.error, InputError):
         raise event.error
     if event.error is not None:
-        message = "the model failed while it was answering"
+        message = "The model failed while it was answering."
         raise GenerationError(message) from event.error

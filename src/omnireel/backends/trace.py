@@ -1,31 +1,33 @@
-"""Every number on the way from a clip and a question to an answer, to be held against other programs'."""
+"""The intermediate numbers of one answer, for comparison with other implementations of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from omnireel.backends.base import Ask
-from omnireel.backends.thread_work import Report
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.request import Request
-from omnireel.prompting.preparation import Preparation
+from omnireel.model.omni import Omni
+from omnireel.prompting.encoding import PromptEncoder
+from omnireel.prompting.engine_request import engine_request
+from omnireel.task import Report, Task
 
 _CHUNK = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Names as in the file.
+    """The fields have the names of the tensors in the file.
 
     frame_indices [F] int64, frame_times_s [F] fp64: chosen source frames
-    pixels [n, T·3, H, W] fp32:    as the encoder gets them
+    pixels [n, T·3, H, W] fp32:    as the vision encoder gets them
     vision_tokens [n, t, D] fp32:  after the projector, before pruning; t in row-major order
-    kept [n, t] bool
-    audio_tokens [A, D] fp32:      only where sound was heard
+    kept [n, t] bool:              which vision tokens are left after pruning
+    audio_tokens [A, D] fp32:      None where no sound was used
     input_ids [S] int64:           after pruning, placeholders included
     prompt_logits [S, V] fp32
     output_ids [N] int64:          the likeliest at every step, the stop token included
@@ -43,34 +45,35 @@ class Trace:
 
 
 @torch.inference_mode()
-def trace(preparation: Preparation, ask: Ask, report: Report) -> Trace:
-    """Answer `ask` as it stands, with temperature 0 for a greedy trace. Raises InputError as `prepare`."""
+def trace(encoder: PromptEncoder, task: Task, files: Sequence[Path], report: Report) -> Trace:
+    """Answer the task and keep the numbers. A temperature of 0 in the task makes the trace greedy.
+
+    Raises InputError as `PromptEncoder.encode`.
+    """
     pixels: list[Tensor] = []
-    prepared = preparation.prepare(ask, report, see_pixels=pixels.append)
-    stop_ids = frozenset(preparation.tokenizer.stop_ids)
-    request = Request(0, prepared.embeddings, ask.sampling, stop_ids, preparation.thinking_limit(ask))
+    encoded = encoder.encode(task, files, report, on_pixels=pixels.append)
+    request = engine_request(0, task, encoded, encoder.counter.tokenizer)
     return Trace(
-        frame_indices=torch.tensor(prepared.video.frame_indices),
-        frame_times_s=torch.tensor(prepared.video.frame_times_s, dtype=torch.float64),
+        frame_indices=torch.tensor(encoded.video.frame_indices),
+        frame_times_s=torch.tensor(encoded.video.frame_times_s, dtype=torch.float64),
         pixels=torch.cat(pixels).float(),
-        vision_tokens=prepared.vision_tokens.flatten(1, 2).float(),
-        kept=prepared.kept.flatten(1),
-        audio_tokens=prepared.sound_tokens.float() if len(prepared.sound_tokens) else None,
-        input_ids=torch.tensor(prepared.prompt.ids),
-        prompt_logits=torch.cat(list(_logits(preparation, prepared.embeddings))),
-        output_ids=torch.tensor(list(_output_ids(preparation, request))),
+        vision_tokens=encoded.vision_tokens.flatten(1, 2).float(),
+        kept=encoded.kept.flatten(1),
+        audio_tokens=encoded.sound_tokens.float() if len(encoded.sound_tokens) else None,
+        input_ids=torch.tensor(encoded.prompt.ids),
+        prompt_logits=torch.cat(list(_logits(encoder.model, encoded.embeddings))),
+        output_ids=torch.tensor(list(_output_ids(encoder, request))),
     )
 
 
-def _logits(preparation: Preparation, embeddings: Tensor) -> Iterator[Tensor]:
-    model = preparation.model
+def _logits(model: Omni, embeddings: Tensor) -> Iterator[Tensor]:
     state = model.new_state(capacity=len(embeddings))
     for chunk in embeddings.split(_CHUNK):
         yield model.logits(model.forward_hidden(chunk[None], state)[0]).float()
 
 
-def _output_ids(preparation: Preparation, request: Request) -> Iterator[int]:
-    engine = Engine(preparation.model, EngineConfig(preparation.max_context, prefill_chunk=_CHUNK))
+def _output_ids(encoder: PromptEncoder, request: Request) -> Iterator[int]:
+    engine = Engine(encoder.model, EngineConfig(encoder.counter.max_context, prefill_chunk=_CHUNK))
     engine.add(request)
     while not engine.is_idle:
         for event in engine.step():

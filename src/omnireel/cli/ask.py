@@ -3,19 +3,22 @@
 import asyncio
 import json
 from contextlib import aclosing
+from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from omnireel.api.fal.wire import to_output
-from omnireel.backends.base import Answer, Ask, Backend, Delta
-from omnireel.cli.backend import make_ask, open_backend
+from omnireel.api.fal.output import to_output
+from omnireel.backends.base import Backend, Delta
+from omnireel.cli.backend import open_backend
 from omnireel.cli.sandbox import warn_of_weak_sandbox
+from omnireel.cli.task import make_task
 from omnireel.errors import GenerationError
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_video
 from omnireel.storage.policy import fetch_policy
+from omnireel.task import Answer, Task
 
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
@@ -30,22 +33,23 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
         async with fetch_video(source, policy) as video:
             waiting.show("loading the model", None)
             backend = open_backend(settings)
-            ask = make_ask(video, prompt, asked)
+            task = make_task(source, prompt, asked)
             try:
-                answer = await _answer(backend, ask, waiting, streams=not as_json)
+                answer = await _answer(backend, task, video, waiting, streams=not as_json)
             finally:
                 await backend.close()
+    assert answer.video is not None, "a backend always reports the clip"
     for warning in answer.video.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if as_json:
-        typer.echo(json.dumps(to_output(answer, ask.media), ensure_ascii=False))
+        typer.echo(json.dumps(to_output(answer, task.media), ensure_ascii=False))
     else:
         typer.echo("")
-        waiting.note(_summary(answer))
+        waiting.note(_summary(answer, len(answer.video.frame_indices)))
 
 
-async def _answer(backend: Backend, ask: Ask, waiting: "Waiting", *, streams: bool) -> Answer:
-    async with aclosing(backend.generate(ask)) as events:
+async def _answer(backend: Backend, task: Task, video: Path, waiting: "Waiting", *, streams: bool) -> Answer:
+    async with aclosing(backend.generate(task, [video])) as events:
         async for event in events:
             if isinstance(event, Answer):
                 return event
@@ -54,11 +58,11 @@ async def _answer(backend: Backend, ask: Ask, waiting: "Waiting", *, streams: bo
             elif streams:
                 waiting.stop()
                 typer.echo(event.text, nl=False)
-    raise GenerationError("the model gave no answer")
+    raise GenerationError("The model gave no answer.")
 
 
-def _summary(answer: Answer) -> str:
-    text = f"{len(answer.video.frame_indices)} frames, {answer.input_tokens} tokens in"
+def _summary(answer: Answer, num_frames: int) -> str:
+    text = f"{num_frames} frames, {answer.input_tokens} tokens in"
     text += f", {answer.output_tokens} tokens out"
     return text + (", cut short by --max-tokens" if answer.finish_reason == "length" else "")
 

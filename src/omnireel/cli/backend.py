@@ -1,54 +1,68 @@
-"""From settings to a running backend."""
+"""From settings to a backend, or to a token counter, which needs no weights and no torch."""
 
-# ruff: noqa: PLC0415  # the echo backend runs without torch, which takes seconds to load
+# ruff: noqa: PLC0415  # torch takes seconds to load, and the echo backend and the counter run without it
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import omnireel
-from omnireel.backends.base import Ask, Backend, MediaOptions, SamplingParams
+from omnireel.backends.base import Backend
 from omnireel.cli.models.memory import BESIDE_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
-from omnireel.errors import CheckpointError, SettingsError
-from omnireel.settings import AskSettings, Settings
+from omnireel.errors import CheckpointError
+from omnireel.settings import Settings
 
 if TYPE_CHECKING:
     import torch
 
-    from omnireel.prompting.preparation import Preparation
+    from omnireel.backends.echo import EchoBackend
+    from omnireel.prompting.counts import TokenCounter
+    from omnireel.prompting.encoding import PromptEncoder
 
-_WHAT_IS_A_MODEL = (
-    "give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model"
+_MODEL_HINT = (
+    "Give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model."
 )
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
 
 def open_backend(settings: Settings) -> Backend:
-    """The backend that the settings name, ready for work. Raises CheckpointError."""
+    """The backend that the settings name, with its weights loaded. Raises CheckpointError."""
     if settings.backend == "echo":
-        from omnireel.backends.echo import EchoBackend
-
-        return EchoBackend(token_s=settings.echo_token_s)
+        return open_echo(settings)
 
     from omnireel.backends.local import LocalBackend
 
-    preparation = load_preparation(settings)
-    return LocalBackend(preparation, model_name=checkpoint_directory(settings).name)
+    return LocalBackend(load_encoder(settings), model_name=checkpoint_directory(settings).name)
 
 
-def load_preparation(settings: Settings) -> "Preparation":
-    """The settings' checkpoint, ready to prepare asks. Raises CheckpointError."""
-    from omnireel.prompting.preparation import Preparation
+def open_echo(settings: Settings) -> "EchoBackend":
+    """The echo backend, which has no model."""
+    from omnireel.backends.echo import EchoBackend
+
+    return EchoBackend(token_s=settings.echo_token_s)
+
+
+def open_counter(settings: Settings) -> "TokenCounter":
+    """The token counter of the settings' checkpoint. Raises CheckpointError."""
+    from omnireel.prompting.counts import TokenCounter
+
+    return TokenCounter.from_directory(checkpoint_directory(settings))
+
+
+def load_encoder(settings: Settings) -> "PromptEncoder":
+    """The prompt encoder of the settings' checkpoint, with its weights loaded. Raises CheckpointError."""
+    from omnireel.prompting.encoding import PromptEncoder
 
     directory = checkpoint_directory(settings)
-    return Preparation.load(directory, dtype=dtype_of(settings, directory))
+    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory))
 
 
 def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
     """The type to compute in.
 
-    auto: fp32 for the demo, which was trained in it, and wherever the processor has no units for bf16 (torch
-    then takes ten times as long for bf16 products as for fp32 ones) and the wider weights fit into memory.
+    auto: fp32 for the demo, which was trained in it. Also fp32 wherever the processor has no units for bf16
+    (torch then takes ten times as long for bf16 products as for fp32 ones) and the wider weights fit into
+    memory; else bf16.
     Raises CheckpointError.
     """
     import torch
@@ -65,7 +79,7 @@ def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
 
 
 def has_bf16_units() -> bool:
-    """Whether this processor multiplies BF16 matrices itself."""
+    """Whether this processor has instructions for products of bf16 matrices."""
     import torch
 
     facts = torch.cpu.get_capabilities()
@@ -73,42 +87,20 @@ def has_bf16_units() -> bool:
 
 
 def checkpoint_directory(settings: Settings) -> Path:
-    """Where the settings' checkpoint lies: "demo", a directory, or a pulled id. Raises CheckpointError."""
+    """The directory of the settings' checkpoint: the demo's, a path, or that of a pulled id.
+
+    Raises CheckpointError when there is none.
+    """
     model = settings.model
     directory = DEMO if model == "demo" else Path(model).expanduser()
     if directory.is_dir():
         return directory
-    is_id = MODEL_ID.fullmatch(model) is not None
-    if is_id and (pulled := pulled_directory(settings.models_dir, model)).is_dir():
+    if MODEL_ID.fullmatch(model) is None:
+        raise CheckpointError(f"There is no checkpoint at {model}.", hint=_MODEL_HINT)
+    pulled = pulled_directory(settings.models_dir, model)
+    if pulled.is_dir():
         return pulled
     raise CheckpointError(
-        f"there is no checkpoint at {model}" + (", nor has it been pulled" if is_id else ""),
-        hint=f"download it with: omnireel pull {model}" if is_id else _WHAT_IS_A_MODEL,
-    )
-
-
-def make_ask(video: Path, prompt: str, asked: AskSettings) -> Ask:
-    """The question with what the command line sends along."""
-    if asked.reasoning_budget is not None and not asked.think:
-        raise SettingsError("reasoning_budget limits the chain of thought", hint="say --think as well")
-    if asked.end is not None and asked.end <= (asked.start or 0.0):
-        raise SettingsError(
-            f"the part to look at ends at {asked.end:g} s, before it starts", hint="swap them"
-        )
-    return Ask(
-        video=video,
-        prompt=prompt,
-        system_prompt=asked.system,
-        thinking=asked.think,
-        sampling=SamplingParams(
-            temperature=asked.temperature,
-            top_p=asked.top_p,
-            max_tokens=asked.max_tokens,
-            seed=asked.seed,
-            reasoning_budget=asked.reasoning_budget,
-            grace_period=asked.grace_period,
-        ),
-        media=MediaOptions(
-            asked.fps, asked.max_frames, asked.start, asked.end, asked.video_pruning_rate, asked.audio
-        ),
+        f"There is no checkpoint at {model}, and no model with this id has been pulled.",
+        hint=f"Download it with: omnireel pull {model}",
     )

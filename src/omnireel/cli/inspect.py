@@ -1,32 +1,35 @@
-"""`omnireel inspect`: what an ask would look at and cost."""
+"""`omnireel inspect`: which frames a question would use and what it would cost. Loads no weights."""
 
 import asyncio
 import json
+from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.api.fal.wire import inspection_report, price_usd
-from omnireel.backends.base import Inspection, SoundUse
-from omnireel.cli.backend import make_ask, open_backend
+from omnireel.api.fal.output import inspection_report
+from omnireel.api.fal.prices import price_usd
+from omnireel.cli.backend import open_counter, open_echo
 from omnireel.cli.sandbox import warn_of_weak_sandbox
+from omnireel.cli.task import make_task
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_video
 from omnireel.storage.policy import fetch_policy
+from omnireel.task import Inspection, SoundUse, Task
 
 _SOUND: dict[SoundUse, str] = {
-    "used": "listened to",
-    "cut": "listened to, up to the limit",
+    "used": "used",
+    "cut": "used, up to the limit",
     "absent": "none",
     "off": "left out, as asked",
     "failed": "cannot be decoded",
-    "unheard": "not listened to: this model has no audio encoder",
+    "unheard": "not used: this model has no audio encoder",
 }
 
 
 def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
-    """Print what asking `prompt` about the video `source` would look at, as a table or as JSON."""
+    """Print the frames, tokens and price of asking `prompt` about the video `source`, as a table or as JSON."""
     warn_of_weak_sandbox(settings)
     inspection = asyncio.run(_inspect(source, prompt, settings, asked))
     if as_json:
@@ -38,11 +41,17 @@ def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSett
 async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSettings) -> Inspection:
     policy = fetch_policy(settings, takes_paths=True)
     async with fetch_video(source, policy) as video:
-        backend = open_backend(settings)
-        try:
-            return await backend.inspect(make_ask(video, prompt, asked))
-        finally:
-            await backend.close()
+        return await _count(make_task(source, prompt, asked), video, settings)
+
+
+async def _count(task: Task, video: Path, settings: Settings) -> Inspection:
+    if settings.backend != "echo":
+        return await asyncio.to_thread(open_counter(settings).inspect, task, [video])
+    echo = open_echo(settings)
+    try:
+        return await echo.inspect(task, [video])
+    finally:
+        await echo.close()
 
 
 def _table(inspection: Inspection) -> Table:

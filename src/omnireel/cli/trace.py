@@ -1,4 +1,4 @@
-"""`omnireel trace`: the numbers behind an answer, in a file."""
+"""`omnireel trace`: writes the intermediate numbers of an answer to a file."""
 
 import asyncio
 import dataclasses
@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 
 from omnireel.backends.trace import Trace, trace
 from omnireel.cli.ask import Waiting
-from omnireel.cli.backend import load_preparation, make_ask
+from omnireel.cli.backend import load_encoder
 from omnireel.cli.sandbox import warn_of_weak_sandbox
+from omnireel.cli.task import make_task
 from omnireel.errors import OmnireelError
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_video
@@ -21,10 +22,10 @@ from omnireel.storage.policy import fetch_policy
 
 
 def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:
-    """Answer `prompt` about the video `source` greedily and write every number on the way to `out`."""
+    """Answer `prompt` about the video `source` greedily and write the intermediate numbers to `out`."""
     warn_of_weak_sandbox(settings)
     if not out.parent.is_dir():
-        raise OmnireelError(f"there is no directory {out.parent}", hint="make it, or choose another --out")
+        raise OmnireelError(f"There is no directory {out.parent}.", hint="Make it, or choose another --out.")
     traced, dtype = asyncio.run(_trace(source, prompt, settings, dataclasses.replace(asked, temperature=0.0)))
     named = ((field.name, getattr(traced, field.name)) for field in dataclasses.fields(traced))
     fields = {name: tensor for name, tensor in named if tensor is not None}
@@ -40,10 +41,12 @@ async def _trace(
     with Waiting() as waiting:
         async with fetch_video(source, fetch_policy(settings, takes_paths=True)) as video:
             waiting.show("loading the model", None)
-            preparation = load_preparation(settings)
-            ask = make_ask(video, prompt, asked)
-            traced = trace(preparation, ask, lambda note: waiting.show(note.message, note.fraction))
-            return traced, preparation.model.dtype
+            encoder = load_encoder(settings)
+            task = make_task(source, prompt, asked)
+            traced = trace(
+                encoder, task, [video], lambda progress: waiting.show(progress.message, progress.fraction)
+            )
+            return traced, encoder.model.dtype
 
 
 def _origin(model: str, dtype: torch.dtype) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Many sequences, one model; knows token ids, not words."""
+"""Generates tokens for many sequences with one model; works on ids and embeddings, not on words."""

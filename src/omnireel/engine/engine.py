@@ -1,7 +1,7 @@
 """Sequences in, tokens out, one step at a time.
 
-Knows token ids and embeddings, never words or pixels. Not safe to share between threads: whoever owns the
-engine calls it from one.
+Works on token ids and embeddings, never on words or pixels. Not safe for several threads: all calls have to
+come from one.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from omnireel.engine.sampler import Sampler
 from omnireel.engine.scheduler import Decode, Prefill, Scheduler
 from omnireel.model.language.state import ModelState
 
-# Advances a sequence by one forward; None where no token comes out of it.
+# Runs one forward pass of a sequence; returns the logits of the next token, or None in the middle of a prompt.
 Forward = Callable[[Sequence], Tensor | None]
 
 
 class LanguageModel(Protocol):
-    """What the engine needs of a model. B sequences, T new positions, width D, vocabulary V."""
+    """The model as the engine uses it. B sequences, T new positions, width D, vocabulary V."""
 
     def embed(self, ids: Tensor) -> Tensor:
-        """[...] int64 → [..., D]."""
+        """Embeddings of ids. [...] int64 → [..., D]."""
 
     def new_state(self, batch_size: int = 1, *, capacity: int | None = None) -> ModelState:
-        """An empty past with room for `capacity` tokens."""
+        """An empty state with room for `capacity` tokens."""
 
     def forward_hidden(self, x: Tensor, state: ModelState) -> Tensor:
-        """[B, T, D] → [B, T, D]; the state advances by T."""
+        """Hidden states of the next positions. [B, T, D] → [B, T, D]; the state advances by T."""
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[..., D] → [..., V] fp32."""
+        """Scores of the next token. [..., D] → [..., V] fp32."""
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Capacity.
+    """Limits of an engine.
 
     max_context:   most tokens of prompt and answer together
-    prefill_chunk: most prompt tokens read in one step; bounds memory and how late an abort is heard
-    max_running:   most sequences that hold state at once
+    prefill_chunk: most prompt tokens in one step; limits the memory used and the delay of an abort
+    max_running:   most sequences that hold state at the same time
     """
 
     max_context: int
@@ -58,9 +58,9 @@ class EngineConfig:
 class TokenEvent:
     """What happened to one sequence in one step.
 
-    token_id:      the new output token, the stop token included; None where none was made
-    finish_reason: set on the last event of a sequence, which comes exactly once
-    error:         what broke, where finish_reason is error
+    token_id:      the new output token, which may be the stop token; None where there is none
+    finish_reason: set on the last event of a sequence only
+    error:         the exception, where finish_reason is error
     """
 
     sequence_id: SequenceId
@@ -75,7 +75,7 @@ def _next_id(sequence: Sequence, logits: Tensor) -> int:
 
 
 class Engine:
-    """One model and the sequences it is working on."""
+    """One model and the sequences that have not ended."""
 
     def __init__(self, model: LanguageModel, config: EngineConfig) -> None:
         self._model = model
@@ -86,27 +86,30 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing to do and nothing to tell: `step` would return no events."""
+        """Whether there is nothing to do: `step` would return no events."""
         return self._scheduler.is_idle and not self._aborted
 
     def add(self, request: Request) -> None:
         """Queue a request; raises InputError(sequence_too_long) when the context cannot hold it."""
         check_prompt_fits(request.num_prompt_tokens, self._config.max_context)
-        assert request.id not in self._sequences, f"two living sequences are called {request.id!r}"
+        assert request.id not in self._sequences, f"a sequence with the id {request.id!r} is still running"
         room = self._config.max_context - request.num_prompt_tokens
         limit = min(request.sampling.max_tokens, room)
         self._sequences[request.id] = Sequence(request, Sampler(request.sampling), max_output_tokens=limit)
         self._scheduler.add(request.id, request.num_prompt_tokens)
 
     def abort(self, sequence_id: SequenceId) -> None:
-        """End a sequence now and free its state; the next step tells. No-op once it has ended."""
+        """End a sequence now and free its state. The next step returns its last event.
+
+        Does nothing once the sequence has ended.
+        """
         if sequence_id in self._sequences:
             self._end(sequence_id)
             self._aborted.append(TokenEvent(sequence_id, None, FinishReason.cancelled))
 
     @torch.inference_mode()
     def step(self) -> list[TokenEvent]:
-        """Run what is next; returns what to tell, aborts first."""
+        """Run the next prefill chunk or decode; returns the events, those of aborted sequences first."""
         events, self._aborted = self._aborted, []
         plan = self._scheduler.next_step()
         if isinstance(plan, Prefill):
@@ -121,7 +124,7 @@ class Engine:
         try:
             logits = forward(sequence)
             token_id = None if logits is None else _next_id(sequence, logits)
-        except Exception as error:  # noqa: BLE001 - whatever broke, the other sequences go on
+        except Exception as error:  # noqa: BLE001 - the other sequences go on after any failure
             self._end(sequence_id)
             return [TokenEvent(sequence_id, None, FinishReason.error, error)]
         if token_id is None:
@@ -139,7 +142,7 @@ class Engine:
         return self._model.logits(hidden[0, -1]) if chunk.is_last else None
 
     def _decode(self, sequence: Sequence) -> Tensor:
-        assert sequence.state is not None, "decode follows prefill"
+        assert sequence.state is not None, "decode comes after prefill"
         x = self._model.embed(torch.tensor([sequence.output_ids[-1:]]))  # [1, 1, D]
         hidden = self._model.forward_hidden(x, sequence.state)
         return self._model.logits(hidden[0, -1])

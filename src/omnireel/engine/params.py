@@ -1,4 +1,7 @@
-"""How tokens are chosen and why they end: the one home of the sampling fields, their defaults and ranges."""
+"""The sampling fields with their defaults and ranges, and the reasons why a sequence ends.
+
+Every protocol and the settings take these values from here.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the engine is asked (Request), and how far it got (Sequence).
+"""A request to the engine, and the sequence that the engine makes of it.
 
-Free of torch at import time, so that anything may name these types.
+Importing this loads no torch, so that every part of the program can use these types.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from omnireel.engine.params import FinishReason, SamplingParams
-from omnireel.engine.thinking import Chain, ThinkingLimit
+from omnireel.engine.thinking import ChainOfThought, ThinkingLimit
 from omnireel.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ SequenceId = Hashable
 class Request:
     """One prompt, ready for the model.
 
-    id:         the caller's name for the sequence, unique among the living
+    id:         chosen by the caller, unique among the sequences that have not ended
     embeddings: [S, D] prompt embeddings, kept vision tokens in place
     stop_ids:   tokens that end the answer
-    thinking:   how long the chain of thought may be that the prompt has opened; None: no limit, or no chain
+    thinking:   limit on the chain of thought that the prompt has opened; None: no limit, or no chain
     """
 
     id: SequenceId
@@ -40,16 +40,17 @@ class Request:
 
     @property
     def num_prompt_tokens(self) -> int:
-        """Prompt length, vision tokens included."""
+        """Length of the prompt, vision and sound tokens included."""
         return int(self.embeddings.shape[0])
 
 
 @dataclass(eq=False)
 class Sequence:
-    """The timeline of one request; written by the engine alone.
+    """The progress of one request; changed by the engine only.
 
     max_output_tokens: max_tokens, or fewer where the context ends first
-    state:             the model's memory of it; None before the first prefill and after the end
+    state:             the model's state; None before the first prefill and after the end
+    output_ids:        output tokens so far
     """
 
     request: Request
@@ -61,22 +62,22 @@ class Sequence:
 
     def __post_init__(self) -> None:
         limit = self.request.thinking
-        self._chain = None if limit is None else Chain(limit)
+        self._chain = None if limit is None else ChainOfThought(limit)
 
     @property
     def forced_id(self) -> int | None:
-        """The token that comes next whatever the model says; None where the model decides."""
+        """The next token where a limit decides it; None where the model chooses."""
         return None if self._chain is None else self._chain.forced_id
 
     @property
     def max_tokens_in_state(self) -> int:
-        """Positions that its state can need: the last output token is never fed back."""
+        """Most positions in its state. The last output token is never fed back to the model."""
         return self.request.num_prompt_tokens + self.max_output_tokens - 1
 
     def append(self, token_id: int) -> None:
-        """Add an output token and decide whether it was the last one.
+        """Add an output token and set the finish reason where it is the last one.
 
-        The stop token is no part of the answer's text but counts as an output token.
+        The stop token is not part of the answer's text but counts as an output token.
         """
         self.output_ids.append(token_id)
         if self._chain is not None:
@@ -93,9 +94,9 @@ def check_prompt_fits(num_prompt_tokens: int, max_context: int) -> None:
     if num_prompt_tokens <= max_length:
         return
     raise InputError(
-        f"prompt is {num_prompt_tokens} tokens, limit {max_length}",
+        f"The prompt has {num_prompt_tokens} tokens; the limit is {max_length}.",
         kind="sequence_too_long",
         about="prompt",
         ctx={"max_length": max_length, "provided": num_prompt_tokens},
-        hint="send a shorter prompt, fewer frames, or a higher video_pruning_rate",
+        hint="Send a shorter prompt, fewer frames, or a higher video_pruning_rate.",
     )

@@ -1,4 +1,4 @@
-"""Logits to one token."""
+"""Chooses the next token from the logits."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from omnireel.engine.params import SamplingParams
 class Sampler:
     """Chooses the tokens of one sequence.
 
-    Each has its own generator, so that a seed gives the same answer whatever runs beside it.
+    Each sampler has its own random generator, so that a seed gives the same answer whatever else is running.
     """
 
     def __init__(self, params: SamplingParams) -> None:
@@ -22,12 +22,12 @@ class Sampler:
             self._generator.manual_seed(params.seed)
 
     def choose(self, logits: Tensor) -> int:
-        """logits: [V] fp32. Raises ArithmeticError when they are not finite."""
+        """The next token. logits: [V] fp32. Raises ArithmeticError when they are not finite."""
         if not torch.isfinite(logits).all():
-            raise ArithmeticError("the model produced logits that are not finite")
-        if self._temperature < torch.finfo(logits.dtype).tiny:  # a divisor that fp32 may round to zero
+            raise ArithmeticError("The model produced logits that are not finite.")
+        if self._temperature < torch.finfo(logits.dtype).tiny:  # fp32 may round such a divisor to zero
             return int(logits.argmax())
-        # Relative to the largest: a small temperature then sends to infinity only what has no chance.
+        # Relative to the largest: a small temperature then sends only unlikely tokens to minus infinity.
         probabilities = ((logits - logits.max()) / self._temperature).softmax(-1)
         if self._top_p < 1:
             probabilities = keep_nucleus(probabilities, self._top_p)
@@ -35,7 +35,7 @@ class Sampler:
 
 
 def keep_nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Zero all but the smallest set of likeliest tokens that together reach `top_p`; never empty.
+    """Set all but the smallest set of likeliest tokens that together reach `top_p` to zero; at least one stays.
 
     probabilities: [V], summing to 1. Returns [V], no longer summing to 1.
     Example: [0.5, 0.25, 0.15, 0.1] at 0.7 → [0.5, 0.25, 0, 0]

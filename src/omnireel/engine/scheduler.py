@@ -1,7 +1,7 @@
-"""Who runs in the next step; integers only, no tensors.
+"""Decides which sequences run in the next step. Uses integers only, no tensors.
 
-First come, first served. Prompts are cut into chunks, one chunk a step; a step without a prompt to read
-decodes every running sequence. One sequence runs at a time unless told otherwise.
+Sequences start in the order in which they were added. A prompt is read in chunks, one chunk a step. A step
+without a prompt to read decodes every running sequence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from omnireel.engine.request import SequenceId
 
 @dataclass(frozen=True)
 class Prefill:
-    """Read prompt positions start ≤ p < end of one sequence; is_last: its first token comes next."""
+    """Read prompt positions start ≤ p < end of one sequence; is_last: its first output token comes of it."""
 
     sequence_id: SequenceId
     start: int
@@ -24,7 +24,7 @@ class Prefill:
 
 @dataclass(frozen=True)
 class Decode:
-    """One more token for each of these."""
+    """Generate one more token for each of these sequences."""
 
     sequence_ids: tuple[SequenceId, ...]
 
@@ -39,10 +39,10 @@ class _Progress:
 
 
 class Scheduler:
-    """Queue and progress of every sequence that has not ended.
+    """The waiting and the running sequences, and how much of each prompt was read.
 
     prefill_chunk: most prompt tokens in one step
-    max_running:   most sequences that hold state at once
+    max_running:   most sequences that hold state at the same time
     """
 
     def __init__(self, *, prefill_chunk: int, max_running: int = 1) -> None:
@@ -53,21 +53,21 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing waits and nothing runs."""
+        """Whether no sequence is waiting or running."""
         return not self._waiting and not self._running
 
     def add(self, sequence_id: SequenceId, num_prompt_tokens: int) -> None:
-        """Queue a sequence; num_prompt_tokens ≥ 1."""
-        assert num_prompt_tokens >= 1, "an empty prompt has no next token"
+        """Add a sequence to the queue; num_prompt_tokens is at least 1."""
+        assert num_prompt_tokens >= 1, "a prompt needs at least one token"
         self._waiting.append((sequence_id, _Progress(num_prompt_tokens)))
 
     def end(self, sequence_id: SequenceId) -> None:
-        """Forget a sequence, waiting or running."""
+        """Remove a sequence, waiting or running."""
         if self._running.pop(sequence_id, None) is None:
             self._waiting = deque(entry for entry in self._waiting if entry[0] != sequence_id)
 
     def next_step(self) -> Plan | None:
-        """What to run now, taken as done; None when idle."""
+        """The next step, which from then on counts as done; None when idle."""
         while self._waiting and len(self._running) < self._max_running:
             sequence_id, progress = self._waiting.popleft()
             self._running[sequence_id] = progress

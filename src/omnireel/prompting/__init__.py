@@ -1,1 +1,1 @@
-"""From a clip and a question to the tokens that the model reads."""
+"""From a task and its clip to the prompt that the model reads: token counts, layout, encoding."""

@@ -1,28 +1,51 @@
-"""What every backend does with a clip: sample it, look at it, say what was seen. Free of torch."""
+"""What every backend does with a clip: choose its frames, read it, report what was read. Free of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from omnireel.backends.base import MediaOptions, Progress, SoundUse, VideoFacts
+from omnireel.errors import InputError
+from omnireel.task import MediaOptions, Progress, SoundUse, Task, VideoFacts
 from omnireel.video.reader.frames import FRAMES_SKIPPED, TRUNCATED, ClipFacts, Frame, Sampling
 
 SOUND_CUT = "sound_cut"
 SOUND_FAILED = "sound_failed"
-_WARNINGS = {
-    SOUND_CUT: "the sound goes on past the limit; the rest is left out",
-    SOUND_FAILED: "the sound cannot be decoded; the pictures are used alone",
-    TRUNCATED: "the file ends early; what is there is used",
-    FRAMES_SKIPPED: "some of the chosen frames are damaged and were left out",
+_SOUND_WARNINGS: dict[SoundUse, str] = {"cut": SOUND_CUT, "failed": SOUND_FAILED}
+_WARNING_TEXTS = {
+    SOUND_CUT: "The sound is longer than the limit; the rest is left out.",
+    SOUND_FAILED: "The sound cannot be decoded; only the frames are used.",
+    TRUNCATED: "The file ends early; only the part that is there is used.",
+    FRAMES_SKIPPED: "Some of the chosen frames are damaged and were left out.",
 }
+
+
+def only_clip(task: Task, files: Sequence[Path]) -> Path:
+    """The file of the task's clip.
+
+    files: one for each of the task's media parts
+    Raises InputError(feature_not_supported) unless the task has exactly one media part.
+    """
+    num_clips = len(task.references)
+    if num_clips != 1:
+        raise InputError(
+            f"The request has {num_clips} videos. This model reads exactly one.",
+            kind="feature_not_supported",
+            about="media",
+            hint="Send one video with each request.",
+        )
+    (file,) = files
+    return file
 
 
 @dataclass(frozen=True)
 class MediaDefaults:
-    """What a request that does not say gets.
+    """The media options of a task that does not set them.
 
-    pruning_rate: share of vision tokens to drop
+    fps:          frames looked at per second
+    max_frames:   most frames looked at
+    pruning_rate: share of vision tokens to drop, 0 ≤ rate < 1
     """
 
     fps: float = 2.0
@@ -44,25 +67,25 @@ class MediaDefaults:
 
 
 @dataclass
-class FramesSeen:
-    """Index and time of each frame that was delivered, in order."""
+class FramesRead:
+    """Index and time of each frame that was read, in order."""
 
     indices: list[int] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
 
     def add(self, frame: Frame) -> None:
-        """Note one more."""
+        """Append one frame."""
         self.indices.append(frame.index)
         self.times_s.append(frame.time_s)
 
 
-def frames_planned(clip: ClipFacts) -> FramesSeen:
+def planned_frames(clip: ClipFacts) -> FramesRead:
     """The chosen frames before they are read; times are index / frame rate."""
-    return FramesSeen(list(clip.indices), [index / clip.source_fps for index in clip.indices])
+    return FramesRead(list(clip.indices), [index / clip.source_fps for index in clip.indices])
 
 
 def video_facts(
-    clip: ClipFacts, frames: FramesSeen, *, num_vision_tokens: int = 0, num_kept_tokens: int = 0
+    clip: ClipFacts, frames: FramesRead, *, num_vision_tokens: int = 0, num_kept_tokens: int = 0
 ) -> VideoFacts:
     """The clip as an answer reports it."""
     return VideoFacts(
@@ -81,25 +104,26 @@ def video_facts(
 
 
 def with_sound(facts: VideoFacts, sound: SoundUse, num_tokens: int) -> VideoFacts:
-    """The same clip, and what became of its sound."""
-    told: dict[SoundUse, str] = {"cut": SOUND_CUT, "failed": SOUND_FAILED}
-    more = (told[sound],) if sound in told else ()
-    return replace(facts, sound=sound, num_sound_tokens=num_tokens, warnings=(*facts.warnings, *more))
+    """The same facts with how the clip's sound was used; a cut or failed sound adds its warning."""
+    added = (_SOUND_WARNINGS[sound],) if sound in _SOUND_WARNINGS else ()
+    return replace(facts, sound=sound, num_sound_tokens=num_tokens, warnings=(*facts.warnings, *added))
 
 
-def opening_note(clip: ClipFacts) -> Progress:
-    """One line on the clip."""
+def clip_progress(clip: ClipFacts) -> Progress:
+    """The first log line: what kind of clip this is and how many frames are chosen."""
     size = f"{clip.width}x{clip.height} {clip.codec} at {clip.source_fps:.4g} fps"
     frames = f"{len(clip.indices)} of {clip.num_source_frames} frames chosen"
     return Progress("video", f"{clip.duration_s:.1f} s of {size}, {frames}", 0.0)
 
 
-def frame_note(frames: FramesSeen, clip: ClipFacts) -> Progress:
+def frame_progress(frames: FramesRead, clip: ClipFacts) -> Progress:
     """How many of the chosen frames have been read."""
     num_read, num_chosen = len(frames.indices), len(clip.indices)
     return Progress("video", f"{num_read} of {num_chosen} frames read", num_read / num_chosen)
 
 
-def warning_notes(clip: ClipFacts | VideoFacts) -> Iterable[Progress]:
-    """One line per thing that was wrong with the clip; complete once all frames are read."""
-    return [Progress("video", f"warning: {_WARNINGS.get(warning, warning)}") for warning in clip.warnings]
+def warning_progress(clip: ClipFacts | VideoFacts) -> Iterable[Progress]:
+    """One log line for each warning about the clip; complete once all frames are read."""
+    return [
+        Progress("video", f"warning: {_WARNING_TEXTS.get(warning, warning)}") for warning in clip.warnings
+    ]

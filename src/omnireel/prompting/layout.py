@@ -1,6 +1,6 @@
-"""The prompt's ids around the vision tokens that pruning kept.
+"""The token ids of a prompt, with placeholders for the vision tokens that pruning kept and for the sound.
 
-Pruning comes first and the layout after it, so each tubelet's span has its true length at once.
+Pruning comes before the layout, so that each tubelet's span has exactly as many placeholders as kept tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ SOUND, SOUND_START, SOUND_END = "<so_embedding>", "<so_start>", "<so_end>"
 
 @dataclass(frozen=True)
 class Prompt:
-    """ids: the whole prompt; spans, sound_span: (start, length) of every tubelet's tokens and the sound's."""
+    """The ids of a prompt and the positions of its placeholders.
+
+    ids:        the whole prompt
+    spans:      (start, length) of each tubelet's vision tokens
+    sound_span: (start, length) of the sound tokens; (0, 0) where there are none
+    """
 
     ids: list[int]
     spans: list[tuple[int, int]]
@@ -28,8 +33,8 @@ def time_labels(indices: Sequence[int], source_fps: float, temporal_patch_size: 
     """One label per tubelet, naming its frames and their times.
 
     indices: chosen source frames, in order; source_fps: greater than 0
-    A frame lasts a whole number of milliseconds here, so at 30 fps the times run 1 % slow: the model was
-    trained on these very strings.
+    A frame lasts a whole number of milliseconds here, so that at 30 fps the times are 1 % too small. The model
+    was trained on exactly these strings.
     Example: [0, 15, 30] at 30 fps →
         "Frame 1 sampled at 0.00 seconds and frame 2 sampled at 0.49 seconds: ",
         "Frame 3 sampled at 0.99 seconds: "
@@ -42,7 +47,10 @@ def time_labels(indices: Sequence[int], source_fps: float, temporal_patch_size: 
 
 
 def max_label_tokens(temporal_patch_size: int = 2) -> int:
-    """No label takes more tokens, those around its vision tokens included: a token has at least one byte."""
+    """The most tokens of a label and of the two tokens around its vision tokens.
+
+    It counts bytes, since a token has at least one byte.
+    """
     frame = "frame 99999 sampled at 99999.99 seconds"
     return len(f"\n{' and '.join([frame] * temporal_patch_size)}: ") + 2
 
@@ -55,12 +63,12 @@ def lay_out_prompt(
     *,
     num_sound_tokens: int = 0,
 ) -> Prompt:
-    """Ids of the rendered chat with the video in its place.
+    """Ids of a rendered chat with placeholders for the video and its sound.
 
-    pieces: a rendered chat, with one video among them
-    labels, num_kept_per_tubelet: one of each per tubelet; a count may be 0, its label stays
-    num_sound_tokens: their block follows the last tubelet; 0: there is none
-    A label is encoded alone, with its leading newline except for the first, so the ids of one tubelet
+    pieces: a rendered chat with one video
+    labels, num_kept_per_tubelet: one of each for every tubelet; a tubelet without kept tokens keeps its label
+    num_sound_tokens: their block follows the last tubelet; 0: there is no block
+    Each label is encoded alone, with a newline before it except for the first one, so that the ids of a tubelet
     do not depend on its neighbours. Between added tokens, template and user text are encoded together.
     """
     ids: list[int] = []

@@ -1,1 +1,1 @@
-"""Strings and token ids; knows neither tensors nor the model."""
+"""Conversion between strings and token ids: tokenizer, chat template, answer text. Free of torch."""

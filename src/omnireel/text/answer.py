@@ -1,4 +1,4 @@
-"""The text of one answer as it grows out of token ids."""
+"""The text of one answer, built from its token ids."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from omnireel.text.tokenizer import Tokenizer
 
 
 class AnswerText:
-    """Tokens in, the deltas of `output` out.
+    """Turns token ids into deltas of the output.
 
-    thinking: output is `<think>` chain `</think>` answer, both tags always there and there once, even
-              when the tokens run out inside the chain; else output is the answer alone
+    thinking: the output is `<think>` chain `</think>` answer. Each tag is there exactly once, even when the
+              tokens run out inside the chain. Without thinking the output is the answer alone.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, thinking: bool) -> None:
@@ -24,21 +24,21 @@ class AnswerText:
 
     @property
     def output(self) -> str:
-        """All deltas so far."""
+        """All deltas so far, joined."""
         return "".join(self._deltas)
 
     @property
     def reasoning(self) -> str | None:
-        """The chain so far; None without thinking."""
+        """The chain of thought so far; None without thinking."""
         return "".join(self._chain) if self._thinking else None
 
     def push(self, token_id: int) -> str:
-        """The delta that this token makes certain, often empty."""
+        """The text that can be sent after this token, often empty."""
         part = self._splitter.push(self._detokenizer.push(token_id))
         return self._append(part, closes=not self._splitter.is_inside)
 
     def finish(self) -> str:
-        """The delta that was held back, when no more tokens come."""
+        """The text that was held back, once no more tokens come."""
         last = self._splitter.push(self._detokenizer.finish())
         rest = self._splitter.finish()
         part = Split(last.reasoning + rest.reasoning, last.answer + rest.answer)

@@ -1,4 +1,4 @@
-"""The printable alphabet in which byte-level BPE writes the 256 bytes.
+"""The printable characters that byte-level BPE uses for the 256 bytes.
 
 Source: GPT-2 `encoder.py`, bytes_to_unicode: printable Latin-1 bytes stand for themselves, the others for
 the characters from U+0100 on, in order.

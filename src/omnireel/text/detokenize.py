@@ -1,4 +1,4 @@
-"""Ids to text, one id at a time."""
+"""Converts token ids to text, one id at a time."""
 
 import codecs
 
@@ -8,8 +8,8 @@ from omnireel.text.tokenizer import Tokenizer
 class Detokenizer:
     """The text of one growing answer.
 
-    A character may spread over several tokens; its bytes are held back until it is whole, so that the
-    deltas joined are the text of all ids at once. Bytes that are no UTF-8 become U+FFFD.
+    A character may span several tokens. Its bytes are held back until it is complete, so that the deltas
+    joined are the text of all ids. Bytes that are not UTF-8 become U+FFFD.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -17,9 +17,9 @@ class Detokenizer:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token_id: int) -> str:
-        """The text that this token completes, often empty."""
+        """The text that is complete after this token, often empty."""
         return self._utf8.decode(self._tokenizer.token_bytes(token_id))
 
     def finish(self) -> str:
-        """What is left when no more tokens come."""
+        """The text that was held back, once no more tokens come."""
         return self._utf8.decode(b"", final=True)

@@ -1,8 +1,8 @@
-"""The chain of thought and the answer, told apart while they stream.
+"""Separates the chain of thought from the answer while they are generated.
 
 The tags are matched as text. The first `</think>` ends the reasoning; later tags are dropped. A tool call
-before any `</think>` ends it as well: models forget the tag there. White space at both ends of the
-reasoning and in front of the answer belongs to the template, not to the text.
+before any `</think>` also ends it, because models leave out the tag there. White space at both ends of the
+reasoning and before the answer belongs to the template and is removed.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ _TAG = re.compile("|".join(_TAGS))
 
 
 class Split(NamedTuple):
-    """Some reasoning and some answer; either may be empty."""
+    """Text of the reasoning and text of the answer; either may be empty."""
 
     reasoning: str
     answer: str
 
 
 class ReasoningSplitter:
-    """Feed it deltas; the splits it returns, joined, equal `split` of the whole.
+    """Splits deltas into reasoning and answer. The results joined equal `split` of the whole text.
 
-    starts_inside: the prompt has already opened the reasoning
-    Without that, an answer that turns out to be reasoning only is handed over as the answer at the end.
+    starts_inside: the prompt has already opened the reasoning. Otherwise, where the text holds reasoning only,
+                   `finish` returns that reasoning as the answer.
     """
 
     def __init__(self, *, starts_inside: bool) -> None:
         self._starts_inside = starts_inside
         self._is_inside = starts_inside
         self._is_closed = False
-        self._unread = ""
+        self._pending = ""
         self._reasoning = _Trimmed(trims_end=True)
         self._answer = _Trimmed(trims_end=False)
 
     @property
     def is_inside(self) -> bool:
-        """Whether the next word would be reasoning."""
+        """Whether text that comes next is reasoning."""
         return self._is_inside
 
     def push(self, delta: str) -> Split:
-        """What is certain after this delta; a tag that may be starting is held back."""
-        self._unread += delta
+        """The text that is certain after this delta; the possible start of a tag is held back."""
+        self._pending += delta
         out = Split("", "")
-        while tag := _TAG.search(self._unread):
-            out = _join(out, self._emit(self._unread[: tag.start()]))
-            out = _join(out, self._cross(tag.group()))
-            self._unread = self._unread[tag.end() :]
-        held = _len_of_possible_tag(self._unread)
-        ready = self._unread[: len(self._unread) - held]
-        self._unread = self._unread[len(ready) :]
+        while tag := _TAG.search(self._pending):
+            out = _join(out, self._emit(self._pending[: tag.start()]))
+            out = _join(out, self._handle_tag(tag.group()))
+            self._pending = self._pending[tag.end() :]
+        held = _len_of_possible_tag(self._pending)
+        ready = self._pending[: len(self._pending) - held]
+        self._pending = self._pending[len(ready) :]
         return _join(out, self._emit(ready))
 
     def finish(self) -> Split:
-        """What was held back, when no more deltas come."""
-        out = self._emit(self._unread)
-        self._unread = ""
+        """The text that was held back, once no more deltas come."""
+        out = self._emit(self._pending)
+        self._pending = ""
         if not self._starts_inside and not self._answer.parts:
             return _join(out, Split("", "".join(self._reasoning.parts)))
         return out
@@ -68,7 +68,7 @@ class ReasoningSplitter:
             return Split(self._reasoning.push(text), "")
         return Split("", self._answer.push(text))
 
-    def _cross(self, tag: str) -> Split:
+    def _handle_tag(self, tag: str) -> Split:
         if tag == OPEN:
             self._is_inside = self._is_inside or not (self._is_closed or self._answer.parts)
             return Split("", "")
@@ -78,7 +78,7 @@ class ReasoningSplitter:
 
 
 class _Trimmed:
-    """Text without leading, and if asked without trailing, white space."""
+    """Text without leading white space, and with trims_end also without trailing white space."""
 
     def __init__(self, *, trims_end: bool) -> None:
         self._trims_end = trims_end
@@ -99,7 +99,7 @@ class _Trimmed:
 
 
 def split(text: str, *, starts_inside: bool) -> Split:
-    """Reasoning and answer of a whole text."""
+    """The reasoning and the answer of a whole text."""
     splitter = ReasoningSplitter(starts_inside=starts_inside)
     return _join(splitter.push(text), splitter.finish())
 
@@ -109,7 +109,7 @@ def _join(a: Split, b: Split) -> Split:
 
 
 def _len_of_possible_tag(text: str) -> int:
-    """Length of the longest end of `text` that begins, but does not complete, a tag."""
+    """Length of the longest end of `text` that is the beginning of a tag."""
     longest = max(map(len, _TAGS)) - 1
     ends = (text[-n:] for n in range(min(longest, len(text)), 0, -1))
     return next((len(end) for end in ends if any(tag.startswith(end) for tag in _TAGS)), 0)

@@ -1,9 +1,9 @@
-"""A checkpoint's byte-level BPE, split in two: ordinary text, and added (control) tokens.
+"""A checkpoint's byte-level BPE tokenizer, with ordinary text and added (control) tokens kept apart.
 
-The BPE here is built without the added tokens, so that text can never turn into one, whatever it spells.
-Added tokens come out of `encode_markup` and `id_of` alone.
+The BPE is built without the added tokens, so that text never becomes one of them, whatever it spells. Only
+`split_markup`, `encode_markup` and `id_of` give added tokens.
 
-Not covered: tokenizers other than byte-level BPE, and added tokens that swallow neighbouring white space.
+Not supported: tokenizers other than byte-level BPE, and added tokens that include the white space beside them.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ from omnireel.errors import CheckpointError
 from omnireel.text.bytelevel import BYTE_OF_CHAR
 
 END_OF_TURN = ("<|im_end|>", "</s>")
-# Tags that belong to an answer's text; the text of every other added token is hidden.
+# Added tokens whose text is part of an answer; the text of all others is hidden.
 VISIBLE_TAGS = frozenset(
     {"<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"}
 )
 
 
 class Tokenizer:
-    """Strings to ids and ids to bytes.
+    """Converts strings to ids and ids to bytes.
 
     description: the parsed tokenizer.json
-    end_ids:     further ids that end an answer, beside <|im_end|> and </s>
+    end_ids:     more ids that end an answer, besides <|im_end|> and </s>
+    Raises CheckpointError for a tokenizer that is not supported.
     """
 
     def __init__(self, description: Mapping[str, Any], *, end_ids: frozenset[int] = frozenset()) -> None:
         self.added_tokens: dict[str, int] = {t["content"]: t["id"] for t in description["added_tokens"]}
         if any(not token.strip() for token in self.added_tokens):
-            # A template keeps white space around a user's text: the user's own could then pose as the token.
-            raise CheckpointError("the tokenizer has an added token that is white space alone")
+            # A template keeps the white space around a user's text, which would then become that token.
+            raise CheckpointError("The tokenizer has an added token that is only white space.")
         added_ids = frozenset(self.added_tokens.values())
         vocab = {t: i for t, i in description["model"]["vocab"].items() if i not in added_ids}
         self._bpe = _bpe_without_added_tokens(description, vocab)
@@ -50,46 +51,46 @@ class Tokenizer:
 
     @classmethod
     def from_directory(cls, path: Path) -> Tokenizer:
-        """Read tokenizer.json, and the end tokens of generation_config.json where there is one."""
+        """Read tokenizer.json, and the end tokens of generation_config.json if it exists. Raises CheckpointError."""
         file = path / "tokenizer.json"
         if not file.is_file():
-            raise CheckpointError(f"{path} has no tokenizer.json")
+            raise CheckpointError(f"The directory {path} has no tokenizer.json.")
         description = json.loads(file.read_text(encoding="utf-8"))
         if description["model"].get("type") != "BPE":
-            raise CheckpointError(f"{file} is not a byte-level BPE tokenizer")
+            raise CheckpointError(f"The file {file} is not a byte-level BPE tokenizer.")
         return cls(description, end_ids=_read_end_ids(path / "generation_config.json"))
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of text that is nothing but text: no added token comes out, whatever it spells."""
+        """Ids of plain text. Never gives an added token, whatever the text spells."""
         return list(self._bpe.encode(text, add_special_tokens=False).ids)
 
     def split_markup(self, text: str) -> list[str | int]:
-        """Template text cut at its added tokens: each as its id, what lies between as strings."""
+        """Template text, split at its added tokens: ids for the tokens, strings for the text between them."""
         pieces = self._added_pattern.split(text)
         return [self.added_tokens.get(piece, piece) for piece in pieces if piece]
 
     def encode_markup(self, text: str) -> list[int]:
-        """Ids of template text, added tokens recognised; for text that no user can influence."""
+        """Ids of template text, with its added tokens. Only for text that no user can influence."""
         ids: list[int] = []
         for piece in self.split_markup(text):
             ids += [piece] if isinstance(piece, int) else self.encode_text(piece)
         return ids
 
     def id_of(self, token: str) -> int:
-        """The id of an added token; raises CheckpointError when the checkpoint has none such."""
+        """The id of an added token; raises CheckpointError when the tokenizer does not have it."""
         if token not in self.added_tokens:
-            raise CheckpointError(f"the tokenizer has no added token {token}")
+            raise CheckpointError(f"The tokenizer has no added token {token}.")
         return self.added_tokens[token]
 
     @cached_property
     def line_end_ids(self) -> frozenset[int]:
-        """Tokens after which a line of text has ended."""
+        """Ids of the tokens that end a line of text."""
         return frozenset(i for i, content in self._bytes.items() if content.endswith(b"\n"))
 
     def token_bytes(self, token_id: int) -> bytes:
-        """What a token adds to an answer: hidden added tokens and ids without a token add nothing.
+        """The bytes that a token adds to an answer: none for hidden added tokens and for ids without a token.
 
-        Heads are often padded to a round number of rows, so a model can emit an id without a token.
+        The model's output layer is often padded to a round number of rows, so it can give an id without a token.
         """
         return self._bytes.get(token_id, b"")
 
@@ -105,7 +106,7 @@ def _bpe_without_added_tokens(description: Mapping[str, Any], vocab: dict[str, i
         "pre_tokenizer": description.get("pre_tokenizer"),
         "post_processor": None,
         "decoder": None,
-        # An unknown token would be an added one; with every byte in the vocabulary nothing is unknown.
+        # An unknown token would be an added one. With every byte in the vocabulary nothing is unknown.
         "model": {**model, "unk_token": None, "vocab": vocab, "merges": merges},
     }
     return BpeTokenizer.from_str(json.dumps(text_only))
@@ -114,7 +115,7 @@ def _bpe_without_added_tokens(description: Mapping[str, Any], vocab: dict[str, i
 def _bytes_of_tokens(vocab: Mapping[str, int]) -> dict[int, bytes]:
     missing = [char for char in BYTE_OF_CHAR if char not in vocab]
     if missing:
-        raise CheckpointError(f"the tokenizer is not byte-level: {len(missing)} of 256 bytes have no token")
+        raise CheckpointError(f"The tokenizer is not byte-level: {len(missing)} of 256 bytes have no token.")
     return {i: bytes(BYTE_OF_CHAR[char] for char in token) for token, i in vocab.items()}
 
 
@@ -129,9 +130,11 @@ def _read_end_ids(file: Path) -> frozenset[int]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CheckpointError(f"{file} is not JSON: {error}") from None
+        raise CheckpointError(f"The file {file} is not JSON: {error}") from None
     end = config.get("eos_token_id", []) if isinstance(config, dict) else None
     ids = end if isinstance(end, list) else [end]
     if any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in ids):
-        raise CheckpointError(f"{file} has no usable eos_token_id: {end!r}; a token id or a list of them")
+        raise CheckpointError(
+            f"The eos_token_id in {file} is {end!r}. It must be a token id or a list of token ids."
+        )
     return frozenset(ids)

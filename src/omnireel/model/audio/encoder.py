@@ -8,30 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omnireel.model.audio.mel import SAMPLE_RATE, num_frames
 from omnireel.model.config.sound import SoundConfig
 from omnireel.model.layers import RMSNorm, relu2
-
-CLIP_SAMPLES = 30 * SAMPLE_RATE
-MIN_SAMPLES = SAMPLE_RATE // 10
-_HALVINGS = 3
-
-
-def num_sound_tokens(num_samples: int) -> int:
-    """Tokens of a whole recording, cut into clips of 30 s; at least 1."""
-    return max(1, sum(_num_clip_tokens(length) for length in _clip_lengths(num_samples)))
-
-
-def _clip_lengths(num_samples: int) -> list[int]:
-    whole, rest = divmod(num_samples, CLIP_SAMPLES)
-    return [CLIP_SAMPLES] * whole + ([max(rest, MIN_SAMPLES)] if rest or not whole else [])
-
-
-def _num_clip_tokens(num_samples: int) -> int:
-    length = num_frames(num_samples)
-    for _ in range(_HALVINGS):
-        length = (length - 1) // 2 + 1
-    return length
+from omnireel.model.token_counts import NUM_HALVINGS, clip_lengths
 
 
 class Subsampling(nn.Module):
@@ -41,13 +20,13 @@ class Subsampling(nn.Module):
         super().__init__()
         channels = config.subsampling_channels
         self.layers = nn.ModuleList([_halving(1, channels, groups=1), nn.ReLU()])
-        for _ in range(_HALVINGS - 1):
+        for _ in range(NUM_HALVINGS - 1):
             depthwise, pointwise = (
                 _halving(channels, channels, groups=channels),
                 nn.Conv2d(channels, channels, 1),
             )
             self.layers.extend([depthwise, pointwise, nn.ReLU()])
-        self.linear = nn.Linear(channels * (config.num_mel_bins >> _HALVINGS), config.width)
+        self.linear = nn.Linear(channels * (config.num_mel_bins >> NUM_HALVINGS), config.width)
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel: [F, bins] → [T, W]."""
@@ -200,6 +179,6 @@ class SoundProjection(nn.Module):
 
 def sound_clips(samples: Tensor) -> list[Tensor]:
     """A recording at 16 kHz, in clips of 30 s; a short last one is filled up to 0.1 s."""
-    lengths = _clip_lengths(len(samples))
+    lengths = clip_lengths(len(samples))
     whole = F.pad(samples, (0, max(0, sum(lengths) - len(samples))))
     return list(whole.split(lengths))

@@ -9,16 +9,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-SAMPLE_RATE = 16_000
-HOP = 160
+from omnireel.model.token_counts import HOP, SAMPLE_RATE, num_spectra
+
 _N_FFT, _WINDOW = 512, 400
 _PREEMPHASIS = 0.97
 _LOG_FLOOR, _STD_FLOOR = 2.0**-24, 1e-5
-
-
-def num_frames(num_samples: int) -> int:
-    """Spectra that count. The transform gives one more, centred past the end."""
-    return num_samples // HOP
 
 
 def log_mel(samples: Tensor, num_bins: int) -> Tensor:
@@ -33,7 +28,7 @@ def log_mel(samples: Tensor, num_bins: int) -> Tensor:
         pad_mode="constant",
     )  # fmt: skip
     power = spectrum.real.square() + spectrum.imag.square()  # [257, frames]
-    mel = torch.log(mel_filters(num_bins) @ power + _LOG_FLOOR)[:, : num_frames(len(samples))].T
+    mel = torch.log(mel_filters(num_bins) @ power + _LOG_FLOOR)[:, : num_spectra(len(samples))].T
     return (mel - mel.mean(0)) / (mel.std(0) + _STD_FLOOR)
 
 

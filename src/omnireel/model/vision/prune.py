@@ -6,14 +6,7 @@ Source: EVS, arXiv 2510.14624; vLLM 0.32 `evs.py`.
 import torch
 from torch import Tensor
 
-
-def num_kept(num_tubelets: int, tokens_per_tubelet: int, rate: float) -> int:
-    """How many vision tokens survive, known before anything is encoded.
-
-    rate: share to drop, 0 ≤ rate < 1; at least one whole tubelet always stays
-    Example: 4 tubelets of 252 tokens at 0.5 keep 504; 2 tubelets keep 252.
-    """
-    return max(tokens_per_tubelet, int(num_tubelets * tokens_per_tubelet * (1 - rate)))
+from omnireel.model.token_counts import num_kept
 
 
 def keep_mask(tokens: Tensor, rate: float) -> Tensor:

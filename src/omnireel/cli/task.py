@@ -1,0 +1,37 @@
+"""From the arguments of a command to the task that a backend answers."""
+
+from omnireel.api.fal.input import ENDPOINT_ID
+from omnireel.engine.params import SamplingParams
+from omnireel.errors import SettingsError
+from omnireel.settings import AskSettings
+from omnireel.task import MediaOptions, Task, video_task
+
+
+def make_task(source: str, prompt: str, asked: AskSettings) -> Task:
+    """The question `prompt` about the video `source`. Raises SettingsError for options that contradict."""
+    if asked.reasoning_budget is not None and not asked.think:
+        raise SettingsError(
+            "reasoning_budget limits the chain of thought, which is off.", hint="Add --think as well."
+        )
+    if asked.end is not None and asked.end <= (asked.start or 0.0):
+        raise SettingsError(
+            f"The part to look at ends at {asked.end:g} s, before it starts.", hint="Swap --start and --end."
+        )
+    return video_task(
+        ENDPOINT_ID,
+        prompt=prompt,
+        video=source,
+        system_prompt=asked.system,
+        thinking=asked.think,
+        sampling=SamplingParams(
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            max_tokens=asked.max_tokens,
+            seed=asked.seed,
+            reasoning_budget=asked.reasoning_budget,
+            grace_period=asked.grace_period,
+        ),
+        media=MediaOptions(
+            asked.fps, asked.max_frames, asked.start, asked.end, asked.video_pruning_rate, asked.audio
+        ),
+    )
