@@ -23,6 +23,7 @@ class Declaration:
     default:      what holds when it is given nowhere; None: the setting is absent
     kind:         what values it takes
     help:         one or two short sentences for people
+    example:      a value other than the default, as omnireel.toml holds it
     group:        heading under which it is listed
     commands:     commands that take it as a flag, such as "keys create"
     default_text: what the default means, where the value does not say it
@@ -32,6 +33,7 @@ class Declaration:
     default: Any
     kind: Kind[Any]
     help: str
+    example: object
     group: str
     commands: tuple[str, ...]
     default_text: str | None
@@ -76,6 +78,7 @@ class Group:
         default: _Default,
         help: str,
         *,
+        example: object,
         commands: tuple[str, ...] | None = None,
         default_text: str | None = None,
     ) -> _T | _Default:
@@ -83,6 +86,7 @@ class Group:
         declared = {
             "kind": kind,
             "help": help,
+            "example": example,
             "group": self.title,
             "commands": self.commands if commands is None else commands,
             "default_text": default_text,

@@ -24,7 +24,6 @@ class Kind(Generic[_T]):
     parse:     turns a flag, variable or TOML value into the setting's value, or raises ValueError
     wanted:    the accepted values in words, for error messages and the reference page
     metavar:   what `--help` prints for the value of a flag
-    example:   a TOML value that is accepted, for settings whose default cannot be written in TOML
     show:      a default as people read it, such as "64 MiB"
     is_switch: whether the flag is a pair, such as --think and --no-think, without a value
     """
@@ -32,7 +31,6 @@ class Kind(Generic[_T]):
     parse: Callable[[Any], _T]
     wanted: str
     metavar: str
-    example: object
     show: Callable[[Any], str] = str
     is_switch: bool = False
 
@@ -46,13 +44,13 @@ def integer(low: int, high: int) -> Kind[int]:
             raise ValueError
         return value
 
-    return Kind(parse, f"a whole number from {low} to {high}", "INTEGER", low)
+    return Kind(parse, f"a whole number from {low} to {high}", "INTEGER")
 
 
 def byte_count(low: int, high: int) -> Kind[int]:
     """A number of bytes; both limits are allowed."""
     wanted = f"a whole number of bytes from {low} to {high} ({show_bytes(high)})"
-    return Kind(integer(low, high).parse, wanted, "BYTES", low, show_bytes)
+    return Kind(integer(low, high).parse, wanted, "BYTES", show_bytes)
 
 
 def number(low: float, high: float, *, below: bool = False) -> Kind[float]:
@@ -67,13 +65,13 @@ def number(low: float, high: float, *, below: bool = False) -> Kind[float]:
         return value
 
     wanted = f"a number from {low:g} to {'below ' if below else ''}{high:g}"
-    return Kind(parse, wanted, "NUMBER", low, "{:g}".format)
+    return Kind(parse, wanted, "NUMBER", "{:g}".format)
 
 
 def seconds(low: float, high: float) -> Kind[float]:
     """A duration or a time in seconds; both limits are allowed."""
     wanted = f"a number of seconds from {low:g} to {high:.10g}"
-    return Kind(number(low, high).parse, wanted, "SECONDS", low, show_seconds)
+    return Kind(number(low, high).parse, wanted, "SECONDS", show_seconds)
 
 
 def one_of(*choices: str) -> Kind[str]:
@@ -84,7 +82,7 @@ def one_of(*choices: str) -> Kind[str]:
             raise ValueError
         return str(raw)
 
-    return Kind(parse, " or ".join(choices), "|".join(choices), choices[0])
+    return Kind(parse, " or ".join(choices), "|".join(choices))
 
 
 def list_of(item: Kind[_T], metavar: str) -> Kind[tuple[_T, ...]]:
@@ -97,7 +95,7 @@ def list_of(item: Kind[_T], metavar: str) -> Kind[tuple[_T, ...]]:
         return tuple(item.parse(part) for part in parts)
 
     wanted = f"{item.wanted}, with commas between several"
-    return Kind(parse, wanted, metavar, [item.example], show_list)
+    return Kind(parse, wanted, metavar, show_list)
 
 
 def show_bytes(count: int) -> str:
@@ -188,23 +186,17 @@ def _show_switch(value: bool) -> str:
     return "true" if value else "false"
 
 
-TEXT = Kind(_text, "text", "TEXT", "text")
-PATH = Kind(_path, "a path", "PATH", "/srv/omnireel")
-SWITCH = Kind(_switch, "true or false", "", True, _show_switch, is_switch=True)
-NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _", "NAME", "ann")
-USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals", "USD", 5)
-PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128", "URL", "http://proxy.internal:3128")
+TEXT = Kind(_text, "text", "TEXT")
+PATH = Kind(_path, "a path", "PATH")
+SWITCH = Kind(_switch, "true or false", "", _show_switch, is_switch=True)
+NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _", "NAME")
+USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals", "USD")
+PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128", "URL")
 PORT = integer(0, 65_535)
 PORTS = list_of(integer(1, 65_535), "PORTS")
-NETWORKS = list_of(
-    Kind(_network, "an address or network like 10.0.0.0/8", "NETWORK", "10.0.0.0/8"), "NETWORKS"
-)
+NETWORKS = list_of(Kind(_network, "an address or network like 10.0.0.0/8", "NETWORK"), "NETWORKS")
 HOSTS = list_of(
-    Kind(
-        _host, "* or a host like example.com, or .example.com with all names under it", "HOST", ".example.com"
-    ),
+    Kind(_host, "* or a host like example.com, or .example.com with all names under it", "HOST"),
     "HOSTS",
 )
-ORIGINS = list_of(
-    Kind(_origin, "* or an origin like https://example.com", "ORIGIN", "https://example.com"), "ORIGINS"
-)
+ORIGINS = list_of(Kind(_origin, "* or an origin like https://example.com", "ORIGIN"), "ORIGINS")
