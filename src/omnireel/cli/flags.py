@@ -71,7 +71,7 @@ def _flag(declared: Declaration) -> inspect.Parameter:
     kind = declared.kind
     option = typer.Option(
         f"{declared.flag}/{declared.negative_flag}" if kind.is_switch else declared.flag,
-        metavar=None if kind.is_switch else kind.metavar,
+        metavar=kind.metavar,
         help=declared.help,
         show_default=(not kind.is_switch and declared.shown_default) or False,
         rich_help_panel=declared.group,

@@ -23,7 +23,7 @@ class Kind(Generic[_T]):
 
     parse:     turns a flag, variable or TOML value into the setting's value, or raises ValueError
     wanted:    the accepted values in words, for error messages and the reference page
-    metavar:   what `--help` prints for the value of a flag
+    metavar:   what `--help` prints for the value of a flag; blank for a switch, whose flag takes no value
     show:      a default as people read it, such as "64 MiB"
     is_switch: whether the flag is a pair, such as --think and --no-think, without a value
     """
@@ -188,7 +188,7 @@ def _show_switch(value: bool) -> str:
 
 TEXT = Kind(_text, "text", "TEXT")
 PATH = Kind(_path, "a path", "PATH")
-SWITCH = Kind(_switch, "true or false", "", _show_switch, is_switch=True)
+SWITCH = Kind(_switch, "true or false", " ", _show_switch, is_switch=True)
 NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _", "NAME")
 USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals", "USD")
 PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128", "URL")
