@@ -64,11 +64,12 @@ BAD = [
     (
         ["ask", "CLIP", "hello", "--max-tokens", "0"],
         2,
-        "--max-tokens is 0, not a whole number from 1 to 20000",
+        "--max-tokens is '0', not a whole number from 1 to 20000",
     ),
-    (["ask", "CLIP", "hello", "--temperature", "nan"], 2, "--temperature is nan, not a number from 0 to 2"),
+    (["ask", "CLIP", "hello", "--temperature", "nan"], 2, "--temperature is 'nan', not a number from 0 to 2"),
     (["ask", "CLIP", "hello", "--video-pruning-rate", "1"], 2, "not a number from 0 to below 1"),
-    (["serve", "--port", "65536"], 2, "--port is 65536"),
+    (["serve", "--port", "65536"], 2, "--port is '65536', not a whole number from 0 to 65535"),
+    (["serve", "--port", "eighty"], 2, "--port is 'eighty', not a whole number from 0 to 65535"),
     (["serve", "--backend", "magic"], 2, "--backend is 'magic', not local or echo"),
     (["serve", "--auth", "oauth"], 2, "--auth is 'oauth', not none or keys"),
     (["keys", "create", "--cap-usd", "-1"], 2, "--cap-usd is '-1', not US dollars"),
@@ -161,7 +162,10 @@ def test_a_port_in_use_is_one_line_of_error_and_one_of_hint(omnireel):
 
 
 def test_version_and_help_do_not_wait_for_torch(omnireel):
-    assert omnireel("version").stdout.startswith("omnireel 0.")
+    printed = omnireel("version")
+    assert printed.stdout.startswith("omnireel 0.")
+    flag = omnireel("--version")
+    assert (flag.returncode, flag.stdout) == (0, printed.stdout)
     helped = omnireel("ask", "--help")
     assert helped.returncode == 0
     for flag in ("--think", "--max-tokens", "--top-p", "--seed", "--start", "--video-pruning-rate", "--json"):

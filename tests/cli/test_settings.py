@@ -1,6 +1,5 @@
 """Where settings come from, which place wins, and how a wrong one is named."""
 
-import dataclasses
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -8,18 +7,11 @@ import pytest
 
 from omnireel import settings
 from omnireel.errors import SettingsError
-from omnireel.settings import (
-    AskSettings,
-    KeySettings,
-    Settings,
-    read_ask_settings,
-    read_settings,
-    unknown_variables,
-)
+from omnireel.settings import AskSettings, Settings, read_ask_settings, read_settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
-def _empty_place(tmp_path, monkeypatch):
+def _no_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(settings.os, "environ", {})
 
@@ -33,7 +25,7 @@ def toml(text):
     Path("omnireel.toml").write_text(text)
 
 
-def test_defaults_hold_where_nothing_is_said():
+def test_defaults_hold_where_nothing_is_given():
     assert read_settings({}) == Settings()
     assert read_ask_settings({"think": None}) == AskSettings()
     assert (Settings().host, Settings().port, Settings().model) == ("127.0.0.1", 8000, "demo")
@@ -50,14 +42,6 @@ def test_a_false_flag_beats_a_true_variable(variables):
     variables["OMNIREEL_THINK"] = "yes"
     assert read_ask_settings({}).think is True
     assert read_ask_settings({"think": False}).think is False
-
-
-def test_every_setting_has_a_kind_and_takes_its_own_default():
-    for cls in (Settings, AskSettings, KeySettings):
-        for field in dataclasses.fields(cls):
-            kind = settings.KINDS[field.name]
-            if field.default is not None:
-                assert kind.parse(field.default) == field.default
 
 
 def test_a_list_is_a_toml_list_or_text_with_commas(variables):
@@ -120,7 +104,7 @@ def test_a_misspelt_name_gets_a_suggestion(variables):
         read_settings({})
     assert raised.value.hint == "did you mean port?"
     variables |= {"OMNIREEL_MAX_TOKEN": "5", "OMNIREEL_MODEL": "demo", "OTHER": "1"}
-    assert unknown_variables() == ["OMNIREEL_MAX_TOKEN sets nothing; did you mean OMNIREEL_MAX_TOKENS?"]
+    assert unknown_variables() == ["OMNIREEL_MAX_TOKEN is not a setting; did you mean OMNIREEL_MAX_TOKENS?"]
 
 
 def test_networks_and_ports_are_a_list_in_toml_and_have_commas_elsewhere(variables):
@@ -133,7 +117,7 @@ def test_networks_and_ports_are_a_list_in_toml_and_have_commas_elsewhere(variabl
 
 
 @pytest.mark.parametrize("value", ["10.1.2.3/16", "localhost", "10.1.0.0/33", "1.2.3.4;5.6.7.8"])
-def test_what_is_no_network_is_refused(variables, value):
+def test_a_value_that_is_not_a_network_is_refused(variables, value):
     variables["OMNIREEL_FETCH_ALLOW"] = value
     with pytest.raises(SettingsError) as raised:
         read_settings({})

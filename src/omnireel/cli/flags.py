@@ -1,33 +1,82 @@
-"""Flags and arguments that several commands have, as typer reads them."""
+"""Commands and their flags: every setting's flag is made from its declaration."""
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+from omnireel.cli.failures import reports_failures
+from omnireel.settings import (
+    AskSettings,
+    Declaration,
+    KeySettings,
+    Settings,
+    declarations,
+    read_ask_settings,
+    read_key_settings,
+    read_settings,
+)
 
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help="A video file, an https address, or a data: URI.")
 ]
-Model = Annotated[
-    str | None, typer.Option(show_default="demo", help="demo, a checkpoint's directory, or a pulled id.")
-]
-Dtype = Annotated[
-    str | None, typer.Option(show_default="auto", help="Compute in float32 or bfloat16; auto: the faster.")
-]
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="The question or instruction.")]
-Think = Annotated[bool | None, typer.Option("--think/--no-think", help="Reason first, then answer.")]
-System = Annotated[str | None, typer.Option(help="System message.")]
-Seed = Annotated[int | None, typer.Option(help="Same seed, same answer.")]
-MaxTokens = Annotated[int | None, typer.Option(show_default="1024", help="Most tokens of the answer.")]
-Temperature = Annotated[float | None, typer.Option(show_default="0.7", help="0 takes the likeliest token.")]
-TopP = Annotated[float | None, typer.Option(show_default="0.95", help="Share of probability to draw from.")]
-Start = Annotated[float | None, typer.Option(metavar="SECOND", help="Look from here on.")]
-End = Annotated[float | None, typer.Option(metavar="SECOND", help="Look up to here.")]
-Fps = Annotated[float | None, typer.Option(show_default="2", help="Frames looked at per second.")]
-MaxFrames = Annotated[int | None, typer.Option(show_default="256", help="Most frames looked at.")]
-PruningRate = Annotated[float | None, typer.Option(help="Share of vision tokens to drop.")]
-Audio = Annotated[
-    bool | None, typer.Option("--audio/--no-audio", help="Listen to the clip's own sound, if the model can.")
-]
-Budget = Annotated[int | None, typer.Option(help="Most tokens of the chain of thought.")]
-Grace = Annotated[int | None, typer.Option(help="Tokens beyond that to end a line in.", show_default="0")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, as the endpoint answers.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+_READERS: Mapping[Any, Callable[[Mapping[str, Any]], object]] = {
+    Settings: read_settings,
+    AskSettings: read_ask_settings,
+    KeySettings: read_key_settings,
+}
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
+
+def command(app: typer.Typer, path: str) -> Callable[[_Function], _Function]:
+    """Add the decorated function to `app` as the command `path`, such as "keys create".
+
+    A parameter of type Settings, AskSettings or KeySettings becomes the flags of that class which the command
+    takes. The function is called with the settings that flags, variables and omnireel.toml give. Its failures
+    end the process as `reports_failures` says.
+    """
+
+    def add(function: _Function) -> _Function:
+        app.command(path.rpartition(" ")[2])(reports_failures(_with_flags(function, path)))
+        return function
+
+    return add
+
+
+def _with_flags(function: Callable[..., None], path: str) -> Callable[..., None]:
+    signature = inspect.signature(function, eval_str=True)
+    classes = {p.name: p.annotation for p in signature.parameters.values() if p.annotation in _READERS}
+    flags = [d for cls in classes.values() for d in declarations(cls) if path in d.commands]
+
+    @functools.wraps(function)
+    def run(**values: Any) -> None:  # noqa: ANN401  # typer's values, of as many types as there are parameters
+        given = {declared.name: values.pop(declared.name) for declared in flags}
+        read = {name: _READERS[cls](given) for name, cls in classes.items()}
+        function(**values, **read)
+
+    others = [p for p in signature.parameters.values() if p.name not in classes]
+    parameters = sorted([*map(_flag, flags), *others], key=lambda p: p.kind)
+    # typer reads parameters from here.
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _flag(declared: Declaration) -> inspect.Parameter:
+    """A flag that is None where it is not given; its text is parsed as that of a variable or a file is."""
+    kind = declared.kind
+    option = typer.Option(
+        f"{declared.flag}/{declared.negative_flag}" if kind.is_switch else declared.flag,
+        metavar=kind.metavar,
+        help=declared.help,
+        show_default=(not kind.is_switch and declared.shown_default) or False,
+        rich_help_panel=declared.group,
+    )
+    annotation = Annotated[bool | None if kind.is_switch else str | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(
+        declared.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )

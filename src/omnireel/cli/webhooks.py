@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from omnireel.cli.failures import reports_failures
+from omnireel.cli.flags import Json, command
 from omnireel.errors import OmnireelError, SettingsError
-from omnireel.settings import Settings, read_settings
+from omnireel.settings import Settings
 
 if TYPE_CHECKING:
     from omnireel.store.store import Store
@@ -31,12 +31,8 @@ _STATES = ("waiting", "delivered", "given_up")
 
 app = typer.Typer(help="Webhooks: the delivery log, sending again, the signing keys.", no_args_is_help=True)
 
-DataDir = Annotated[Path | None, typer.Option(help="Where the server keeps its files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-
-@app.command("list")
-@reports_failures
+@command(app, "webhooks list")
 def list_webhooks(
     request_id: Annotated[
         str | None, typer.Argument(metavar="[REQUEST_ID]", help="Only this request's, attempt by attempt.")
@@ -44,7 +40,7 @@ def list_webhooks(
     *,
     state: Annotated[str | None, typer.Option(help=f"Only {', '.join(_STATES)}.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most webhooks shown.")] = 50,
-    data_dir: DataDir = None,
+    settings: Settings,
     as_json: Json = False,
 ) -> None:
     """Show webhooks, the youngest first: state, attempts, answers, next attempt."""
@@ -54,7 +50,7 @@ def list_webhooks(
     async def read(store: Store) -> list[LogEntry]:
         return await store.webhooks.read_log(job_id=request_id, state=state, limit=limit)  # type: ignore[arg-type]
 
-    entries = _with_store(read_settings({"data_dir": data_dir}), read)
+    entries = _with_store(settings, read)
     if as_json:
         typer.echo(json.dumps({"webhooks": [_report(entry) for entry in entries]}, ensure_ascii=False))
     elif not entries:
@@ -63,8 +59,7 @@ def list_webhooks(
         _print_table(entries, is_one=request_id is not None)
 
 
-@app.command()
-@reports_failures
+@command(app, "webhooks replay")
 def replay(
     request_ids: Annotated[
         list[str] | None, typer.Argument(metavar="REQUEST_ID...", help="Whose webhooks to send again.")
@@ -73,7 +68,7 @@ def replay(
     given_up: Annotated[
         bool, typer.Option("--given-up", help="All that were given up, beside those named.")
     ] = False,
-    data_dir: DataDir = None,
+    settings: Settings,
     as_json: Json = False,
 ) -> None:
     """Send webhooks again, delivered or given up, with as many attempts as new ones; a running server does it."""
@@ -90,34 +85,32 @@ def replay(
                 raise OmnireelError(f"The webhook of {job_id} was delivered, and its content was not kept.")
         return list(results)
 
-    due = _with_store(read_settings({"data_dir": data_dir}), send_again)
+    due = _with_store(settings, send_again)
     typer.echo(json.dumps({"replayed": due}) if as_json else f"{len(due)} due now")
 
 
-@app.command()
-@reports_failures
-def keys(*, data_dir: DataDir = None, as_json: Json = False) -> None:
+@command(app, "webhooks keys")
+def keys(*, settings: Settings, as_json: Json = False) -> None:
     """Show the public keys that receivers verify with, and when each signs."""
     from omnireel.webhooks.signing import KeyFile
 
-    path = read_settings({"data_dir": data_dir}).webhook_keys_path
+    path = settings.webhook_keys_path
     _show_keys(KeyFile(path).load(time.time()), as_json=as_json)
 
 
-@app.command()
-@reports_failures
+@command(app, "webhooks rotate")
 def rotate(
     *,
     now: Annotated[
         bool, typer.Option("--now", help="Withdraw the old keys at once: somebody else may know them.")
     ] = False,
-    data_dir: DataDir = None,
+    settings: Settings,
     as_json: Json = False,
 ) -> None:
     """Make a new key: published now, it signs in 24 hours; the old one stays for 24 hours after."""
     from omnireel.webhooks.signing import KeyFile
 
-    path = read_settings({"data_dir": data_dir}).webhook_keys_path
+    path = settings.webhook_keys_path
     _show_keys(KeyFile(path).rotate(time.time(), at_once=now), as_json=as_json)
 
 

@@ -7,25 +7,35 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 Network = IPv4Network | IPv6Network
+MIB = 1024 * 1024
 _MAX_MICRO_USD = 10**15
+_BYTE_UNITS = ((1024**4, "TiB"), (1024**3, "GiB"), (MIB, "MiB"), (1024, "KiB"))
+_TIME_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Kind:
+class Kind(Generic[_T]):
     """What values a setting takes.
 
-    parse:  turns a flag, variable or TOML value into the setting's value, or raises ValueError
-    wanted: the same in words, for the error message
+    parse:     turns a flag, variable or TOML value into the setting's value, or raises ValueError
+    wanted:    the accepted values in words, for error messages and the reference page
+    metavar:   what `--help` prints for the value of a flag; blank for a switch, whose flag takes no value
+    show:      a default as people read it, such as "64 MiB"
+    is_switch: whether the flag is a pair, such as --think and --no-think, without a value
     """
 
-    parse: Callable[[Any], Any]
+    parse: Callable[[Any], _T]
     wanted: str
+    metavar: str
+    show: Callable[[Any], str] = str
+    is_switch: bool = False
 
 
-def integer(low: int, high: int) -> Kind:
+def integer(low: int, high: int) -> Kind[int]:
     """A whole number; both limits are allowed."""
 
     def parse(raw: object) -> int:
@@ -34,10 +44,16 @@ def integer(low: int, high: int) -> Kind:
             raise ValueError
         return value
 
-    return Kind(parse, f"a whole number from {low} to {high}")
+    return Kind(parse, f"a whole number from {low} to {high}", "INTEGER")
 
 
-def number(low: float, high: float, *, below: bool = False) -> Kind:
+def byte_count(low: int, high: int) -> Kind[int]:
+    """A number of bytes; both limits are allowed."""
+    wanted = f"a whole number of bytes from {low} to {high} ({show_bytes(high)})"
+    return Kind(integer(low, high).parse, wanted, "BYTES", show_bytes)
+
+
+def number(low: float, high: float, *, below: bool = False) -> Kind[float]:
     """A finite number; below: the upper limit itself is not allowed."""
 
     def parse(raw: object) -> float:
@@ -48,16 +64,17 @@ def number(low: float, high: float, *, below: bool = False) -> Kind:
             raise ValueError
         return value
 
-    return Kind(parse, f"a number from {low:g} to {'below ' if below else ''}{high:g}")
+    wanted = f"a number from {low:g} to {'below ' if below else ''}{high:g}"
+    return Kind(parse, wanted, "NUMBER", "{:g}".format)
 
 
-def _text(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise ValueError
-    return raw
+def seconds(low: float, high: float) -> Kind[float]:
+    """A duration or a time in seconds; both limits are allowed."""
+    wanted = f"a number of seconds from {low:g} to {high:.10g}"
+    return Kind(number(low, high).parse, wanted, "SECONDS", show_seconds)
 
 
-def one_of(*choices: str) -> Kind:
+def one_of(*choices: str) -> Kind[str]:
     """One of a few words."""
 
     def parse(raw: object) -> str:
@@ -65,7 +82,48 @@ def one_of(*choices: str) -> Kind:
             raise ValueError
         return str(raw)
 
-    return Kind(parse, " or ".join(choices))
+    return Kind(parse, " or ".join(choices), "|".join(choices))
+
+
+def list_of(item: Kind[_T], metavar: str) -> Kind[tuple[_T, ...]]:
+    """Several values, with commas between them, or a TOML array."""
+
+    def parse(raw: object) -> tuple[_T, ...]:
+        parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
+        if not isinstance(parts, list | tuple):
+            raise ValueError
+        return tuple(item.parse(part) for part in parts)
+
+    wanted = f"{item.wanted}, with commas between several"
+    return Kind(parse, wanted, metavar, show_list)
+
+
+def show_bytes(count: int) -> str:
+    """A number of bytes in the largest unit that divides it."""
+    for size, unit in _BYTE_UNITS:
+        if count and count % size == 0:
+            return f"{count // size} {unit}"
+    return f"{count} bytes"
+
+
+def show_seconds(duration_s: float) -> str:
+    """A duration in the largest unit that divides it."""
+    for size, unit in _TIME_UNITS:
+        if duration_s and duration_s % size == 0:
+            count = int(duration_s // size)
+            return f"{count} {unit}" + ("s" if count > 1 else "")
+    return f"{duration_s:g} seconds"
+
+
+def show_list(values: tuple[object, ...]) -> str:
+    """A list with commas between its values."""
+    return ", ".join(map(str, values)) or "none"
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise ValueError
+    return raw
 
 
 def _switch(raw: object) -> bool:
@@ -80,18 +138,6 @@ def _path(raw: object) -> Path:
     return raw if isinstance(raw, Path) else Path(_text(raw)).expanduser()
 
 
-def list_of(item: Kind) -> Kind:
-    """Several, with commas between them, or a TOML array."""
-
-    def parse(raw: object) -> tuple[Any, ...]:
-        parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
-        if not isinstance(parts, list | tuple):
-            raise ValueError
-        return tuple(item.parse(part) for part in parts)
-
-    return Kind(parse, f"{item.wanted}, with commas between several")
-
-
 def _network(raw: object) -> Network:
     return ip_network(_text(raw))
 
@@ -103,7 +149,7 @@ def _origin(raw: object) -> str:
 
 
 def _host(raw: object) -> str:
-    """A name in small letters; with a dot in front, all names under it and itself."""
+    """A name in small letters; a dot in front stands for the name and all names under it."""
     if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]", _text(raw)):
         raise ValueError
     return str(raw).lower()
@@ -118,7 +164,7 @@ def _proxy(raw: object) -> tuple[str, int]:
 
 
 def _micro_usd(raw: object) -> int:
-    """US dollars as millionths; a bool is no number."""
+    """US dollars as millionths; a bool is not a number."""
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise ValueError
     try:
@@ -136,13 +182,21 @@ def _name(raw: object) -> str:
     return str(raw)
 
 
-TEXT = Kind(_text, "text")
-PATH = Kind(_path, "a path")
-SWITCH = Kind(_switch, "true or false")
-NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _")
-USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals")
-SECOND = number(0, 86_400)
-NETWORKS = list_of(Kind(_network, "an address or network like 10.0.0.0/8"))
-PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128")
-HOSTS = list_of(Kind(_host, "* or a host like example.com, or .example.com with all names under it"))
-ORIGINS = list_of(Kind(_origin, "* or an origin like https://example.com"))
+def _show_switch(value: bool) -> str:
+    return "true" if value else "false"
+
+
+TEXT = Kind(_text, "text", "TEXT")
+PATH = Kind(_path, "a path", "PATH")
+SWITCH = Kind(_switch, "true or false", " ", _show_switch, is_switch=True)
+NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _", "NAME")
+USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals", "USD")
+PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128", "URL")
+PORT = integer(0, 65_535)
+PORTS = list_of(integer(1, 65_535), "PORTS")
+NETWORKS = list_of(Kind(_network, "an address or network like 10.0.0.0/8", "NETWORK"), "NETWORKS")
+HOSTS = list_of(
+    Kind(_host, "* or a host like example.com, or .example.com with all names under it", "HOST"),
+    "HOSTS",
+)
+ORIGINS = list_of(Kind(_origin, "* or an origin like https://example.com", "ORIGIN"), "ORIGINS")

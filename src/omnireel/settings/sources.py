@@ -1,36 +1,40 @@
-"""The places where a setting can be given, and their names."""
+"""The places where a setting can be given, and which of them wins."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PREFIX = "OMNIREEL_"
+from omnireel.settings.declaration import Declaration
+
 FILE = Path("omnireel.toml")
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where settings come from, weakest last: flags, environment, file."""
+    """What was given where; flags win over the environment, the environment over the file.
+
+    flags, file: by the names of the settings; environment: by the names of the variables
+    """
 
     flags: Mapping[str, Any]
     environment: Mapping[str, str]
     file: Mapping[str, Any]
 
-    def find(self, key: str) -> tuple[Any, str] | None:
-        """The value given for `key` and the name of the place it was given in."""
-        variable = PREFIX + key.upper()
-        if self.flags.get(key) is not None:
-            return self.flags[key], "--" + key.replace("_", "-")
-        if variable in self.environment:
-            return self.environment[variable], variable
-        if key in self.file:
-            return self.file[key], f"{FILE}: {key}"
+    def find(self, setting: Declaration) -> tuple[Any, str] | None:
+        """The value given for a setting and the place it was given in; None: it was not given."""
+        if self.flags.get(setting.name) is not None:
+            return self.flags[setting.name], setting.flag
+        if setting.variable in self.environment:
+            return self.environment[setting.variable], setting.variable
+        if setting.name in self.file:
+            return self.file[setting.name], f"{FILE}: {setting.name}"
         return None
 
 
-def closest(name: str, names: set[str]) -> str:
-    """What somebody may have meant who wrote `name`: a hint."""
-    near = difflib.get_close_matches(name, sorted(names), n=1)
-    return f"did you mean {near[0]}?" if near else f"known settings: {', '.join(sorted(names))}"
+def closest(name: str, names: Iterable[str]) -> str:
+    """A hint for an unknown name: the known name that is most like it, or all known names."""
+    known = sorted(names)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known settings: {', '.join(known)}"

@@ -1,0 +1,100 @@
+"""How a setting is declared: a field of a dataclass that carries everything there is to say about it.
+
+Its flag, its variable, its line of omnireel.toml, `--help` and docs/configuration.md are all derived from
+this one declaration.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from omnireel.settings.kinds import Kind
+
+PREFIX = "OMNIREEL_"
+_T = TypeVar("_T")
+_Default = TypeVar("_Default")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Everything about one setting.
+
+    name:         the attribute, and the key in omnireel.toml
+    default:      what holds when it is given nowhere; None: the setting is absent
+    kind:         what values it takes
+    help:         one or two short sentences for people
+    example:      a value other than the default, as omnireel.toml holds it
+    group:        heading under which it is listed
+    commands:     commands that take it as a flag, such as "keys create"
+    default_text: what the default means, where the value does not say it
+    """
+
+    name: str
+    default: Any
+    kind: Kind[Any]
+    help: str
+    example: object
+    group: str
+    commands: tuple[str, ...]
+    default_text: str | None
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line, such as --max-tokens."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def negative_flag(self) -> str:
+        """What turns a switch off on the command line, such as --no-audio."""
+        return "--no-" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment, such as OMNIREEL_MAX_TOKENS."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def shown_default(self) -> str | None:
+        """The default as people read it; None: there is nothing to say."""
+        if self.default_text is not None:
+            return self.default_text
+        return None if self.default is None else self.kind.show(self.default)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Settings that are listed together.
+
+    title:    the heading above them
+    commands: commands that take them as flags, unless a setting names its own
+    """
+
+    title: str
+    commands: tuple[str, ...]
+
+    def setting(
+        self,
+        kind: Kind[_T],
+        default: _Default,
+        help: str,
+        *,
+        example: object,
+        commands: tuple[str, ...] | None = None,
+        default_text: str | None = None,
+    ) -> _T | _Default:
+        """A dataclass field that declares a setting; the parameters are those of `Declaration`."""
+        declared = {
+            "kind": kind,
+            "help": help,
+            "example": example,
+            "group": self.title,
+            "commands": self.commands if commands is None else commands,
+            "default_text": default_text,
+        }
+        # A type checker is told the type of the value, as the standard library does for `dataclasses.field`.
+        return cast(_T | _Default, dataclasses.field(default=default, metadata=declared))
+
+
+def declarations(cls: type) -> list[Declaration]:
+    """The settings that a dataclass declares, in order."""
+    return [Declaration(field.name, field.default, **field.metadata) for field in dataclasses.fields(cls)]

@@ -1,0 +1,253 @@
+"""The settings of a deployment: the model, where it listens, what it may fetch, and its limits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnireel.settings.declaration import Group
+from omnireel.settings.kinds import (
+    HOSTS,
+    MIB,
+    NETWORKS,
+    ORIGINS,
+    PATH,
+    PORT,
+    PORTS,
+    PROXY,
+    SWITCH,
+    TEXT,
+    Network,
+    byte_count,
+    integer,
+    one_of,
+    seconds,
+)
+
+_KEY_COMMANDS = ("keys create", "keys list", "keys revoke")
+_WEBHOOK_COMMANDS = ("webhooks list", "webhooks replay", "webhooks keys", "webhooks rotate")
+
+_MODEL = Group("Model", ("serve", "worker"))
+_LISTENING = Group("Listening and access", ("serve",))
+_FILES = Group("Files", ("serve",))
+_CONNECTIONS = Group("Outgoing connections", ("serve", "worker"))
+_REQUESTS = Group("Requests", ("serve",))
+_JOBS = Group("Jobs", ("serve", "worker"))
+_DECODING = Group("Video decoding", ("serve", "worker"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The deployment. Each field is one setting; docs/configuration.md lists them with their help."""
+
+    model: str = _MODEL.setting(
+        TEXT,
+        "demo",
+        "The model: demo, the directory of a checkpoint, or the id of a pulled model.",
+        example="/srv/models/nemotron-3-nano-omni",
+        commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
+    )
+    dtype: str = _MODEL.setting(
+        one_of("auto", "float32", "bfloat16"),
+        "auto",
+        "The type to compute in. auto chooses the one that is faster on this processor.",
+        example="bfloat16",
+        commands=("ask", "trace", "serve", "worker"),
+    )
+    backend: str = _MODEL.setting(
+        one_of("local", "echo"),
+        "local",
+        "local runs the model. echo repeats the prompt, for tests.",
+        example="echo",
+    )
+    echo_token_s: float = _MODEL.setting(
+        seconds(0, 3600), 0.0, "Time that the echo backend takes for each token.", example=0.05
+    )
+
+    host: str = _LISTENING.setting(
+        TEXT, "127.0.0.1", "The address to listen on.", example="0.0.0.0", commands=("serve", "doctor")
+    )
+    port: int = _LISTENING.setting(
+        PORT, 8000, "The port to listen on. 0 takes a free one.", example=9000, commands=("serve", "doctor")
+    )
+    auth: str = _LISTENING.setting(
+        one_of("none", "keys"),
+        "none",
+        "none lets anyone call. keys asks every caller for an API key.",
+        example="keys",
+    )
+    allow_public: bool = _LISTENING.setting(
+        SWITCH,
+        False,
+        "Listen on an address that other machines can reach, although auth is none.",
+        example=True,
+    )
+    tls: str = _LISTENING.setting(
+        one_of("none", "dev"),
+        "none",
+        "dev also serves HTTPS, with a certificate that omnireel makes itself.",
+        example="dev",
+    )
+    tls_port: int = _LISTENING.setting(PORT, 8443, "The port for HTTPS. 0 takes a free one.", example=9443)
+    trusted_proxies: tuple[Network, ...] = _LISTENING.setting(
+        NETWORKS, (), "Reverse proxies whose X-Forwarded headers are trusted.", example=["10.0.0.0/8", "::1"]
+    )
+    allowed_hosts: tuple[str, ...] = _LISTENING.setting(
+        HOSTS,
+        ("*",),
+        "Host names by which clients may address the server. * allows any.",
+        example=["video.example.com", ".internal.example.com"],
+    )
+    cors_origins: tuple[str, ...] = _LISTENING.setting(
+        ORIGINS,
+        ("*",),
+        "Web pages that may read answers (CORS). * allows all.",
+        example=["https://app.example.com"],
+    )
+
+    data_dir: Path | None = _FILES.setting(  # noqa: RUF009  # a field, as all others here
+        PATH,
+        None,
+        "Directory of the database, uploaded files, pulled models and keys.",
+        example="/srv/omnireel",
+        commands=("serve", "worker", "doctor", "pull", *_KEY_COMMANDS, *_WEBHOOK_COMMANDS),
+        default_text="~/.local/share/omnireel",
+    )
+    max_upload_bytes: int = _FILES.setting(
+        byte_count(1024, 1024 * 1024 * MIB),
+        1024 * MIB,
+        "Largest file that can be uploaded.",
+        example=512 * MIB,
+    )
+    max_stored_bytes: int = _FILES.setting(
+        byte_count(0, 1024 * 1024 * 1024 * MIB),
+        50 * 1024 * MIB,
+        "Most bytes of uploaded files and unfinished uploads together.",
+        example=200 * 1024 * MIB,
+    )
+    upload_open_s: float = _FILES.setting(
+        seconds(0.1, 604_800), 3600.0, "How long an upload waits for its next part.", example=600
+    )
+    upload_keep_s: float = _FILES.setting(
+        seconds(1, 10_000_000_000),
+        7 * 86_400.0,
+        "How long an uploaded file is kept, unless its owner sets another time.",
+        example=86_400,
+    )
+
+    fetch_allow: tuple[Network, ...] = _CONNECTIONS.setting(
+        NETWORKS,
+        (),
+        "Private, loopback and other special networks that may be connected to.",
+        example=["192.168.7.0/24"],
+    )
+    fetch_deny: tuple[Network, ...] = _CONNECTIONS.setting(
+        NETWORKS,
+        (),
+        "Networks that are never connected to. This overrides fetch_allow.",
+        example=["198.18.4.0/24"],
+    )
+    fetch_hosts: tuple[str, ...] = _CONNECTIONS.setting(
+        HOSTS, ("*",), "The only hosts that may be connected to. * allows any.", example=[".example.com"]
+    )
+    fetch_deny_hosts: tuple[str, ...] = _CONNECTIONS.setting(
+        HOSTS,
+        (),
+        "Hosts that are never connected to. This overrides fetch_hosts.",
+        example=["old.example.com"],
+    )
+    fetch_proxy: tuple[str, int] | None = _CONNECTIONS.setting(
+        PROXY,
+        None,
+        "HTTP proxy for all downloads and webhooks.",
+        example="http://proxy.internal:3128",
+        default_text="no proxy",
+    )
+    fetch_ports: tuple[int, ...] = _CONNECTIONS.setting(
+        PORTS, (), "Ports that may be connected to besides 443, and 80 with allow_http.", example=[8443]
+    )
+    allow_http: bool = _CONNECTIONS.setting(
+        SWITCH,
+        False,
+        "Also connect to http addresses. Anyone on the way can read and change the content.",
+        example=True,
+    )
+    max_download_bytes: int = _CONNECTIONS.setting(
+        byte_count(1024, 1024 * MIB),
+        256 * MIB,
+        "Largest video that is downloaded from an address.",
+        example=128 * MIB,
+    )
+
+    max_body_bytes: int = _REQUESTS.setting(
+        byte_count(1024, 1024 * MIB), 64 * MIB, "Largest request body that is read.", example=32 * MIB
+    )
+    max_data_uri_bytes: int = _REQUESTS.setting(
+        byte_count(1024, 1024 * MIB), 32 * MIB, "Largest video in a data: URI.", example=16 * MIB
+    )
+    max_requests: int = _REQUESTS.setting(
+        integer(1, 10_000), 32, "Most clients that may wait for an answer on an open connection.", example=100
+    )
+    max_queued: int = _REQUESTS.setting(
+        integer(0, 10_000_000), 100_000, "Most jobs that may wait in the queue.", example=1000
+    )
+
+    max_running: int = _JOBS.setting(
+        integer(1, 1000), 32, "Most jobs that this process runs at a time.", example=8
+    )
+    max_crashes: int = _JOBS.setting(
+        integer(1, 100),
+        3,
+        "How many workers may die while they run a job before it ends with an error.",
+        example=5,
+    )
+    lease_s: float = _JOBS.setting(
+        seconds(1, 3600),
+        15.0,
+        "How long other workers wait before they take over the jobs of a dead worker.",
+        example=30,
+    )
+    max_run_s: float = _JOBS.setting(
+        seconds(1, 86_400), 1800.0, "Longest time for one attempt at a job.", example=600
+    )
+
+    allow_weak_sandbox: bool = _DECODING.setting(
+        SWITCH, False, "Decode videos although this kernel cannot confine the video decoder.", example=True
+    )
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Directory of the videos of running requests."""
+        return self._data_dir / "incoming"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Directory of uploaded files."""
+        return self._data_dir / "uploads"
+
+    @property
+    def models_dir(self) -> Path:
+        """Directory of pulled checkpoints."""
+        return self._data_dir / "models"
+
+    @property
+    def tls_dir(self) -> Path:
+        """Directory of the certificates and keys of `tls = "dev"`."""
+        return self._data_dir / "tls"
+
+    @property
+    def pepper_path(self) -> Path:
+        """File with the secret that API keys are hashed with."""
+        return self._data_dir / "pepper"
+
+    @property
+    def store_path(self) -> Path:
+        """The database of jobs."""
+        return self._data_dir / "omnireel.db"
+
+    @property
+    def webhook_keys_path(self) -> Path:
+        """File with the keys that sign webhooks."""
+        return self._data_dir / "webhook-keys.json"
+
+    @property
+    def _data_dir(self) -> Path:
+        return self.data_dir or Path.home() / ".local" / "share" / "omnireel"
