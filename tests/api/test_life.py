@@ -86,7 +86,7 @@ def post(url, body, path="", *, timeout=60, **headers):
 
 def ended_jobs(url):
     """The last one first."""
-    return httpx.get(f"{url}/v1/models/requests/by-endpoint").json()["items"]
+    return httpx.get(f"{url}/platform/v1/models/requests/by-endpoint").json()["items"]
 
 
 # A caller who waits for the answer, and one who reads along.
