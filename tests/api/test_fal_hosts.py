@@ -1,4 +1,4 @@
-"""Whatever address a client used, it reaches the same routes; and what routes learn about that address."""
+"""Every address that a client may use reaches the same routes, and answers name that address."""
 
 import asyncio
 import time
@@ -62,7 +62,7 @@ def test_a_run_arrives_by_prefix_by_host_and_by_proxy(client, run_body, path, he
         "https://127.0.0.1/health",
     ],
 )
-def test_the_proxy_stands_for_four_hosts_and_never_forwards(client, target):
+def test_the_proxy_route_serves_fals_own_hosts_and_never_forwards(client, target):
     headers = {} if target is None else {"x-fal-target-url": target}
     answer = client.post(PROXY, json={}, headers=headers)
     body = answer.json()
@@ -105,6 +105,8 @@ def test_a_refused_target_is_not_echoed_at_length(client):
         ("/", {}, "Path / not found"),
         ("/sync", {}, "Path / not found"),
         ("/synchronous", {}, "Path /synchronous not found"),
+        ("/v1", {}, "Path /v1 not found"),
+        ("/v1/chat/completions", {}, 'Application "v1/chat" not found'),
         ("/fal-ai/flux/dev", {}, 'Application "fal-ai/flux" not found'),
         ("/queue/fal-ai/flux", {}, 'Application "fal-ai/flux" not found'),
         (f"/{APP}/x", {"host": "queue.fal.run"}, f"Path /{APP}/x not found"),
@@ -113,7 +115,7 @@ def test_a_refused_target_is_not_echoed_at_length(client):
         (PROXY, {"x-fal-target-url": f"https://fal.run{PROXY}"}, 'Application "api/fal" not found'),
     ],
 )
-def test_a_path_that_no_door_has_is_named_as_the_client_wrote_it(client, path, headers, detail):
+def test_an_unknown_path_is_named_as_the_client_wrote_it(client, path, headers, detail):
     answer = client.post(path, headers=headers)
     assert (answer.status_code, answer.json()["detail"]) == (404, detail)
 
@@ -135,7 +137,7 @@ def test_the_log_names_the_target_of_a_proxied_request(client, server):
     assert (line["path"], line["target"]) == (PROXY, f"/sync/{ID}")
 
 
-async def _tell(request: Request) -> JSONResponse:
+async def _report(request: Request) -> JSONResponse:
     base_url = base_url_of(request)
     return JSONResponse({
         "path": request.scope["path"],
@@ -147,22 +149,22 @@ async def _tell(request: Request) -> JSONResponse:
 
 
 @pytest.fixture
-def told():
-    """What a route behind `FalHostRouting` is told of a request."""
-    app = Starlette(routes=[Route("/{rest:path}", _tell, methods=["GET"])])
+def seen_by_route():
+    """What a route behind `FalHostRouting` sees of a request."""
+    app = Starlette(routes=[Route("/{rest:path}", _report, methods=["GET"])])
 
-    async def get(doors, url, *, client, headers):
-        transport = httpx.ASGITransport(doors, client=(client, 1))
+    async def get(routing, url, *, client, headers):
+        transport = httpx.ASGITransport(routing, client=(client, 1))
         async with httpx.AsyncClient(transport=transport) as http:
             return (await http.get(url, headers=headers)).json()
 
-    def tell(path, *, client="127.0.0.1", trusted=(), scheme="http", allowed=("*",), **headers):
+    def report(path, *, client="127.0.0.1", trusted=(), scheme="http", allowed=("*",), **headers):
         networks = [ip_network(net) for net in trusted]
-        doors = FalHostRouting(app, pages=["/", "/health"], trusted=networks, allowed_hosts=allowed)
+        routing = FalHostRouting(app, pages=["/", "/health"], trusted=networks, allowed_hosts=allowed)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return asyncio.run(get(doors, f"{scheme}://box:8000{path}", client=client, headers=sent))
+        return asyncio.run(get(routing, f"{scheme}://box:8000{path}", client=client, headers=sent))
 
-    return tell
+    return report
 
 
 CANONICAL = [
@@ -171,6 +173,11 @@ CANONICAL = [
     ("/queue/a/b", {}, "/queue/a/b", "http://box:8000/queue/x"),
     ("/rest/a/", {}, "/rest/a/", "http://box:8000/rest/x"),
     ("/cdn/a", {}, "/cdn/a", "http://box:8000/cdn/x"),
+    ("/platform/v1/models", {}, "/platform/v1/models", "http://box:8000/platform/x"),
+    ("/v1/models", {}, "/sync/v1/models", "http://box:8000/x"),
+    ("/v1/models", {"host": "api.fal.ai"}, "/platform/v1/models", "http://api.fal.ai/x"),
+    ("/v1/models", {"host": "API.fal.ai:80"}, "/platform/v1/models", "http://API.fal.ai/x"),
+    ("/v1/models", {"host": "api.box.lan"}, "/sync/v1/models", "http://api.box.lan/x"),
     ("/queues/a", {}, "/sync/queues/a", "http://box:8000/x"),
     ("/a/b", {"host": "queue.fal.run"}, "/queue/a/b", "http://queue.fal.run/x"),
     ("/a/b", {"host": "QUEUE.box.lan:81"}, "/queue/a/b", "http://QUEUE.box.lan:81/x"),
@@ -187,31 +194,31 @@ CANONICAL = [
 
 
 @pytest.mark.parametrize(("url", "headers", "path", "returned"), CANONICAL)
-def test_each_address_has_one_canonical_path_and_leads_back_the_way_it_came(
-    told, url, headers, path, returned
+def test_each_address_has_one_canonical_path_and_answers_name_that_address(
+    seen_by_route, url, headers, path, returned
 ):
-    seen = told(url, **headers)
+    seen = seen_by_route(url, **headers)
     assert (seen["path"], seen["raw_path"], seen["url"]) == (path, path, returned)
 
 
-def test_the_query_and_escapes_survive(told):
-    seen = told("/a/b%20c?logs=1&x=%2F", host="queue.fal.run")
+def test_the_query_and_escapes_survive(seen_by_route):
+    seen = seen_by_route("/a/b%20c?logs=1&x=%2F", host="queue.fal.run")
     assert (seen["path"], seen["raw_path"]) == ("/queue/a/b c", "/queue/a/b%20c")
     assert seen["query"] == "logs=1&x=%2F"
 
 
-def test_a_proxied_request_has_its_targets_path_and_query_and_our_address(told):
+def test_a_proxied_request_has_its_targets_path_and_query_and_our_address(seen_by_route):
     target = "https://queue.fal.run/a/b%20c/status?logs=1"
-    seen = told(f"{PROXY}?ignored=1", x_fal_target_url=target)
+    seen = seen_by_route(f"{PROXY}?ignored=1", x_fal_target_url=target)
     assert (seen["path"], seen["raw_path"]) == ("/queue/a/b c/status", "/queue/a/b%20c/status")
     assert seen["query"] == "logs=1"
     assert seen["url"] == "http://box:8000/queue/x"
     assert seen["upload"] == "http://box:8000/cdn/f"
 
 
-def test_every_door_is_reachable_from_every_other(told):
-    assert told("/rest/a")["upload"] == "http://box:8000/cdn/f"
-    assert told("/a", host="rest.fal.ai", scheme="https")["upload"] == "https://rest.fal.ai/cdn/f"
+def test_every_fal_host_is_reachable_from_every_other(seen_by_route):
+    assert seen_by_route("/rest/a")["upload"] == "http://box:8000/cdn/f"
+    assert seen_by_route("/a", host="rest.fal.ai", scheme="https")["upload"] == "https://rest.fal.ai/cdn/f"
 
 
 FORWARDED = {
@@ -221,19 +228,25 @@ FORWARDED = {
 }
 
 
-def test_forwarded_headers_count_from_a_trusted_proxy_only(told):
-    assert told("/a", **FORWARDED)["url"] == "http://box:8000/x"
-    assert told("/a", client="10.1.2.4", trusted=["10.1.2.3/32"], **FORWARDED)["url"] == "http://box:8000/x"
+def test_forwarded_headers_count_from_a_trusted_proxy_only(seen_by_route):
+    assert seen_by_route("/a", **FORWARDED)["url"] == "http://box:8000/x"
+    assert (
+        seen_by_route("/a", client="10.1.2.4", trusted=["10.1.2.3/32"], **FORWARDED)["url"]
+        == "http://box:8000/x"
+    )
     for client in ("10.1.2.3", "::ffff:10.1.2.3"):
-        seen = told("/a", client=client, trusted=["10.0.0.0/8"], **FORWARDED)
+        seen = seen_by_route("/a", client=client, trusted=["10.0.0.0/8"], **FORWARDED)
         assert (seen["path"], seen["url"]) == ("/queue/a", "https://queue.example.org/reel/x")
 
 
-def test_a_forwarded_port_and_the_nearest_proxys_word_count(told):
+def test_a_forwarded_port_and_the_nearest_proxys_word_count(seen_by_route):
     forwarded = {"x_forwarded_host": "lie.example, box.example:1", "x_forwarded_port": "444"}
-    assert told("/queue/a", trusted=["127.0.0.1"], **forwarded)["url"] == "http://box.example:444/queue/x"
+    assert (
+        seen_by_route("/queue/a", trusted=["127.0.0.1"], **forwarded)["url"]
+        == "http://box.example:444/queue/x"
+    )
     bad = {"x_forwarded_prefix": "//evil.example/\\", "x_forwarded_proto": "gopher"}
-    assert told("/queue/a", trusted=["127.0.0.1"], **bad)["url"] == "http://box:8000/queue/x"
+    assert seen_by_route("/queue/a", trusted=["127.0.0.1"], **bad)["url"] == "http://box:8000/queue/x"
 
 
 def preflight(client, path, *, method="POST", headers="authorization,content-type,x-fal-queue-priority"):
@@ -298,23 +311,23 @@ def test_the_operator_may_name_the_pages_that_read_answers(tmp_path):
 @pytest.mark.parametrize(
     "host", ["box.lan", "BOX.lan:81", "box.lan.", "a.example.com", "example.com", "[::1]:8000"]
 )
-def test_an_allowed_host_is_served(told, host):
-    assert "upload" in told("/a", host=host, allowed=("box.lan", ".example.com", "[::1]"))
+def test_an_allowed_host_is_served(seen_by_route, host):
+    assert "upload" in seen_by_route("/a", host=host, allowed=("box.lan", ".example.com", "[::1]"))
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "notexample.com", "box.lan.evil.example", "xbox.lan", "127.0.0.1"]
 )
-def test_a_host_that_is_not_allowed_is_refused_without_its_name(told, host):
-    answer = told("/a", host=host, allowed=("box.lan", ".example.com"))
-    assert answer["detail"] == "no such host here"
+def test_a_host_that_is_not_allowed_is_refused_without_its_name(seen_by_route, host):
+    answer = seen_by_route("/a", host=host, allowed=("box.lan", ".example.com"))
+    assert answer["detail"] == "This host name is not allowed."
 
 
-def test_the_host_that_a_trusted_proxy_names_is_the_one_that_counts(told):
+def test_the_host_that_a_trusted_proxy_names_is_the_one_that_counts(seen_by_route):
     allowed = {
         "allowed": ("public.example",),
         "trusted": ["10.0.0.0/8"],
         "x_forwarded_host": "public.example",
     }
-    assert "upload" in told("/a", client="10.1.2.3", host="inner:8000", **allowed)
-    assert "detail" in told("/a", client="11.1.2.3", host="inner:8000", **allowed)
+    assert "upload" in seen_by_route("/a", client="10.1.2.3", host="inner:8000", **allowed)
+    assert "detail" in seen_by_route("/a", client="11.1.2.3", host="inner:8000", **allowed)

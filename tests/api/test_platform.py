@@ -51,7 +51,7 @@ def ledger(folder, *owners):
 
 
 def get(client, path, **query):
-    answer = client.get(f"/v1/{path}", params=query)
+    answer = client.get(f"/platform/v1/{path}", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -102,7 +102,7 @@ def test_dropped_payloads_are_gone_and_the_charge_stays(keyed, bob, ann, clip_ur
     before = ledger(keyed.folder, "bob")
     answer = bob.post(f"/{ID}", json={"prompt": "forget me", "video_url": clip_uri})
     job_id = answer.headers["x-fal-request-id"]
-    path = f"/v1/models/requests/{job_id}/payloads"
+    path = f"/platform/v1/models/requests/{job_id}/payloads"
     assert ann.delete(path).status_code == 404
     assert bob.delete(path).json()["deleted"]
     (item,) = get(bob, "models/requests/by-endpoint", request_id=job_id, expand="payloads")["items"]
@@ -121,13 +121,14 @@ def test_models_and_prices(ann):
     assert price == {"endpoint_id": ID, "unit_price": 0.006, "unit": "1000 tokens", "currency": "USD"}
     target = {"x-fal-target-url": f"https://api.fal.ai/v1/models/pricing?endpoint_id={ID}"}
     assert ann.get("/api/fal/proxy", headers=target).json()["prices"] == [price]
+    assert ann.get("/v1/models/pricing", headers={"host": "api.fal.ai"}).json()["prices"] == [price]
     assert get(ann, "meta") == {"webhook_ip_ranges": []}
 
 
 def test_prices_are_estimated_by_unit_and_by_history(keyed, ann):
     def total(kind, **asked):
         body = {"estimate_type": kind, "endpoints": {ID: asked}}
-        return ann.post("/v1/models/pricing/estimate", json=body).json()["total_cost"]
+        return ann.post("/platform/v1/models/pricing/estimate", json=body).json()["total_cost"]
 
     assert total("unit_price", unit_quantity=2.5) == pytest.approx(0.015)
     assert total("historical_api_price", call_quantity=6) == pytest.approx(
@@ -156,7 +157,7 @@ def test_prices_are_estimated_by_unit_and_by_history(keyed, ann):
     ],
 )
 def test_errors_have_the_platforms_own_shape(ann, method, path, status, kind):
-    answer = ann.request(method, f"/v1/{path}")
+    answer = ann.request(method, f"/platform/v1/{path}")
     assert answer.status_code == status
     error = answer.json()["error"]
     assert error["type"] == kind
@@ -181,10 +182,10 @@ def test_errors_have_the_platforms_own_shape(ann, method, path, status, kind):
 @pytest.mark.parametrize("path", ["models/billing-events", "models/requests/by-endpoint"])
 def test_a_cursor_that_was_never_given_out_is_refused(ann, path, cursor):
     sent = base64.urlsafe_b64encode(cursor.encode()).decode()
-    answer = ann.get(f"/v1/{path}", params={"cursor": sent})
+    answer = ann.get(f"/platform/v1/{path}", params={"cursor": sent})
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "validation_error"
-    assert answer.json()["error"]["message"] == "cursor is none that was given out"
+    assert answer.json()["error"]["message"] == "Invalid cursor."
 
 
 def test_a_period_is_taken_as_it_is_sent(ann):
@@ -195,7 +196,7 @@ def test_a_fault_of_ours_has_the_platforms_own_shape_and_is_logged(tmp_path):
     with Server(tmp_path) as server:
         with transaction(tmp_path / "omnireel.db") as db:
             db.execute("ALTER TABLE ledger RENAME TO lost")
-        answer = httpx.get(f"{server.url}/v1/models/usage", trust_env=False)
+        answer = httpx.get(f"{server.url}/platform/v1/models/usage", trust_env=False)
         (line,) = [line for line in server.log() if line["event"] == "internal error"]
     assert answer.status_code == 500
     error = answer.json()["error"]
@@ -204,8 +205,13 @@ def test_a_fault_of_ours_has_the_platforms_own_shape_and_is_logged(tmp_path):
     assert "ledger" not in answer.text
 
 
+def test_the_path_v1_belongs_to_no_fal_host(ann):
+    answer = ann.get("/v1/models")
+    assert (answer.status_code, answer.json()["detail"]) == (404, 'Application "v1/models" not found')
+
+
 def test_without_a_key_the_platform_refuses_in_its_own_shape(keyed):
-    answer = httpx.get(f"{keyed.url}/v1/models", trust_env=False)
+    answer = httpx.get(f"{keyed.url}/platform/v1/models", trust_env=False)
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "unauthorized"
 

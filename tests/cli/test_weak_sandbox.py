@@ -4,7 +4,7 @@ import json
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from omnireel.api.app import create_app

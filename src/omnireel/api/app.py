@@ -1,9 +1,9 @@
 """The application: routes, middleware, and the way from exceptions to error bodies."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -12,10 +12,17 @@ from starlette.responses import Response
 from omnireel.api.fal.submit import Submitter
 from omnireel.api.fal.wire import ENDPOINT_ID
 from omnireel.api.http.errors import RequestError, error_outcome, json_response
-from omnireel.api.middleware.hosts import FalHost, FalHostRouting, base_url_of, error_response
+from omnireel.api.http.route import Route, open_paths, starlette_routes
+from omnireel.api.middleware.hosts import (
+    FalHost,
+    FalHostRouting,
+    base_url_of,
+    error_response,
+    fal_host_of_path,
+)
 from omnireel.api.middleware.keys import Keys
 from omnireel.api.middleware.record import InternalErrors, RequestRecord
-from omnireel.api.routes import REST_JWKS_PATH, Endpoint, all_routes, our_pages
+from omnireel.api.routes import all_routes
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
 from omnireel.jobs.supervisor import make_supervisor
@@ -33,13 +40,12 @@ _EXPOSED_HEADERS = (
 )
 
 
-def create_app(backend: Backend, settings: Settings) -> FastAPI:
-    """The application that answers with `backend`, which it closes when it ends; its Supervisor is `state.crew`."""
-
+def create_app(backend: Backend, settings: Settings) -> Starlette:
+    """The application that answers with `backend`, and closes it at the end. `state.supervisor` runs jobs."""
     supervisor = make_supervisor(backend, settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         supervisor.start()
         try:
             yield
@@ -47,42 +53,36 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
             await supervisor.stop()
             await backend.close()
 
-    # Slashes are routed, not redirected: one of the official clients does not follow redirects.
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    routes = all_routes(Submitter(supervisor.worker, settings, backend, supervisor.files))
+    app = Starlette(
+        routes=list(starlette_routes(routes)),
+        exception_handlers={OmnireelError: _omnireel_error, HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # both spellings are routes, see `starlette_routes`
     app.state.supervisor = supervisor
-    pages = our_pages(backend, settings)
-    for path, endpoint in pages.items():
-        _add_route(app, path, endpoint, "GET")
-    for path, endpoint, method in all_routes(
-        Submitter(supervisor.worker, settings, backend, supervisor.files)
-    ):
-        _add_route(app, path, endpoint, method)
-    app.add_exception_handler(OmnireelError, _omnireel_error)
-    app.add_exception_handler(HTTPException, _http_error)
     if settings.auth == "keys":
         app.add_middleware(
             Keys,
             database=supervisor.worker.database,
             pepper=read_pepper(settings.pepper_path),
-            open_paths=[*pages, REST_JWKS_PATH],
+            open_paths=open_paths(routes),
             self_authenticating=(f"/{FalHost.CDN}/",),
         )
-    _add_middleware(app, settings, pages=list(pages))
+    _add_middleware(app, settings, routes)
     return app
 
 
-def _add_route(app: FastAPI, path: str, endpoint: Endpoint, method: str) -> None:
-    app.add_route(path, endpoint, methods=[method])
-    app.add_route(path + "/", endpoint, methods=[method])
-
-
-def _add_middleware(app: FastAPI, settings: Settings, *, pages: list[str]) -> None:
-    """Innermost first: a browser may read every answer, and every answer has its id."""
+def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route]) -> None:
+    """Innermost first. CORS is outside of errors, and ids outside of CORS: every answer has both."""
     app.add_middleware(
-        FalHostRouting, pages=pages, trusted=settings.trusted_proxies, allowed_hosts=settings.allowed_hosts
+        FalHostRouting,
+        pages=[route.path for route in routes if fal_host_of_path(route.path) is None],
+        trusted=settings.trusted_proxies,
+        allowed_hosts=settings.allowed_hosts,
     )
     app.add_middleware(InternalErrors)
-    # Any header may be sent: x-fal-* has no end, and without credentials there is nothing to protect.
+    # Any header is allowed: there are many x-fal-* headers, and no credentials that would need protection.
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -95,7 +95,7 @@ def _add_middleware(app: FastAPI, settings: Settings, *, pages: list[str]) -> No
 
 async def _omnireel_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Cancelled):
-        return Response(status_code=499)  # nobody is left to read it
+        return Response(status_code=499)  # the client has gone and will not read it
     if not isinstance(error, OmnireelError):
         raise error
     outcome = error_outcome(error, getattr(request.state, "fields", None))
@@ -115,7 +115,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _no_such_path(request: Request) -> str:
-    """fal's words: for another application on its address, and for a path that the application lacks."""
+    """fal's wording: one for another application, and one for a path that the application does not have."""
     fal_host = base_url_of(request).fal_host
     parts = request.url.path.removeprefix(f"/{fal_host}").strip("/").split("/")
     app_id, is_ours = "/".join(parts[:2]), ENDPOINT_ID.startswith("/".join(parts[:2]) + "/")

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 import structlog
 import typer
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend
@@ -77,7 +77,7 @@ class _Server(uvicorn.Server):
     """Uvicorn's server, on two sockets if need be; asked to stop, it ends with 0 and not with the signal."""
 
     def __init__(
-        self, app: FastAPI, settings: Settings, plain: socket.socket, *, tls: TlsListener | None
+        self, app: Starlette, settings: Settings, plain: socket.socket, *, tls: TlsListener | None
     ) -> None:
         config = uvicorn.Config(
             app,

@@ -1,14 +1,13 @@
-"""One path space for the four hosts of the hosted service.
+"""Maps every address that fal's clients use to one canonical path.
 
-Its clients address four hosts: one runs requests, one queues them, one issues upload addresses, one takes
-files; a fifth tells of models and money. Here each is a door of the same server, and routes know only
-canonical paths, `/sync/…`, `/queue/…`, `/rest/…`, `/cdn/…` and `/v1/…`. `FalHostRouting` maps onto these whatever a
-client used, in this order:
+fal has a host each for running requests, for the queue, for upload addresses, for files and for its platform
+API. Here one server answers for all of them, and routes know canonical paths only: `/sync/…`, `/queue/…`,
+`/rest/…`, `/cdn/…` and `/platform/…`. `FalHostRouting` decides in this order:
 
-1. `/api/fal/proxy` with the header x-fal-target-url: the host and path in that header, nothing else of it;
-2. a page of our own, such as `/health`;
-3. a path that begins with a door's name: that path as it is;
-4. a Host header that begins with `queue.`, `rest.` or `v3.`: that door;
+1. `/api/fal/proxy` with the header x-fal-target-url: the host, path and query in that header;
+2. a page of this server, such as `/health`;
+3. a path that begins with the name of a fal host: that path as it is;
+4. a Host header that is `api.fal.ai`, or begins with `queue.`, `rest.` or `v3.`: that fal host;
 5. anything else: sync.
 """
 
@@ -44,15 +43,16 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
 class FalHost(StrEnum):
-    """Which of the service's hosts a request is meant for."""
+    """Which of fal's hosts a request is meant for; the value is the first part of its canonical paths."""
 
     SYNC = "sync"
     QUEUE = "queue"
     REST = "rest"
     CDN = "cdn"
-    PLATFORM = "v1"
+    PLATFORM = "platform"
 
 
+# A server of any domain may have these subdomains. `api` is too common a name to be one of them.
 _FAL_HOST_OF_LABEL = {"queue": FalHost.QUEUE, "rest": FalHost.REST, "v3": FalHost.CDN}
 HOSTED = {
     "fal.run": FalHost.SYNC,
@@ -65,12 +65,14 @@ HOSTED = {
 
 @dataclass(frozen=True)
 class PublicBaseUrl:
-    """Where a request came in, as seen from outside; addresses in answers are built from it.
+    """The address under which a request reached this server; addresses in answers are built from it.
 
-    host:   as the client wrote it, an IPv6 address in brackets
-    port:   None where the scheme's own port is meant
-    root:   what a reverse proxy has in front of our paths: "" or "/some/path"
-    prefix: what then stands before the door's own paths: "/queue", or "" where the host names the door
+    fal_host: the fal host that the request is meant for
+    scheme:   "http" or "https"
+    host:     as the client wrote it; an IPv6 address in brackets
+    port:     None for the scheme's default port
+    root:     the path that a reverse proxy puts in front of our paths: "" or "/some/path"
+    prefix:   what comes before the fal host's own paths: "/queue", or "" if the Host header decided
     """
 
     fal_host: FalHost
@@ -81,9 +83,9 @@ class PublicBaseUrl:
     prefix: str
 
     def url(self, path: str, fal_host: FalHost | None = None) -> str:
-        """The address of `path` behind `door`, or behind this request's own door.
+        """The address of `path` on `fal_host`, or on the fal host of this request.
 
-        A prefix counts on every host, so other doors need no name that resolves.
+        Another fal host is addressed by its prefix, which works under every host name.
         """
         prefix = self.prefix if fal_host in (None, self.fal_host) else f"/{fal_host}"
         port = "" if self.port is None else f":{self.port}"
@@ -91,25 +93,31 @@ class PublicBaseUrl:
 
 
 def base_url_of(connection: HTTPConnection) -> PublicBaseUrl:
-    """Where the request came in."""
+    """The public base URL of a request."""
     return cast(PublicBaseUrl, connection.state.base_url)
 
 
+def fal_host_of_path(path: str) -> FalHost | None:
+    """The fal host that a canonical path belongs to; None for a page of this server."""
+    name = path.split("/", 2)[1] if path.startswith("/") else ""
+    return FalHost(name) if name in set(FalHost) else None
+
+
 def error_response(scope: Scope, outcome: Outcome) -> Response:
-    """An error, in the shape of the door that the request came to."""
+    """An error, in the shape of the fal host that the request came to."""
     state = scope["state"]
-    base_url: PublicBaseUrl | None = state.get("entrance")  # none where a fault came first
+    base_url: PublicBaseUrl | None = state.get("base_url")  # missing if the error came before routing
     if base_url is not None and base_url.fal_host is FalHost.PLATFORM:
         return platform_error_response(outcome, state["request_id"])
     return outcome_response(outcome)
 
 
 class FalHostRouting:
-    """Gives each request its canonical path and, in its state, the `PublicBaseUrl` it came through.
+    """Gives each request its canonical path and puts its `PublicBaseUrl` into its state.
 
-    pages:   paths of our own, which no door has
-    trusted: whose X-Forwarded-Proto, -Host, -Port and -Prefix headers are believed
-    allowed_hosts: names that requests may be addressed to, as the setting has them
+    pages:         paths of this server's own pages, which belong to no fal host
+    trusted:       proxies whose X-Forwarded-Proto, -Host, -Port and -Prefix headers are used
+    allowed_hosts: host names that requests may be addressed to, as the setting has them
     """
 
     def __init__(
@@ -126,42 +134,42 @@ class FalHostRouting:
         self.allowed_hosts = tuple(allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; whatever has no path passes through."""
+        """Serve one connection; other kinds of ASGI scope (lifespan) pass through."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        outside = _Outside(scope, self.trusted)
-        if not is_one_of(outside.host, self.allowed_hosts):
-            # A page whose name was made to lead here must not pass for one of ours.
-            refusal = RequestError("no such host here", error_type="bad_request", status=400)
+        client_view = _ClientView(scope, self.trusted)
+        if not is_one_of(client_view.host, self.allowed_hosts):
+            # DNS rebinding: a web page whose own name resolves to this server must not reach it.
+            refusal = RequestError("This host name is not allowed.", error_type="bad_request", status=400)
             await outcome_response(request_error_outcome(refusal))(scope, receive, send)
             return
         if scope["type"] == "http" and scope["path"].rstrip("/") == PROXY_PATH:
             try:
-                target = _target(outside.sent.get(_TARGET))
+                target = _target(client_view.headers.get(_TARGET))
             except RequestError as error:
                 await outcome_response(request_error_outcome(error))(scope, receive, send)
                 return
-            scope = _proxied(scope, target, outside)
+            scope = _proxied(scope, target, client_view)
         else:
-            scope = self._addressed(scope, outside)
+            scope = self._addressed(scope, client_view)
         await self.app(scope, receive, send)
 
-    def _addressed(self, scope: Scope, outside: "_Outside") -> Scope:
+    def _addressed(self, scope: Scope, client_view: "_ClientView") -> Scope:
         path, raw_path = scope["path"], scope.get("raw_path") or scope["path"].encode()
-        named = _fal_host_of_path(path)
-        fal_host = named or _fal_host_of_name(outside.host)
-        base_url = outside.base_url(fal_host, f"/{fal_host}" if named else "")
+        named = fal_host_of_path(path)
+        fal_host = named or _fal_host_of_name(client_view.host)
+        base_url = client_view.base_url(fal_host, f"/{fal_host}" if named else "")
         if named is None and (path.rstrip("/") or "/") not in self.pages:
             path, raw_path = f"/{fal_host}{path}", f"/{fal_host}".encode() + raw_path
-        return _entered(scope, base_url, path=path, raw_path=raw_path)
+        return _routed(scope, base_url, path=path, raw_path=raw_path)
 
 
-class _Outside:
-    """Scheme, host, port and root of a request as its client sees them."""
+class _ClientView:
+    """Scheme, host, port and root path of a request as its client sees them."""
 
     def __init__(self, scope: Scope, trusted: Sequence[Network]) -> None:
-        self.sent = Headers(scope=scope)
+        self.headers = Headers(scope=scope)
         self._is_trusted = _is_trusted(scope, trusted)
         scheme = self._forwarded("proto") or scope.get("scheme", "http")
         self.scheme = "https" if scheme in ("https", "wss") else "http"
@@ -170,16 +178,16 @@ class _Outside:
         self.root = root if _PREFIX.fullmatch(root) else ""
 
     def base_url(self, fal_host: FalHost, prefix: str) -> PublicBaseUrl:
-        """The entrance to `door` at `prefix`."""
+        """The public base URL for `fal_host` at `prefix`."""
         return PublicBaseUrl(fal_host, self.scheme, self.host, self.port, self.root, prefix)
 
     def _forwarded(self, name: str) -> str | None:
-        # The last of several values is the nearest proxy's own; the client may have invented the others.
-        value = self.sent.get(f"x-forwarded-{name}", "") if self._is_trusted else ""
+        # The nearest proxy appends its value last; the client may have made up the others.
+        value = self.headers.get(f"x-forwarded-{name}", "") if self._is_trusted else ""
         return value.rpartition(",")[2].strip() or None
 
     def _authority(self, scope: Scope) -> tuple[str, int | None]:
-        written = _AUTHORITY.fullmatch(self._forwarded("host") or self.sent.get("host", ""))
+        written = _AUTHORITY.fullmatch(self._forwarded("host") or self.headers.get("host", ""))
         if written is None:
             host, number = scope.get("server") or ("localhost", None)
             host = f"[{host}]" if ":" in host else host
@@ -203,26 +211,24 @@ def _is_trusted(scope: Scope, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 
 
-def _fal_host_of_path(path: str) -> FalHost | None:
-    name = path.split("/", 2)[1] if path.startswith("/") else ""
-    return FalHost(name) if name in set(FalHost) else None
-
-
 def _fal_host_of_name(host: str) -> FalHost:
+    if (hosted := HOSTED.get(host.lower())) is not None:
+        return hosted
     label, dot, _ = host.lower().partition(".")
     return _FAL_HOST_OF_LABEL.get(label, FalHost.SYNC) if dot else FalHost.SYNC
 
 
 def _target(url: str | None) -> SplitResult:
-    """The address that a call of the proxy route is meant for. Raises RequestError unless we stand for it."""
+    """The address in the proxy header. Raises RequestError unless it is on one of fal's hosts."""
     if url is None:
-        raise _bad_target(f"{PROXY_PATH} needs the header {_TARGET}")
+        raise _bad_target(f"{PROXY_PATH} needs the header {_TARGET}.")
     try:
         target = urlsplit(url)
     except ValueError:
-        raise _bad_target(f"{_TARGET} is {echo(url)}, not an address") from None
+        raise _bad_target(f"The header {_TARGET} is {echo(url)}, which is not an address.") from None
     if target.scheme != "https" or target.netloc.lower() not in HOSTED:
-        raise _bad_target(f"{_TARGET} is {echo(url)}, not an https address of {', '.join(HOSTED)}")
+        hosts = ", ".join(HOSTED)
+        raise _bad_target(f"The header {_TARGET} is {echo(url)}, which is not an https address on {hosts}.")
     return target
 
 
@@ -230,19 +236,17 @@ def _bad_target(message: str) -> RequestError:
     return RequestError(message, error_type="bad_request", status=400)
 
 
-def _proxied(scope: Scope, target: SplitResult, outside: _Outside) -> Scope:
+def _proxied(scope: Scope, target: SplitResult, client_view: _ClientView) -> Scope:
     fal_host = HOSTED[target.netloc.lower()]
-    # The platform's paths bear their version, which is its door's name.
-    inner = target.path.removeprefix("/v1") if fal_host is FalHost.PLATFORM else target.path
-    path = f"/{fal_host}{unquote(inner)}"
+    path = f"/{fal_host}{unquote(target.path)}"
     structlog.contextvars.bind_contextvars(target=path)
     scope = {**scope, "query_string": target.query.encode("latin-1")}
-    # Addresses in the answer lead to this server, not back to the host that it stands for.
-    base_url = outside.base_url(fal_host, f"/{fal_host}")
-    return _entered(scope, base_url, path=path, raw_path=f"/{fal_host}{inner}".encode("latin-1"))
+    # Addresses in the answer lead to this server, not to the fal host in the header.
+    base_url = client_view.base_url(fal_host, f"/{fal_host}")
+    return _routed(scope, base_url, path=path, raw_path=f"/{fal_host}{target.path}".encode("latin-1"))
 
 
-def _entered(scope: Scope, base_url: PublicBaseUrl, *, path: str, raw_path: bytes) -> Scope:
-    state = scope.setdefault("state", {})  # shared: what is noted inside is read outside
-    state["entrance"] = base_url
+def _routed(scope: Scope, base_url: PublicBaseUrl, *, path: str, raw_path: bytes) -> Scope:
+    state = scope.setdefault("state", {})  # shared, not copied: outer middleware reads what is put into it
+    state["base_url"] = base_url
     return {**scope, "path": path, "raw_path": raw_path, "state": state}

@@ -1,4 +1,4 @@
-"""Who may come in: every request needs a key, but for pages that tell nothing of anybody.
+"""Authentication: every request needs a key, except for open paths.
 
 A key is sent as both official clients send it, `Authorization: Key id:secret`, or after `Bearer`; a temporary
 token (see `tokens`) as the query's `fal_jwt_token` or after `Bearer`. Keys are looked up for every request:
@@ -32,11 +32,11 @@ _HEADER = re.compile(
 
 
 class Keys:
-    """Refuses who has no key; notes the key and its account in the request's state for all others.
+    """Refuses requests without a valid key; puts the key and its account into the state of the others.
 
-    open_paths: canonical paths that need no key
-    self_authenticating:  beginnings of canonical paths whose routes also know callers by other means, which they check
-                themselves: without a key the request has no owner there
+    open_paths:          canonical paths that need no key
+    self_authenticating: beginnings of canonical paths whose routes also accept other credentials, and check
+                         them themselves; a request there without a key has no owner yet
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Keys:
         self.self_authenticating = self_authenticating
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; anything but HTTP passes through, and finds no route."""
+        """Serve one connection; anything but HTTP passes through."""
         if scope["type"] != "http" or (scope["path"].rstrip("/") or "/") in self.open_paths:
             await self.app(scope, receive, send)
             return
@@ -73,12 +73,12 @@ class Keys:
 
 
 def _identify(db: Connection, *, scope: Scope, pepper: bytes) -> Key:
-    """The key that the request came with. Raises DeniedError where there is none that counts."""
+    """The key that the request was sent with. Raises DeniedError if there is none that is valid."""
     credentials = _credentials(Headers(scope=scope).get("authorization"), scope["query_string"])
     key_id, colon, secret = credentials.partition(":")
     if colon:
         key = keys.check(db, pepper, key_id, secret)
-    # A token runs requests; it neither reads accounts nor makes further tokens.
+    # A temporary token can only run requests: it cannot read accounts or make further tokens.
     elif scope["path"].startswith(f"/{FalHost.SYNC}/"):
         key = _key_of_token(db, pepper, credentials)
     else:
@@ -89,16 +89,16 @@ def _identify(db: Connection, *, scope: Scope, pepper: bytes) -> Key:
 
 
 def _credentials(header: str | None, query: bytes) -> str:
-    """An id and a secret with a colon between them, or a token. Raises DeniedError for anything else."""
+    """`id:secret`, or a token. Raises DeniedError for anything else."""
     if header is None:
         token = parse_qs(query).get(_TOKEN_PARAMETER, [b""])[0].decode("latin-1")
         if not token:
-            message = f'Cannot access application "{APP_ID}". Authentication is required: send a key'
+            message = f'Cannot access application "{APP_ID}". Authentication is required: send a key.'
             raise DeniedError(message, kind="unauthorized", status=401)
         return token.replace(":", "")
     written = _HEADER.fullmatch(header)
     if written is None:
-        message = 'invalid Authorization header: "Key <key_id>:<key_secret>" is expected'
+        message = 'Invalid Authorization header: expected "Key <key_id>:<key_secret>".'
         raise DeniedError(message, kind="unauthorized", status=401)
     return written["key"] or written["token"]
 

@@ -1,4 +1,4 @@
-"""Around every request: its id, its log line, what browsers are told, and an answer where we have a bug."""
+"""Around every request: its id, its log line, headers for browsers, and an answer to internal errors."""
 
 import re
 import time
@@ -12,12 +12,12 @@ from omnireel.api.middleware.hosts import error_response
 
 log = structlog.get_logger()
 
-# Nothing that is sent is a page: whatever a caller put into it, a browser runs none of it on our origin.
+# No answer is a web page: a browser must not run anything that a caller put into one.
 _FOR_BROWSERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'"),
 )
-# The part of an upload's address that lets its holder send the bytes.
+# The part of an upload's address that is a secret: whoever has it can send the bytes.
 _UPLOAD_TOKEN = re.compile(r"(/files/[^/]+/(?:upload|multipart)/)[^/]+")
 
 
@@ -34,7 +34,7 @@ class RequestRecord:
             return
         started, status = time.perf_counter(), 0
         state = scope.setdefault("state", {})
-        state["request_id"] = str(uuid.uuid4())  # routes about a job put the job's in its place
+        state["request_id"] = str(uuid.uuid4())  # routes about a job replace it by the job's id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=state["request_id"])
 
@@ -53,7 +53,7 @@ class RequestRecord:
 
 
 class InternalErrors:
-    """Answers for our own bugs: one of them ends one request, not the server."""
+    """Answers with 500 to exceptions that nothing else handles; they end one request, not the server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -72,12 +72,12 @@ class InternalErrors:
 
         try:
             await self.app(scope, receive, send_noting)
-        except Exception:  # the edge of the program, see above
+        except Exception:  # any bug: the traceback goes to the log
             log.exception("internal error")
             if not has_begun:
                 await error_response(scope, internal_error_outcome())(scope, receive, send)
 
 
 def _header(text: str) -> bytes:
-    """What came in a path may hold anything; a header may not."""
+    """The text without what a header may not hold. It may come from a path, which may hold anything."""
     return "".join(c for c in text[:100] if c.isascii() and c.isprintable()).encode("ascii")

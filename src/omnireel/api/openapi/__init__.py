@@ -1,1 +1,1 @@
-"""The OpenAPI document."""
+"""The OpenAPI document: it is made from the table of routes."""

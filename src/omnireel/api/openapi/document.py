@@ -1,34 +1,38 @@
-"""The OpenAPI document, in the dialect that fal's own tools read: 3.0.4 with their extensions.
+"""The OpenAPI document, made from the table of routes: version 3.0.4 with fal's extensions."""
 
-Each noun has a file of its own beside this one: `openapi_run`, `openapi_storage`, `openapi_platform`,
-`openapi_pages`. Input and output come from `wire`, their one definition.
-"""
-
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from omnireel.api.fal.wire import ENDPOINT_ID
-from omnireel.api.openapi.errors import error_schemas
-from omnireel.api.openapi.pages import page_paths, page_schemas
-from omnireel.api.openapi.platform import platform_paths, platform_schemas
-from omnireel.api.openapi.run import queue_paths, run_paths, run_schemas
-from omnireel.api.openapi.schemas import schemas
-from omnireel.api.openapi.storage import storage_paths, storage_schemas
+from omnireel.api.fal.wire import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
+from omnireel.api.http.route import Access, Answer, Route, Shape
+from omnireel.api.http.wire_model import WireModel
+from omnireel.api.openapi.schemas import Schema, component_schemas, property_schemas
 
-# Asked for only where the server runs with --auth keys.
+Operation = dict[str, Any]
+Schemas = dict[Shape, Schema]
+
+_TEXT: Schema = {"type": "string"}
+# Needed only where the server runs with `--auth keys`.
 _SECURITY = {
     "apiKeyAuth": {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "Key <key_id>:<key_secret>; a server that runs without keys takes anything.",
+        "description": "Key <key_id>:<key_secret>. A server that runs without keys accepts any value.",
     }
 }
 
 
-def openapi_document(version: str) -> dict[str, Any]:
-    """What GET /openapi.json answers."""
-    paths = run_paths() | queue_paths() | storage_paths() | platform_paths() | page_paths()
-    shapes = schemas() | error_schemas() | run_schemas() | storage_schemas()
+def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
+    """The document that describes those of the routes that have an operation id, in their order."""
+    listed = [route for route in routes if route.operation_id]
+    schemas, components = component_schemas({shape for route in listed for shape in _shapes(route)})
+    # fal's web page shows a video picker for this field.
+    components[Nemotron3NanoOmniVideoInput.__name__]["properties"]["video_url"]["ui"] = {"field": "video"}
+    paths: dict[str, dict[str, Operation]] = {}
+    for route in listed:
+        path = paths.setdefault(route.listed_path or route.path, {})
+        path[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": "3.0.4",
         "info": {
@@ -39,9 +43,66 @@ def openapi_document(version: str) -> dict[str, Any]:
         },
         "x-fal-order-paths": list(paths),
         "paths": paths,
-        "components": {
-            "schemas": shapes | platform_schemas() | page_schemas(),
-            "securitySchemes": _SECURITY,
-        },
+        "components": {"schemas": components, "securitySchemes": _SECURITY},
         "security": [{"apiKeyAuth": []}],
     }
+
+
+def _answers(route: Route) -> dict[int, Answer]:
+    """The route's own answers, and those that every route may give."""
+    answers = dict(route.answers)
+    if route.access.needs_key:
+        refusal = Answer("The server needs a key, and none that is valid was sent", route.errors.refusal)
+        answers[401] = refusal.with_headers("www-authenticate")
+    answers.setdefault(500, Answer("The server failed", route.errors.failure))
+    return answers
+
+
+def _shapes(route: Route) -> Iterator[Shape]:
+    if route.body is not None:
+        yield route.body.shape
+    yield from (answer.shape for answer in _answers(route).values() if answer.shape is not None)
+
+
+def _operation(route: Route, schemas: Schemas) -> Operation:
+    operation: Operation = {"operationId": route.operation_id, "summary": route.summary}
+    if not route.access.needs_key:
+        operation["security"] = []
+    if route.access in (Access.KEY_OR_CDN_TOKEN, Access.TOKEN_IN_PATH):
+        operation["description"] = f"Needs {route.access.value}."
+    if parameters := list(_parameters(route)):
+        operation["parameters"] = parameters
+    if route.body is not None:
+        content = {route.body.media_type: {"schema": schemas[route.body.shape]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    answers = {str(status): _answer(answer, schemas) for status, answer in _answers(route).items()}
+    return operation | {"responses": answers}
+
+
+def _parameters(route: Route) -> Iterator[Operation]:
+    yield from _parameters_of(route.path_shape, "path")
+    yield from _parameters_of(route.query, "query")
+    yield from _parameters_of(route.headers, "header")
+
+
+def _parameters_of(model: type[WireModel] | None, where: str) -> Iterator[Operation]:
+    if model is None:
+        return
+    properties, required = property_schemas(model)
+    for name, schema in properties.items():
+        del schema["title"]
+        description = schema.pop("description", None)
+        described = {} if description is None else {"description": description}
+        yield {"name": name, "in": where, "required": name in required, "schema": schema} | described
+
+
+def _answer(answer: Answer, schemas: Schemas) -> Operation:
+    names = ("x-fal-request-id", *answer.headers)
+    described: Operation = {
+        "description": answer.description,
+        "headers": {name: {"schema": _TEXT} for name in names},
+    }
+    if answer.media_type is None:
+        return described
+    content = {} if answer.shape is None else {"schema": schemas[answer.shape]}
+    return described | {"content": {answer.media_type: content}}

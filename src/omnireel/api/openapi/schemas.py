@@ -1,38 +1,58 @@
-"""The OpenAPI schemas of the shapes in `wire.py`."""
+"""JSON schemas as OpenAPI 3.0 wants them, made from pydantic models."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from omnireel.api.fal.wire import Nemotron3NanoOmniVideoInput, Nemotron3NanoOmniVideoOutput
+_REFERENCE = "#/components/schemas/{model}"
+Schema = dict[str, Any]
 
 
 class _OpenApi30Schema(GenerateJsonSchema):
-    """Pydantic's schemas, put the way OpenAPI 3.0 wants them: no null type, exclusive limits as switches."""
+    """Turns what pydantic writes, JSON Schema 2020-12, into what OpenAPI 3.0 has.
+
+    OpenAPI 3.0 has no null type and no const, and its exclusive limits are booleans.
+    """
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """`X | None`; a reference may not have siblings in 3.0, so it moves into allOf."""
+        """`X | None`. A reference may not have siblings in 3.0, so it moves into allOf."""
         inner = self.generate_inner(schema["schema"])
         return {"allOf": [inner], "nullable": True} if "$ref" in inner else inner | {"nullable": True}
 
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        """One of several values. A single one is an enum of one."""
+        shape = super().literal_schema(schema)
+        if "const" in shape:
+            shape["enum"] = [shape.pop("const")]
+        return shape
+
     def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
-        """A number; its exclusive upper limit becomes an upper limit and a switch."""
+        """A number. An exclusive limit becomes a limit and a boolean."""
         shape = super().float_schema(schema)
-        if "exclusiveMaximum" in shape:
-            shape |= {"maximum": shape["exclusiveMaximum"], "exclusiveMaximum": True}
+        for exclusive, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+            if exclusive in shape:
+                shape |= {limit: shape[exclusive], exclusive: True}
         return shape
 
 
-def schemas() -> dict[str, Any]:
-    """The OpenAPI `components.schemas` of input and output, fields in the order they are written here."""
-    _, document = models_json_schema(
-        [(Nemotron3NanoOmniVideoInput, "validation"), (Nemotron3NanoOmniVideoOutput, "validation")],
-        ref_template="#/components/schemas/{model}",
+def component_schemas(shapes: Iterable[Any]) -> tuple[dict[Any, Schema], dict[str, Schema]]:
+    """The schema of each type, and the `components.schemas` that these schemas refer to."""
+    schemas, document = TypeAdapter.json_schemas(
+        [(shape, "validation", TypeAdapter(shape)) for shape in shapes],
+        ref_template=_REFERENCE,
         schema_generator=_OpenApi30Schema,
     )
-    shapes: dict[str, Any] = document["$defs"]
-    for shape in shapes.values():
-        shape["x-fal-order-properties"] = list(shape["properties"])
-    shapes[Nemotron3NanoOmniVideoInput.__name__]["properties"]["video_url"]["ui"] = {"field": "video"}
-    return shapes
+    components: dict[str, Schema] = document.get("$defs", {})
+    for component in components.values():
+        if "properties" in component:
+            component["x-fal-order-properties"] = list(component["properties"])
+    return {shape: schema for (shape, _), schema in schemas.items()}, components
+
+
+def property_schemas(model: type[BaseModel]) -> tuple[dict[str, Schema], set[str]]:
+    """The schema of each field of a model without nested models, and the names of its required fields."""
+    shape = model.model_json_schema(ref_template=_REFERENCE, schema_generator=_OpenApi30Schema)
+    return shape["properties"], set(shape.get("required", ()))

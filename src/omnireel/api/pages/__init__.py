@@ -1,1 +1,1 @@
-"""Pages about the server itself."""
+"""Pages about the server itself: health, descriptions."""

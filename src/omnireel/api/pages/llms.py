@@ -1,4 +1,4 @@
-"""The endpoint described for language models: plain text, from the one definition of input and output."""
+"""The endpoint described for language models, in plain text made from the models of input and output."""
 
 from typing import Any
 
@@ -9,20 +9,21 @@ from omnireel.api.fal.wire import (
     Nemotron3NanoOmniVideoInput,
     Nemotron3NanoOmniVideoOutput,
 )
-from omnireel.api.openapi.schemas import schemas
+from omnireel.api.openapi.schemas import component_schemas
 
 _TEXT = """\
 # {id}
 
 > A question about a video: an mp4 and a prompt go in, text comes out.
 
-- Endpoint: POST /{id} (answers when done), POST /queue/{id} (answers at once; then GET
+- Endpoint: POST /{id} (waits for the answer), POST /queue/{id} (returns at once; then GET
   /queue/{app}/requests/REQUEST_ID/status and /queue/{app}/requests/REQUEST_ID),
   POST /{id}/stream (server-sent events)
 - Dry run: POST /{id}/estimate (frames, tokens and price; no inference)
-- Authentication, where the server asks for it: `Authorization: Key KEY_ID:KEY_SECRET`
+- Authentication, where the server requires it: `Authorization: Key KEY_ID:KEY_SECRET`
 - Price: ${price} per {unit} tokens of prompt and answer together
 - Schemas: GET /openapi.json
+- Prices and usage: GET /platform/v1/models/pricing, GET /platform/v1/models/usage
 
 ## Input
 
@@ -42,7 +43,7 @@ _TEXT = """\
 
 def llms_text() -> str:
     """What GET /llms.txt answers."""
-    shapes = schemas()
+    _, shapes = component_schemas([Nemotron3NanoOmniVideoInput, Nemotron3NanoOmniVideoOutput])
     return _TEXT.format(
         id=ENDPOINT_ID,
         app=ENDPOINT_ID.rpartition("/")[0],

@@ -1,1 +1,1 @@
-"""The platform API: models, prices, usage."""
+"""fal's platform API: models, prices, usage."""

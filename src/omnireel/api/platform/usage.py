@@ -1,4 +1,4 @@
-"""The platform API about what was used: totals, charges, ended jobs. Admin keys see everybody's."""
+"""The platform API about usage: totals, charges, ended jobs. Admin keys see those of all accounts."""
 
 import time
 from dataclasses import dataclass
@@ -12,12 +12,24 @@ from starlette.responses import Response
 from omnireel.api.fal import wire
 from omnireel.api.http.caller import owner_of, sees_all
 from omnireel.api.http.errors import RequestError, json_response
+from omnireel.api.platform.models import (
+    BillingEvent,
+    BillingEvents,
+    DeletedPayloads,
+    EndedRequest,
+    EndedRequests,
+    EndedRequestWithPayloads,
+    Usage,
+    UsageBucket,
+    UsedEndpoint,
+)
 from omnireel.api.platform.paging import (
     check_only,
     cursor_of,
     invalid,
+    invalid_cursor,
     limit_of,
-    page,
+    next_cursor,
     period_of,
     word_of,
     words_of,
@@ -37,30 +49,28 @@ class UsageRoutes:
         """Sums per day, or per another timeframe, and of the whole with expand=summary."""
         query = request.query_params
         check_only(query, "timezone", "UTC")
-        check_only(query, "bound_to_timeframe", "false")  # the period is taken as it is sent
+        check_only(query, "bound_to_timeframe", "false")  # the period is never widened
         timeframe: Any = word_of(query, "timeframe", get_args(Timeframe)) or "day"
         wanted = words_of(query, "expand") or ["time_series"]
         period, owner = period_of(query, now=time.time()), _owner(request)
-        content: dict[str, Any] = {"next_cursor": None, "has_more": False}
+        used = Usage(next_cursor=None, has_more=False)
         asked = words_of(query, "endpoint_id")
         if "time_series" in wanted:
             rows = await self.database.read(
                 partial(usage.totals, owner=owner, period=period, timeframe=timeframe)
             )
-            content["time_series"] = [
-                {"bucket": row.bucket, "results": _usage_rows(row, asked)} for row in rows
-            ]
+            used.time_series = [UsageBucket(bucket=row.bucket, results=_used(row, asked)) for row in rows]
         if "summary" in wanted:
             (*rows,) = await self.database.read(partial(usage.totals, owner=owner, period=period))
-            content["summary"] = [item for row in rows for item in _usage_rows(row, asked)]
-        return json_response(content, 200)
+            used.summary = [item for row in rows for item in _used(row, asked)]
+        return json_response(used.content(), 200)
 
     async def billing_events(self, request: Request) -> Response:
         """Each charge, newest first."""
         query = request.query_params
         limit, after = limit_of(query), cursor_of(query)
         if after is not None and not isinstance(after[1], str):
-            raise invalid("cursor is none that was given out")
+            raise invalid_cursor()
         rows = await self.database.read(
             partial(
                 usage.charges,
@@ -71,14 +81,19 @@ class UsageRoutes:
             )
         )
         last = (rows[limit - 1].at, rows[limit - 1].job_id) if len(rows) > limit else None
-        return json_response(page("billing_events", [_event(row) for row in rows], limit, last), 200)
+        events = BillingEvents(
+            billing_events=[_event(row) for row in rows[:limit]],
+            next_cursor=next_cursor(last),
+            has_more=last is not None,
+        )
+        return json_response(events.content(), 200)
 
     async def requests(self, request: Request) -> Response:
-        """Ended jobs that are not forgotten yet, with expand=payloads also what was sent and answered."""
+        """Ended jobs that are still stored; with expand=payloads their inputs and outputs, too."""
         query = request.query_params
         limit, after = limit_of(query), cursor_of(query)
         if after is not None and not isinstance(after[1], int):
-            raise invalid("cursor is none that was given out")
+            raise invalid_cursor()
         asked = words_of(query, "endpoint_id")
         status: Any = word_of(query, "status", get_args(Status))
         order: Any = word_of(query, "sort_by", get_args(Order)) or "ended_at"
@@ -98,43 +113,53 @@ class UsageRoutes:
             rows = []
         last = (rows[limit - 1].order, rows[limit - 1].seq) if len(rows) > limit else None
         has_payloads = "payloads" in words_of(query, "expand")
-        items = [_request_item(row, has_payloads=has_payloads) for row in rows]
-        return json_response(page("items", items, limit, last), 200)
+        ended = EndedRequests(
+            items=[_ended(row, has_payloads=has_payloads) for row in rows[:limit]],
+            next_cursor=next_cursor(last),
+            has_more=last is not None,
+        )
+        return json_response(ended.content(), 200)
 
     async def drop_payloads(self, request: Request) -> Response:
-        """Forget what a job was sent and what it answered."""
+        """Delete the input and output of a job."""
         job_id = str(request.path_params["request_id"])
         how = await self.database.write(partial(usage.drop_payloads, owner=_owner(request), job_id=job_id))
         if how == "unknown":
-            raise RequestError("there is no such request", error_type="not_found", status=404)
+            raise RequestError("There is no such request.", error_type="not_found", status=404)
         if how == "running":
-            raise invalid("the request has not ended")
-        return json_response({"request_id": job_id, "deleted": True}, 200)
+            raise invalid("The request has not ended.")
+        return json_response(DeletedPayloads(request_id=job_id, deleted=True).content(), 200)
 
 
 def _owner(request: Request) -> str | None:
     return None if sees_all(request) else owner_of(request)
 
 
-def _usage_rows(total: Total, asked: list[str]) -> list[dict[str, Any]]:
+def _used(total: Total, asked: list[str]) -> list[UsedEndpoint]:
     if asked and wire.ENDPOINT_ID not in asked:
         return []
-    price = {"endpoint_id": wire.ENDPOINT_ID, "unit": wire.UNIT}
-    return [price | {"quantity": total.num_tokens / wire.TOKENS_PER_UNIT} | _cost(total.amount_micro)]
+    used = UsedEndpoint(
+        endpoint_id=wire.ENDPOINT_ID,
+        unit=wire.UNIT,
+        quantity=total.num_tokens / wire.TOKENS_PER_UNIT,
+        **_cost(total.amount_micro),
+    )
+    return [used]
 
 
-def _event(charge: Charge) -> dict[str, Any]:
-    return {
-        "request_id": charge.job_id,
-        "endpoint_id": wire.ENDPOINT_ID,
-        "timestamp": _moment(charge.at),
-        "output_units": charge.num_tokens / wire.TOKENS_PER_UNIT,
+def _event(charge: Charge) -> BillingEvent:
+    return BillingEvent(
+        request_id=charge.job_id,
+        endpoint_id=wire.ENDPOINT_ID,
+        timestamp=_moment(charge.at),
+        output_units=charge.num_tokens / wire.TOKENS_PER_UNIT,
+        cost_estimate_nano_usd=charge.amount_micro * 1000,
         **_cost(charge.amount_micro),
-        "cost_estimate_nano_usd": charge.amount_micro * 1000,
-    }
+    )
 
 
 def _cost(amount_micro: int) -> dict[str, Any]:
+    """The fields of `Cost`. amount_micro: millionths of a US dollar."""
     cost = amount_micro / 1e6
     return {
         "unit_price": float(wire.USD_PER_UNIT),
@@ -146,9 +171,9 @@ def _cost(amount_micro: int) -> dict[str, Any]:
     }
 
 
-def _request_item(job: EndedJob, *, has_payloads: bool) -> dict[str, Any]:
+def _ended(job: EndedJob, *, has_payloads: bool) -> EndedRequest:
     began = job.finished_at if job.started_at is None else job.started_at
-    item = {
+    fields: dict[str, Any] = {
         "request_id": job.id,
         "endpoint_id": wire.ENDPOINT_ID,
         "started_at": _moment(began),
@@ -157,7 +182,9 @@ def _request_item(job: EndedJob, *, has_payloads: bool) -> dict[str, Any]:
         "status_code": job.status,
         "duration": round(job.finished_at - began, 3),
     }
-    return item | ({"json_input": job.sent, "json_output": job.answer} if has_payloads else {})
+    if has_payloads:
+        return EndedRequestWithPayloads(**fields, json_input=job.sent, json_output=job.answer)
+    return EndedRequest(**fields)
 
 
 def _moment(at: float) -> str:

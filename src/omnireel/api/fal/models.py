@@ -1,0 +1,182 @@
+"""The shapes of fal's protocol beside the endpoint's input and output: statuses, errors, parameters.
+
+They describe what the handlers send and read. Handlers of the hot paths write their JSON without them.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from omnireel.api.fal.tokens import APP, MAX_S
+from omnireel.api.fal.wire import APP_ID, VideoReport
+from omnireel.api.http.wire_model import WireModel
+from omnireel.net.urls import MAX_LENGTH
+
+
+class Problem(WireModel):
+    """One thing that is wrong with the input, or with the model's run on it."""
+
+    loc: list[str | int] = Field(description="Where: body, query or header, then the field.")
+    msg: str
+    type: str = Field(description="A name for programs.")
+    url: str | None = Field(default=None, description="Its page in fal's error reference.")
+    ctx: dict[str, Any] | None = Field(default=None, description="The limit that was broken.")
+    input: Any = Field(default=None, description="The value that was sent, shortened.")
+
+
+class Problems(WireModel):
+    """The error of an input that cannot be used, or of a run that failed."""
+
+    detail: list[Problem]
+    message: str = Field(description="All of it in one line.")
+
+
+class RequestProblem(WireModel):
+    """The error of a request that cannot be served, whatever its input is."""
+
+    detail: str
+    message: str
+    error_type: str | None = Field(default=None, description="A name for programs.")
+    status: str | None = Field(default=None, description="The status of the job that the request is about.")
+
+
+AnyProblem = Problems | RequestProblem
+
+
+class JobLogLine(WireModel):
+    """One line of a job's log."""
+
+    message: str
+    level: str
+    source: str
+    timestamp: str
+
+
+class QueueStatus(WireModel):
+    """How far a job has come."""
+
+    status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+    request_id: str
+    response_url: str | None = Field(default=None, description="Where the result is.")
+    status_url: str | None = Field(default=None, description="Where this status is.")
+    cancel_url: str | None = Field(default=None, description="Where the job can be cancelled.")
+    queue_position: int | None = Field(default=None, ge=0, description="Jobs before it; only while it waits.")
+    logs: list[JobLogLine] | None = Field(default=None, description="Empty unless the query says logs=1.")
+    metrics: dict[str, Any] | None = Field(
+        default=None, description="Time and cost; only after the job's end."
+    )
+    error: str | None = Field(default=None, description="Only if the job failed.")
+    error_type: str | None = Field(default=None, description="Only if the job failed.")
+
+
+class Cancellation(WireModel):
+    """What became of a request to cancel a job."""
+
+    status: str = Field(description="OK, CANCELLATION_REQUESTED or ALREADY_COMPLETED.")
+    success: bool
+
+
+class EstimatedUsage(WireModel):
+    """Tokens that a run would use."""
+
+    input_tokens: int
+    max_output_tokens: int
+
+
+class Estimate(WireModel):
+    """omnireel: what a run would look at and cost."""
+
+    video: VideoReport
+    usage: EstimatedUsage
+    max_context: int = Field(description="Most tokens of prompt and answer together.")
+    input_price_usd: float
+    max_price_usd: float = Field(description="The price if the answer uses all of max_output_tokens.")
+
+
+_AppName = Annotated[str, Field(json_schema_extra={"enum": [APP, APP_ID]})]
+
+
+class NewToken(WireModel):
+    """What a temporary token is for."""
+
+    allowed_apps: list[_AppName] = Field(min_length=1)
+    token_expiration: int | None = Field(default=None, ge=1, le=MAX_S, description="Seconds.")
+
+
+class SigningKey(WireModel):
+    """A public key that webhooks are signed with, as RFC 8037 writes it."""
+
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    x: str
+    kid: str
+    use: str | None = None
+    alg: str | None = None
+
+
+class KeySet(WireModel):
+    """A JSON Web Key Set."""
+
+    keys: list[SigningKey]
+
+
+class JobPath(WireModel):
+    """The part of a path that names a job."""
+
+    request_id: str = Field(min_length=1, description="As the answer to its submission had it.")
+
+
+class StatusQuery(WireModel):
+    """Parameters of a status."""
+
+    logs: str | None = Field(default=None, description="1: with the job's log.")
+
+
+class RunHeaders(WireModel):
+    """Headers of a request for an answer."""
+
+    timeout: float | None = Field(
+        default=None,
+        alias="x-fal-request-timeout",
+        gt=0,
+        description="Seconds within which the work has to begin.",
+    )
+    priority: Literal["normal", "low"] | None = Field(
+        default=None, alias="x-fal-queue-priority", description="low: after every job that is not."
+    )
+    store_io: str | None = Field(
+        default=None,
+        alias="x-fal-store-io",
+        description="0: keep the input until the job's end, and the answer for an hour.",
+    )
+
+
+_IdempotencyKey = Annotated[str, Field(min_length=1, max_length=256, pattern="^[!-~]+$")]
+
+
+class SubmitHeaders(RunHeaders):
+    """Headers of a submission to the queue."""
+
+    no_retry: str | None = Field(default=None, alias="x-fal-no-retry", description="1: only one attempt.")
+    idempotency_key: _IdempotencyKey | None = Field(
+        default=None, alias="idempotency-key", description="The same key and body again give the same job."
+    )
+
+
+_Url = Annotated[str, Field(max_length=MAX_LENGTH, json_schema_extra={"format": "uri"})]
+
+
+class SubmitQuery(WireModel):
+    """Query parameters of a submission to the queue."""
+
+    fal_webhook: _Url | None = Field(
+        default=None,
+        description="Where a signed POST reports the job's end: an https address of the public internet, "
+        "unless the operator allows others.",
+    )
+    fal_max_queue_length: int | None = Field(
+        default=None,
+        ge=0,
+        le=999_999_999,
+        description="Refuse the job with 429 if so many are waiting already.",
+    )

@@ -1,0 +1,29 @@
+"""Pages that describe the HTTP API: for programs, and for language models."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from omnireel.api.http.errors import json_response
+from omnireel.api.pages.llms import llms_text
+
+
+@dataclass(frozen=True)
+class DescriptionPages:
+    """Sends the descriptions.
+
+    document: makes the OpenAPI document
+    """
+
+    document: Callable[[], dict[str, Any]]
+
+    async def openapi(self, _: Request) -> Response:
+        """The OpenAPI document."""
+        return json_response(self.document(), 200)
+
+    async def llms(self, _: Request) -> Response:
+        """The endpoint, described for language models."""
+        return Response(llms_text(), media_type="text/plain")

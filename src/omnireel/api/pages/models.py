@@ -1,0 +1,27 @@
+"""The shapes of the pages about the server itself."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from omnireel.api.http.wire_model import WireModel
+
+
+class Health(WireModel):
+    """The state of the server."""
+
+    status: Literal["ok", "not ready"] = Field(description="Whether the model can be asked.")
+    version: str
+    backend: str
+    model: str
+    sandbox: Literal["full", "weak"]
+    intrusions: int = Field(description="Videos whose decoder tried what the sandbox forbids.")
+    detail: str | None = Field(default=None, description="Why the server is not ready.")
+
+
+class OpenApiDocument(WireModel):
+    """An OpenAPI document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]

@@ -1,0 +1,37 @@
+"""The table of routes: which path is answered by what. The OpenAPI document is made from the same table."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from omnireel.api.fal.queue import QueueRoutes
+from omnireel.api.fal.submit import Submitter
+from omnireel.api.http.route import Route
+from omnireel.api.openapi.document import openapi_document
+from omnireel.api.pages.descriptions import DescriptionPages
+from omnireel.api.pages.health import HealthPages
+from omnireel.api.platform.routes import PlatformRoutes
+from omnireel.api.platform.usage import UsageRoutes
+from omnireel.api.routes.pages import key_routes, page_routes
+from omnireel.api.routes.platform import platform_routes
+from omnireel.api.routes.queue import queue_routes
+from omnireel.api.routes.run import run_routes
+from omnireel.api.routes.uploads import upload_routes
+
+
+def all_routes(submitter: Submitter) -> list[Route]:
+    """Every route of the server, in the order of the OpenAPI document."""
+    routes: list[Route] = []
+
+    @cache
+    def document() -> dict[str, Any]:
+        return openapi_document(routes, version=version("omnireel"))
+
+    database, settings = submitter.worker.database, submitter.settings
+    routes += run_routes(submitter)
+    routes += queue_routes(QueueRoutes(submitter))
+    routes += upload_routes(submitter.files, settings)
+    routes += platform_routes(PlatformRoutes(database, document), UsageRoutes(database))
+    routes += key_routes(settings)
+    routes += page_routes(DescriptionPages(document), HealthPages(submitter.backend))
+    return routes

@@ -1,0 +1,91 @@
+"""Routes of keys and tokens, and of the pages about the server itself."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from omnireel.api.fal.models import KeySet, NewToken
+from omnireel.api.fal.tokens import TokenEndpoint
+from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
+from omnireel.api.fal.wire import ENDPOINT_ID
+from omnireel.api.http.route import TEXT, Access, Answer, Body, Route
+from omnireel.api.pages.descriptions import DescriptionPages
+from omnireel.api.pages.health import HealthPages
+from omnireel.api.pages.models import Health, OpenApiDocument
+from omnireel.api.routes.answers import FAL, UNREADABLE
+from omnireel.settings import Settings
+from omnireel.store.sqlite.keys import read_pepper
+
+
+def key_routes(settings: Settings) -> Iterator[Route]:
+    """Temporary tokens for web pages, and the public keys that webhooks are signed with."""
+    yield Route(
+        "POST",
+        "/rest/tokens",
+        TokenEndpoint(read_pepper(settings.pepper_path)).answer,
+        FAL,
+        operation_id="token",
+        summary="A token that a web page uses for a while in place of the caller's key",
+        body=Body(NewToken),
+        answers={200: Answer("The token", str)} | UNREADABLE,
+    )
+    jwks = Route(
+        "GET",
+        JWKS_PATH,
+        jwks_page(settings),
+        FAL,
+        operation_id="jwks",
+        summary="The public keys that webhooks are signed with",
+        access=Access.OPEN,
+        answers={200: Answer("The keys", KeySet)},
+    )
+    yield jwks
+    # Receivers of webhooks look for the keys on fal's host for upload addresses.
+    yield replace(jwks, path=f"/rest{JWKS_PATH}", operation_id="restJwks")
+
+
+def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator[Route]:
+    """Pages that fal's hosts do not have. Anyone may read them."""
+    llms = Route(
+        "GET",
+        "/llms.txt",
+        descriptions.llms,
+        FAL,
+        operation_id="llms",
+        summary="The endpoint, described for language models",
+        access=Access.OPEN,
+        answers={200: Answer("The description", str, media_type=TEXT)},
+    )
+    yield llms
+    yield replace(llms, path=f"/models/{ENDPOINT_ID}/llms.txt", operation_id="modelLlms")
+    yield Route(
+        "GET",
+        "/openapi.json",
+        descriptions.openapi,
+        FAL,
+        operation_id="openapi",
+        summary="This document",
+        access=Access.OPEN,
+        answers={200: Answer("The document", OpenApiDocument)},
+    )
+    alive = Route(
+        "GET",
+        "/health",
+        health.health,
+        FAL,
+        operation_id="health",
+        summary="The state of the server",
+        access=Access.OPEN,
+        answers={200: Answer("The server answers; its status says whether the model can be asked", Health)},
+    )
+    yield alive
+    yield replace(
+        alive,
+        path="/health/ready",
+        endpoint=health.ready,
+        operation_id="ready",
+        summary="Whether the model can be asked",
+        answers={
+            200: Answer("The model can be asked", Health),
+            503: Answer("The model cannot be asked yet", Health),
+        },
+    )

@@ -1,0 +1,113 @@
+"""Routes of fal's host for the queue: jobs that callers submit and ask about later."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from omnireel.api.fal.models import (
+    AnyProblem,
+    Cancellation,
+    JobPath,
+    Problems,
+    QueueStatus,
+    RequestProblem,
+    StatusQuery,
+    SubmitHeaders,
+    SubmitQuery,
+)
+from omnireel.api.fal.queue import QueueRoutes
+from omnireel.api.fal.wire import (
+    APP_ID,
+    ENDPOINT_ID,
+    Nemotron3NanoOmniVideoInput,
+    Nemotron3NanoOmniVideoOutput,
+)
+from omnireel.api.http.route import Answer, Body, Route
+from omnireel.api.routes.answers import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
+
+
+def queue_routes(queue: QueueRoutes) -> Iterator[Route]:
+    """Submission, and what can be asked about a job."""
+    yield Route(
+        "POST",
+        f"/queue/{ENDPOINT_ID}",
+        queue.submit,
+        FAL,
+        operation_id="submit",
+        summary="Store a job and return at once",
+        query=SubmitQuery,
+        headers=SubmitHeaders,
+        body=Body(Nemotron3NanoOmniVideoInput),
+        answers={200: Answer("The job is stored", QueueStatus)} | ASK_REFUSED,
+    )
+    routes = list(_job_routes(queue))
+    yield from routes
+    # Clients write a job's address with the whole endpoint or with the application alone.
+    for route in routes:
+        whole = route.path.replace(f"/{APP_ID}/", f"/{ENDPOINT_ID}/", 1)
+        yield replace(route, path=whole, operation_id="")
+
+
+def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
+    job = f"/queue/{APP_ID}/requests/{{request_id}}"
+    unknown = {404: Answer("The job is not the caller's, or was deleted", RequestProblem)}
+    result = Route(
+        "GET",
+        job,
+        queue.result,
+        FAL,
+        operation_id="result",
+        summary="The stored answer, or the error that was stored",
+        path_shape=JobPath,
+        answers={
+            200: Answer("The stored answer", Nemotron3NanoOmniVideoOutput, ("x-fal-billable-units",)),
+            400: Answer("The job has not ended", AnyProblem),
+            422: Answer("The error of the model or the input", Problems),
+            499: Answer("The job was cancelled", AnyProblem),
+        }
+        | JOB_FAILED
+        | unknown,
+    )
+    yield result
+    yield replace(result, path=f"{job}/response", operation_id="response")
+    yield Route(
+        "GET",
+        f"{job}/status",
+        queue.status,
+        FAL,
+        operation_id="status",
+        summary="How far a job has come",
+        path_shape=JobPath,
+        query=StatusQuery,
+        answers={
+            200: Answer("The job has ended", QueueStatus),
+            202: Answer("The job waits or runs", QueueStatus),
+        }
+        | unknown,
+    )
+    yield Route(
+        "GET",
+        f"{job}/status/stream",
+        queue.status_stream,
+        FAL,
+        operation_id="statusStream",
+        summary="How far a job has come, as events",
+        path_shape=JobPath,
+        query=StatusQuery,
+        answers={200: Answer("The status at each change, until the job has ended", media_type=EVENTS)}
+        | unknown,
+    )
+    yield Route(
+        "PUT",
+        f"{job}/cancel",
+        queue.cancel,
+        FAL,
+        operation_id="cancel",
+        summary="Cancel a job that has not ended",
+        path_shape=JobPath,
+        answers={
+            200: Answer("The job was removed", Cancellation),
+            202: Answer("The job will stop", Cancellation),
+            400: Answer("The job had already ended", Cancellation),
+        }
+        | unknown,
+    )

@@ -1,0 +1,77 @@
+"""Routes of fal's host for running: the caller waits for the answer."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from omnireel.api.fal.attached import ConcurrencyLimit
+from omnireel.api.fal.estimate import EstimateEndpoint
+from omnireel.api.fal.models import Estimate, Problems, RunHeaders
+from omnireel.api.fal.stream import StreamEndpoint
+from omnireel.api.fal.submit import Submitter
+from omnireel.api.fal.sync import SyncEndpoint
+from omnireel.api.fal.wire import ENDPOINT_ID, Nemotron3NanoOmniVideoInput, Nemotron3NanoOmniVideoOutput
+from omnireel.api.http.route import Answer, Body, Route
+from omnireel.api.routes.answers import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
+
+
+def run_routes(submitter: Submitter) -> Iterator[Route]:
+    """Run, stream, estimate. They are listed without the prefix /sync, which callers can leave out."""
+    max_requests = submitter.settings.max_requests
+    attached = ConcurrencyLimit(max_requests)
+    estimating = ConcurrencyLimit(max_requests, doing="estimates are being made")
+    ask = Body(Nemotron3NanoOmniVideoInput)
+    run = Route(
+        "POST",
+        f"/sync/{ENDPOINT_ID}",
+        SyncEndpoint(submitter, attached).answer,
+        FAL,
+        operation_id="run",
+        summary="Ask a question about a video and wait for the answer",
+        listed_path=f"/{ENDPOINT_ID}",
+        headers=RunHeaders,
+        body=ask,
+        answers={
+            200: Answer(
+                "The answer",
+                Nemotron3NanoOmniVideoOutput,
+                ("x-fal-billable-units", "x-omnireel-ignored-fields"),
+            )
+        }
+        | ASK_REFUSED
+        | JOB_FAILED,
+    )
+    yield run
+    yield replace(run, operation_id="runSync", listed_path="")
+    yield Route(
+        "POST",
+        f"/sync/{ENDPOINT_ID}/stream",
+        StreamEndpoint(submitter, attached).answer,
+        FAL,
+        operation_id="stream",
+        summary="Ask a question about a video and read the answer as it is generated",
+        listed_path=f"/{ENDPOINT_ID}/stream",
+        headers=RunHeaders,
+        body=ask,
+        answers={
+            200: Answer(
+                "Events with the answer so far; the last one is the whole result",
+                headers=("x-omnireel-ignored-fields",),
+                media_type=EVENTS,
+            )
+        }
+        | ASK_REFUSED
+        | JOB_FAILED,
+    )
+    yield Route(
+        "POST",
+        f"/sync/{ENDPOINT_ID}/estimate",
+        EstimateEndpoint(submitter, estimating).answer,
+        FAL,
+        operation_id="estimate",
+        summary="Find what a question would look at and cost, without inference or charge",
+        listed_path=f"/{ENDPOINT_ID}/estimate",
+        body=ask,
+        answers={200: Answer("Frames, tokens and price", Estimate, ("x-fal-billable-units",))}
+        | ASK_REFUSED
+        | {504: Answer("The estimate took too long", Problems)},
+    )

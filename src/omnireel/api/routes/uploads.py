@@ -1,0 +1,144 @@
+"""Routes of fal's host for upload addresses, /rest, and of its host for files, /cdn."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from omnireel.api.fal.models import AnyProblem, RequestProblem
+from omnireel.api.fal.storage import models as storage
+from omnireel.api.fal.storage.routes import StorageRoutes
+from omnireel.api.fal.storage.served_files import ServedFiles
+from omnireel.api.http.route import BYTES, Access, Answer, Body, Route
+from omnireel.api.routes.answers import FAL, UNREADABLE
+from omnireel.settings import Settings
+from omnireel.storage.uploads import Files
+
+_TOO_MANY_UPLOADS = {429: Answer("Too many uploads are open", RequestProblem, ("retry-after",))}
+_UNKNOWN_UPLOAD = {404: Answer("The upload is unknown, or its address has expired", AnyProblem)}
+_BYTES_REFUSED = {
+    400: Answer(
+        "A header cannot be read, there is no part of that number, or the upload has ended", AnyProblem
+    ),
+    413: Answer("The file is too large, or there is no space for it", AnyProblem),
+    415: Answer("The file is compressed", AnyProblem),
+}
+
+
+def upload_routes(files: Files, settings: Settings) -> Iterator[Route]:
+    """Uploads, at once or in parts, and stored files."""
+    routes = StorageRoutes(files, settings)
+    yield Route(
+        "POST",
+        "/rest/storage/auth/token",
+        routes.token,
+        FAL,
+        operation_id="cdnToken",
+        summary="A token for the CDN host",
+        answers={200: Answer("The token", storage.CdnToken)},
+    )
+    at_once = Route(
+        "POST",
+        "/rest/storage/upload/initiate",
+        routes.initiate,
+        FAL,
+        operation_id="initiateUpload",
+        summary="Addresses for a file that is sent at once",
+        headers=storage.UploadHeaders,
+        body=Body(storage.NewFile),
+        answers={200: Answer("Where to send it, and where it will be", storage.InitiatedUpload)}
+        | UNREADABLE
+        | _TOO_MANY_UPLOADS,
+    )
+    yield at_once
+    yield replace(
+        at_once,
+        path="/rest/storage/upload/initiate-multipart",
+        endpoint=routes.initiate_multipart,
+        operation_id="initiateMultipart",
+        summary="Addresses for a file that is sent in parts",
+    )
+    yield from _cdn_upload_routes(routes)
+    yield Route(
+        "GET",
+        "/cdn/files/{name}",
+        ServedFiles(files, settings).answer,
+        FAL,
+        operation_id="file",
+        summary="A stored file, for its owner",
+        access=Access.KEY_OR_CDN_TOKEN,
+        path_shape=storage.FilePath,
+        headers=storage.FileHeaders,
+        answers={
+            200: Answer("The file", bytes, ("etag",), media_type="*/*"),
+            206: Answer("The range that was asked for", bytes, ("etag", "content-range"), media_type="*/*"),
+            304: Answer("The caller has the file already", media_type=None),
+            404: Answer("The caller has no such file", RequestProblem),
+            416: Answer("The file has fewer bytes", RequestProblem, ("content-range",)),
+        },
+    )
+
+
+def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
+    stored = {200: Answer("The file is stored", storage.StoredFileInfo, ("etag",))}
+    whole_file = Body(bytes, BYTES)
+    parts = "/cdn/files/{name}/multipart/{token}"
+    yield Route(
+        "POST",
+        "/cdn/files/upload",
+        routes.upload,
+        FAL,
+        operation_id="upload",
+        summary="Store a file in one request",
+        access=Access.KEY_OR_CDN_TOKEN,
+        headers=storage.NamedUploadHeaders,
+        body=whole_file,
+        answers=stored | _BYTES_REFUSED | _TOO_MANY_UPLOADS,
+    )
+    yield Route(
+        "POST",
+        "/cdn/files/upload/multipart",
+        routes.begin_multipart,
+        FAL,
+        operation_id="beginMultipart",
+        summary="Begin an upload in parts",
+        access=Access.KEY_OR_CDN_TOKEN,
+        headers=storage.NamedUploadHeaders,
+        answers={
+            200: Answer("Where its parts go", storage.MultipartUpload),
+            400: Answer("A header cannot be read", AnyProblem),
+        }
+        | _TOO_MANY_UPLOADS,
+    )
+    put_file = Route(
+        "PUT",
+        "/cdn/files/{name}/upload/{token}",
+        routes.put_file,
+        FAL,
+        operation_id="putFile",
+        summary="Send the whole file",
+        access=Access.TOKEN_IN_PATH,
+        path_shape=storage.UploadPath,
+        body=whole_file,
+        answers=stored | _BYTES_REFUSED | _UNKNOWN_UPLOAD | _TOO_MANY_UPLOADS,
+    )
+    yield put_file
+    yield replace(
+        put_file,
+        path=f"{parts}/{{number}}",
+        endpoint=routes.put_part,
+        operation_id="putPart",
+        summary="Send one part",
+        path_shape=storage.PartPath,
+        answers={**put_file.answers, 200: Answer("The part has arrived", storage.StoredPart, ("etag",))},
+    )
+    yield Route(
+        "POST",
+        f"{parts}/complete",
+        routes.complete,
+        FAL,
+        operation_id="completeMultipart",
+        summary="Make a file of the parts, listed in any order",
+        access=Access.TOKEN_IN_PATH,
+        path_shape=storage.UploadPath,
+        body=Body(storage.ListedParts),
+        answers=stored | UNREADABLE | _UNKNOWN_UPLOAD | _TOO_MANY_UPLOADS,
+    )
