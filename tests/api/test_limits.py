@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from keyed import caller, create_key
+from omnireel.api.http.rates import Rates
+from omnireel.store.sqlite.admission import spent_micro
 from served import Server
 
-from omnireel.api.http.rates import Rates
 from omnireel.errors import CapacityError
-from omnireel.store.sqlite.admission import spent_micro
 from omnireel.store.sqlite.database import transaction
 from omnireel.store.sqlite.keys import Grant, Key
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 import torch
 from clips import ClipSpec, write_clip
-
 from omnireel.api.fal.wire import estimate_report, inspection_report, parse_input, to_ask
+
 from omnireel.backends.local import LocalBackend
 from omnireel.cli.backend import DEMO
 from omnireel.cli.task import make_task

@@ -6,13 +6,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from omnireel.store.sqlite.admission import month_of, spent_micro
 from test_store import LEASE_S, TERMS, done, take
 
 from omnireel.errors import CapacityError, DeniedError
 from omnireel.store.jobs import Outcome, Submission
 from omnireel.store.sqlite import jobs as store
 from omnireel.store.sqlite import keys
-from omnireel.store.sqlite.admission import month_of, spent_micro
 from omnireel.store.sqlite.database import connect, create_schema
 from omnireel.store.sqlite.keys import Grant
 
