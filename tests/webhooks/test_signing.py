@@ -13,7 +13,7 @@ import pytest
 from receiver import Call, is_standard, sample
 
 from omnireel.errors import OmnireelError
-from omnireel.store.sqlite.webhooks import Webhook
+from omnireel.store.webhooks import Webhook
 from omnireel.webhooks.signing import PUBLISHED_S, KeyFile
 
 DAY = 24 * 3600.0
