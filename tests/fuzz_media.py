@@ -51,17 +51,17 @@ class Tally:
 
 
 class Deaths(logging.Handler):
-    """Hears how children ended: by a signal, which is FFmpeg's doing, or by an exception of ours."""
+    """Counts how children ended: by a signal, which is a fault of FFmpeg, or by an exception of our own code."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__(logging.WARNING)
         self._tally = tally
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count it."""
+        """Count one log record."""
         text = record.getMessage()
         self._tally.deaths[text[:60]] += 1
-        if "Traceback" in text or "impossible record" in text:
+        if "Traceback" in text or "invalid record" in text:
             self._tally.faults.append(f"file {self._tally.number}: {text[-200:]}")
 
 
@@ -163,7 +163,7 @@ def try_one(number: int, seed: int, originals: list[bytes], folder: Path, tally:
 
 
 def rss_bytes() -> int:
-    """Of this process, which plays the server."""
+    """Resident memory of this process, which has the role of the server."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
@@ -192,14 +192,14 @@ def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, d
         "growth_bytes": rss_bytes() - before,
         "child_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         "slowest_s": round(tally.slowest_s, 2),
-        "intrusions": num_sandbox_violations(),
+        "sandbox_violations": num_sandbox_violations(),
     }
     if figures["growth_bytes"] > MAX_GROWTH_BYTES:
         tally.faults.append(f"the reader grew by {figures['growth_bytes']} bytes")
     if figures["child_bytes"] > MAX_CHILD_BYTES:
         tally.faults.append(f"a child took {figures['child_bytes']} bytes")
-    if figures["intrusions"]:
-        tally.faults.append(f"{figures['intrusions']} children made a forbidden system call")
+    if figures["sandbox_violations"]:
+        tally.faults.append(f"{figures['sandbox_violations']} children made a forbidden system call")
     return tally, figures
 
 

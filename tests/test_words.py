@@ -91,7 +91,9 @@ def test_no_identifier_is_of_the_private_vocabulary(folder):
     breaches = {
         path.relative_to(ROOT).as_posix(): found
         for path in FILES
-        if path.relative_to(ROOT).parts[0] == folder and path != here and (found := private_words(names_in(path)))
+        if path.relative_to(ROOT).parts[0] == folder
+        and path != here
+        and (found := private_words(names_in(path)))
     }
     assert breaches == {}
 
@@ -101,7 +103,9 @@ def test_no_file_or_setting_or_table_is_named_so():
     tables = {
         name
         for path in (ROOT / "src").rglob("*.sql")
-        for name in re.findall(r"CREATE (?:TABLE|INDEX|TRIGGER) (\w+)|^\s+(\w+) +[A-Z]+", path.read_text(), re.M)
+        for name in re.findall(
+            r"CREATE (?:TABLE|INDEX|TRIGGER) (\w+)|^\s+(\w+) +[A-Z]+", path.read_text(), re.M
+        )
         for name in name
         if name
     }

@@ -19,10 +19,11 @@ import uvicorn
 from served import Server
 
 from omnireel.api.app import create_app
-from omnireel.backends.base import Event, Health, Progress
+from omnireel.backends.base import Health
 from omnireel.backends.echo import EchoBackend
 from omnireel.errors import CapacityError, GenerationError, UpstreamError
 from omnireel.settings import Settings
+from omnireel.task import Event, Progress
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 

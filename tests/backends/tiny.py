@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 
-from omnireel.backends.base import Delta
 from omnireel.engine.params import SamplingParams
 from omnireel.model.config import parse_config
 from omnireel.model.omni import Omni
-from omnireel.task import Answer, Task, video_task
+from omnireel.task import Answer, Delta, Task, video_task
 
 CONFIG = {
     "llm_config": {

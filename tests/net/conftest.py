@@ -1,5 +1,5 @@
-"""Origins to download from."""
+"""Fixtures: servers to download from, and policies that allow them."""
 
-from net_fixtures import authority, fetched, refusal, rule, serve
+from net_fixtures import authority, fetched, policy_for, refusal, serve
 
-__all__ = ["authority", "fetched", "refusal", "rule", "serve"]
+__all__ = ["authority", "fetched", "policy_for", "refusal", "serve"]

@@ -1,4 +1,4 @@
-"""One host is never talked to by more than a few of us at a time."""
+"""One host never has more than a few connections from us at a time."""
 
 import asyncio
 
@@ -6,18 +6,19 @@ from origin import NAME, file, says
 
 from omnireel.net.connector import connected
 from omnireel.net.per_host_limit import PerHostLimit
+from omnireel.net.policy import egress_policy
 from omnireel.net.urls import parse_url
 from omnireel.settings import Settings
-from omnireel.storage.policy import egress_policy, fetch_policy
+from omnireel.storage.media import fetch_policy
 
 
-def test_those_beyond_the_limit_wait_and_nobody_is_left_out():
+def test_connections_beyond_the_limit_wait_and_all_are_served():
     async def per_host_limit():
-        most, inside, highest, served = PerHostLimit(), 0, 0, 0
+        limit, inside, highest, served = PerHostLimit(), 0, 0, 0
 
         async def call(host):
             nonlocal inside, highest, served
-            async with most.acquire(host, 3):
+            async with limit.acquire(host, 3):
                 inside += host == "a"
                 highest = max(highest, inside)
                 await asyncio.sleep(0.01)
@@ -25,25 +26,25 @@ def test_those_beyond_the_limit_wait_and_nobody_is_left_out():
                 served += 1
 
         await asyncio.gather(*(call(host) for host in "ab" * 10))
-        return highest, served, most._hosts
+        return highest, served, limit._hosts
 
     assert asyncio.run(per_host_limit()) == (3, 20, {})
 
 
-def test_who_gives_up_waiting_gives_up_his_place():
+def test_a_cancelled_wait_leaves_no_entry_behind():
     async def per_host_limit():
-        most = PerHostLimit()
-        async with most.acquire("a", 1):
-            waiting = asyncio.create_task(most.acquire("a", 1).__aenter__())
+        limit = PerHostLimit()
+        async with limit.acquire("a", 1):
+            waiting = asyncio.create_task(limit.acquire("a", 1).__aenter__())
             await asyncio.sleep(0.01)
             waiting.cancel()
-        async with most.acquire("a", 1):
-            return len(most._hosts)
+        async with limit.acquire("a", 1):
+            return len(limit._hosts)
 
     assert asyncio.run(per_host_limit()) == 1
 
 
-def test_videos_and_webhooks_of_a_process_are_one_crowd(tmp_path):
+def test_downloads_and_webhooks_of_a_process_share_one_limit(tmp_path):
     settings = Settings(data_dir=tmp_path)
     assert (
         fetch_policy(settings).egress.per_host_limit
@@ -52,9 +53,9 @@ def test_videos_and_webhooks_of_a_process_are_one_crowd(tmp_path):
     )
 
 
-def test_connections_to_one_host_are_few(serve, rule):
+def test_connections_to_one_host_are_few(serve, policy_for):
     origin = serve(says(file(b"x"), gap_s=0.2))
-    bounded = rule(origin, limits={"per_host": 2})
+    bounded = policy_for(origin, limits={"per_host": 2})
     target = parse_url(f"https://{NAME}:{origin.port}/")
     highest, now = 0, 0
 

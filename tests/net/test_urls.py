@@ -1,4 +1,4 @@
-"""What is taken for an address, and what becomes of its parts."""
+"""Which web addresses are accepted, and the parts they are parsed into."""
 
 import re
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.errors import InputError
+from omnireel.net.errors import FetchError
 from omnireel.net.urls import MAX_LENGTH, Target, parse_url, redirected
 
-TAKEN = [
+ACCEPTED = [
     ("https://example.com", Target("https", "example.com", 443, "/")),
     ("https://example.com/", Target("https", "example.com", 443, "/")),
     ("HTTPS://EXAMPLE.com/A.mp4", Target("https", "example.com", 443, "/A.mp4")),
@@ -26,8 +26,8 @@ TAKEN = [
 ]
 
 
-@pytest.mark.parametrize(("url", "target"), TAKEN)
-def test_an_address_is_taken_apart(url, target):
+@pytest.mark.parametrize(("url", "target"), ACCEPTED)
+def test_an_address_is_parsed_into_its_parts(url, target):
     assert parse_url(url) == target
 
 
@@ -80,15 +80,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_what_is_no_plain_https_address_is_refused(url):
-    with pytest.raises(InputError) as raised:
+def test_anything_but_a_plain_web_address_is_refused(url):
+    with pytest.raises(FetchError) as raised:
         parse_url(url)
-    assert raised.value.kind == "file_download_error"
-    assert raised.value.loc == ("body", "video_url")
-    assert raised.value.hint
+    assert raised.value.why
 
 
-ODD_SPELLINGS = [
+UNUSUAL_SPELLINGS = [
     "0",
     "127.1",
     "127.0.1",
@@ -110,11 +108,11 @@ ODD_SPELLINGS = [
 ]
 
 
-@pytest.mark.parametrize("host", ODD_SPELLINGS)
-def test_an_ip_address_in_an_odd_spelling_is_refused_or_read_as_what_it_is(host):
+@pytest.mark.parametrize("host", UNUSUAL_SPELLINGS)
+def test_an_ip_address_in_an_unusual_spelling_is_refused_or_parsed_as_that_address(host):
     try:
         target = parse_url(f"https://{host}/")
-    except InputError:
+    except FetchError:
         return
     assert target.host == "127.0.0.1"
     assert str(target.literal) == "127.0.0.1"
@@ -145,10 +143,10 @@ HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=12).m
 
 
 @given(HOSTILE)
-def test_whatever_stands_behind_https_is_refused_or_becomes_parts_that_cannot_be_misread(rest):
+def test_any_text_after_https_is_refused_or_parsed_into_unambiguous_parts(rest):
     try:
         target = parse_url("https://" + rest)
-    except InputError:
+    except FetchError:
         return
     assert re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", target.host)
     assert re.fullmatch(r"/[!-~]*", target.resource)
@@ -157,10 +155,10 @@ def test_whatever_stands_behind_https_is_refused_or_becomes_parts_that_cannot_be
 
 
 @given(HOSTILE)
-def test_whatever_a_redirect_says_is_refused_or_parsed_again(location):
+def test_any_redirect_is_refused_or_parses_again_to_the_same_parts(location):
     try:
-        target = redirected(TAKEN[0][1], location.encode("utf-8", "surrogatepass"))
-    except InputError:
+        target = redirected(ACCEPTED[0][1], location.encode("utf-8", "surrogatepass"))
+    except FetchError:
         return
     assert parse_url(f"{target.scheme}://{target.authority}{target.resource}") == target
 
@@ -175,13 +173,13 @@ def test_whatever_a_redirect_says_is_refused_or_parsed_again(location):
         (b"https://[::1]/", Target("https", "::1", 443, "/")),
     ],
 )
-def test_a_redirect_is_read_relative_to_where_it_came_from(location, expected):
+def test_a_relative_redirect_is_joined_with_the_address_it_came_from(location, expected):
     assert redirected(Target("https", "example.com", 8443, "/a/x"), location) == expected
 
 
 @pytest.mark.parametrize(
     "location", [b"\xff", b"http://[", b"/a\tb", b"\\\\127.0.0.1\\a", b"file:///etc/passwd"]
 )
-def test_a_redirect_to_what_is_no_address_is_refused(location):
-    with pytest.raises(InputError):
-        redirected(TAKEN[0][1], location)
+def test_a_redirect_to_an_invalid_address_is_refused(location):
+    with pytest.raises(FetchError):
+        redirected(ACCEPTED[0][1], location)

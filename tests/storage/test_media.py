@@ -1,21 +1,30 @@
-"""From what was written as `video_url` to a file, and what is left of it afterwards."""
+"""From a media reference to a file on this machine, and what remains of the file afterwards."""
 
 import asyncio
 import base64
 
 import pytest
-from origin import NAME, file, says
+from origin import NAME, file, repeats, says
 
 from omnireel.errors import InputError
-from omnireel.net.connector import EgressPolicy
+from omnireel.net.policy import EgressPolicy
 from omnireel.storage.media import FetchPolicy, fetch_video
 
 CLIP = bytes(range(256)) * 100
 
 
-async def read(source, rule):
-    async with fetch_video(source, rule) as path:
+async def read(source, policy):
+    async with fetch_video(source, policy) as path:
         return path.read_bytes()
+
+
+def refused(source, policy):
+    """The error for a source that cannot be fetched; it is always about the media and says what to do."""
+    with pytest.raises(InputError) as raised:
+        asyncio.run(read(source, policy))
+    assert raised.value.about == "media"
+    assert raised.value.hint
+    return raised.value
 
 
 @pytest.fixture
@@ -23,39 +32,77 @@ def incoming(tmp_path):
     return tmp_path / "incoming"
 
 
-def test_an_address_is_a_file_while_the_context_is_open_and_gone_after_it(serve, rule, incoming):
+def test_a_downloaded_file_exists_only_while_the_context_is_open(serve, policy_for, incoming):
     origin = serve(says(file(CLIP)))
-    made = FetchPolicy(incoming, 1000, rule(origin))
+    policy = FetchPolicy(incoming, 1000, policy_for(origin))
     for scheme in ("https", "HTTPS"):
-        assert asyncio.run(read(f"{scheme}://{NAME}:{origin.port}/clip.mp4", made)) == CLIP
+        assert asyncio.run(read(f"{scheme}://{NAME}:{origin.port}/clip.mp4", policy)) == CLIP
     assert list(incoming.iterdir()) == []
 
 
-def test_a_download_that_fails_leaves_nothing(serve, rule, incoming):
+def test_a_failed_download_leaves_no_file(serve, policy_for, incoming):
     origin = serve(says(file(CLIP)[:-1]))
-    with pytest.raises(InputError):
-        asyncio.run(read(f"https://{NAME}:{origin.port}/", FetchPolicy(incoming, 1000, rule(origin))))
+    error = refused(f"https://{NAME}:{origin.port}/", FetchPolicy(incoming, 1000, policy_for(origin)))
+    assert error.kind == "file_download_error"
+    assert error.message.startswith("The address cannot be fetched: it breaks off")
+    assert "data:video/mp4;base64," in error.hint
     assert list(incoming.iterdir()) == []
+
+
+def test_the_error_for_an_unreachable_host_does_not_say_why(serve, policy_for, incoming):
+    origin = serve(says(file(CLIP)))
+    policy = policy_for(origin, allow=())
+    error = refused(f"https://{NAME}:{origin.port}/", FetchPolicy(incoming, 1000, policy))
+    assert error.message == "The address cannot be fetched: its host cannot be reached."
+    assert "fetch_allow" in error.hint
+    assert "127.0.0.1" not in str(vars(error))
+
+
+def test_a_download_over_the_limit_names_the_limit_and_the_announced_size(serve, policy_for, incoming):
+    origin = serve(says(file(CLIP)))
+    policy = policy_for(origin, max_bytes=len(CLIP) - 1)
+    error = refused(f"https://{NAME}:{origin.port}/", FetchPolicy(incoming, 1000, policy))
+    assert error.kind == "file_too_large"
+    assert error.ctx == {"max_size": len(CLIP) - 1, "provided_size": len(CLIP)}
+
+
+def test_a_download_of_unknown_size_over_the_limit_names_the_limit_alone(serve, policy_for, incoming):
+    origin = serve(repeats(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1000)))
+    policy = policy_for(origin, max_bytes=10_000)
+    error = refused(f"https://{NAME}:{origin.port}/", FetchPolicy(incoming, 1000, policy))
+    assert error.kind == "file_too_large"
+    assert error.ctx == {"max_size": 10_000}
 
 
 def test_a_data_uri_has_its_own_limit(incoming):
-    made = FetchPolicy(incoming, len(CLIP), EgressPolicy(1))
     uri = "data:video/mp4;base64," + base64.b64encode(CLIP).decode()
-    assert asyncio.run(read(uri, made)) == CLIP
-    with pytest.raises(InputError) as raised:
-        asyncio.run(read(uri, FetchPolicy(incoming, len(CLIP) - 1, EgressPolicy(1))))
-    assert raised.value.ctx == {"max_size": len(CLIP) - 1, "provided_size": len(CLIP)}
+    assert asyncio.run(read(uri, FetchPolicy(incoming, len(CLIP), EgressPolicy(1)))) == CLIP
+    error = refused(uri, FetchPolicy(incoming, len(CLIP) - 1, EgressPolicy(1)))
+    assert error.kind == "file_too_large"
+    assert error.ctx == {"max_size": len(CLIP) - 1, "provided_size": len(CLIP)}
+
+
+@pytest.mark.parametrize(
+    "uri", ["data:video/mp4,AAAA", "data:text/plain;base64,AAAA", "data:video/mp4;base64,A"]
+)
+def test_a_data_uri_without_base64_video_is_refused(incoming, uri):
+    assert refused(uri, FetchPolicy(incoming, 1000, EgressPolicy(1))).kind == "invalid_data_uri"
 
 
 @pytest.mark.parametrize("source", ["ftp://example.com/a", "file:///etc/passwd", "//example.com/a", "a.mp4"])
-def test_what_is_neither_address_nor_data_is_refused_unless_paths_are_taken(incoming, source):
-    with pytest.raises(InputError) as raised:
-        asyncio.run(read(source, FetchPolicy(incoming, 1000, EgressPolicy(1))))
-    assert raised.value.kind == "file_download_error"
+def test_other_schemes_and_paths_are_refused(incoming, source):
+    assert refused(source, FetchPolicy(incoming, 1000, EgressPolicy(1))).kind == "file_download_error"
     assert not incoming.exists()
 
 
-def test_a_path_is_read_where_it_lies_for_who_owns_the_machine(incoming, tmp_path):
+def test_a_path_is_read_in_place_where_the_policy_takes_paths(incoming, tmp_path):
     (tmp_path / "clip.mp4").write_bytes(CLIP)
-    made = FetchPolicy(incoming, 1, EgressPolicy(1), takes_paths=True)
-    assert asyncio.run(read(str(tmp_path / "clip.mp4"), made)) == CLIP
+    policy = FetchPolicy(incoming, 1, EgressPolicy(1), takes_paths=True)
+    assert asyncio.run(read(str(tmp_path / "clip.mp4"), policy)) == CLIP
+
+
+def test_a_path_without_a_file_is_named_in_the_error(incoming, tmp_path):
+    policy = FetchPolicy(incoming, 1, EgressPolicy(1), takes_paths=True)
+    error = refused(str(tmp_path / "missing.mp4"), policy)
+    assert error.kind == "file_not_found"
+    assert "missing.mp4" in error.message

@@ -1,4 +1,4 @@
-"""Clips that several tests look at; encoded once per run."""
+"""Fixtures: clips that several tests read, encoded once per run, and a replaced decoding child."""
 
 from fractions import Fraction
 
@@ -21,13 +21,13 @@ def clip(clip_folder):
 
 @pytest.fixture(scope="session")
 def slow_clip(clip_folder):
-    """Ten pictures, one each second: long but quick to make."""
+    """Ten frames, one each second: long, but quick to encode."""
     return write_clip(clip_folder / "slow.mp4", ClipSpec(num_frames=10, rate=Fraction(1)))
 
 
 @pytest.fixture
 def hostile(monkeypatch):
-    """Put a script in the decoding child's place, from its request on."""
+    """Replace what the decoding child does after it has received its request by a script."""
 
     def replace_child(script):
         decode = "import os, sys, time; sys.stdin.buffer.read1()\n" + script

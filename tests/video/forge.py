@@ -1,4 +1,4 @@
-"""Takes mp4 files apart and puts them together wrongly: boxes as a tree of bytes.
+"""Parses mp4 files into a tree of boxes, and builds invalid files from it.
 
 Source: ISO/IEC 14496-12 sections 4.2 (boxes) and 8 (their fields).
 """
@@ -64,7 +64,7 @@ def find(boxes: list[Box], *kinds: bytes) -> Box:
 
 
 def edited(*path: bytes, edit: Callable[[Box], None]) -> Callable[[bytes], bytes]:
-    """The same file with one of its boxes changed; what follows the moov may no longer lie where it says."""
+    """The same file with one of its boxes changed; offsets to what follows the moov may become wrong."""
 
     def apply(data: bytes) -> bytes:
         boxes = parse(data)
@@ -75,7 +75,7 @@ def edited(*path: bytes, edit: Callable[[Box], None]) -> Callable[[bytes], bytes
 
 
 def patched(*path: bytes, at: int, value: bytes) -> Callable[[bytes], bytes]:
-    """`value` written over the content of a box, `at` bytes after its header. Nothing moves."""
+    """The file with `value` written over the content of a box, `at` bytes after its header. No offset changes."""
 
     def edit(box: Box) -> None:
         body = box.content or box.prefix
@@ -87,7 +87,7 @@ def patched(*path: bytes, at: int, value: bytes) -> Callable[[bytes], bytes]:
 
 
 def without(*path: bytes) -> Callable[[bytes], bytes]:
-    """The same file with a box turned into free space. Nothing moves."""
+    """The same file with a box turned into free space. No offset changes."""
 
     def edit(box: Box) -> None:
         box.content = box.content or box.prefix + b"".join(inner.bytes() for inner in box.inside)
@@ -101,7 +101,7 @@ def u32(*values: int) -> bytes:
 
 
 def borders(data: bytes) -> dict[str, int]:
-    """Where each outermost box begins and where its header ends."""
+    """Where each outermost box begins, and where its header ends."""
     places, at = {}, 0
     for number, box in enumerate(parse(data)):
         name = f"{number} {box.kind.decode('latin-1')}"

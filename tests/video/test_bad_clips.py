@@ -66,7 +66,7 @@ def test_an_empty_file_is_refused(bytes_of):
         b"\x00",
     ],
 )
-def test_what_is_no_known_container_is_refused_whatever_its_name(content, bytes_of):
+def test_an_unknown_container_is_refused_whatever_its_name(content, bytes_of):
     error = refusal(bytes_of(content))
     assert error.kind == "unsupported_video_format"
     assert "mp4" in error.ctx["supported_formats"]
@@ -79,11 +79,11 @@ def test_an_avi_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sound.mp4", "sound.mka"])
-def test_sound_alone_is_no_video(name, tmp_path):
+def test_a_file_with_sound_only_is_refused(name, tmp_path):
     assert refusal(write_sound(tmp_path / name)).kind == "no_video_stream"
 
 
-def test_a_cover_picture_is_no_video(tmp_path):
+def test_a_file_with_a_cover_picture_only_is_refused(tmp_path):
     path = tmp_path / "album.mp4"
     picture = av.CodecContext.create("mjpeg", "w")
     picture.width, picture.height, picture.pix_fmt, picture.time_base = 32, 32, "yuvj420p", Fraction(1, 25)
@@ -136,7 +136,7 @@ def test_two_minutes_are_the_limit(num_frames, is_fine, suffix, tmp_path):
     assert error.ctx == {"max_duration": 120.0, "provided_duration": pytest.approx(num_frames)}
 
 
-def test_a_header_that_lies_about_the_length_does_not_help(tmp_path, bytes_of):
+def test_a_false_duration_in_the_header_is_ignored(tmp_path, bytes_of):
     path = write_clip(tmp_path / "long.mp4", ClipSpec(num_frames=130, rate=Fraction(1), width=32, height=32))
     content = bytearray(path.read_bytes())
     for box, offset in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):
@@ -164,7 +164,7 @@ def test_the_largest_and_the_smallest_picture_are_read(size, tmp_path):
     assert frame.rgb.shape == (size[1], size[0], 3)
 
 
-def test_a_stretched_picture_is_judged_by_its_displayed_size(tmp_path):
+def test_a_stretched_picture_is_measured_by_its_displayed_size(tmp_path):
     path = write_clip(tmp_path / "wide.mp4", ClipSpec(num_frames=1, sample_aspect=Fraction(20)))
     assert refusal(path).kind == "video_resolution_too_large"
 
@@ -174,18 +174,18 @@ def test_a_picture_smaller_than_a_patch_is_refused(tmp_path):
     assert refusal(path).kind == "video_too_small"
 
 
-def test_file_size_and_number_of_frames_are_bounded(clip):
+def test_file_size_and_number_of_frames_are_limited(clip):
     assert refusal(clip, limits=VideoLimits(max_bytes=100)).ctx["max_size"] == 100
     assert refusal(clip, limits=VideoLimits(max_num_packets=59)).kind == "video_too_many_frames"
 
 
-def test_a_window_after_the_end_is_refused_at_its_field(clip):
+def test_a_start_after_the_end_is_refused(clip):
     error = refusal(clip, Sampling(start_s=2.5))
     assert (error.kind, error.loc, error.ctx) == ("less_than", ("body", "start_s"), {"lt": 2.0})
 
 
 @pytest.mark.parametrize("layout", ["faststart", "frag_keyframe+empty_moov", "mkv"])
-def test_a_cut_file_answers_with_the_frames_it_has_and_says_so(layout, tmp_path, bytes_of):
+def test_a_truncated_file_gives_the_frames_it_has_and_a_warning(layout, tmp_path, bytes_of):
     suffix, options = ("mkv", {}) if layout == "mkv" else ("mp4", {"movflags": layout})
     path = write_clip(tmp_path / f"whole.{suffix}", ClipSpec(container_options=options))
     content, reference = path.read_bytes(), frames_of(path)
@@ -198,13 +198,13 @@ def test_a_cut_file_answers_with_the_frames_it_has_and_says_so(layout, tmp_path,
     assert 0 < counts[0] < counts[1] < counts[2] < 60
 
 
-def test_a_cut_file_without_any_frame_is_corrupt(clip, bytes_of):
+def test_a_truncated_file_without_frames_is_corrupt(clip, bytes_of):
     content = clip.read_bytes()
     for size in (33, len(content) // 2):  # the index is at the end
         assert refusal(bytes_of(content[:size])).kind == "video_corrupt"
 
 
-def test_garbage_behind_a_good_signature_is_corrupt(bytes_of, clip):
+def test_random_bytes_after_a_valid_signature_are_corrupt(bytes_of, clip):
     assert (
         refusal(bytes_of(clip.read_bytes()[:32] + random.Random(1).randbytes(5000))).kind == "video_corrupt"
     )
@@ -218,7 +218,7 @@ def test_a_heavily_damaged_clip_is_corrupt(tmp_path, bytes_of):
     assert refusal(bytes_of(bytes(content)), Sampling(fps=None)).kind == "video_corrupt"
 
 
-def test_any_damage_ends_in_frames_or_a_designed_refusal(clip, bytes_of):
+def test_any_damage_gives_frames_or_a_documented_error(clip, bytes_of):
     content, dice = clip.read_bytes(), random.Random(2)
     for _ in range(12):
         damaged = bytearray(content)
@@ -268,8 +268,8 @@ def test_a_child_that_hangs_is_killed_after_the_timeout(clip):
     assert not os.path.exists(f"/proc/{pid}")
 
 
-def test_a_table_that_leads_before_the_files_first_byte_is_corrupt_and_no_fault_of_ours(caplog):
-    """The file is one that `make fuzz-media` found: seed 1, number 4110."""
+def test_a_table_with_an_offset_before_the_file_is_corrupt_and_not_an_internal_error(caplog):
+    """`make fuzz-media` found this file: seed 1, number 4110."""
     with pytest.raises(InputError) as caught:
         open_clip(Path(__file__).with_name("leads_before_its_start.mp4"))
     assert caught.value.kind == "video_corrupt"

@@ -1,4 +1,4 @@
-"""Files made to be read, and files made to do harm, each with what exactly comes of it.
+"""Files that have to be read and files made to do harm, each with its exact outcome.
 
 What is read shows four painted quarters, whose brightness in one corner counts the frames: size, orientation,
 colours and order are checked at once. Names in the tables are the ids of the tests.
@@ -30,7 +30,7 @@ EVERY_FRAME = Sampling(fps=None)
 
 
 def quarters(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    """Red, green, blue, and a grey that counts."""
+    """Red, green, blue, and a grey that encodes the number of the frame."""
     grey = (40 + 30 * number,) * 3
     rgb = np.empty((height, width, 3), np.uint8)
     top, left = slice(0, height // 2), slice(0, width // 2)
@@ -41,7 +41,7 @@ def quarters(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarra
 
 @dataclass(frozen=True)
 class Shown:
-    """It is read. frames: which of the painted ones, in order; size: as displayed; turned: what is done to them"""
+    """The file is read. frames: which of the painted ones, in order; size: as displayed; turned: how they are turned."""
 
     frames: tuple[int, ...] = tuple(range(NUM_FRAMES))
     size: tuple[int, int] = (WIDTH, HEIGHT)
@@ -54,7 +54,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Refused:
-    """It is refused. limits: what of its ctx has to be there"""
+    """The file is refused. limits: what its ctx has to contain."""
 
     kind: str
     limits: tuple[tuple[str, object], ...] = ()
@@ -178,7 +178,7 @@ MADE: dict[str, tuple[str, ClipSpec, Outcome]] = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_what_was_encoded_is_shown_or_refused(name, clip_of):
+def test_every_encoding_is_read_or_refused_as_listed(name, clip_of):
     suffix, wanted, outcome = MADE[name]
     check(clip_of(suffix, name, wanted), outcome)
 
@@ -188,7 +188,7 @@ CUT = ("video_truncated",)
 
 
 def in_front(*boxes: bytes) -> Callable[[bytes], bytes]:
-    """Boxes before the first; offsets into mdat are moved along."""
+    """The file with boxes before its first one; offsets into mdat are adjusted."""
 
     def apply(data: bytes) -> bytes:
         return moved(b"".join(boxes) + data, sum(map(len, boxes)))
@@ -197,7 +197,7 @@ def in_front(*boxes: bytes) -> Callable[[bytes], bytes]:
 
 
 def moved(data: bytes, by: int) -> bytes:
-    """The same file, the sample tables pointing `by` bytes further."""
+    """The same file with sample tables that point `by` bytes further."""
     boxes = forge.parse(data)
     table = forge.find(boxes, b"stco")
     count = struct.unpack_from(">I", table.content, 4)[0]
@@ -207,7 +207,7 @@ def moved(data: bytes, by: int) -> bytes:
 
 
 def mdat_as(header: Callable[[int], bytes]) -> Callable[[bytes], bytes]:
-    """The last box with another header; header: of the content's length."""
+    """The file with another header for its last box; header: makes it from the content's length."""
 
     def apply(data: bytes) -> bytes:
         mdat = forge.parse(data)[-1]
@@ -220,7 +220,7 @@ def mdat_as(header: Callable[[int], bytes]) -> Callable[[bytes], bytes]:
 
 
 def entry(at: int, value: bytes) -> Callable[[bytes], bytes]:
-    """Written over the sample entry (avc1) of the track."""
+    """The file with bytes written over the sample entry (avc1) of the track."""
     return patched(b"stsd", b"avc1", at=at, value=value)
 
 
@@ -237,7 +237,7 @@ def replaced(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
 
 
 def external(kind: bytes, location: bytes) -> Callable[[bytes], bytes]:
-    """The pictures are said to lie in another file; what the table grows by is taken from free space."""
+    """The file with a reference to pictures in another file; the space is taken from a free box."""
 
     def apply(data: bytes) -> bytes:
         def edit(box: Box) -> None:
@@ -264,7 +264,7 @@ def copied_tracks(count: int) -> Callable[[bytes], bytes]:
         track = next(box for box in moov.inside if box.kind == b"trak")
         moov.inside += [track] * count
         changed = forge.built(boxes)
-        # Every copy points into the same mdat, which has moved by what they take.
+        # Every copy points into the same mdat, which the copies have moved.
         by = len(changed) - len(data)
         for box in moov.walk():
             if box.kind == b"stco":
@@ -413,7 +413,7 @@ OTHERS: dict[str, tuple[Callable[[], bytes], Outcome]] = {
 
 @pytest.mark.parametrize("suffix", ["mp4", "m3u8"])
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_is_no_video_is_refused_whatever_it_is_called(name, suffix, tmp_path):
+def test_a_file_that_is_not_a_video_is_refused_whatever_its_name(name, suffix, tmp_path):
     content, outcome = OTHERS[name]
     path = tmp_path / f"clip.{suffix}"
     path.write_bytes(content())
@@ -428,8 +428,8 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_file_cut_anywhere_shows_what_is_there_or_is_damaged(layout, clip_of, tmp_path):
-    """At every border of its outermost boxes and at every eighth of its length; never another outcome."""
+def test_a_truncated_file_gives_the_frames_it_has_or_is_damaged(layout, clip_of, tmp_path):
+    """Truncated at every border of its outermost boxes and at every eighth of its length; no other outcome."""
     suffix = "mkv" if layout == "mkv" else "mp4"
     flags = {"movflags": LAYOUTS[layout]} if LAYOUTS[layout] else {}
     # Without B-frames, what is missing is always the end.
@@ -455,10 +455,10 @@ def test_a_file_cut_anywhere_shows_what_is_there_or_is_damaged(layout, clip_of, 
     assert counts[-1] >= NUM_FRAMES // 2
 
 
-def test_sound_alone_is_no_video(tmp_path):
+def test_a_file_with_sound_only_is_refused(tmp_path):
     for suffix in ("mp4", "mka", "m4a"):
         check(write_sound(tmp_path / f"sound.{suffix}"), NO_VIDEO)
 
 
-def test_the_files_are_many_and_no_two_are_the_same():
+def test_there_are_many_files_and_all_differ():
     assert len(MADE) + len(CRAFTED) + len(OTHERS) >= 180

@@ -94,7 +94,7 @@ def test_frames_outside_an_edit_list_do_not_count(tmp_path):
     assert all(np.array_equal(frame.rgb, reference[frame.index]) for frame in frames)
 
 
-def test_a_window_chooses_inside_its_seconds_only(slow_clip):
+def test_frames_are_chosen_only_between_start_and_end(slow_clip):
     facts, frames = read(slow_clip, Sampling(fps=1, start_s=3, end_s=6))
     assert facts.indices == (3, 4, 5, 6)
     assert [frame.time_s for frame in frames] == [3, 4, 5, 6]
@@ -114,7 +114,7 @@ def test_frames_are_upright_whatever_the_display_matrix(rotation, mirrored, tmp_
     assert (facts.height, facts.width) == expected.shape[:2]
 
 
-def test_pixels_are_square_in_what_is_delivered(tmp_path):
+def test_delivered_frames_have_square_pixels(tmp_path):
     path = write_clip(tmp_path / "wide.mp4", ClipSpec(num_frames=2, sample_aspect=Fraction(4, 3)))
     facts, (frame,) = read(path)
     assert (facts.width, facts.height) == (213, 90)
@@ -124,7 +124,7 @@ def test_pixels_are_square_in_what_is_delivered(tmp_path):
 @pytest.mark.parametrize(
     "spec", [ClipSpec("hevc", pix_fmt="yuv420p10le"), ClipSpec(pix_fmt="yuv444p", width=161, height=91)]
 )
-def test_deep_and_odd_sized_pictures_become_plain_rgb(spec, tmp_path):
+def test_pictures_of_high_bit_depth_or_odd_size_become_plain_rgb(spec, tmp_path):
     path = write_clip(tmp_path / "clip.mp4", spec)
     _, frames = read(path)
     assert all(np.array_equal(frame.rgb, frames_of(path)[frame.index]) for frame in frames)
@@ -136,7 +136,7 @@ def test_frames_stay_valid_after_later_ones_are_read(clip):
     assert len({frame.rgb.tobytes() for frame in frames}) == 60
 
 
-def test_a_reader_that_is_never_drained_leaves_no_process_behind(clip):
+def test_a_reader_closed_before_its_frames_are_read_leaves_no_process(clip):
     with open_clip(clip, Sampling(fps=None)) as reader:
         next(iter(reader.read_frames()))
         pid = reader.child_pid

@@ -1,4 +1,4 @@
-"""High dynamic range clips as on an ordinary screen: formulas one number at a time, and real files."""
+"""High dynamic range clips on a standard screen: compared with the formulas, number by number, and in real files."""
 
 import math
 from fractions import Fraction
@@ -55,7 +55,7 @@ def expected(codes, transfer):
 
 
 @given(st.lists(st.integers(0, 65535), min_size=3, max_size=3), st.sampled_from(["pq", "hlg"]))
-def test_each_pixel_is_what_the_formulas_say(codes, transfer):
+def test_each_pixel_agrees_with_the_formulas(codes, transfer):
     mapped = tone_mapped(np.array(codes, np.uint16), transfer)
     assert mapped.astype(float) == pytest.approx(expected([c / 65535 for c in codes], transfer), abs=0.75)
 
@@ -90,7 +90,7 @@ def write_deep_clip(path, transfer, codes):
 
 
 @pytest.mark.parametrize("transfer", TAGS)
-def test_a_real_clip_is_shown_as_its_light_says(transfer, tmp_path):
+def test_a_real_clip_is_tone_mapped(transfer, tmp_path):
     greys = [pq_code(nits) for nits in (5, 100, 203, 900)] if transfer == "pq" else [0.2, 0.5, 0.75, 0.95]
     codes = [[grey] * 3 for grey in greys]
     path = write_deep_clip(tmp_path / f"{transfer}.mp4", transfer, codes)

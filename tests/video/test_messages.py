@@ -1,3 +1,5 @@
+"""Messages between the reader and the decoding child, and how invalid ones are refused."""
+
 import math
 
 import pytest
@@ -79,7 +81,7 @@ def test_any_bytes_are_a_record_or_a_value_error(data):
 
 
 @given(st.binary(min_size=16, max_size=16))
-def test_a_codecs_name_is_a_plain_word_whatever_was_sent(name):
+def test_a_codecs_name_is_a_plain_word_for_any_bytes(name):
     word = FAILURE._replace(name=name).codec
     assert word.isascii()
     assert word.replace("_", "").isalnum()

@@ -1,4 +1,4 @@
-"""Clips whose decoder parameters change on the way, as joined clips' do, and clips that repeat theirs."""
+"""Clips whose decoder parameters change in the stream, as in joined clips, and clips that repeat them."""
 
 import struct
 from dataclasses import replace
@@ -10,7 +10,7 @@ from clips import ClipSpec, frames_of, moving_square, write_clip
 from forge import VISUAL_ENTRY, Box, built, find, parse, u32
 
 from omnireel.video.decoder.bitstream import Role, role_reader
-from omnireel.video.decoder.parameters import Parameters, sets_of_avcc, sets_of_hvcc
+from omnireel.video.decoder.parameters import ParameterTracker, sets_of_avcc, sets_of_hvcc
 from omnireel.video.decoder.plan import Action, Picture, plan_packets
 from omnireel.video.reader.frames import Sampling, open_clip
 
@@ -41,7 +41,7 @@ def pair(request, tmp_path_factory):
 
 
 def check(path, num_frames=2 * NUM_FRAMES):
-    """Every sampling shows what a full decode shows."""
+    """Every sampling gives the same frames as a full decode."""
     reference = frames_of(path)
     assert len(reference) == num_frames
     for sampling in SAMPLINGS:
@@ -66,7 +66,7 @@ def headed(path):
 
 
 def rewritten(path, packets, template):
-    """A file with the header of another one's stream and these packets of bytes: content, pts, dts, key."""
+    """A file with the stream header of `template` and these packets: content, pts, dts, is_key."""
     with av.open(str(template)) as source, av.open(str(path), "w") as container:
         stream = container.add_stream_from_template(source.streams.video[0])
         time_base = source.streams.video[0].time_base
@@ -78,15 +78,15 @@ def rewritten(path, packets, template):
     return path
 
 
-def joined(path, one, two, base_url):
+def joined(path, one, two, change_packet):
     """Both clips in one stream, under the header of the first.
 
-    entrance: what the first packet of the second clip becomes
+    change_packet: changes the first packet of the second clip
     """
     _, first = packets_of(one)
     _, second = packets_of(two)
     gap = max(p.pts for p in first) + first[0].duration - second[0].pts
-    contents = [bytes(p) for p in first] + [base_url(bytes(second[0]))] + [bytes(p) for p in second[1:]]
+    contents = [bytes(p) for p in first] + [change_packet(bytes(second[0]))] + [bytes(p) for p in second[1:]]
     times = [(p.pts, p.dts) for p in first] + [(p.pts + gap, p.dts + gap) for p in second]
     keys = [p.is_keyframe for p in first + second]
     packets = [(c, *t, k) for c, t, k in zip(contents, times, keys, strict=True)]
@@ -147,7 +147,7 @@ def roles_of(extradata, contents, codec="h264"):
 
 
 @pytest.mark.parametrize("codec", PAIRS)
-def test_joined_clips_with_two_sample_descriptions_show_what_a_full_decode_shows(codec, tmp_path):
+def test_joined_clips_with_two_sample_descriptions_give_the_frames_of_a_full_decode(codec, tmp_path):
     spec, other_options = PAIRS[codec]
     paths = []
     for number, options in enumerate((spec.options, other_options)):
@@ -159,46 +159,50 @@ def test_joined_clips_with_two_sample_descriptions_show_what_a_full_decode_shows
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_joined_clips_with_parameters_in_the_stream_show_what_a_full_decode_shows(pair, suffix, tmp_path):
+def test_joined_clips_with_parameters_in_the_stream_give_the_frames_of_a_full_decode(pair, suffix, tmp_path):
     codec, one, two = pair
     sets = with_lengths(sets_of(codec, two))
     check(joined(tmp_path / f"both.{suffix}", one, two, lambda packet: sets + packet))
 
 
-def test_parameters_behind_start_codes_among_lengths_are_seen(tmp_path):
+def test_parameters_after_start_codes_in_a_stream_of_lengths_are_found(tmp_path):
     one = write_clip(tmp_path / "one.mp4", H264)
     two = write_clip(tmp_path / "two.mp4", replace(H264, options=PAIRS["h264"][1]))
     front = [b"\x09\xf0", *sets_of("h264", two)]
     check(joined(tmp_path / "both.mp4", one, two, lambda p: with_start_codes(front + units_of(p))))
 
 
-def test_a_whole_header_in_a_packets_place_is_seen():
+def test_a_header_in_place_of_a_packet_is_found():
     header = bytes([1, 100, 0, 11, 0xFF, 0xE0, 0])
-    assert roles_of(header, [header + bytes(20)])[0] & Role.RENEWING
+    assert roles_of(header, [header + bytes(20)])[0] & Role.CHANGES_PARAMETERS
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_clip_whose_later_key_frames_lack_the_sequence_header_can_be_entered_late(suffix, tmp_path):
+def test_a_clip_whose_later_key_frames_lack_the_sequence_header_can_be_decoded_from_a_later_start(
+    suffix, tmp_path
+):
     path = write_clip(tmp_path / f"clip.{suffix}", ClipSpec("av1", num_frames=2 * NUM_FRAMES, gop_size=10))
     first, *later = headed(path)[1]
     header = first[: 2 + first[1]]
     assert sum(packet.startswith(header) for packet in later) > 5
     data = path.read_bytes()
     end = data.index(first) + len(first)
-    # Padding of the same length, so that nothing moves.
+    # Padding of the same length, so that no offset changes.
     path.write_bytes(data[:end] + data[end:].replace(header, b"\x7a" + header[1:]))
     check(path)
 
 
-@pytest.mark.parametrize(("profile", "build", "is_imitated"), [
+@pytest.mark.parametrize(("profile", "build", "needs_first_packet"), [
     (244, b"148", True), (244, b"151", False), (100, b"148", False), (100, b"33", True),
 ])  # fmt: skip
-def test_pictures_of_an_encoder_whose_faults_are_imitated_need_the_first_packet(profile, build, is_imitated):
-    """FFmpeg learns the build of x264 from a message in the first packet."""
+def test_pictures_of_an_encoder_whose_bugs_ffmpeg_reproduces_need_the_first_packet(
+    profile, build, needs_first_packet
+):
+    """FFmpeg reads the build of x264 from a message in the first packet."""
     message = b"\x06\x05\x30" + bytes(16) + b"x264 - core " + build + b" r2"
     (role,) = roles_of(bytes([1, profile, 0, 31, 0xFF]), [with_lengths([message, b"\x65" + bytes(20)])])
     assert role & Role.START
-    assert bool(role & Role.RENEWING) == is_imitated
+    assert bool(role & Role.CHANGES_PARAMETERS) == needs_first_packet
 
 
 REPEATING = {
@@ -212,7 +216,7 @@ REPEATING = {
 @pytest.mark.parametrize("codec", REPEATING)
 @pytest.mark.parametrize("has_header", [True, False])
 def test_a_clip_that_repeats_its_parameters_is_still_decoded_in_part(codec, has_header, suffix, tmp_path):
-    """Also one whose header holds none, where every group brings its own."""
+    """Also a clip without parameters in its header, where every group has its own."""
     path = write_clip(tmp_path / f"clip.{suffix}", REPEATING[codec])
     extradata, packets = packets_of(path)
     assert all(repeated(codec, extradata, bytes(packets[0])) in bytes(p) for p in packets if p.is_keyframe)
@@ -234,36 +238,36 @@ SPS, OTHER_SPS, PPS, OTHER_PPS = b"\x67A", b"\x67B", b"\x68A", b"\x68B"
 STORED = {7: [SPS], 8: [PPS]}
 
 
-def renewed(stored, packets):
-    """For each packet, of (sets, is_start), whether it makes the ones before it matter."""
-    parameters = Parameters(stored)
-    return [parameters.are_renewed(sets, is_start=is_start) for sets, is_start in packets]
+def changes(stored, packets):
+    """For each packet, given as (sets, is_start), whether it changes parameters."""
+    tracker = ParameterTracker(stored)
+    return [tracker.is_change(sets, is_start=is_start) for sets, is_start in packets]
 
 
 def test_sets_of_the_header_may_be_repeated_anywhere():
-    assert renewed(STORED, [({}, True), ({8: [PPS]}, False), (STORED, True)]) == [False] * 3
+    assert changes(STORED, [({}, True), ({8: [PPS]}, False), (STORED, True)]) == [False] * 3
 
 
 @pytest.mark.parametrize("sets", [{7: [OTHER_SPS]}, {8: [OTHER_PPS]}, {8: [PPS, OTHER_PPS]}, {9: [PPS]}])
 @pytest.mark.parametrize("is_start", [True, False])
-def test_sets_that_differ_from_the_headers_renew(sets, is_start):
-    assert renewed(STORED, [({}, True), (sets, is_start)]) == [False, True]
+def test_sets_that_differ_from_the_headers_are_a_change(sets, is_start):
+    assert changes(STORED, [({}, True), (sets, is_start)]) == [False, True]
 
 
 def test_sets_that_the_first_start_brings_have_to_come_with_every_start():
     new = {7: [OTHER_SPS], 8: [PPS]}
-    assert renewed(STORED, [(new, True), ({}, False), (new, True)]) == [False, False, False]
-    assert renewed(STORED, [(new, True), ({8: [PPS]}, True)]) == [False, True]
-    assert renewed(STORED, [(new, True), ({7: [SPS]}, True)]) == [False, True]
+    assert changes(STORED, [(new, True), ({}, False), (new, True)]) == [False, False, False]
+    assert changes(STORED, [(new, True), ({8: [PPS]}, True)]) == [False, True]
+    assert changes(STORED, [(new, True), ({7: [SPS]}, True)]) == [False, True]
 
 
-def test_sets_that_come_before_the_first_start_renew():
-    """The packet they come with may be left out by itself."""
-    assert renewed({}, [(STORED, False), (STORED, True)]) == [True, True]
+def test_sets_before_the_first_start_are_a_change():
+    """The packet that carries them may itself be left out."""
+    assert changes({}, [(STORED, False), (STORED, True)]) == [True, True]
 
 
 @pytest.mark.parametrize("length", range(40))
-def test_a_header_is_read_as_far_as_it_goes(length):
+def test_a_truncated_header_is_read_to_its_end(length):
     avcc = bytes([1, 100, 0, 31, 0xFF, 0xE1, 0, 2]) + SPS + b"\1\0\2" + PPS
     hvcc = bytes([1]) + bytes(21) + b"\2" + b"\x21\0\1\0\2" + SPS + b"\x22\0\1\0\2" + PPS
     assert set(sets_of_avcc(avcc[:length])) <= {7, 8}

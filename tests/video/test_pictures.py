@@ -42,7 +42,7 @@ def test_every_group_of_pictures_is_found(spec, start, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4"])
-def test_unreferenced_b_pictures_are_found_and_the_others_are_not(codec, tmp_path):
+def test_only_unreferenced_b_pictures_are_droppable(codec, tmp_path):
     options = {"bf": "2"} if codec == "mpeg4" else {}
     pictures = roles_of(write_clip(tmp_path / "clip.mp4", ClipSpec(codec, options=options)))
     droppable = [bool(p.role & Role.DROPPABLE) for p in pictures]
@@ -57,7 +57,7 @@ def test_at_two_frames_a_second_a_third_of_the_pictures_is_never_decoded(tmp_pat
     assert actions.count(Action.SKIP) > len(pictures) / 3
 
 
-def test_an_intra_picture_that_is_no_clean_start_is_not_taken_for_one(tmp_path):
+def test_an_intra_picture_that_is_not_a_start_has_no_start_role(tmp_path):
     path = write_clip(tmp_path / "clip.mkv", ClipSpec(options={"x264-params": "intra-refresh=1"}))
     assert not any(p.role & Role.START for p in roles_of(path)[1:])
 
@@ -74,7 +74,7 @@ def test_pictures_of_streams_without_length_prefixes_are_all_needed():
     assert role_reader("h264", b"")(bytes(20)) == Role.PLAIN
 
 
-def test_a_picture_that_comes_with_a_header_for_later_ones_is_kept():
+def test_a_picture_in_a_packet_with_a_header_for_later_ones_is_kept():
     picture, header = b"\0\0\1\xb6\x80" + bytes(8), b"\0\0\1\x20" + bytes(8)
     assert role_reader("mpeg4", b"")(picture) == Role.DROPPABLE
     assert role_reader("mpeg4", b"")(header + picture) == Role.PLAIN

@@ -9,7 +9,7 @@ SKIP, SEND, RESTART = Action.SKIP, Action.SEND, Action.RESTART
 
 
 def plan(roles, wanted):
-    """One picture per role, its pts its position."""
+    """One picture per role; its pts is its position."""
     return plan_packets([Picture(i, role) for i, role in enumerate(roles)], wanted)
 
 
@@ -29,7 +29,7 @@ def test_groups_without_a_chosen_picture_are_left_out():
     assert plan([START, PLAIN, START, PLAIN, START], {0, 4}) == [SEND, SKIP, SKIP, SKIP, SEND]
 
 
-def test_pictures_before_the_first_start_are_decoded_as_a_group_of_their_own():
+def test_pictures_before_the_first_start_form_a_group():
     assert plan([PLAIN, PLAIN, START], {1}) == [SEND, SEND, SKIP]
 
 
@@ -41,12 +41,12 @@ def test_a_chosen_leading_picture_keeps_the_whole_group_before_it():
     assert plan([START, PLAIN, OPEN, LEAD, PLAIN], {3}) == [SEND, SEND, SEND, SEND, SKIP]
 
 
-def test_an_open_group_that_follows_on_keeps_its_leading_pictures():
+def test_an_open_group_without_a_gap_before_it_keeps_its_leading_pictures():
     assert plan([START, PLAIN, OPEN, LEAD, PLAIN], {1, 4}) == [SEND, SEND, SEND, SEND, SEND]
 
 
-def test_nothing_is_left_out_of_a_stream_whose_parameters_change():
-    assert plan([START, DROP, START, PLAIN | Role.RENEWING, START], {4}) == [SEND] * 5
+def test_nothing_is_skipped_in_a_stream_whose_parameters_change():
+    assert plan([START, DROP, START, PLAIN | Role.CHANGES_PARAMETERS, START], {4}) == [SEND] * 5
 
 
 ROLES = st.lists(

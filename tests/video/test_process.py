@@ -1,4 +1,4 @@
-"""What a child that has been taken over can and cannot do to its reader."""
+"""What a compromised child can and cannot do to its reader."""
 
 import logging
 import os
@@ -27,14 +27,14 @@ from omnireel.video.reader.frames import Sampling, open_clip
         "sys.exit('words')",
     ],
 )
-def test_an_impossible_answer_fails_the_clip_and_nothing_else(script, hostile, clip):
+def test_an_invalid_answer_fails_the_clip_and_nothing_else(script, hostile, clip):
     hostile(script)
     with pytest.raises(InputError) as caught:
         open_clip(clip)
     assert caught.value.kind == "video_decode_failed"
 
 
-def test_a_child_that_announces_frames_without_end_is_left(hostile, clip):
+def test_a_child_that_sends_endless_frames_is_ended(hostile, clip):
     facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0).pack()
     hostile(f"os.write(1, {facts!r})\nwhile True: os.write(1, {FrameReady(0, 0, 0.0).pack()!r})")
     with open_clip(clip) as reader, pytest.raises(InputError) as caught:
@@ -43,7 +43,7 @@ def test_a_child_that_announces_frames_without_end_is_left(hostile, clip):
 
 
 @pytest.mark.parametrize("lie", [{"width": 60000, "height": 60000}, {"num_source_frames": 1 << 24}])
-def test_facts_past_the_limits_are_not_believed(lie, hostile, clip):
+def test_facts_beyond_the_limits_are_refused(lie, hostile, clip):
     facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0)._replace(**lie).pack()
     hostile(f"os.write(1, {facts!r}); time.sleep(60)")
     with pytest.raises(InputError) as caught:
@@ -51,7 +51,7 @@ def test_facts_past_the_limits_are_not_believed(lie, hostile, clip):
     assert caught.value.kind == "video_decode_failed"
 
 
-def test_a_child_that_repeats_its_facts_without_end_is_left(hostile, clip):
+def test_a_child_that_sends_endless_facts_is_ended(hostile, clip):
     facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0).pack()
     hostile(f"\nwhile True: os.write(1, {facts!r})")
     with open_clip(clip) as reader, pytest.raises(InputError) as caught:
@@ -59,7 +59,7 @@ def test_a_child_that_repeats_its_facts_without_end_is_left(hostile, clip):
     assert caught.value.kind == "video_decode_failed"
 
 
-def test_a_child_that_shows_a_frame_nobody_chose_is_left(hostile, clip):
+def test_a_child_that_sends_a_frame_that_was_not_chosen_is_ended(hostile, clip):
     facts = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0).pack()
     hostile(f"os.write(1, {facts!r}); os.write(1, {FrameReady(1, 0, 0.0).pack()!r}); time.sleep(60)")
     with open_clip(clip, Sampling(fps=1.0)) as reader, pytest.raises(InputError) as caught:
@@ -74,8 +74,8 @@ def test_a_child_that_never_answers_is_ended(hostile, clip):
     assert caught.value.kind == "video_decode_timeout"
 
 
-def test_a_confined_child_ends_with_its_reader():
-    """Also one that ignores its end of the socket: the kernel ends it."""
+def test_a_child_ends_with_the_process_that_started_it():
+    """Also a child that ignores its closed socket: the kernel ends it."""
     script = "import sys, time; sys.path.insert(0, sys.argv[1]); from omnireel.video.decoder.sandbox import die_with;"
     script += "die_with(int(sys.argv[2])); print('ready', flush=True); time.sleep(60)"
     packages = children._PACKAGES
@@ -100,7 +100,7 @@ def is_running(pid):
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_every_clip_has_a_child_of_its_own_from_one_process(clip):
+def test_every_clip_has_its_own_child_of_one_fork_server(clip):
     every = Sampling(fps=None)
     with open_clip(clip, every) as one, open_clip(clip, every) as other:
         assert one.child_pid != other.child_pid
@@ -108,14 +108,14 @@ def test_every_clip_has_a_child_of_its_own_from_one_process(clip):
         assert len(list(one.read_frames())) == len(list(other.read_frames())) == len(one.facts.indices)
 
 
-def test_what_clips_are_decoded_from_ends_when_told(clip):
+def test_the_fork_server_can_be_stopped_while_a_clip_is_open(clip):
     with open_clip(clip):
         fork_server = children._fork_server._process.pid
     children.stop_fork_server()
     assert not is_running(fork_server)
 
 
-def test_a_killed_nursery_costs_the_clip_being_read_one_try_and_the_next_nothing(clip):
+def test_a_killed_fork_server_is_replaced_for_this_clip_and_the_next(clip):
     with open_clip(clip, Sampling(fps=None)) as reader:
         children._fork_server._process.kill()
         assert len(list(reader.read_frames())) == len(reader.facts.indices)
@@ -123,20 +123,20 @@ def test_a_killed_nursery_costs_the_clip_being_read_one_try_and_the_next_nothing
         assert len(list(reader.read_frames())) == len(reader.facts.indices)
 
 
-def test_a_child_holds_nothing_but_its_streams(hostile):
+def test_a_child_has_no_open_files_but_its_standard_streams(hostile):
     hostile("sys.exit(' '.join(sorted(os.listdir('/proc/self/fd'))))")
-    neighbour, child = children.take_child(), children.take_child()
+    neighbour, child = children.fork_child(), children.fork_child()
     try:
         child.send(b"go")
         assert child.wait() == 1
-        # The fourth is the list's own.
-        assert os.read(child.last_words, 100) == b"0 1 2 3"
+        # The fourth is the one that lists the directory.
+        assert os.read(child.stderr, 100) == b"0 1 2 3"
     finally:
         neighbour.end()
         child.end()
 
 
-def test_a_finished_child_leaves_nothing_behind(clip):
+def test_a_finished_child_leaves_no_process_and_no_open_file(clip):
     children.start_fork_server()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
@@ -159,7 +159,7 @@ def children_of(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
-def test_a_child_that_hangs_up_but_lives_on_is_ended(hostile, clip):
+def test_a_child_that_closes_its_output_and_keeps_running_is_ended(hostile, clip):
     hostile("os.close(1); time.sleep(60)")
     began = time.monotonic()
     with pytest.raises(InputError) as caught:
@@ -168,7 +168,7 @@ def test_a_child_that_hangs_up_but_lives_on_is_ended(hostile, clip):
     assert time.monotonic() - began < 20
 
 
-def test_the_childs_last_words_go_to_the_log_only(hostile, clip, caplog):
+def test_the_childs_stderr_goes_to_the_log_only(hostile, clip, caplog):
     hostile("sys.exit('secret /path')")
     with caplog.at_level(logging.WARNING), pytest.raises(InputError) as caught:
         open_clip(clip)
@@ -186,8 +186,8 @@ def test_the_shared_memory_cannot_be_resized():
         os.close(fd)
 
 
-def test_a_slow_consumer_does_not_use_up_the_decoders_time(tmp_path, monkeypatch):
-    """Only waiting counts: each frame may be looked at for longer than the whole timeout."""
+def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path, monkeypatch):
+    """Only waiting counts: the caller may take longer for the frames than the whole timeout."""
     path = write_clip(tmp_path / "clip.mp4", ClipSpec(num_frames=30))
     with open_clip(path, Sampling(fps=None)) as reader:
         used_s = reader._limits.timeout_s - reader._wait_left_s

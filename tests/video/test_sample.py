@@ -16,7 +16,7 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize("row", GOLDEN)
-def test_the_reference_choices_are_reproduced(row):
+def test_the_choices_of_the_reference_are_reproduced(row):
     num_frames, source_fps, fps, max_frames, count, head, tail = row
     chosen = choose_frames(num_frames, source_fps, fps=fps, max_frames=max_frames)
     assert len(chosen) == count
@@ -30,7 +30,7 @@ def test_the_reference_choices_are_reproduced(row):
     fps=st.none() | st.floats(0.01, 200),
     max_frames=st.none() | st.integers(1, 600),
 )
-def test_choices_are_numpys_truncated_linspace_within_the_bounds(num_frames, source_fps, fps, max_frames):
+def test_choices_equal_numpys_truncated_linspace(num_frames, source_fps, fps, max_frames):
     chosen = choose_frames(num_frames, source_fps, fps=fps, max_frames=max_frames)
     assert chosen == np.linspace(0, num_frames - 1, len(chosen), dtype=np.float64).astype(int).tolist()
     assert chosen == sorted(set(chosen))
@@ -60,7 +60,7 @@ def test_a_window_holds_the_frames_shown_in_it(start_s, end_s, expected):
     assert window([i / 10 for i in range(10)], start_s, end_s) == expected
 
 
-def test_a_rounded_time_still_belongs_to_the_window_it_starts():
+def test_a_rounded_time_belongs_to_the_window_that_starts_there():
     assert window([0.0, 0.999999, 2.0], 1.0, None) == (1, 2)
 
 

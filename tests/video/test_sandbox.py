@@ -1,4 +1,4 @@
-"""What a decoding child that has been taken over can still do: nothing but read, write, compute and end."""
+"""What a compromised decoding child can still do: only read, write, compute and exit."""
 
 import platform
 import signal
@@ -40,7 +40,7 @@ def run(script, *, is_confined=True):
 
 
 def attempt(script, *, is_confined=True):
-    """0 where the kernel refused it with an error, 77 where it was done, minus the signal that ended it."""
+    """0 where the kernel refused it with an error, 77 where it succeeded, else minus the signal that ended it."""
     refusals = "(OSError, RuntimeError, MemoryError, ValueError)"
     lines = f"try:\n    {script}\nexcept {refusals}:\n    os._exit(0)\nos._exit(77)"
     return run(lines, is_confined=is_confined).returncode
@@ -53,7 +53,7 @@ ATTEMPTS = {
     "socket pair": ("socket.socketpair()", ENDED),
     "connect": (f"call({42 if X86_64 else 203}, 0, 0, 0)", ENDED),
     "read a file": ("open('/etc/passwd').read()", REFUSED),
-    "write a file": ("open('/var/omnireel-intruder', 'w')", REFUSED),
+    "write a file": ("open('/var/omnireel-attacker', 'w')", REFUSED),
     "list a directory": ("os.listdir('/')", REFUSED),
     "status of a file": ("os.stat('/etc/passwd')", REFUSED),
     "unlink": ("os.unlink('/var/omnireel-nothing')", REFUSED),
@@ -84,7 +84,7 @@ ATTEMPTS = {
 
 
 @pytest.mark.parametrize(("script", "expected"), ATTEMPTS.values(), ids=ATTEMPTS)
-def test_a_confined_child_fails_at(script, expected):
+def test_a_sandboxed_child_cannot(script, expected):
     assert attempt(script) == expected
 
 
@@ -95,14 +95,16 @@ def test_what_the_sandbox_stops_works_without_it(name):
     assert attempt(ATTEMPTS[name][0], is_confined=False) == 77
 
 
-def test_landlock_alone_keeps_files_away():
-    script = CONFINED.replace("confine(5)", "from omnireel.video import sandbox; libc.prctl(38, 1, 0, 0, 0)")
-    script += "\nsandbox._give_up_files()\nopen('/etc/passwd')"
+def test_landlock_alone_blocks_files():
+    script = CONFINED.replace(
+        "confine(5)", "from omnireel.video.decoder import sandbox; libc.prctl(38, 1, 0, 0, 0)"
+    )
+    script += "\nsandbox._block_files()\nopen('/etc/passwd')"
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False)
     assert "PermissionError" in done.stderr
 
 
-def test_a_confined_child_still_reads_writes_and_makes_threads():
+def test_a_sandboxed_child_can_still_write_and_start_threads():
     done = run(
         "thread = threading.Thread(target=os.write, args=(1, b'done'))\nthread.start(); thread.join()\n"
         "os._exit(0)"
@@ -110,7 +112,7 @@ def test_a_confined_child_still_reads_writes_and_makes_threads():
     assert (done.stdout, done.returncode) == ("done", 0)
 
 
-def test_the_kernel_says_that_the_child_is_confined():
+def test_the_kernel_reports_the_sandbox():
     done = run("os._exit(0)", is_confined=False)
     assert done.returncode == 0
     script = "status = open('/proc/self/status')\n" + CONFINED + "print(status.read())"
@@ -119,7 +121,7 @@ def test_the_kernel_says_that_the_child_is_confined():
     assert "Seccomp:\t2" in done.stdout
 
 
-def test_an_intruder_is_ended_counted_and_not_tried_again(hostile, clip, caplog):
+def test_a_child_that_violates_the_sandbox_is_ended_counted_and_not_retried(hostile, clip, caplog):
     hostile(CONFINED + "socket.socket()")
     before = process.num_sandbox_violations()
     with pytest.raises(InputError) as caught:
@@ -132,9 +134,9 @@ def test_an_intruder_is_ended_counted_and_not_tried_again(hostile, clip, caplog)
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_every_jump_of_the_filter_lands_inside_it(machine):
     code = list(struct.iter_unpack("<HBBI", bpf.program(machine)))
-    for place, (kind, if_true, if_false, _) in enumerate(code):
+    for index, (kind, if_true, if_false, _) in enumerate(code):
         if kind & 7 == 5:
-            assert place + 1 + max(if_true, if_false) < len(code)
+            assert index + 1 + max(if_true, if_false) < len(code)
     assert code[-1][0] == 6
 
 
@@ -142,11 +144,11 @@ def test_this_kernel_has_the_whole_sandbox():
     assert sandbox.missing() == ()
 
 
-def test_a_machine_without_a_table_has_no_filter(monkeypatch):
+def test_seccomp_is_missing_on_an_architecture_without_a_table(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert "seccomp" in sandbox.missing()
 
 
-def test_a_kernel_without_landlock_is_told(monkeypatch):
+def test_landlock_is_missing_on_a_kernel_without_it(monkeypatch):
     monkeypatch.setattr(sandbox, "_landlock_abi", lambda: -1)
     assert sandbox.missing() == ("landlock",)

@@ -1,4 +1,4 @@
-"""A clip's own sound: 16 kHz mono samples of the wanted part, whatever the track is like."""
+"""A clip's sound: 16 kHz mono samples of the requested part, for every kind of track."""
 
 from fractions import Fraction
 
@@ -33,7 +33,7 @@ def pitch(samples):
 
 
 @pytest.mark.parametrize("name", ["tone.mp4", "tone.mov", "tone.webm", "tone.mkv"])
-def test_a_tone_comes_out_as_long_and_as_high_as_it_is(folder, name):
+def test_a_tone_keeps_its_length_and_pitch(folder, name):
     sound = sound_of(clip(folder, name, codec="vp9" if name.endswith("webm") else "mpeg4"))
     assert sound.samples.dtype == np.float32
     assert abs(len(sound.samples) - 2 * RATE) < 0.1 * RATE
@@ -43,7 +43,7 @@ def test_a_tone_comes_out_as_long_and_as_high_as_it_is(folder, name):
     assert not sound.is_cut
 
 
-def test_the_wanted_part_alone_is_read(folder):
+def test_only_the_requested_part_is_read(folder):
     whole, part = sound_of(clip(folder)), sound_of(clip(folder), start_s=0.5, end_s=1.25)
     assert abs(len(part.samples) - 0.75 * RATE) < 100
     at = RATE // 2
@@ -51,7 +51,7 @@ def test_the_wanted_part_alone_is_read(folder):
     assert np.corrcoef(part.samples[: len(expected)], expected)[0, 1] > 0.99
 
 
-def test_the_frames_are_read_as_ever_afterwards(folder):
+def test_reading_sound_does_not_change_the_frames(folder):
     path = clip(folder)
     with open_clip(path, Sampling()) as reader:
         assert reader.read_sound() is not None
@@ -60,7 +60,7 @@ def test_the_frames_are_read_as_ever_afterwards(folder):
         assert len(list(silent.read_frames())) == 4
 
 
-def test_a_track_beyond_the_limit_is_cut_and_said_to_be(folder):
+def test_a_track_beyond_the_limit_is_cut_and_marked_as_cut(folder):
     path = folder / "long.mp4"
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=10)
@@ -105,7 +105,7 @@ def test_a_clip_without_a_track_has_no_sound(folder):
     assert sound_of(write_clip(folder / "mute.mp4", ClipSpec(num_frames=30))) is None
 
 
-def test_a_damaged_track_costs_the_sound_and_not_the_clip(folder):
+def test_a_clip_with_a_damaged_sound_track_is_read_without_sound(folder):
     path = clip(folder, "damaged.mp4", codec="mpeg4")
     with av.open(str(path)) as container:
         places = [(p.pos, p.size) for p in container.demux(audio=0) if p.size]
@@ -120,7 +120,7 @@ def test_a_damaged_track_costs_the_sound_and_not_the_clip(folder):
         assert len(list(reader.read_frames())) == 4
 
 
-def test_a_codec_of_sound_that_nobody_knows_costs_the_sound_only(folder, caplog):
+def test_a_clip_with_an_unknown_sound_codec_is_read_without_sound(folder, caplog):
     path = clip(folder)
     unknown = path.with_name("unknown.mp4")
     unknown.write_bytes(path.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"free"))

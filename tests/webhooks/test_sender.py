@@ -10,8 +10,8 @@ from ipaddress import ip_network
 import pytest
 from receiver import Receiver, is_standard, sample
 
-from omnireel.net.connector import EgressPolicy
 from omnireel.net.errors import FetchError
+from omnireel.net.policy import EgressPolicy
 from omnireel.store.sqlite import webhooks as outbox
 from omnireel.store.sqlite.database import Database
 from omnireel.webhooks.posting import post

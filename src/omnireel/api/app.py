@@ -9,15 +9,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.submit import Submitter
-from omnireel.api.fal.wire import ENDPOINT_ID
-from omnireel.api.http.errors import RequestError, error_outcome, json_response
+from omnireel.api.fal.errors import render_error
+from omnireel.api.fal.input import ENDPOINT_ID
+from omnireel.api.fal.output import end_policy
+from omnireel.api.fal.responses import error_response
+from omnireel.api.fal.submit import Submissions
+from omnireel.api.http.errors import RequestError
+from omnireel.api.http.responses import json_response
 from omnireel.api.http.route import Route, open_paths, starlette_routes
 from omnireel.api.middleware.hosts import (
     FalHost,
     FalHostRouting,
     base_url_of,
-    error_response,
     fal_host_of_path,
 )
 from omnireel.api.middleware.keys import Keys
@@ -25,9 +28,10 @@ from omnireel.api.middleware.record import InternalErrors, RequestRecord
 from omnireel.api.routes import all_routes
 from omnireel.backends.base import Backend
 from omnireel.errors import Cancelled, OmnireelError
+from omnireel.jobs.submit import Submitter
 from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
-from omnireel.store.sqlite.keys import read_pepper
+from omnireel.store.keys import read_pepper
 
 _EXPOSED_HEADERS = (
     "x-fal-request-id",
@@ -42,7 +46,7 @@ _EXPOSED_HEADERS = (
 
 def create_app(backend: Backend, settings: Settings) -> Starlette:
     """The application that answers with `backend`, and closes it at the end. `state.supervisor` runs jobs."""
-    supervisor = make_supervisor(backend, settings)
+    supervisor = make_supervisor(backend, settings, end_policy(settings))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -53,7 +57,9 @@ def create_app(backend: Backend, settings: Settings) -> Starlette:
             await supervisor.stop()
             await backend.close()
 
-    routes = all_routes(Submitter(supervisor.worker, settings, backend, supervisor.files))
+    store = supervisor.store
+    submitter = Submitter(supervisor.worker, store.keys, supervisor.media, backend)
+    routes = all_routes(Submissions(submitter, store, settings))
     app = Starlette(
         routes=list(starlette_routes(routes)),
         exception_handlers={OmnireelError: _omnireel_error, HTTPException: _http_error},
@@ -64,7 +70,7 @@ def create_app(backend: Backend, settings: Settings) -> Starlette:
     if settings.auth == "keys":
         app.add_middleware(
             Keys,
-            database=supervisor.worker.database,
+            keys=store.keys,
             pepper=read_pepper(settings.pepper_path),
             open_paths=open_paths(routes),
             self_authenticating=(f"/{FalHost.CDN}/",),
@@ -98,8 +104,7 @@ async def _omnireel_error(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # the client has gone and will not read it
     if not isinstance(error, OmnireelError):
         raise error
-    outcome = error_outcome(error, getattr(request.state, "fields", None))
-    return error_response(request.scope, outcome)
+    return error_response(request.scope, render_error(error, getattr(request.state, "task", None)))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -109,7 +114,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if base_url_of(request).fal_host is FalHost.PLATFORM:
         kind = "not_found" if error.status_code == 404 else "bad_request"
         refusal = RequestError(detail, error_type=kind, status=error.status_code, headers=error.headers)
-        return error_response(request.scope, error_outcome(refusal))
+        return error_response(request.scope, render_error(refusal))
     headers = {"x-fal-billable-units": "0"} | dict(error.headers or {})
     return json_response({"detail": detail, "message": detail}, error.status_code, headers)
 

@@ -10,15 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from omnireel.api.fal.output import to_output
-from omnireel.backends.base import Backend, Delta
+from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.errors import GenerationError
 from omnireel.settings import AskSettings, Settings
-from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_policy
-from omnireel.task import Answer, Task
+from omnireel.storage.media import fetch_policy, fetch_video
+from omnireel.task import Answer, Delta, Task
 
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:

@@ -14,8 +14,7 @@ from omnireel.cli.backend import open_counter, open_echo
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.settings import AskSettings, Settings
-from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_policy
+from omnireel.storage.media import fetch_policy, fetch_video
 from omnireel.task import Inspection, SoundUse, Task
 
 _SOUND: dict[SoundUse, str] = {

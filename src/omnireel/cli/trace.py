@@ -17,8 +17,7 @@ from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.errors import OmnireelError
 from omnireel.settings import AskSettings, Settings
-from omnireel.storage.media import fetch_video
-from omnireel.storage.policy import fetch_policy
+from omnireel.storage.media import fetch_policy, fetch_video
 
 
 def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:

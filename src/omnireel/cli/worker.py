@@ -6,6 +6,7 @@ import signal
 import structlog
 import typer
 
+from omnireel.api.fal.output import end_policy
 from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
@@ -36,7 +37,7 @@ def work_forever(settings: Settings) -> None:
 
 async def _work(backend: Backend, settings: Settings) -> signal.Signals:
     """The first signal; a crew that broke sends one itself. Raises Exit where it did."""
-    supervisor = make_supervisor(backend, settings)
+    supervisor = make_supervisor(backend, settings, end_policy(settings))
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:

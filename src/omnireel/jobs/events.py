@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from omnireel.backends.base import Event
-from omnireel.task import Outcome
+from omnireel.task import Event, Outcome
 
 
 @dataclass(frozen=True)

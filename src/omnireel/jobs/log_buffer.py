@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from omnireel.backends.base import Event, Progress
 from omnireel.store.jobs import JobStore, NewLogLine
+from omnireel.task import Event, Progress
 
 # Lines wait so long for further lines, and for the end of their job: each write alone would cost a flush.
 _WAIT_S = 0.1

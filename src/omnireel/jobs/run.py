@@ -8,11 +8,11 @@ from pathlib import Path
 
 import structlog
 
-from omnireel.backends.base import Backend, Event, Progress
+from omnireel.backends.base import Backend
 from omnireel.errors import CapacityError, GenerationError, OmnireelError
 from omnireel.storage.incoming import IncomingMedia
 from omnireel.store.jobs import Job
-from omnireel.task import INTERNAL, Answer, Outcome, failure_of
+from omnireel.task import INTERNAL, Answer, Event, Outcome, Progress, failure_of
 
 log = structlog.get_logger()
 

@@ -16,14 +16,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from omnireel.backends.base import Event
 from omnireel.errors import CapacityError
 from omnireel.jobs.events import Ended, JobEvents
 from omnireel.jobs.log_buffer import JobLogBuffer
 from omnireel.jobs.sweeper import Sweeper
 from omnireel.storage.blob_store import BlobStore
 from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, JobStore, Submission, state_of
-from omnireel.task import Failure, Outcome
+from omnireel.task import Event, Failure, Outcome
 
 log = structlog.get_logger()
 

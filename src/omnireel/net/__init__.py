@@ -1,1 +1,1 @@
-"""Outgoing connections: which addresses may be reached, and how much may come back."""
+"""Outgoing HTTP: which addresses may be reached, how they are connected to, and how much may be downloaded."""

@@ -1,9 +1,9 @@
-"""Which IP addresses this machine may be asked to connect to.
+"""Which IP addresses may be connected to on behalf of a caller.
 
-The rule is our own and not `ipaddress.is_global`, whose answers changed between Python versions and let some
-forms through that lead back into a private network. IPv4 is a list of what is refused, after IANA's registry
-of special-purpose addresses (RFC 6890). IPv6 is a list of what is allowed, as most of it is not assigned yet.
-Pure functions of `ipaddress` objects; nothing here opens or resolves anything.
+The tables are our own because `ipaddress.is_global` changed between Python versions and allows some forms that
+lead back into a private network. For IPv4 they list what is refused, after IANA's registry of special-purpose
+addresses (RFC 6890). For IPv6 they list what is allowed, since most of it is not assigned yet.
+Pure functions of `ipaddress` objects: nothing here opens a connection or resolves a name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ SPECIAL_IPV4: Mapping[IPv4Network, str] = {
     IPv4Network("10.0.0.0/8"): "private",
     IPv4Network("100.64.0.0/10"): "shared by carriers",
     IPv4Network("127.0.0.0/8"): "loopback",
-    # Routed like any other address, but from inside a virtual machine it answers as the host of that machine.
-    IPv4Network("168.63.129.16/32"): "a cloud's own host",
+    # A public address by its number, but in a virtual machine of Azure it is the host of that machine.
+    IPv4Network("168.63.129.16/32"): "host of a cloud's virtual machine",
     IPv4Network("169.254.0.0/16"): "link-local",
     IPv4Network("172.16.0.0/12"): "private",
     IPv4Network("192.0.0.0/24"): "protocol assignments",
@@ -45,18 +45,18 @@ SPECIAL_IPV6: Mapping[IPv6Network, str] = {
 
 
 def unmapped(address: Address) -> Address:
-    """The IPv4 address that an IPv4-mapped one (::ffff:a.b.c.d) stands for; any other as it is."""
+    """The IPv4 address in an IPv4-mapped one (::ffff:a.b.c.d); any other address unchanged."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
 def why_refused(address: Address, allow: Sequence[Network] = (), deny: Sequence[Network] = ()) -> str | None:
-    """Why nothing may connect to `address`, in a few words for the log; None when it may.
+    """Why `address` may not be connected to, in a few words for the log; None when it may.
 
-    allow: networks the operator admits although they are special; literal, so admitting a translation
-           prefix such as 64:ff9b::/96 admits whatever lies behind it
-    deny:  networks the operator refuses; they win over everything else
+    allow: networks that the operator allows although they are special. No translation is undone: allowing a
+           prefix such as 64:ff9b::/96 allows every IPv4 address behind it.
+    deny:  networks that the operator denies; they take precedence over everything else
     """
     plain = unmapped(address)
     if any(plain in network for network in deny):

@@ -1,7 +1,8 @@
-"""A file from the network: one GET, a few redirects, and a limit on everything.
+"""A file from the network: one GET request, a few redirects, and a limit on everything.
 
-The other side is taken to be hostile. It may lie about lengths, drip, stall, never end, compress a bomb, or
-redirect to somewhere else: each hop goes through every check again, and bytes are counted as they arrive.
+The server is assumed to be hostile: it may lie about lengths, send slowly or without end, stall, send a
+compression bomb, or redirect to a forbidden host. So every redirect is checked like a new address, and bytes
+are counted as they arrive.
 """
 
 import asyncio
@@ -10,26 +11,27 @@ from pathlib import Path
 
 import h11
 
-from omnireel.net.connector import EgressLimits, EgressPolicy, connected
-from omnireel.net.errors import not_fetched, too_large
+from omnireel.net.connector import connected
+from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.http1 import Exchange
+from omnireel.net.policy import EgressLimits, EgressPolicy
 from omnireel.net.urls import Target, parse_url, redirected
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 async def download(url: str, path: Path, policy: EgressPolicy) -> None:
-    """Write what the https address `url` holds to the new file `path`.
+    """Write the file at the https address `url` to the new file `path`.
 
-    Raises InputError on video_url: file_download_error when the address is unusable, forbidden, out of reach,
-    or answers with anything but a plain file in time; file_too_large beyond `rule.max_bytes`. `path` may then
-    hold a part.
+    Raises FetchError when the address is invalid or forbidden, when its host cannot be reached, or when the
+    response is not a plain file that arrives in time; TooLargeError beyond `policy.max_bytes`. After an error
+    `path` may hold a part of the file.
     """
     try:
         async with asyncio.timeout(policy.limits.total_s):
             await _follow(parse_url(url), path, policy)
     except TimeoutError:
-        raise not_fetched(f"it took longer than {policy.limits.total_s:g} s") from None
+        raise FetchError(f"it took longer than {policy.limits.total_s:g} s") from None
 
 
 async def _follow(target: Target, path: Path, policy: EgressPolicy) -> None:
@@ -38,50 +40,50 @@ async def _follow(target: Target, path: Path, policy: EgressPolicy) -> None:
         if following is None:
             return
         if following.scheme == "http" and target.scheme == "https":
-            raise not_fetched("it redirects from https to http")
+            raise FetchError("it redirects from https to http")
         target = following
-    raise not_fetched(f"it redirects more than {policy.limits.max_redirects} times")
+    raise FetchError(f"it redirects more than {policy.limits.max_redirects} times")
 
 
 async def _get(target: Target, path: Path, policy: EgressPolicy) -> Target | None:
-    """Save what `target` holds, or say where it redirects to."""
+    """Save the file at `target`, or return where it redirects to."""
     async with connected(target, policy) as (reader, writer):
-        answer = Exchange(reader, policy.limits)
-        writer.write(answer.request(target))
-        head = await answer.head()
+        exchange = Exchange(reader, policy.limits)
+        writer.write(exchange.request(target))
+        head = await exchange.read_head()
         location = dict(head.headers).get(b"location")
         if head.status_code in _REDIRECTS and location is not None:
             return redirected(target, location)
         _check_head(head, policy.max_bytes)
-        await _save(answer, path, policy)
+        await _save(exchange, path, policy)
     return None
 
 
 def _check_head(head: h11.Response, max_bytes: int) -> None:
     if head.status_code != 200:
-        raise not_fetched(f"it answers with status {head.status_code}", hint="check the address in a browser")
+        raise FetchError(f"it answers with status {head.status_code}", hint="Check the address in a browser.")
     codings = {value.strip().lower() for name, value in head.headers if name == b"content-encoding"}
     if codings - {b"identity"}:
-        raise not_fetched("it answers with compressed content that was not asked for")
+        raise FetchError("it answers with compressed content that was not requested")
     num_bytes = int(dict(head.headers).get(b"content-length", b"0"))
     if num_bytes > max_bytes:
-        raise too_large(max_bytes, num_bytes)
+        raise TooLargeError(max_bytes, num_bytes)
 
 
-async def _save(answer: "Exchange", path: Path, policy: EgressPolicy) -> None:
+async def _save(exchange: Exchange, path: Path, policy: EgressPolicy) -> None:
     num_bytes = 0
-    pace = _Pace(policy.limits)
+    minimum_rate = _MinimumRate(policy.limits)
     with path.open("xb") as file:
-        while piece := await answer.piece():
-            num_bytes += len(piece)
+        while data := await exchange.read_body():
+            num_bytes += len(data)
             if num_bytes > policy.max_bytes:
-                raise too_large(policy.max_bytes)
-            pace.count(len(piece))
-            await asyncio.to_thread(file.write, piece)
+                raise TooLargeError(policy.max_bytes)
+            minimum_rate.count(len(data))
+            await asyncio.to_thread(file.write, data)
 
 
-class _Pace:
-    """Notices a body that trickles."""
+class _MinimumRate:
+    """Ends a download that arrives too slowly."""
 
     def __init__(self, limits: EgressLimits) -> None:
         self._limits = limits
@@ -89,12 +91,12 @@ class _Pace:
         self._num_bytes = 0
 
     def count(self, num_bytes: int) -> None:
-        """Raises InputError when a window has passed that brought too little."""
+        """Raises FetchError when too few bytes have arrived in the window that just ended."""
         self._num_bytes += num_bytes
         seconds = time.monotonic() - self._since
         if seconds < self._limits.slow_window_s:
             return
         if self._num_bytes < seconds * self._limits.min_bytes_per_s:
-            raise not_fetched(f"it arrives at less than {self._limits.min_bytes_per_s} bytes a second")
+            raise FetchError(f"it arrives at less than {self._limits.min_bytes_per_s} bytes a second")
         self._since += seconds
         self._num_bytes = 0

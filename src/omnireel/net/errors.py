@@ -1,65 +1,39 @@
-"""The errors of fetching, in the words that callers get to see.
+"""Why a request to another host failed, without a word about what the request was for.
 
-They name neither an IP address nor what a library said: whoever sends requests could otherwise use the server
-to look around in the network it stands in. The reasons go to the log, which belongs to the operator.
+Callers may see `why` and `hint`, so these hold no IP address and no text of a library: a caller could otherwise
+use the server to explore the network it runs in. `reason` has the details and is for the log alone.
 """
 
-import logging
-
-from omnireel.errors import InputError
-
-LOC = ("body", "video_url")
-
-log = logging.getLogger(__name__)
+from omnireel.errors import OmnireelError
 
 
-class FetchError(InputError):
-    """An address cannot be used, or what came from it cannot.
+class FetchError(OmnireelError):
+    """An address cannot be used, or its host cannot be reached or gives no usable response.
 
-    why:          ends the sentence that a caller reads
-    reason:       what really happened, for the operator alone; "" where `why` says it
-    is_forbidden: the rule does not allow a connection, and trying again will not help
+    why:          the end of a sentence that begins with what failed, such as "its host cannot be reached"
+    hint:         what the caller can do, or None
+    reason:       details for the operator, never shown to callers; "" where `why` says everything
+    is_forbidden: the policy does not allow the connection, so trying again will not help
     """
 
-    def __init__(self, why: str, *, hint: str | None, reason: str = "", is_forbidden: bool = False) -> None:
-        super().__init__(
-            f"video_url cannot be fetched: {why}", kind="file_download_error", loc=LOC, hint=hint
-        )
+    def __init__(
+        self, why: str, *, hint: str | None = None, reason: str = "", is_forbidden: bool = False
+    ) -> None:
+        super().__init__(f"The address cannot be used: {why}.", hint=hint)
         self.why = why
         self.reason = reason
         self.is_forbidden = is_forbidden
 
 
-def not_fetched(
-    why: str, *, hint: str = "send the video itself as data:video/mp4;base64,...", is_forbidden: bool = False
-) -> FetchError:
-    """The address cannot be used or its answer cannot; see FetchError."""
-    return FetchError(why, hint=hint, is_forbidden=is_forbidden)
+class TooLargeError(OmnireelError):
+    """A file is larger than the policy allows.
 
-
-def unreachable(host: str, reason: str, *, is_forbidden: bool = False) -> FetchError:
-    """No connection to `host`, or none that is allowed: the same words for both.
-
-    reason: what really happened; it is logged and not part of what callers see
+    max_bytes: the limit
+    num_bytes: the size that the host announced; None where the limit was reached while reading
     """
-    log.warning("%s is not connected to: %s", host, reason)
-    return FetchError(
-        "its host cannot be reached",
-        hint="check that the address works from the public internet; "
-        "other networks have to be admitted by the operator (fetch_allow)",
-        reason=reason,
-        is_forbidden=is_forbidden,
-    )
 
-
-def too_large(max_bytes: int, num_bytes: int | None = None) -> InputError:
-    """More than `max_bytes`; num_bytes: how much it is, where that is known."""
-    size = f"{num_bytes} bytes" if num_bytes is not None else "larger than allowed"
-    provided = {} if num_bytes is None else {"provided_size": num_bytes}
-    return InputError(
-        f"video is {size}, limit {max_bytes}",
-        kind="file_too_large",
-        loc=LOC,
-        ctx={"max_size": max_bytes} | provided,
-        hint="send a shorter clip or one of a lower bit rate",
-    )
+    def __init__(self, max_bytes: int, num_bytes: int | None = None) -> None:
+        size = "larger than allowed" if num_bytes is None else f"{num_bytes} bytes"
+        super().__init__(f"The file is {size}, limit {max_bytes} bytes.")
+        self.max_bytes = max_bytes
+        self.num_bytes = num_bytes

@@ -1,6 +1,6 @@
-"""One HTTP request and its answer on a connection that is used for nothing else.
+"""One HTTP/1.1 request and its response, on a connection that is used for nothing else.
 
-The other side is taken to be hostile: what it sends is counted, and what it does not send is not waited for.
+The server is assumed to be hostile: everything it sends is counted, and every wait has a limit.
 """
 
 import asyncio
@@ -8,20 +8,20 @@ from collections.abc import Mapping
 
 import h11
 
-from omnireel.errors import InputError
-from omnireel.net.connector import READ_BYTES, EgressLimits
-from omnireel.net.errors import not_fetched
+from omnireel.net.connector import READ_BYTES
+from omnireel.net.errors import FetchError
+from omnireel.net.policy import EgressLimits
 from omnireel.net.urls import Target
 
 _HEADER_READ_BYTES = 4096
 _MAX_INFORMATIONAL = 8
-# Parsing a chunk costs the same whatever it holds; a body cut into crumbs would hold up the event loop.
+# Parsing a chunk costs the same however small it is: a body in tiny chunks would block the event loop.
 _MIN_CHUNK_BYTES = 128
 _FREE_CHUNKS = 1000
 
 
 class Exchange:
-    """One request and what comes back on a connection that is used for nothing else."""
+    """Writes one request and reads its response."""
 
     def __init__(self, reader: asyncio.StreamReader, limits: EgressLimits) -> None:
         self._reader = reader
@@ -29,14 +29,14 @@ class Exchange:
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.max_header_bytes)
         self._num_chunks = 0
         self._num_bytes = 0
-        self._is_over = False
+        self._is_complete = False
 
     def request(
         self, target: Target, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> bytes:
-        """The bytes that ask for `target`; nothing of a caller's own request is in them.
+        """The bytes of a request for `target`; they hold nothing from the request of our own caller.
 
-        headers: beside those that every request has; a body needs its Content-Length among them
+        headers: in addition to those that every request has; with a body, Content-Length must be among them
         """
         every = {
             "Host": target.authority,
@@ -45,54 +45,58 @@ class Exchange:
             "Accept-Encoding": "identity",
             "Connection": "close",
         }
-        asked = h11.Request(
+        request = h11.Request(
             method=method, target=target.resource, headers=list((every | dict(headers or {})).items())
         )
-        events = [asked, *([h11.Data(data=body)] if body else []), h11.EndOfMessage()]
+        events = [request, *([h11.Data(data=body)] if body else []), h11.EndOfMessage()]
         return b"".join(self._parser.send(event) or b"" for event in events)
 
-    async def head(self) -> h11.Response:
-        """Status and headers; they have to be complete within the idle limit."""
+    async def read_head(self) -> h11.Response:
+        """The response's status and headers, which have to be complete within the idle limit.
+
+        Raises FetchError.
+        """
         try:
             async with asyncio.timeout(self._limits.idle_s):
-                return await self._head()
+                return await self._read_head()
         except TimeoutError:
             raise _stalled(self._limits) from None
 
-    async def _head(self) -> h11.Response:
+    async def _read_head(self) -> h11.Response:
         for _ in range(_MAX_INFORMATIONAL):
-            while (event := self._parse()) is h11.NEED_DATA:
+            while (event := self._next_event()) is h11.NEED_DATA:
                 self._parser.receive_data(await self._read(_HEADER_READ_BYTES))
             if isinstance(event, h11.Response):
                 return event
-        raise not_fetched("it does not answer in proper HTTP")
+        raise FetchError("it does not answer in proper HTTP")
 
-    async def piece(self) -> bytes:
-        """The next bytes of the body; none at its end."""
-        while not self._is_over:
-            parts = self._arrived()
+    async def read_body(self) -> bytes:
+        """The next bytes of the response's body; empty at its end. Raises FetchError."""
+        while not self._is_complete:
+            parts = self._parse_body()
             if parts:
                 return b"".join(parts)
-            if not self._is_over:
+            if not self._is_complete:
                 self._parser.receive_data(await self._read(READ_BYTES))
         return b""
 
-    def _arrived(self) -> list[bytes]:
+    def _parse_body(self) -> list[bytes]:
+        """The parts of the body that have arrived and are not returned yet."""
         parts = []
-        while isinstance(event := self._parse(), h11.Data):
+        while isinstance(event := self._next_event(), h11.Data):
             parts.append(bytes(event.data))
             self._num_chunks += 1
             self._num_bytes += len(event.data)
             if self._num_chunks > max(_FREE_CHUNKS, self._num_bytes // _MIN_CHUNK_BYTES):
-                raise not_fetched("it is sent in too many small chunks")
-        self._is_over = event is not h11.NEED_DATA
+                raise FetchError("it is sent in too many small chunks")
+        self._is_complete = event is not h11.NEED_DATA
         return parts
 
-    def _parse(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+    def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         try:
             return self._parser.next_event()
         except h11.RemoteProtocolError:
-            raise not_fetched("it breaks off or does not answer in proper HTTP") from None
+            raise FetchError("it breaks off or does not answer in proper HTTP") from None
 
     async def _read(self, max_bytes: int) -> bytes:
         try:
@@ -101,8 +105,8 @@ class Exchange:
         except TimeoutError:
             raise _stalled(self._limits) from None
         except OSError:
-            raise not_fetched("the connection broke") from None
+            raise FetchError("the connection broke") from None
 
 
-def _stalled(limits: EgressLimits) -> InputError:
-    return not_fetched(f"nothing came for {limits.idle_s:g} s")
+def _stalled(limits: EgressLimits) -> FetchError:
+    return FetchError(f"nothing arrived for {limits.idle_s:g} s")

@@ -1,4 +1,4 @@
-"""How many connections a host has from us at a time: our callers make us a crowd at nobody's door."""
+"""At most a few connections to one host at a time, so that many requests together do not overload it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 @dataclass
 class _Host:
-    places: asyncio.Semaphore
-    num_callers: int = 0  # inside and waiting
+    semaphore: asyncio.Semaphore
+    num_users: int = 0  # those that hold the semaphore and those that wait for it
 
 
 class PerHostLimit:
-    """The hosts that are being talked to; those beyond the limit wait."""
+    """One semaphore for each host that is in use; an unused host takes no memory."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, _Host] = {}
 
     @asynccontextmanager
-    async def acquire(self, host: str, most: int) -> AsyncIterator[None]:
-        """One of `most` places at a host, for as long as the context is open."""
-        host_entry = self._hosts.setdefault(host, _Host(asyncio.Semaphore(most)))
-        host_entry.num_callers += 1
+    async def acquire(self, host: str, max_connections: int) -> AsyncIterator[None]:
+        """Hold one of `max_connections` permits for `host` while the context is open; waits for a free one."""
+        entry = self._hosts.setdefault(host, _Host(asyncio.Semaphore(max_connections)))
+        entry.num_users += 1
         try:
-            async with host_entry.places:
+            async with entry.semaphore:
                 yield
         finally:
-            host_entry.num_callers -= 1
-            if not host_entry.num_callers:
+            entry.num_users -= 1
+            if not entry.num_users:
                 del self._hosts[host]

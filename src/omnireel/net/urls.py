@@ -1,7 +1,7 @@
-"""From the text of an address to the parts that are connected to; stricter than any browser.
+"""Parses web addresses, more strictly than a browser does.
 
-One parser for everything: the host that is checked is the very string that is resolved, sent as Host and SNI,
-and compared with the certificate. Text that two parsers could read in two ways is refused, not mended.
+One parser for every purpose: the host that is checked is the same string that is resolved, sent as Host and SNI,
+and compared with the certificate. Text that two parsers could read differently is refused, not corrected.
 """
 
 import re
@@ -12,25 +12,24 @@ from urllib.parse import quote, urljoin
 
 import idna
 
-from omnireel.errors import InputError
 from omnireel.net.addresses import Address
-from omnireel.net.errors import not_fetched
+from omnireel.net.errors import FetchError
 
-MAX_LENGTH = 2048  # characters, as the hosted endpoint has it
+MAX_LENGTH = 2048  # characters; the limit of the hosted endpoint
 DEFAULT_PORTS = {"https": 443, "http": 80}
-_MAX_HOST = 253  # RFC 1035 in its textual form
+_MAX_HOST = 253  # characters of a host name; RFC 1035
 
 _URL = re.compile(r"(https?)://([^/?#]+)(/[^?#]*)?(\?[^#]*)?(?:#.*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-# Resolvers read such a last label as part of an IPv4 address: 127.1, 0x7f000001, 2130706433.
+# Resolvers read a host with such a last label as an IPv4 address: 127.1, 0x7f000001, 2130706433.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _UNQUOTED = "%/?:@!$&'()*+,;=~[]"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where one HTTP request goes.
+    """The destination of one HTTP request.
 
     scheme:   "https" or "http"
     host:     an ASCII name in lower case without a final dot, or an IP address in its canonical form
@@ -44,30 +43,30 @@ class Target:
 
     @property
     def literal(self) -> Address | None:
-        """The host as an IP address, where it is one."""
+        """The host as an IP address; None where it is a name."""
         if ":" in self.host:
             return IPv6Address(self.host)
         return IPv4Address(self.host) if self.host.rpartition(".")[2].isdigit() else None
 
     @property
     def authority(self) -> str:
-        """The Host header: the port only where it is not the scheme's own."""
+        """The value of the Host header; it has the port only where that is not the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def parse_url(url: str) -> Target:
-    """The parts of an https or http address. Raises InputError, file_download_error, for anything else."""
+    """The parts of an https or http address. Raises FetchError for any other text."""
     if len(url) > MAX_LENGTH:
-        raise not_fetched(f"it has {len(url)} characters, limit {MAX_LENGTH}")
+        raise FetchError(f"it has {len(url)} characters, limit {MAX_LENGTH}")
     if not _is_plain(url):
-        raise not_fetched("it has spaces, control characters or backslashes", hint="percent-encode them")
+        raise FetchError("it has spaces, control characters or backslashes", hint="Percent-encode them.")
     parts = _URL.fullmatch(url)
     if parts is None:
-        raise not_fetched("it is not a complete https address", hint="write https://host/path")
+        raise FetchError("it is not a complete https address", hint="Write https://host/path.")
     scheme, authority, path, query = parts.groups()
     if "@" in authority:
-        raise not_fetched("it has a user name or password", hint="use an address that needs neither")
+        raise FetchError("it has a user name or password", hint="Use an address that needs neither.")
     host_and_port = _AUTHORITY.fullmatch(authority)
     if host_and_port is None:
         raise _bad_host()
@@ -82,18 +81,18 @@ def parse_url(url: str) -> Target:
 
 
 def redirected(target: Target, location: bytes) -> Target:
-    """Where the Location header of an answer from `target` leads. Raises InputError as `parse_url` does."""
+    """The destination in the Location header of a response from `target`. Raises FetchError as `parse_url` does."""
     try:
         text = location.decode("utf-8")
     except UnicodeDecodeError:
-        raise not_fetched("it redirects to no usable address") from None
-    # Checked before it is joined too: the standard library drops tabs and line ends silently.
+        raise FetchError("it redirects to an invalid address") from None
+    # Checked before joining, because urljoin silently drops tabs and line breaks.
     if not _is_plain(text):
-        raise not_fetched("it redirects to no usable address")
+        raise FetchError("it redirects to an invalid address")
     try:
         url = urljoin(f"{target.scheme}://{target.authority}{target.resource}", text)
     except ValueError:
-        raise not_fetched("it redirects to no usable address") from None
+        raise FetchError("it redirects to an invalid address") from None
     return parse_url(url)
 
 
@@ -120,7 +119,7 @@ def _ascii_name(text: str) -> str:
 
 
 def _parse_ipv4(text: str) -> str:
-    """Four decimal numbers without leading zeros, or an error."""
+    """The canonical form; raises FetchError unless it is four decimal numbers without leading zeros."""
     try:
         return str(IPv4Address(text))
     except ValueError:
@@ -134,12 +133,15 @@ def _parse_ipv6(text: str) -> str:
         raise _bad_host() from None
 
 
-def _bad_host() -> InputError:
-    return not_fetched("it has no valid host name", hint="write https://host/path, host being a full name")
+def _bad_host() -> FetchError:
+    return FetchError("it has no valid host name", hint="Write https://host/path with a full host name.")
 
 
 def is_one_of(host: str, patterns: Sequence[str]) -> bool:
-    """Whether a list like `fetch_hosts` means a host: by "*", its name, or .name for all names under it."""
+    """Whether a host matches a list such as `fetch_hosts`.
+
+    patterns: "*" for every host, a name for that host, ".name" for all names below it
+    """
     name = "." + host.lower().rstrip(".")
     return any(
         pattern == "*" or name == "." + pattern or (pattern.startswith(".") and name.endswith(pattern))

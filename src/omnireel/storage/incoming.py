@@ -36,7 +36,7 @@ class IncomingMedia:
         Raises InputError: invalid_data_uri, file_too_large; FileNotFoundError where `stored` has expired.
         """
         if stored is not None:
-            await self.uploads.link(stored, self.blobs, name)
+            await self.uploads.link_to(stored, self.blobs, name)
             return True
         if not is_data_uri(reference):
             return False

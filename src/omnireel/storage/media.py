@@ -1,7 +1,7 @@
-"""From what a caller wrote as `video_url` to a file that can be read.
+"""From a media reference, as a caller writes it, to a file on this machine.
 
-Takes https addresses, data: URIs and, for callers on this machine only, paths. Knows nothing of what is in
-the file.
+A reference is an https address, a data: URI or, for callers on this machine only, a path. Nothing here looks
+into the file.
 """
 
 import asyncio
@@ -15,22 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnireel.errors import InputError
-from omnireel.net.connector import EgressPolicy
 from omnireel.net.download import download
-from omnireel.net.errors import LOC, too_large
+from omnireel.net.errors import FetchError, TooLargeError
+from omnireel.net.policy import EgressPolicy, egress_policy
+from omnireel.settings import Settings
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"(video/[\w.+-]+|application/octet-stream)", re.IGNORECASE)
+_SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
 
 
 @dataclass(frozen=True)
 class FetchPolicy:
-    """What may be fetched, and how much.
+    """Which references are accepted, and the largest files.
 
-    incoming_dir: videos that arrive in a request are written here and removed after it
-    max_bytes:    largest file that a data: URI may hold
-    egress:       what may be downloaded
-    takes_paths:  a plain path is read where it lies; only for callers who own this machine
+    incoming_dir: directory for files that belong to one request; they are removed after it
+    max_bytes:    largest file in a data: URI
+    egress:       the policy for downloads
+    takes_paths:  whether a path of this machine is accepted; only for callers who own the machine
     """
 
     incoming_dir: Path
@@ -39,11 +41,17 @@ class FetchPolicy:
     takes_paths: bool = False
 
 
+def fetch_policy(settings: Settings, *, takes_paths: bool = False) -> FetchPolicy:
+    """The policy of this deployment for `fetch_video`; takes_paths: see FetchPolicy."""
+    egress = egress_policy(settings)
+    return FetchPolicy(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)
+
+
 @asynccontextmanager
 async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
-    """The file that `source` names, for as long as the context is open.
+    """The file that `source` refers to, while the context is open.
 
-    source: an https address, a data: URI, or a path where the rule takes paths
+    source: an https address, a data: URI, or a path where the policy takes paths
     Raises InputError: invalid_data_uri, file_too_large, file_download_error, file_not_found.
     """
     scheme = _scheme(source)
@@ -51,14 +59,29 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
         yield _local_file(source, policy)
         return
     policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # A cancelled request may leave its thread writing for a moment after the directory has gone.
+    # After a cancelled request its thread may still write for a moment while the directory is removed.
     with tempfile.TemporaryDirectory(dir=policy.incoming_dir, ignore_cleanup_errors=True) as folder:
         path = Path(folder, "video")
         if scheme == "data":
             await asyncio.to_thread(_write_data_uri, source, path, policy.max_bytes)
         else:
-            await download(source, path, policy.egress)
+            await _download(source, path, policy.egress)
         yield path
+
+
+async def _download(url: str, path: Path, policy: EgressPolicy) -> None:
+    """Download, with the errors that callers see; `FetchError.reason` is not among what they see."""
+    try:
+        await download(url, path, policy)
+    except FetchError as error:
+        raise InputError(
+            f"The address cannot be fetched: {error.why}.",
+            kind="file_download_error",
+            about="media",
+            hint=error.hint or _SEND_AS_DATA,
+        ) from None
+    except TooLargeError as error:
+        raise _too_large(error.max_bytes, error.num_bytes) from None
 
 
 def _scheme(source: str) -> str | None:
@@ -69,10 +92,10 @@ def _scheme(source: str) -> str | None:
     scheme = found[1].lower() if found else None
     if scheme not in (None, "https", "http"):
         raise InputError(
-            f"addresses that begin with {scheme[:20]}:// are never fetched",
+            f"Addresses that begin with {scheme[:20]}:// are not supported.",
             kind="file_download_error",
-            loc=LOC,
-            hint="use an https address, or send the video itself as data:video/mp4;base64,...",
+            about="media",
+            hint="Use an https address, or send the video itself as data:video/mp4;base64,...",
         )
     return scheme
 
@@ -80,16 +103,16 @@ def _scheme(source: str) -> str | None:
 def _local_file(source: str, policy: FetchPolicy) -> Path:
     if not policy.takes_paths:
         raise InputError(
-            "video_url is neither an https address nor a data: URI",
+            "The video is neither an https address nor a data: URI.",
             kind="file_download_error",
-            loc=LOC,
-            hint="write https://host/path, or send the video as data:video/mp4;base64,...",
+            about="media",
+            hint="Write https://host/path, or send the video as data:video/mp4;base64,...",
         )
     return _readable_file(Path(source).expanduser())
 
 
 def is_data_uri(source: str) -> bool:
-    """Whether the source holds the video itself."""
+    """Whether the reference holds the media itself."""
     return source[:5].lower() == "data:"
 
 
@@ -98,7 +121,7 @@ def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
 
 
 def read_data_uri(uri: str, max_bytes: int) -> bytes:
-    """The video that a base64 data: URI holds. Raises InputError: invalid_data_uri, file_too_large."""
+    """The video in a base64 data: URI. Raises InputError: invalid_data_uri, file_too_large."""
     header, comma, payload = uri.partition(",")
     media_type, *parameters = header[5:].split(";")
     if not comma or not parameters or parameters[-1].strip().lower() != "base64":
@@ -107,7 +130,7 @@ def read_data_uri(uri: str, max_bytes: int) -> bytes:
         raise _bad_data_uri("its media type is not video/*")
     num_bytes = len(payload) // 4 * 3 - payload[-2:].count("=")
     if num_bytes > max_bytes:
-        raise too_large(max_bytes, num_bytes)
+        raise _too_large(max_bytes, num_bytes)
     try:
         return base64.b64decode(payload, validate=True)
     except ValueError:
@@ -116,22 +139,37 @@ def read_data_uri(uri: str, max_bytes: int) -> bytes:
 
 def _bad_data_uri(why: str) -> InputError:
     return InputError(
-        f"video_url is not a usable data: URI: {why}",
+        f"Invalid data: URI: {why}.",
         kind="invalid_data_uri",
-        loc=LOC,
-        hint="write data:video/mp4;base64, and then the file in plain base64",
+        about="media",
+        hint="Write data:video/mp4;base64, and then the file in plain base64.",
+    )
+
+
+def _too_large(max_bytes: int, num_bytes: int | None) -> InputError:
+    """num_bytes: the size of the file, where it is known."""
+    size = "larger than allowed" if num_bytes is None else f"{num_bytes} bytes"
+    provided = {} if num_bytes is None else {"provided_size": num_bytes}
+    return InputError(
+        f"The video is {size}, limit {max_bytes} bytes.",
+        kind="file_too_large",
+        about="media",
+        ctx={"max_size": max_bytes} | provided,
+        hint="Send a shorter clip or one with a lower bit rate.",
     )
 
 
 def _readable_file(path: Path) -> Path:
     if not path.exists():
-        raise _bad_path(f"there is no file {path}", "check the path; a relative one starts in this directory")
+        raise _bad_path(
+            f"There is no file {path}.", "Check the path; a relative one starts in this directory."
+        )
     if not path.is_file():
-        raise _bad_path(f"{path} is not a file", "name the video file itself")
+        raise _bad_path(f"The path {path} is not a file.", "Give the path of the video file itself.")
     if not os.access(path, os.R_OK):
-        raise _bad_path(f"{path} may not be read by this user", "change the file's permissions")
+        raise _bad_path(f"This user may not read {path}.", "Change the file's permissions.")
     return path
 
 
 def _bad_path(message: str, hint: str) -> InputError:
-    return InputError(message, kind="file_not_found", loc=LOC, hint=hint)
+    return InputError(message, kind="file_not_found", about="media", hint=hint)

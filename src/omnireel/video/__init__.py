@@ -1,1 +1,1 @@
-"""Video bytes become chosen RGB frames, and frames become model pixels."""
+"""From the bytes of a video to the chosen RGB frames, and from frames to the pixels that the model reads."""

@@ -1,9 +1,9 @@
-"""What the reader and its decoding child say to each other: fixed structs, nothing that executes when read.
+"""The messages between the reader and its decoding child: fixed structs, so that reading one executes nothing.
 
-The reader sends one Request, with the clip and the shared memory as descriptors; later one byte for each
-slot that is free again. The child answers with records of RECORD_BYTES each: one Facts, any number of
-FrameReady, then End; or, at any point, Failure.
-Every unpack checks its ranges: the child has read hostile bytes and may say anything.
+The reader sends one Request, with the clip and the shared memory as file descriptors, and later one byte for
+each slot that is free again. The child answers with records of RECORD_BYTES each: one Facts, any number of
+FrameReady, then End. For sound it sends SoundReady records and End. A Failure may come at any point.
+Every unpack of a record checks ranges, because the child has read hostile bytes and may send anything.
 """
 
 import math
@@ -23,21 +23,21 @@ MAX_CHANNELS = 64
 
 
 class Container(IntEnum):
-    """The family of file formats; the value is what crosses the pipe."""
+    """The family of container formats; the value is what a Request holds."""
 
     MOV = 1
     MATROSKA = 2
 
 
-class Wanted(IntEnum):
-    """What the child is to read."""
+class Mode(IntEnum):
+    """What the child reads from the clip."""
 
     FRAMES = 0
     SOUND = 1
 
 
 class Reason(IntEnum):
-    """Why the child gave up on a clip."""
+    """Why a clip cannot be read."""
 
     CORRUPT = 1
     NO_VIDEO = 2
@@ -50,7 +50,7 @@ class Reason(IntEnum):
 
 
 class Flag(IntFlag):
-    """What else is true of a clip."""
+    """Further facts about a clip."""
 
     HAS_AUDIO = 1
     TRUNCATED = 2
@@ -59,9 +59,12 @@ class Flag(IntFlag):
 
 
 class Request(NamedTuple):
-    """What to read and how. NaN and 0 stand for "not given" in the sampling fields."""
+    """What to read and how. In fps, max_frames, start_s and end_s, NaN or 0 means "not given".
 
-    wanted: int
+    mode: a Mode; container: a Container; timeout_s: the time the reader waits, as VideoLimits has it
+    """
+
+    mode: int
     slot_bytes: int
     container: int
     max_duration_s: float
@@ -76,12 +79,12 @@ class Request(NamedTuple):
     end_s: float
 
     def pack(self) -> bytes:
-        """The bytes for the child."""
+        """The bytes to send to the child."""
         return REQUEST.pack(*self)
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """The reader is trusted: no checks here."""
+        """The request in `data`; nothing is checked, because the reader is trusted."""
         return cls(*REQUEST.unpack(data))
 
 
@@ -89,12 +92,12 @@ REQUEST = struct.Struct("<BqBdiiiiddqdd")
 
 
 class Facts(NamedTuple):
-    """A clip as measured by the child; sizes in stored pixels, before `turns` and `mirrored`.
+    """A clip as measured by the child; sizes in stored pixels, before `turns` and `mirrored` are applied.
 
     turns:    quarter turns to the left that make the picture upright, after mirroring
     codec:    index into SUPPORTED_CODECS
-    first_index, num_in_window: the frames of the wanted window
-    flags:    with PQ or HLG, components in the slots have 16 bits and that transfer function, else 8
+    first_index, num_in_window: the frames between the requested start and end
+    flags:    with PQ or HLG, pixel components in the slots have 16 bits and that transfer function, else 8 bits
     """
 
     width: int
@@ -111,11 +114,11 @@ class Facts(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """Of one frame in its slot."""
+        """Size of one frame in its slot."""
         return self.width * self.height * (6 if self.flags & (Flag.PQ | Flag.HLG) else 3)
 
     def pack(self) -> bytes:
-        """One record."""
+        """The bytes of the record."""
         return _record(_FACTS, *self)
 
     @classmethod
@@ -143,7 +146,7 @@ class FrameReady(NamedTuple):
     time_s: float
 
     def pack(self) -> bytes:
-        """One record."""
+        """The bytes of the record."""
         return _record(_FRAME, *self)
 
     @classmethod
@@ -159,19 +162,19 @@ _FRAME = struct.Struct("<iBd")
 
 
 class SoundReady(NamedTuple):
-    """A slot holds samples: fp32, 16 kHz, the channels of a moment side by side."""
+    """A slot holds sound: fp32 samples at 16 kHz, channels interleaved."""
 
     slot: int
     num_samples: int
     num_channels: int
 
     def pack(self) -> bytes:
-        """One record."""
+        """The bytes of the record."""
         return _record(_SOUND, *self)
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Raises ValueError when a field is out of range; the slot's size is the reader's to check."""
+        """Raises ValueError when a field is out of range; the reader checks the size against the slot's."""
         sound = cls(*_SOUND.unpack_from(data, 1))
         _check(sound.slot < NUM_SLOTS and 0 <= sound.num_samples <= MAX_COUNT)
         _check(1 <= sound.num_channels <= MAX_CHANNELS)
@@ -182,15 +185,15 @@ _SOUND = struct.Struct("<BiB")
 
 
 class End(NamedTuple):
-    """Every chosen frame that can be had was delivered."""
+    """Every frame or sample that can be decoded has been sent."""
 
     def pack(self) -> bytes:
-        """One record."""
+        """The bytes of the record."""
         return _record(_END)
 
     @classmethod
     def unpack(cls, _data: bytes) -> Self:
-        """There is nothing in it."""
+        """The record has no fields."""
         return cls()
 
 
@@ -198,7 +201,7 @@ _END = struct.Struct("<")
 
 
 class Failure(NamedTuple):
-    """The clip is refused; width, height, value and name are filled where the reason needs them."""
+    """The clip cannot be read. width, height, value and name are set where the reason needs them."""
 
     reason: int
     width: int
@@ -208,12 +211,12 @@ class Failure(NamedTuple):
 
     @property
     def codec(self) -> str:
-        """The codec's name, made of letters, digits and underscores whatever the child sent."""
+        """The codec's name in letters, digits and underscores; "unknown" where the child sent anything else."""
         text = self.name.rstrip(b"\0").decode("ascii", "replace")
         return text if text.replace("_", "").isalnum() and text.isascii() else "unknown"
 
     def pack(self) -> bytes:
-        """One record."""
+        """The bytes of the record."""
         return _record(_FAILURE, *self)
 
     @classmethod
@@ -238,7 +241,7 @@ _STRUCTS: tuple[tuple[type[Record], struct.Struct], ...] = (
 
 
 def read_record(data: bytes) -> Record:
-    """The record in RECORD_BYTES bytes; raises ValueError when it is none."""
+    """The record in RECORD_BYTES bytes. Raises ValueError for an unknown tag or a field out of range."""
     tag = data[0]
     _check(tag < len(_STRUCTS))
     return _STRUCTS[tag][0].unpack(data)
@@ -251,4 +254,4 @@ def _record(layout: struct.Struct, *values: float | bytes) -> bytes:
 
 def _check(is_valid: bool) -> None:
     if not is_valid:
-        raise ValueError("a record of the decoding child is out of range")
+        raise ValueError("a record of the decoding child has a value out of range")

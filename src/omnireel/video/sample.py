@@ -1,13 +1,13 @@
-"""Which frames of a clip the model sees: plain numbers in, frame indices out.
+"""Chooses which frames of a clip the model sees: numbers in, frame indices out.
 
-Knows nothing of files, decoders or pixels. The rule is the one NVIDIA serves the model with (vLLM's OpenCV
-loader): first and last frame are always taken, so the spacing is slightly more than 1/fps.
+Nothing here depends on files, decoders or pixels. The algorithm is the one that NVIDIA serves the model with
+(vLLM's OpenCV loader): the first and the last frame are always taken, so the spacing is slightly more than 1/fps.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-# Container time bases round: a frame at 0.999999 s belongs to a window that starts at 1 s.
+# Containers round times: a frame at 0.999999 s belongs to a window that starts at 1 s.
 _ROUNDING_S = 1e-4
 
 
@@ -18,8 +18,8 @@ def choose_frames(
 
     num_frames: frames in the clip, at least 1
     source_fps: frames per second of the clip, above 0
-    fps:        wanted frames per second; None sets no bound
-    max_frames: inclusive bound on the count; None sets no bound
+    fps:        frames per second to choose; None sets no limit
+    max_frames: inclusive limit on the count; None sets no limit
     Example: 300 frames at 30 per second, fps 2 → 20 indices: 0 15 31 47 … 283 299.
     Source: vllm v0.32.0 multimodal/video.py (OpenCV dynamic loader).
     """
@@ -34,16 +34,16 @@ def choose_frames(
 def choose_frames_between(
     first: int, num_frames: int, source_fps: float, *, fps: float | None, max_frames: int | None
 ) -> list[int]:
-    """The same rule inside a window: num_frames frames, of which the first has index `first`."""
+    """As `choose_frames`, among num_frames frames of which the first has the index `first`."""
     chosen = choose_frames(num_frames, source_fps, fps=fps, max_frames=max_frames)
     return [first + index for index in chosen]
 
 
 def window(times_s: Sequence[float], start_s: float | None, end_s: float | None) -> tuple[int, int]:
-    """First index and number of the frames shown from start_s to end_s, both included.
+    """First index and number of the frames shown from start_s to end_s, both inclusive.
 
     times_s: when each frame appears, ascending, not empty
-    A window between two frames holds the frame that is on the screen when it starts.
+    A window between two frames holds one frame: the one on the screen when the window starts.
     """
     first = 0 if start_s is None else bisect_left(times_s, start_s - _ROUNDING_S)
     stop = len(times_s) if end_s is None else bisect_right(times_s, end_s + _ROUNDING_S)
@@ -53,7 +53,7 @@ def window(times_s: Sequence[float], start_s: float | None, end_s: float | None)
 
 
 def _spread(num_frames: int, count: int) -> list[int]:
-    """`count` indices from 0 to num_frames − 1 at even steps, truncated as numpy's linspace does."""
+    """`count` evenly spaced indices from 0 to num_frames − 1, truncated as numpy's linspace does."""
     if count == 1:
         return [0]
     step = (num_frames - 1) / (count - 1)

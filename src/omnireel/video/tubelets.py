@@ -1,6 +1,6 @@
-"""RGB frames become the pixels the vision tower reads.
+"""From RGB frames to the pixel tensors that the vision tower reads.
 
-The only place in video/ with torch. Knows nothing of files; model/vision/tower.py cuts the patches.
+The only module in video/ that imports torch. model/vision/tower.py cuts the pixels into patches.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PixelSpec:
-    """How a checkpoint wants its frames.
+    """The pixels that a checkpoint expects.
 
-    target_patches: patches per frame to come close to
-    mean, std:      of the channels red, green, blue, for values from 0 to 1
+    target_patches:      patches per frame; the grid of a frame comes close to this number
+    patch_size:          side of a patch in pixels
+    temporal_patch_size: frames per tubelet
+    mean, std:           of the channels red, green, blue, for values from 0 to 1
     """
 
     target_patches: int
@@ -33,11 +35,12 @@ def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, spec: PixelSpec) 
     """One frame, resized and normalised.
 
     rgb: [H, W, 3] uint8
-    Returns [3, rows·p, cols·p] fp32. The overshoot of the bicubic filter is kept: clamping it, or another
-    filter, visibly changes what the model was trained on. A frame that has the size already is not filtered.
+    Returns [3, rows·p, cols·p] fp32. Values beyond 0 to 1 that the bicubic filter yields are kept: clamping them,
+    or using another filter, visibly differs from what the model was trained on. A frame that already has the
+    target size is not filtered.
     """
     size = (rows * spec.patch_size, cols * spec.patch_size)
-    # To floats first: torch converts a permuted view several times slower.
+    # Convert to floats before permuting: converting a permuted view is several times slower.
     pixels = torch.from_numpy(rgb).float().permute(2, 0, 1)[None]
     if pixels.shape[2:] != size:
         pixels = F.interpolate(pixels, size=size, mode="bicubic", align_corners=False, antialias=True)
@@ -50,28 +53,28 @@ def tubelet_batches(
 ) -> Iterator[Tensor]:
     """Tubelets in batches: [n, T·3, rows·p, cols·p] fp32, 1 ≤ n ≤ max_tubelets, channels of frame 0 first.
 
-    Holds one batch at a time, whatever the number of frames. A last tubelet that is not full repeats the
-    last frame.
+    Memory holds one batch at a time, however many frames there are. An incomplete last tubelet is filled by
+    repeating the last frame.
     """
     source = iter(frames)
     while (batch := _next_batch(source, rows, cols, spec, max_tubelets)) is not None:
         yield batch
-        del batch  # or two batches would be alive while the next one is made
+        del batch  # otherwise two batches would be in memory while the next one is made
 
 
 def _next_batch(
     frames: Iterator[NDArray[np.uint8]], rows: int, cols: int, spec: PixelSpec, max_tubelets: int
 ) -> Tensor | None:
-    """Frames go straight to their place: nothing is held twice."""
-    num_together = spec.temporal_patch_size
+    """The next batch, or None at the end. Frames are written directly into it, so no frame is held twice."""
+    frames_per_tubelet = spec.temporal_patch_size
     size = (rows * spec.patch_size, cols * spec.patch_size)
-    batch = torch.empty(max_tubelets * num_together, 3, *size)  # [n·T, 3, H, W]
+    batch = torch.empty(max_tubelets * frames_per_tubelet, 3, *size)  # [n·T, 3, H, W]
     num_frames = 0
     for rgb in islice(frames, len(batch)):
         batch[num_frames] = frame_pixels(rgb, rows, cols, spec)
         num_frames += 1
     if num_frames == 0:
         return None
-    num_tubelets = -(-num_frames // num_together)
-    batch[num_frames : num_tubelets * num_together] = batch[num_frames - 1]
-    return batch[: num_tubelets * num_together].view(num_tubelets, num_together * 3, *size)
+    num_tubelets = -(-num_frames // frames_per_tubelet)
+    batch[num_frames : num_tubelets * frames_per_tubelet] = batch[num_frames - 1]
+    return batch[: num_tubelets * frames_per_tubelet].view(num_tubelets, frames_per_tubelet * 3, *size)

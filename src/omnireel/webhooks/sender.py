@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from omnireel.errors import CapacityError, OmnireelError
-from omnireel.net.connector import EgressPolicy
 from omnireel.net.errors import FetchError
+from omnireel.net.policy import EgressPolicy
 from omnireel.store.webhooks import Delivery, Webhook, WebhookState, WebhookStore
 from omnireel.webhooks.posting import post
 from omnireel.webhooks.retries import delay_s, limit_s

@@ -1,10 +1,10 @@
-"""Who a webhook comes from: Ed25519 keys in a file, the headers they sign, the document that publishes them.
+"""Signs webhooks: Ed25519 keys in a file, the signed headers, and the document that publishes the keys.
 
-Receivers may keep the published keys for a day. So a new key is published a day before it signs, and an old
-one for a day after it last signed; whoever verifies notices nothing of a rotation.
+Receivers may cache the published keys for a day. So a new key is published a day before it signs, and an old
+one for a day after it last signed: every webhook can be verified during a rotation.
 """
 
-# ruff: noqa: PLC0415  # a server that sends no webhooks does not load the library that signs them
+# ruff: noqa: PLC0415  # a server that sends no webhooks does not load the cryptography library
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from omnireel.errors import OmnireelError
 from omnireel.store.webhooks import Webhook
 
 PUBLISHED_S = 24 * 3600.0
-# Where nobody has to log in. Not empty: receivers take an empty header for a missing one.
-NOBODY = "anonymous"
-# Headers hold no other letters; of accounts' names, all of these stay as they are.
-_ASCII = "".join(map(chr, range(32, 127)))
+# The user id where requests need no key. Not empty, because receivers treat an empty header as missing.
+ANONYMOUS = "anonymous"
+# The characters of an account's name that a header can hold as they are; all others are percent-encoded.
+_HEADER_SAFE = "".join(map(chr, range(32, 127)))
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """seed, public: 32 bytes each; signs_from: when it takes over from the key before it."""
+    """One Ed25519 key. seed, public: 32 bytes each; signs_from: Unix seconds at which it replaces the key before."""
 
     seed: bytes
     public: bytes
@@ -40,17 +40,17 @@ class SigningKey:
 
     @property
     def kid(self) -> str:
-        """Its thumbprint, RFC 7638."""
+        """The key's id: its JWK thumbprint, RFC 7638."""
         text = f'{{"crv":"Ed25519","kty":"OKP","x":"{_base64url(self.public)}"}}'
         return _base64url(hashlib.sha256(text.encode()).digest())
 
     @property
     def standard(self) -> str:
-        """The public key as Standard Webhooks writes it."""
+        """The public key in the format of Standard Webhooks."""
         return "whpk_" + base64.b64encode(self.public).decode()
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes."""
+        """The signature of `message`, 64 bytes."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         return Ed25519PrivateKey.from_private_bytes(self.seed).sign(message)
@@ -58,16 +58,16 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class SigningKeys:
-    """The keys that are published now, in the order in which they sign; active: the one that does.
+    """The keys that are published now, in the order in which they sign.
 
-    A key before it has signed, a key after it will sign.
+    active: the key that signs now; keys before it have signed, keys after it will sign
     """
 
     published: Sequence[SigningKey]
     active: SigningKey
 
     def jwks(self) -> dict[str, Any]:
-        """The document that receivers read, RFC 8037."""
+        """The JSON Web Key Set that receivers read, RFC 8037."""
         return {"keys": [
             {"kty": "OKP", "crv": "Ed25519", "x": _base64url(key.public), "kid": key.kid, "use": "sig",
              "alg": "EdDSA"}
@@ -75,12 +75,12 @@ class SigningKeys:
         ]}  # fmt: skip
 
     def headers(self, webhook: Webhook, *, now: float) -> dict[str, str]:
-        """fal's four headers and the three of Standard Webhooks; fresh for every attempt.
+        """fal's four headers and the three of Standard Webhooks; made anew for every attempt.
 
-        fal's name no key and hold one signature, by the active key. The others hold one by each published
-        key, so that a receiver who was given a single key verifies throughout a rotation.
+        fal's headers name no key and hold one signature, by the active key. Those of Standard Webhooks hold one
+        signature by each published key, so a receiver that knows a single key can verify during a rotation.
         """
-        timestamp, owner = str(int(now)), quote(webhook.owner or NOBODY, safe=_ASCII)
+        timestamp, owner = str(int(now)), quote(webhook.owner or ANONYMOUS, safe=_HEADER_SAFE)
         lines = (webhook.job_id, owner, timestamp, hashlib.sha256(webhook.body).hexdigest())
         standard = f"{webhook.id}.{timestamp}.".encode() + webhook.body
         signers = (self.active, *(key for key in self.published if key != self.active))
@@ -99,15 +99,15 @@ class SigningKeys:
 
 @dataclass(frozen=True)
 class KeyFile:
-    """Where the keys lie; several processes may use it.
+    """The file that holds the keys; several processes may use it at once.
 
-    Raises OmnireelError where the file cannot be read, made or written.
+    Every method raises OmnireelError where the file cannot be read, created or written.
     """
 
     path: Path
 
     def load(self, now: float) -> SigningKeys:
-        """The keys as they are; the first one is made where there is none."""
+        """The published keys at `now`, in Unix seconds; creates the first key where there is none."""
         keys = self._read()
         if not keys:
             with self._locked():
@@ -115,9 +115,9 @@ class KeyFile:
         return _published(keys, now)
 
     def rotate(self, now: float, *, at_once: bool) -> SigningKeys:
-        """Make a new key. It signs a day from now, when every receiver has seen it.
+        """Create a new key. It signs from a day after `now` on, when every receiver has read it.
 
-        at_once: it signs from now on, and all others are withdrawn: for a key that somebody else may know
+        at_once: it signs immediately and all other keys are withdrawn; for a key that may have leaked
         """
         self.load(now)
         with self._locked():
@@ -137,7 +137,7 @@ class KeyFile:
             raise self._unusable("it is damaged") from None
 
     def _write(self, keys: list[SigningKey]) -> list[SigningKey]:
-        """Replace the file as a whole; nobody else can ever read it."""
+        """Replace the whole file; at no moment can another user read it."""
         content = json.dumps({"keys": [_to_store(key) for key in keys]}, indent=1)
         new = self.path.with_suffix(".new")
         try:
@@ -153,7 +153,7 @@ class KeyFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Processes take turns: each would otherwise sign with a key of its own making."""
+        """Hold the lock file, so that two processes do not each create a key."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = self.path.with_suffix(".lock").open("w")
@@ -165,16 +165,16 @@ class KeyFile:
 
     def _unusable(self, why: str | None) -> OmnireelError:
         return OmnireelError(
-            f"the keys that sign webhooks cannot be used: {self.path}: {why}",
-            hint="mend its permissions or restore it; without it, receivers have to learn a new key",
+            f"The signing keys of webhooks in {self.path} cannot be used: {why}.",
+            hint="Fix the file's permissions or restore it. If you delete it, receivers have to trust a new key.",
         )
 
 
 def _published(keys: list[SigningKey], now: float) -> SigningKeys:
     ordered = sorted(keys, key=lambda key: key.signs_from)
     active = max(index for index, key in enumerate(ordered) if key.signs_from <= now or index == 0)
-    ends = [key.signs_from + PUBLISHED_S for key in ordered[1:]]
-    kept = [key for key, end in zip(ordered[:active], ends, strict=False) if end > now]
+    withdrawn_at = [key.signs_from + PUBLISHED_S for key in ordered[1:]]
+    kept = [key for key, end_s in zip(ordered[:active], withdrawn_at, strict=False) if end_s > now]
     return SigningKeys((*kept, *ordered[active:]), ordered[active])
 
 

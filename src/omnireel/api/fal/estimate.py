@@ -16,9 +16,9 @@ from omnireel.api.fal.responses import name_ignored_fields
 from omnireel.api.fal.submit import ReadRequest, Submissions
 from omnireel.api.http.caller import key_of
 from omnireel.api.http.responses import json_response
-from omnireel.backends.base import Inspection
 from omnireel.errors import GenerationError
 from omnireel.jobs.submit import not_stored
+from omnireel.task import Inspection
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from omnireel.api.fal.input import APP_ID
+from omnireel.api.fal.output import VideoReport
 from omnireel.api.fal.tokens import APP, MAX_S
-from omnireel.api.fal.wire import APP_ID, VideoReport
 from omnireel.api.http.wire_model import WireModel
 from omnireel.net.urls import MAX_LENGTH
 

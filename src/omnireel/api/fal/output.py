@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from omnireel.api.fal.errors import Rendered, render_failure
 from omnireel.api.fal.prices import MICRO_USD_PER_TOKEN, billable_units, price_usd
-from omnireel.backends.base import Inspection
 from omnireel.settings import Settings
 from omnireel.store.jobs import EndPolicy, Job, LogLine
 from omnireel.task import (
@@ -17,6 +16,7 @@ from omnireel.task import (
     NOT_STARTED,
     Answer,
     Failure,
+    Inspection,
     MediaOptions,
     Outcome,
     SoundUse,

@@ -14,9 +14,8 @@ from omnireel.api.fal.output import render
 from omnireel.api.fal.responses import name_ignored_fields, rendered_response
 from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.responses import EVENT_STREAM_HEADERS, KEEP_ALIVE, sse_event
-from omnireel.backends.base import Delta
 from omnireel.jobs.events import JobEvent, Subscription
-from omnireel.task import Failure, Outcome, Task
+from omnireel.task import Delta, Failure, Outcome, Task
 
 _KEEP_ALIVE_S = 15.0
 

@@ -19,6 +19,7 @@ from omnireel.jobs.worker import Worker
 from omnireel.net.policy import egress_policy
 from omnireel.settings import Settings
 from omnireel.store.jobs import Job
+from omnireel.store.store import Store
 from omnireel.store.uploads import StoredFile
 from omnireel.task import Task
 
@@ -65,6 +66,7 @@ class Submissions:
     """
 
     submitter: Submitter
+    store: Store
     settings: Settings
 
     @property

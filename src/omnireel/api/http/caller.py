@@ -2,7 +2,7 @@
 
 from starlette.requests import HTTPConnection
 
-from omnireel.store.sqlite.keys import Key
+from omnireel.store.keys import Key
 
 
 def owner_of(connection: HTTPConnection) -> str:

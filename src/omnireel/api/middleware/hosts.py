@@ -25,16 +25,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from omnireel.api.http.errors import (
-    RequestError,
-    echo,
-    outcome_response,
-    platform_error_response,
-    request_error_outcome,
-)
+from omnireel.api.fal.errors import render_error
+from omnireel.api.http.errors import RequestError, echo
+from omnireel.api.http.responses import json_response
 from omnireel.net.urls import is_one_of
 from omnireel.settings import Network
-from omnireel.store.jobs import Outcome
 
 PROXY_PATH = "/api/fal/proxy"
 _TARGET = "x-fal-target-url"
@@ -103,15 +98,6 @@ def fal_host_of_path(path: str) -> FalHost | None:
     return FalHost(name) if name in set(FalHost) else None
 
 
-def error_response(scope: Scope, outcome: Outcome) -> Response:
-    """An error, in the shape of the fal host that the request came to."""
-    state = scope["state"]
-    base_url: PublicBaseUrl | None = state.get("base_url")  # missing if the error came before routing
-    if base_url is not None and base_url.fal_host is FalHost.PLATFORM:
-        return platform_error_response(outcome, state["request_id"])
-    return outcome_response(outcome)
-
-
 class FalHostRouting:
     """Gives each request its canonical path and puts its `PublicBaseUrl` into its state.
 
@@ -142,13 +128,13 @@ class FalHostRouting:
         if not is_one_of(client_view.host, self.allowed_hosts):
             # DNS rebinding: a web page whose own name resolves to this server must not reach it.
             refusal = RequestError("This host name is not allowed.", error_type="bad_request", status=400)
-            await outcome_response(request_error_outcome(refusal))(scope, receive, send)
+            await _refused(refusal)(scope, receive, send)
             return
         if scope["type"] == "http" and scope["path"].rstrip("/") == PROXY_PATH:
             try:
                 target = _target(client_view.headers.get(_TARGET))
             except RequestError as error:
-                await outcome_response(request_error_outcome(error))(scope, receive, send)
+                await _refused(error)(scope, receive, send)
                 return
             scope = _proxied(scope, target, client_view)
         else:
@@ -197,6 +183,11 @@ class _ClientView:
         if forwarded_port.isdecimal():
             number = int(forwarded_port)
         return host, None if number == {"http": 80, "https": 443}[self.scheme] else number
+
+
+def _refused(error: RequestError) -> Response:
+    rendered = render_error(error)
+    return json_response(rendered.body, rendered.status, rendered.headers)
 
 
 def _is_trusted(scope: Scope, trusted: Sequence[Network]) -> bool:

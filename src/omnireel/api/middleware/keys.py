@@ -8,7 +8,6 @@ one that was revoked is refused at once, by every process.
 import re
 import time
 from collections.abc import Collection
-from functools import partial
 from urllib.parse import parse_qs
 
 import structlog
@@ -16,14 +15,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omnireel.api.fal import tokens
-from omnireel.api.fal.wire import APP_ID
-from omnireel.api.http.errors import error_outcome
-from omnireel.api.middleware.hosts import FalHost, error_response
+from omnireel.api.fal.errors import render_error
+from omnireel.api.fal.input import APP_ID
+from omnireel.api.fal.responses import error_response
+from omnireel.api.middleware.hosts import FalHost
 from omnireel.errors import DeniedError
-from omnireel.store.sqlite import keys
-from omnireel.store.sqlite.admission import unauthorized
-from omnireel.store.sqlite.database import Connection, Database
-from omnireel.store.sqlite.keys import Key
+from omnireel.store.keys import Key, KeyStore, secret_digest, unauthorized
 
 _TOKEN_PARAMETER = b"fal_jwt_token"
 _HEADER = re.compile(
@@ -43,13 +40,13 @@ class Keys:
         self,
         app: ASGIApp,
         *,
-        database: Database,
+        keys: KeyStore,
         pepper: bytes,
         open_paths: Collection[str],
         self_authenticating: tuple[str, ...] = (),
     ) -> None:
         self.app = app
-        self.database = database
+        self.keys = keys
         self.pepper = pepper
         self.open_paths = frozenset(open_paths)
         self.self_authenticating = self_authenticating
@@ -60,10 +57,10 @@ class Keys:
             await self.app(scope, receive, send)
             return
         try:
-            key = await self.database.read(partial(_identify, scope=scope, pepper=self.pepper))
+            key = await self._identify(scope)
         except DeniedError as error:
             if not scope["path"].startswith(self.self_authenticating):
-                await error_response(scope, error_outcome(error))(scope, receive, send)
+                await error_response(scope, render_error(error))(scope, receive, send)
                 return
         else:
             state = scope.setdefault("state", {})
@@ -71,21 +68,20 @@ class Keys:
             structlog.contextvars.bind_contextvars(key_id=key.id)
         await self.app(scope, receive, send)
 
-
-def _identify(db: Connection, *, scope: Scope, pepper: bytes) -> Key:
-    """The key that the request was sent with. Raises DeniedError if there is none that is valid."""
-    credentials = _credentials(Headers(scope=scope).get("authorization"), scope["query_string"])
-    key_id, colon, secret = credentials.partition(":")
-    if colon:
-        key = keys.check(db, pepper, key_id, secret)
-    # A temporary token can only run requests: it cannot read accounts or make further tokens.
-    elif scope["path"].startswith(f"/{FalHost.SYNC}/"):
-        key = _key_of_token(db, pepper, credentials)
-    else:
-        key = None
-    if key is None:
-        raise unauthorized()
-    return key
+    async def _identify(self, scope: Scope) -> Key:
+        """The key that the request was sent with. Raises DeniedError if there is none that is valid."""
+        credentials = _credentials(Headers(scope=scope).get("authorization"), scope["query_string"])
+        key_id, colon, secret = credentials.partition(":")
+        key: Key | None = None
+        if colon:
+            key = await self.keys.check(key_id, secret_digest(self.pepper, secret))
+        # A temporary token can only run requests: it cannot read accounts or make further tokens.
+        elif scope["path"].startswith(f"/{FalHost.SYNC}/"):
+            token_key_id = tokens.key_id_of(credentials, self.pepper, now=time.time())
+            key = None if token_key_id is None else await self.keys.find(token_key_id)
+        if key is None:
+            raise unauthorized()
+        return key
 
 
 def _credentials(header: str | None, query: bytes) -> str:
@@ -94,15 +90,10 @@ def _credentials(header: str | None, query: bytes) -> str:
         token = parse_qs(query).get(_TOKEN_PARAMETER, [b""])[0].decode("latin-1")
         if not token:
             message = f'Cannot access application "{APP_ID}". Authentication is required: send a key.'
-            raise DeniedError(message, kind="unauthorized", status=401)
+            raise DeniedError(message, kind="unauthorized")
         return token.replace(":", "")
     written = _HEADER.fullmatch(header)
     if written is None:
         message = 'Invalid Authorization header: expected "Key <key_id>:<key_secret>".'
-        raise DeniedError(message, kind="unauthorized", status=401)
+        raise DeniedError(message, kind="unauthorized")
     return written["key"] or written["token"]
-
-
-def _key_of_token(db: Connection, pepper: bytes, token: str) -> Key | None:
-    key_id = tokens.key_id_of(token, pepper, now=time.time())
-    return None if key_id is None else keys.find_valid(db, key_id)

@@ -7,8 +7,9 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from omnireel.api.http.errors import internal_error_outcome
-from omnireel.api.middleware.hosts import error_response
+from omnireel.api.fal.errors import render_failure
+from omnireel.api.fal.responses import error_response
+from omnireel.task import INTERNAL
 
 log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ class InternalErrors:
         except Exception:  # any bug: the traceback goes to the log
             log.exception("internal error")
             if not has_begun:
-                await error_response(scope, internal_error_outcome())(scope, receive, send)
+                await error_response(scope, render_failure(INTERNAL))(scope, receive, send)
 
 
 def _header(text: str) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from omnireel.api.fal.wire import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
+from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
 from omnireel.api.http.route import Access, Answer, Route, Shape
 from omnireel.api.http.wire_model import WireModel
 from omnireel.api.openapi.schemas import Schema, component_schemas, property_schemas

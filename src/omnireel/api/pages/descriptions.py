@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.http.errors import json_response
+from omnireel.api.http.responses import json_response
 from omnireel.api.pages.llms import llms_text
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.http.errors import json_response
+from omnireel.api.http.responses import json_response
 from omnireel.api.pages.models import Health
 from omnireel.backends.base import Backend
 

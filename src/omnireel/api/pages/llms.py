@@ -2,13 +2,9 @@
 
 from typing import Any
 
-from omnireel.api.fal.wire import (
-    ENDPOINT_ID,
-    TOKENS_PER_UNIT,
-    USD_PER_UNIT,
-    Nemotron3NanoOmniVideoInput,
-    Nemotron3NanoOmniVideoOutput,
-)
+from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
+from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
+from omnireel.api.fal.prices import TOKENS_PER_UNIT, USD_PER_UNIT
 from omnireel.api.openapi.schemas import component_schemas
 
 _TEXT = """\

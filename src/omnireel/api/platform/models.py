@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from omnireel.api.fal.wire import ENDPOINT_ID, UNIT
+from omnireel.api.fal.input import ENDPOINT_ID
+from omnireel.api.fal.prices import UNIT
 from omnireel.api.http.wire_model import WireModel
 from omnireel.api.platform.paging import MAX_LIMIT
-from omnireel.store.sqlite.usage import Order, Status, Timeframe
+from omnireel.store.usage import Order, Status, Timeframe
 
 MAX_QUANTITY = 1e9
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 
 from omnireel.api.http.body import parse_json
 from omnireel.api.http.errors import BodyError, RequestError
-from omnireel.store.sqlite.usage import Cursor, Period
+from omnireel.store.usage import Cursor, Period
 
 DAY_S = 24 * 3600.0
 MAX_LIMIT, _DEFAULT_LIMIT = 100, 50

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal import wire
+from omnireel.api.fal.input import ENDPOINT_ID
+from omnireel.api.fal.prices import UNIT, USD_PER_UNIT
 from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import owner_of, sees_all
-from omnireel.api.http.errors import json_response
+from omnireel.api.http.responses import json_response
 from omnireel.api.platform.models import MAX_QUANTITY, Meta, Model, Models, Price, PriceEstimate, Prices
 from omnireel.api.platform.paging import invalid, limit_of, word_of, words_of
-from omnireel.store.sqlite import usage
-from omnireel.store.sqlite.database import Database
+from omnireel.store.usage import UsageStore
 
 _MAX_BODY_BYTES = 64 * 1024
 _CATEGORY = "video-to-text"
@@ -29,7 +28,7 @@ class PlatformRoutes:
     document: makes the OpenAPI document
     """
 
-    database: Database
+    usage: UsageStore
     document: Callable[[], dict[str, Any]]
 
     async def models(self, request: Request) -> Response:
@@ -38,9 +37,9 @@ class PlatformRoutes:
         limit_of(query)
         word_of(query, "status", ("active", "deprecated"))
         asked, category = words_of(query, "endpoint_id"), query.get("category", _CATEGORY)
-        text = f"{wire.ENDPOINT_ID} {_DESCRIPTION}".lower()
+        text = f"{ENDPOINT_ID} {_DESCRIPTION}".lower()
         is_wanted = (
-            (not asked or wire.ENDPOINT_ID in asked)
+            (not asked or ENDPOINT_ID in asked)
             and category == _CATEGORY
             and query.get("status", "active") == "active"
             and all(word in text for word in query.get("q", "").lower().split())
@@ -53,9 +52,9 @@ class PlatformRoutes:
         """What a unit costs."""
         _check_endpoints(words_of(request.query_params, "endpoint_id"))
         price = Price(
-            endpoint_id=wire.ENDPOINT_ID,
-            unit_price=float(wire.USD_PER_UNIT),
-            unit=wire.UNIT,
+            endpoint_id=ENDPOINT_ID,
+            unit_price=float(USD_PER_UNIT),
+            unit=UNIT,
             currency="USD",
         )
         return json_response(Prices(prices=[price], next_cursor=None, has_more=False).content(), 200)
@@ -67,9 +66,9 @@ class PlatformRoutes:
             raise invalid("The body needs estimate_type and endpoints.")
         kind, endpoints = fields.get("estimate_type"), fields["endpoints"]
         _check_endpoints(list(endpoints))
-        asked = endpoints.get(wire.ENDPOINT_ID)
+        asked = endpoints.get(ENDPOINT_ID)
         if kind == "unit_price":
-            cost = _quantity(asked, "unit_quantity") * float(wire.USD_PER_UNIT)
+            cost = _quantity(asked, "unit_quantity") * float(USD_PER_UNIT)
         elif kind == "historical_api_price":
             cost = _quantity(asked, "call_quantity") * await self._mean_usd(request)
         else:
@@ -83,14 +82,14 @@ class PlatformRoutes:
 
     async def _mean_usd(self, request: Request) -> float:
         owner = None if sees_all(request) else owner_of(request)
-        mean = await self.database.read(partial(usage.mean_micro, owner=owner))
+        mean = await self.usage.mean_micro(owner)
         if mean is None:
             raise invalid("No call has been charged yet. Ask for a unit_price estimate.")
         return mean / 1e6
 
     def _model(self, expand: list[str]) -> Model:
         model = Model(
-            endpoint_id=wire.ENDPOINT_ID,
+            endpoint_id=ENDPOINT_ID,
             metadata={
                 "display_name": "Nemotron 3 Nano Omni (video)",
                 "category": _CATEGORY,
@@ -105,7 +104,7 @@ class PlatformRoutes:
 
 
 def _check_endpoints(asked: list[str]) -> None:
-    unknown = [name for name in asked if name != wire.ENDPOINT_ID]
+    unknown = [name for name in asked if name != ENDPOINT_ID]
     if unknown:
         raise invalid(f"Unknown endpoint: {unknown[0][:100]}.")
 
@@ -114,6 +113,6 @@ def _quantity(asked: object, name: str) -> float:
     value: Any = asked.get(name) if isinstance(asked, dict) else None
     if type(value) not in (int, float) or not 0 < value <= MAX_QUANTITY:
         raise invalid(
-            f"endpoints.{wire.ENDPOINT_ID}.{name} must be a number above 0 and at most {MAX_QUANTITY:.0f}."
+            f"endpoints.{ENDPOINT_ID}.{name} must be a number above 0 and at most {MAX_QUANTITY:.0f}."
         )
     return float(value)

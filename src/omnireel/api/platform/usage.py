@@ -3,15 +3,18 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal import wire
+from omnireel.api.fal.errors import render_failure
+from omnireel.api.fal.input import ENDPOINT_ID, to_fields
+from omnireel.api.fal.output import render
+from omnireel.api.fal.prices import TOKENS_PER_UNIT, UNIT, USD_PER_UNIT
 from omnireel.api.http.caller import owner_of, sees_all
-from omnireel.api.http.errors import RequestError, json_response
+from omnireel.api.http.errors import RequestError
+from omnireel.api.http.responses import json_response
 from omnireel.api.platform.models import (
     BillingEvent,
     BillingEvents,
@@ -34,16 +37,15 @@ from omnireel.api.platform.paging import (
     word_of,
     words_of,
 )
-from omnireel.store.sqlite import usage
-from omnireel.store.sqlite.database import Database
-from omnireel.store.sqlite.usage import Charge, EndedJob, Order, Status, Timeframe, Total
+from omnireel.store.store import Store
+from omnireel.store.usage import Charge, EndedJob, Order, Status, Timeframe, Total
 
 
 @dataclass(frozen=True)
 class UsageRoutes:
     """Reads the ledger. Every route raises RequestError for a parameter that cannot be used."""
 
-    database: Database
+    store: Store
 
     async def usage(self, request: Request) -> Response:
         """Sums per day, or per another timeframe, and of the whole with expand=summary."""
@@ -56,12 +58,10 @@ class UsageRoutes:
         used = Usage(next_cursor=None, has_more=False)
         asked = words_of(query, "endpoint_id")
         if "time_series" in wanted:
-            rows = await self.database.read(
-                partial(usage.totals, owner=owner, period=period, timeframe=timeframe)
-            )
+            rows = await self.store.usage.totals(owner, period, timeframe=timeframe)
             used.time_series = [UsageBucket(bucket=row.bucket, results=_used(row, asked)) for row in rows]
         if "summary" in wanted:
-            (*rows,) = await self.database.read(partial(usage.totals, owner=owner, period=period))
+            rows = await self.store.usage.totals(owner, period)
             used.summary = [item for row in rows for item in _used(row, asked)]
         return json_response(used.content(), 200)
 
@@ -71,14 +71,8 @@ class UsageRoutes:
         limit, after = limit_of(query), cursor_of(query)
         if after is not None and not isinstance(after[1], str):
             raise invalid_cursor()
-        rows = await self.database.read(
-            partial(
-                usage.charges,
-                owner=_owner(request),
-                period=period_of(query, now=time.time()),
-                limit=limit + 1,
-                after=after,
-            )
+        rows = await self.store.usage.charges(
+            _owner(request), period_of(query, now=time.time()), limit=limit + 1, after=after
         )
         last = (rows[limit - 1].at, rows[limit - 1].job_id) if len(rows) > limit else None
         events = BillingEvents(
@@ -97,19 +91,16 @@ class UsageRoutes:
         asked = words_of(query, "endpoint_id")
         status: Any = word_of(query, "status", get_args(Status))
         order: Any = word_of(query, "sort_by", get_args(Order)) or "ended_at"
-        rows: list[EndedJob] = await self.database.read(
-            partial(
-                usage.ended_jobs,
-                owner=_owner(request),
-                period=period_of(query, now=time.time()),
-                limit=limit + 1,
-                after=after,
-                status=status,
-                job_id=query.get("request_id"),
-                order=order,
-            )
+        rows = await self.store.usage.ended_jobs(
+            _owner(request),
+            period_of(query, now=time.time()),
+            limit=limit + 1,
+            after=after,
+            status=status,
+            job_id=query.get("request_id"),
+            order=order,
         )
-        if asked and wire.ENDPOINT_ID not in asked:
+        if asked and ENDPOINT_ID not in asked:
             rows = []
         last = (rows[limit - 1].order, rows[limit - 1].seq) if len(rows) > limit else None
         has_payloads = "payloads" in words_of(query, "expand")
@@ -123,7 +114,7 @@ class UsageRoutes:
     async def drop_payloads(self, request: Request) -> Response:
         """Delete the input and output of a job."""
         job_id = str(request.path_params["request_id"])
-        how = await self.database.write(partial(usage.drop_payloads, owner=_owner(request), job_id=job_id))
+        how = await self.store.jobs.drop_payloads(job_id, owner=_owner(request))
         if how == "unknown":
             raise RequestError("There is no such request.", error_type="not_found", status=404)
         if how == "running":
@@ -136,12 +127,12 @@ def _owner(request: Request) -> str | None:
 
 
 def _used(total: Total, asked: list[str]) -> list[UsedEndpoint]:
-    if asked and wire.ENDPOINT_ID not in asked:
+    if asked and ENDPOINT_ID not in asked:
         return []
     used = UsedEndpoint(
-        endpoint_id=wire.ENDPOINT_ID,
-        unit=wire.UNIT,
-        quantity=total.num_tokens / wire.TOKENS_PER_UNIT,
+        endpoint_id=ENDPOINT_ID,
+        unit=UNIT,
+        quantity=total.num_tokens / TOKENS_PER_UNIT,
         **_cost(total.amount_micro),
     )
     return [used]
@@ -150,9 +141,9 @@ def _used(total: Total, asked: list[str]) -> list[UsedEndpoint]:
 def _event(charge: Charge) -> BillingEvent:
     return BillingEvent(
         request_id=charge.job_id,
-        endpoint_id=wire.ENDPOINT_ID,
+        endpoint_id=ENDPOINT_ID,
         timestamp=_moment(charge.at),
-        output_units=charge.num_tokens / wire.TOKENS_PER_UNIT,
+        output_units=charge.num_tokens / TOKENS_PER_UNIT,
         cost_estimate_nano_usd=charge.amount_micro * 1000,
         **_cost(charge.amount_micro),
     )
@@ -162,7 +153,7 @@ def _cost(amount_micro: int) -> dict[str, Any]:
     """The fields of `Cost`. amount_micro: millionths of a US dollar."""
     cost = amount_micro / 1e6
     return {
-        "unit_price": float(wire.USD_PER_UNIT),
+        "unit_price": float(USD_PER_UNIT),
         "percent_discount": 0,
         "cost_subtotal": cost,
         "cost_discount": 0,
@@ -171,20 +162,27 @@ def _cost(amount_micro: int) -> dict[str, Any]:
     }
 
 
-def _ended(job: EndedJob, *, has_payloads: bool) -> EndedRequest:
+def _ended(row: EndedJob, *, has_payloads: bool) -> EndedRequest:
+    job = row.job
+    assert job.finished_at is not None, "only ended jobs are listed"
     began = job.finished_at if job.started_at is None else job.started_at
     fields: dict[str, Any] = {
         "request_id": job.id,
-        "endpoint_id": wire.ENDPOINT_ID,
+        "endpoint_id": job.task.endpoint,
         "started_at": _moment(began),
         "sent_at": _moment(job.created_at),
         "ended_at": _moment(job.finished_at),
-        "status_code": job.status,
+        "status_code": 200 if job.failure is None else render_failure(job.failure).status,
         "duration": round(job.finished_at - began, 3),
     }
-    if has_payloads:
-        return EndedRequestWithPayloads(**fields, json_input=job.sent, json_output=job.answer)
-    return EndedRequest(**fields)
+    if not has_payloads:
+        return EndedRequest(**fields)
+    is_kept = job.keeps_io and job.outcome is not None
+    return EndedRequestWithPayloads(
+        **fields,
+        json_input=to_fields(job.task) if is_kept and job.task.messages else None,
+        json_output=render(job.outcome, job.task).body if job.outcome is not None and is_kept else None,
+    )
 
 
 def _moment(at: float) -> str:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from omnireel.api.fal.queue import QueueRoutes
-from omnireel.api.fal.submit import Submitter
+from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.route import Route
 from omnireel.api.openapi.document import openapi_document
 from omnireel.api.pages.descriptions import DescriptionPages
@@ -19,7 +19,7 @@ from omnireel.api.routes.run import run_routes
 from omnireel.api.routes.uploads import upload_routes
 
 
-def all_routes(submitter: Submitter) -> list[Route]:
+def all_routes(submissions: Submissions) -> list[Route]:
     """Every route of the server, in the order of the OpenAPI document."""
     routes: list[Route] = []
 
@@ -27,11 +27,11 @@ def all_routes(submitter: Submitter) -> list[Route]:
     def document() -> dict[str, Any]:
         return openapi_document(routes, version=version("omnireel"))
 
-    database, settings = submitter.worker.database, submitter.settings
-    routes += run_routes(submitter)
-    routes += queue_routes(QueueRoutes(submitter))
-    routes += upload_routes(submitter.files, settings)
-    routes += platform_routes(PlatformRoutes(database, document), UsageRoutes(database))
+    settings, store = submissions.settings, submissions.store
+    routes += run_routes(submissions)
+    routes += queue_routes(QueueRoutes(submissions))
+    routes += upload_routes(submissions.submitter.media.uploads, settings)
+    routes += platform_routes(PlatformRoutes(store.usage, document), UsageRoutes(store))
     routes += key_routes(settings)
-    routes += page_routes(DescriptionPages(document), HealthPages(submitter.backend))
+    routes += page_routes(DescriptionPages(document), HealthPages(submissions.submitter.backend))
     return routes

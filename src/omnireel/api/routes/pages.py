@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.fal.models import KeySet, NewToken
 from omnireel.api.fal.tokens import TokenEndpoint
 from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
-from omnireel.api.fal.wire import ENDPOINT_ID
 from omnireel.api.http.route import TEXT, Access, Answer, Body, Route
 from omnireel.api.pages.descriptions import DescriptionPages
 from omnireel.api.pages.health import HealthPages
 from omnireel.api.pages.models import Health, OpenApiDocument
 from omnireel.api.routes.answers import FAL, UNREADABLE
 from omnireel.settings import Settings
-from omnireel.store.sqlite.keys import read_pepper
+from omnireel.store.keys import read_pepper
 
 
 def key_routes(settings: Settings) -> Iterator[Route]:

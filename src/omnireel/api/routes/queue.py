@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from omnireel.api.fal.input import APP_ID, ENDPOINT_ID, Nemotron3NanoOmniVideoInput
 from omnireel.api.fal.models import (
     AnyProblem,
     Cancellation,
@@ -14,13 +15,8 @@ from omnireel.api.fal.models import (
     SubmitHeaders,
     SubmitQuery,
 )
+from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.fal.queue import QueueRoutes
-from omnireel.api.fal.wire import (
-    APP_ID,
-    ENDPOINT_ID,
-    Nemotron3NanoOmniVideoInput,
-    Nemotron3NanoOmniVideoOutput,
-)
 from omnireel.api.http.route import Answer, Body, Route
 from omnireel.api.routes.answers import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
 

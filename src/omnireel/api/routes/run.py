@@ -5,25 +5,26 @@ from dataclasses import replace
 
 from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.estimate import EstimateEndpoint
+from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
 from omnireel.api.fal.models import Estimate, Problems, RunHeaders
+from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.fal.stream import StreamEndpoint
-from omnireel.api.fal.submit import Submitter
+from omnireel.api.fal.submit import Submissions
 from omnireel.api.fal.sync import SyncEndpoint
-from omnireel.api.fal.wire import ENDPOINT_ID, Nemotron3NanoOmniVideoInput, Nemotron3NanoOmniVideoOutput
 from omnireel.api.http.route import Answer, Body, Route
 from omnireel.api.routes.answers import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
 
 
-def run_routes(submitter: Submitter) -> Iterator[Route]:
+def run_routes(submissions: Submissions) -> Iterator[Route]:
     """Run, stream, estimate. They are listed without the prefix /sync, which callers can leave out."""
-    max_requests = submitter.settings.max_requests
+    max_requests = submissions.settings.max_requests
     attached = ConcurrencyLimit(max_requests)
     estimating = ConcurrencyLimit(max_requests, doing="estimates are being made")
     ask = Body(Nemotron3NanoOmniVideoInput)
     run = Route(
         "POST",
         f"/sync/{ENDPOINT_ID}",
-        SyncEndpoint(submitter, attached).answer,
+        SyncEndpoint(submissions, attached).answer,
         FAL,
         operation_id="run",
         summary="Ask a question about a video and wait for the answer",
@@ -45,7 +46,7 @@ def run_routes(submitter: Submitter) -> Iterator[Route]:
     yield Route(
         "POST",
         f"/sync/{ENDPOINT_ID}/stream",
-        StreamEndpoint(submitter, attached).answer,
+        StreamEndpoint(submissions, attached).answer,
         FAL,
         operation_id="stream",
         summary="Ask a question about a video and read the answer as it is generated",
@@ -65,7 +66,7 @@ def run_routes(submitter: Submitter) -> Iterator[Route]:
     yield Route(
         "POST",
         f"/sync/{ENDPOINT_ID}/estimate",
-        EstimateEndpoint(submitter, estimating).answer,
+        EstimateEndpoint(submissions, estimating).answer,
         FAL,
         operation_id="estimate",
         summary="Find what a question would look at and cost, without inference or charge",

@@ -10,7 +10,7 @@ from omnireel.api.fal.storage.served_files import ServedFiles
 from omnireel.api.http.route import BYTES, Access, Answer, Body, Route
 from omnireel.api.routes.answers import FAL, UNREADABLE
 from omnireel.settings import Settings
-from omnireel.storage.uploads import Files
+from omnireel.storage.uploads import Uploads
 
 _TOO_MANY_UPLOADS = {429: Answer("Too many uploads are open", RequestProblem, ("retry-after",))}
 _UNKNOWN_UPLOAD = {404: Answer("The upload is unknown, or its address has expired", AnyProblem)}
@@ -23,9 +23,9 @@ _BYTES_REFUSED = {
 }
 
 
-def upload_routes(files: Files, settings: Settings) -> Iterator[Route]:
+def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
     """Uploads, at once or in parts, and stored files."""
-    routes = StorageRoutes(files, settings)
+    routes = StorageRoutes(uploads, settings)
     yield Route(
         "POST",
         "/rest/storage/auth/token",
@@ -60,7 +60,7 @@ def upload_routes(files: Files, settings: Settings) -> Iterator[Route]:
     yield Route(
         "GET",
         "/cdn/files/{name}",
-        ServedFiles(files, settings).answer,
+        ServedFiles(uploads, settings).answer,
         FAL,
         operation_id="file",
         summary="A stored file, for its owner",

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from omnireel.api.fal.wire import ENDPOINT_ID
+from omnireel.api.fal.input import ENDPOINT_ID
 
 _CURL = """\
 With curl:

@@ -1,1 +1,1 @@
-"""The sandboxed process that decodes clips."""
+"""The decoding child: a sandboxed process that parses and decodes one clip."""

@@ -1,8 +1,8 @@
-"""The seccomp filter of the decoding child, assembled.
+"""Assembles the seccomp filter of the decoding child.
 
-What is needed to decode is allowed; what only an intruder would call ends the process, so that its reader
-sees SIGSYS; everything else fails with EPERM, since libraries probe files and settings that they can do
-without. Pure: an architecture's name in, bytes out.
+System calls that decoding needs are allowed. Calls that only an attacker would make end the process, and its reader
+sees SIGSYS. All others fail with EPERM, because libraries try files and settings that they can do without.
+A pure function: an architecture's name in, bytes out.
 """
 
 import errno
@@ -13,11 +13,18 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _JUMP_EQUAL, _JUMP_FROM, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENT = 0, 4, 16
 _CLONE_THREAD, _PROT_EXEC = 0x10000, 4
-_FOREIGN_NUMBERS = 0x40000000  # x32 speaks with x86-64's architecture but its own numbers
+_FOREIGN_NUMBERS = 0x40000000  # x32 has the architecture of x86-64 but its own call numbers
 
 
 class Architecture(NamedTuple):
-    """Numbers of one machine's system calls; `audit` is AUDIT_ARCH_* of linux/audit.h."""
+    """The system call numbers of one architecture; comments below name the calls.
+
+    audit:   AUDIT_ARCH_* of linux/audit.h
+    seccomp: the call that installs the filter
+    allowed, killing: calls that are allowed, and calls that end the process
+    mapping: calls that map memory; allowed unless they make it executable
+    clone, clone3: calls that start threads and processes
+    """
 
     audit: int
     seccomp: int
@@ -72,9 +79,9 @@ ARCHITECTURES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
 
 def program(machine: str) -> bytes:
-    """The filter for `machine` as an array of struct sock_filter; raises KeyError for an unknown one."""
+    """The filter for an architecture as an array of struct sock_filter. Raises KeyError for an unknown one."""
     numbers = ARCHITECTURES[machine]
-    refused = _ERRNO | errno.EPERM
+    not_permitted = _ERRNO | errno.EPERM
     code = [
         _op(_LOAD, _ARCHITECTURE),
         _op(_JUMP_EQUAL, numbers.audit, 1, 0),
@@ -84,19 +91,19 @@ def program(machine: str) -> bytes:
         _op(_RETURN, _KILL),
     ]
     for number in numbers.allowed:
-        code += _when(number, [_op(_RETURN, _ALLOW)])
-    for number in numbers.mapping:  # new code is never made executable
-        code += _when(number, _by_bits(2, _PROT_EXEC, if_set=refused, if_clear=_ALLOW))
-    code += _when(numbers.clone, _by_bits(0, _CLONE_THREAD, if_set=_ALLOW, if_clear=_KILL))
-    # Its flags lie in memory, where no filter can look; libc then makes its threads with clone.
-    code += _when(numbers.clone3, [_op(_RETURN, _ERRNO | errno.ENOSYS)])
+        code += _if_number(number, [_op(_RETURN, _ALLOW)])
+    for number in numbers.mapping:  # memory is never made executable
+        code += _if_number(number, _by_bits(2, _PROT_EXEC, if_set=not_permitted, if_clear=_ALLOW))
+    code += _if_number(numbers.clone, _by_bits(0, _CLONE_THREAD, if_set=_ALLOW, if_clear=_KILL))
+    # clone3 has its flags in memory, which a filter cannot read. With ENOSYS libc uses clone instead.
+    code += _if_number(numbers.clone3, [_op(_RETURN, _ERRNO | errno.ENOSYS)])
     for number in numbers.killing:
-        code += _when(number, [_op(_RETURN, _KILL)])
-    return b"".join([*code, _op(_RETURN, refused)])
+        code += _if_number(number, [_op(_RETURN, _KILL)])
+    return b"".join([*code, _op(_RETURN, not_permitted)])
 
 
-def _when(number: int, then: list[bytes]) -> list[bytes]:
-    return [_op(_JUMP_EQUAL, number, 0, len(then)), *then]
+def _if_number(number: int, instructions: list[bytes]) -> list[bytes]:
+    return [_op(_JUMP_EQUAL, number, 0, len(instructions)), *instructions]
 
 
 def _by_bits(argument: int, bits: int, *, if_set: int, if_clear: int) -> list[bytes]:

@@ -1,9 +1,9 @@
-"""The decoding child: reads hostile bytes so that the server does not have to.
+"""The main function of the decoding child, which parses hostile bytes in place of the server.
 
-Forked from nursery.py; speaks messages.py on stdin and stdout, gets the clip and the shared memory as open
-descriptors, and opens nothing itself. One clip, then it exits. PyAV is imported by it and what it calls only,
-torch and numpy by neither.
-Not here: the choice of frames (sample.py), the choice of packets (plan.py).
+fork_server.py forks it. It exchanges the messages of messages.py on stdin and stdout, receives the clip and the
+shared memory as open file descriptors, and opens no file itself. It reads one clip and exits. PyAV is imported only
+here and by the modules it uses; torch and numpy are not.
+The choice of frames is in sample.py, the choice of packets in plan.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 
 import av
 
-# PyAV imports these when it meets a track of subtitles; by then there is no file system.
+# PyAV imports these at the first subtitle track; by then the sandbox blocks the file system.
 import av.subtitles.codeccontext
 import av.subtitles.stream
 import av.subtitles.subtitle
@@ -46,20 +46,23 @@ from omnireel.video.messages import (
     Facts,
     Flag,
     FrameReady,
+    Mode,
     Reason,
     Request,
     SoundReady,
-    Wanted,
 )
 from omnireel.video.sample import choose_frames_between, window
 
 _DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
 _MAX_TRACKS = 16
-_DEEP_RGB = "rgb48le" if sys.byteorder == "little" else "rgb48be"
+_RGB_16 = "rgb48le" if sys.byteorder == "little" else "rgb48be"
 
 
 def main(parent_pid: int) -> None:
-    """Serve one request."""
+    """Receive one request, enter the sandbox, and send the records for the clip.
+
+    parent_pid: the fork server; this process ends with it
+    """
     die_with(parent_pid)
     request, clip_fd, memory_fd = _receive()
     slots = Slots(memory_fd, request.slot_bytes)
@@ -67,16 +70,16 @@ def main(parent_pid: int) -> None:
     confine(cpu_s=request.timeout_s * MAX_THREADS + 1)
     threading.Thread(target=slots.follow_reader, daemon=True).start()
     try:
-        (_read_sound if request.wanted == Wanted.SOUND else _read_clip)(request, clip, slots)
+        (_read_sound if request.mode == Mode.SOUND else _read_clip)(request, clip, slots)
         _send(End().pack())
-    except ClipError as refused:
-        _send(refused.failure.pack())
-    except (av.FFmpegError, OSError):  # OSError: damaged tables lead to places before the file's first byte
+    except ClipError as error:
+        _send(error.failure.pack())
+    except (av.FFmpegError, OSError):  # OSError: a damaged table has an offset before the start of the file
         _send(ClipError(Reason.CORRUPT).failure.pack())
 
 
 def _receive() -> tuple[Request, int, int]:
-    """The request, the clip and the shared memory; ends the process where the reader has no clip for it."""
+    """The request, the clip and the shared memory. Exits when the reader closes its end instead."""
     with socket.socket(fileno=os.dup(0)) as control:
         data, fds, _, _ = socket.recv_fds(control, REQUEST.size, 2)
     if not data:
@@ -86,7 +89,7 @@ def _receive() -> tuple[Request, int, int]:
 
 
 def _send(record: bytes) -> None:
-    # A record is shorter than PIPE_BUF, so one write is whole.
+    # A record is shorter than PIPE_BUF, so it is written as a whole.
     os.write(1, record)
 
 
@@ -103,25 +106,25 @@ def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
         flags |= Flag.TRUNCATED
     with _open(request, clip) as container:
         stream = _video_stream(container)
-        first, count = _window(timeline, request)
+        first_index, count = _window(timeline, request)
         source_fps = _source_fps(stream, timeline)
-        chosen = choose_frames_between(first, count, source_fps, **_sampling(request))
+        chosen = choose_frames_between(first_index, count, source_fps, **_sampling(request))
         stream.codec_context.options = {"max_pixels": _max_pixels(request)}
         frames = decoded_frames(container, stream, timeline, chosen)
-        head, shape = _first_frame(frames, stream, request)
-        depth = _deep(head[1])
+        first_frame, shape = _first_frame(frames, stream, request)
+        transfer = _transfer_flag(first_frame[1])
         facts = Facts(
             *shape,
             codec=SUPPORTED_CODECS.index(codec),
-            flags=flags | depth,
+            flags=flags | transfer,
             num_source_frames=len(timeline.times_s),
-            first_index=first,
+            first_index=first_index,
             num_in_window=count,
             source_fps=source_fps,
             duration_s=timeline.duration_s,
         )
         _send(facts.pack())
-        _send_frames(chain([head], frames), timeline, shape, slots, is_deep=bool(depth))
+        _send_frames(chain([first_frame], frames), timeline, shape, slots, is_hdr=bool(transfer))
 
 
 def _read_sound(request: Request, clip: FileIO, slots: Slots) -> None:
@@ -150,16 +153,16 @@ def _open(request: Request, clip: FileIO) -> InputContainer:
         options=options,
         buffer_size=1 << 18,
         metadata_errors="replace",
-        io_open=_refuse_nested,
+        io_open=_refuse_other_files,
     )
 
 
 def _max_pixels(request: Request) -> str:
-    """Stops a decoder before it allocates a picture far past the limit; padding stays possible."""
+    """FFmpeg's limit on a picture, so that none far beyond ours is allocated; twice ours leaves room for padding."""
     return str(2 * request.max_long_side * request.max_short_side)
 
 
-def _refuse_nested(*_args: object) -> NoReturn:
+def _refuse_other_files(*_args: object) -> NoReturn:
     raise PermissionError
 
 
@@ -204,7 +207,7 @@ def _sampling(request: Request) -> dict[str, Any]:
 
 
 def _source_fps(stream: VideoStream, timeline: Timeline) -> float:
-    """The container's rate, unless the frames' own times contradict it."""
+    """Frames per second: the container's value, unless the times of the frames contradict it."""
     claimed = float(stream.average_rate or 0)
     num_frames = len(timeline.times_s)
     if timeline.duration_s <= 0:
@@ -214,7 +217,7 @@ def _source_fps(stream: VideoStream, timeline: Timeline) -> float:
 
 
 class Shape(NamedTuple):
-    """Size of the pixels in a slot, and what makes them upright."""
+    """Size of the pixels in a slot, and the turns and mirroring that make them upright; see Facts."""
 
     width: int
     height: int
@@ -225,19 +228,19 @@ class Shape(NamedTuple):
 def _first_frame(
     frames: Iterator[tuple[int | None, VideoFrame]], stream: VideoStream, request: Request
 ) -> tuple[tuple[int | None, VideoFrame], Shape]:
-    """The first decoded frame, and the shape that all frames are brought to."""
-    head = next(frames, None)
-    if head is None:
+    """The first decoded frame with its index, and the shape to which all frames are scaled."""
+    first = next(frames, None)
+    if first is None:
         raise ClipError(Reason.CORRUPT)
-    frame = head[1]
+    frame = first[1]
     ratio = stream.sample_aspect_ratio
     width = max(round(frame.width * ratio), 1) if ratio and ratio > 0 else frame.width
     _check_size(width, frame.height, request)
-    return head, Shape(width, frame.height, *_orientation(frame))
+    return first, Shape(width, frame.height, *_orientation(frame))
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, int]:
-    """Quarter turns to the left and mirroring (applied first) of the frame's display matrix."""
+    """Quarter turns to the left and mirroring, which is applied first, from the frame's display matrix."""
     matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return 0, 0
@@ -249,8 +252,8 @@ def _orientation(frame: VideoFrame) -> tuple[int, int]:
     return round(angle / 90) % 4, int(mirrored)
 
 
-def _deep(frame: VideoFrame) -> Flag:
-    """PQ or HLG where the picture says that its values mean more light than a screen has; see hdr.py."""
+def _transfer_flag(frame: VideoFrame) -> Flag:
+    """PQ or HLG for a high dynamic range picture, otherwise no flag; see reader/hdr.py."""
     known: dict[int, Flag] = {ColorTrc.SMPTE2084: Flag.PQ, ColorTrc.ARIB_STD_B67: Flag.HLG}
     return known.get(int(frame.color_trc), Flag(0))
 
@@ -261,10 +264,10 @@ def _send_frames(
     shape: Shape,
     slots: Slots,
     *,
-    is_deep: bool,
+    is_hdr: bool,
 ) -> None:
     reformatter = VideoReformatter()
-    kind, pixel_bytes = (_DEEP_RGB, 6) if is_deep else ("rgb24", 3)
+    kind, pixel_bytes = (_RGB_16, 6) if is_hdr else ("rgb24", 3)
     for index, frame in frames:
         if index is None:
             continue

@@ -1,8 +1,9 @@
-"""The clean process that decoding children are forked from: it has PyAV loaded and has seen no clip.
+"""The fork server: forks decoding children from a process that has loaded PyAV and has seen no clip.
 
-An interpreter with PyAV takes an eighth of a second of processor time to start, a fork some milliseconds.
-Started by children.py, with a socket as stdin: every byte that comes is an order for a child, and is answered
-with its process id and what the orderer needs to talk to it. One thread only, as forking asks for.
+Starting an interpreter with PyAV takes an eighth of a second of processor time; a fork takes some milliseconds.
+reader/children.py starts the fork server with a socket as stdin. Each byte that arrives there is a request for a
+child. The answer is the child's process id and the file descriptors to talk to it. The fork server has a single
+thread, because only then is it safe to fork.
 """
 
 import contextlib
@@ -18,60 +19,61 @@ from typing import NamedTuple, NoReturn
 
 from omnireel.video.decoder.sandbox import die_with
 
-BIRTH = struct.Struct("<i")  # the process id of a new child; without descriptors there is none
-EXIT = struct.Struct("<i")  # its exit status, or minus the signal that ended it
+PROCESS_ID = struct.Struct("<i")  # of a new child; without file descriptors no child was forked
+EXIT_STATUS = struct.Struct("<i")  # of a child, or minus the number of the signal that ended it
 
 
-class Ends(NamedTuple):
-    """The orderer's ends of what it shares with a child, as descriptors.
+class ChildDescriptors(NamedTuple):
+    """The file descriptors by which the reader talks to one child.
 
-    control: a socket, the child's stdin; reply, last_words: pipes from its stdout and stderr
-    exit:    a pipe on which its exit status is told
-    pidfd:   the process; means this one and no other for as long as it is open
+    control:        a socket that is the child's stdin
+    stdout, stderr: pipes from the child
+    exit_status:    a pipe on which the fork server writes the child's exit status
+    pidfd:          the child; unlike a process id it is never reused while it is open
     """
 
     control: int
-    reply: int
-    last_words: int
-    exit: int
+    stdout: int
+    stderr: int
+    exit_status: int
     pidfd: int
 
 
 def serve(decode: Callable[[int], None], parent_pid: int) -> None:
-    """Fork a child for every order and tell how each ended, until nobody is left who could order.
+    """Fork a child for every request and report each exit status, until the other end of the socket is closed.
 
     decode: what a child runs, given the process id of its parent
     """
     die_with(parent_pid)
-    orders = socket.socket(fileno=0)
-    gc.freeze()  # or the first collection in a child copies every page of what is loaded here
+    requests = socket.socket(fileno=0)
+    gc.freeze()  # otherwise the first garbage collection in a child copies every page of what is loaded here
     poll = select.poll()
-    poll.register(orders, select.POLLIN)
-    living: dict[int, tuple[int, int]] = {}  # pidfd → process id, pipe for its exit status
+    poll.register(requests, select.POLLIN)
+    running: dict[int, tuple[int, int]] = {}  # pidfd → process id, pipe for its exit status
     while True:
         for ready, _ in poll.poll():
-            if ready in living:
+            if ready in running:
                 poll.unregister(ready)
-                _report_end(ready, *living.pop(ready))
+                _report_exit(ready, *running.pop(ready))
                 continue
-            if not orders.recv(1):
+            if not requests.recv(1):
                 return
             try:
-                pid, pidfd, exit_pipe = _answer(orders, decode)
-            except OSError:  # no room for a process or for descriptors
-                orders.send(BIRTH.pack(0))
+                pid, pidfd, exit_pipe = _fork_child(requests, decode)
+            except OSError:  # no further process or file descriptor is possible
+                requests.send(PROCESS_ID.pack(0))
                 continue
-            living[pidfd] = pid, exit_pipe
+            running[pidfd] = pid, exit_pipe
             poll.register(pidfd, select.POLLIN)
 
 
-def _answer(orders: socket.socket, decode: Callable[[int], None]) -> tuple[int, int, int]:
-    """Fork a child and hand over the orderer's ends. Returns process id, pidfd, pipe for the exit status."""
+def _fork_child(requests: socket.socket, decode: Callable[[int], None]) -> tuple[int, int, int]:
+    """Fork a child and send its ChildDescriptors. Returns process id, pidfd, pipe for the exit status."""
     fork_server = os.getpid()
     with contextlib.ExitStack() as stack:
-        control, stdin = _opened(stack, *(half.detach() for half in socket.socketpair()))
-        reply, stdout = _opened(stack, *os.pipe())
-        last_words, stderr = _opened(stack, *os.pipe())
+        control, child_stdin = _opened(stack, *(end.detach() for end in socket.socketpair()))
+        stdout, child_stdout = _opened(stack, *os.pipe())
+        stderr, child_stderr = _opened(stack, *os.pipe())
         exit_status, exit_pipe = os.pipe()
         _opened(stack, exit_status)
         try:
@@ -80,21 +82,22 @@ def _answer(orders: socket.socket, decode: Callable[[int], None]) -> tuple[int, 
             os.close(exit_pipe)
             raise
         if pid == 0:
-            _become_child(decode, (stdin, stdout, stderr), fork_server)
-        pidfd = os.pidfd_open(pid)  # not reaped yet, so the number still means this child
-        ends = Ends(control, reply, last_words, exit_status, pidfd)
-        socket.send_fds(orders, [BIRTH.pack(pid)], ends)
+            _run_child(decode, (child_stdin, child_stdout, child_stderr), fork_server)
+        pidfd = os.pidfd_open(pid)  # the child is not reaped yet, so the number cannot have been reused
+        descriptors = ChildDescriptors(control, stdout, stderr, exit_status, pidfd)
+        socket.send_fds(requests, [PROCESS_ID.pack(pid)], descriptors)
     return pid, pidfd, exit_pipe
 
 
 def _opened(stack: contextlib.ExitStack, *fds: int) -> tuple[int, ...]:
+    """The same descriptors, which `stack` will close."""
     for fd in fds:
         stack.callback(os.close, fd)
     return fds
 
 
-def _become_child(decode: Callable[[int], None], streams: tuple[int, ...], fork_server: int) -> NoReturn:
-    """Run with nothing open but the three streams, and end without what an interpreter does at its end."""
+def _run_child(decode: Callable[[int], None], streams: tuple[int, ...], fork_server: int) -> NoReturn:
+    """Run `decode` with only the three standard streams open; exit without the interpreter's own cleanup."""
     status = 1
     try:
         for number, fd in enumerate(streams):
@@ -102,20 +105,20 @@ def _become_child(decode: Callable[[int], None], streams: tuple[int, ...], fork_
         os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
         decode(fork_server)
         status = 0
-    except SystemExit as left:
-        status = left.code if isinstance(left.code, int) else int(left.code is not None)
-        if isinstance(left.code, str):
-            sys.stderr.write(left.code)
-    except BaseException:  # noqa: BLE001  these are its last words; nothing may reach the loop of `serve`
+    except SystemExit as exit_:
+        status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        if isinstance(exit_.code, str):
+            sys.stderr.write(exit_.code)
+    except BaseException:  # noqa: BLE001  the child reports it on stderr; it must not return into `serve`
         traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(status)
 
 
-def _report_end(pidfd: int, pid: int, exit_pipe: int) -> None:
+def _report_exit(pidfd: int, pid: int, exit_pipe: int) -> None:
     _, status = os.waitpid(pid, 0)
     os.close(pidfd)
-    with contextlib.suppress(BrokenPipeError):  # the orderer has let go of it
-        os.write(exit_pipe, EXIT.pack(os.waitstatus_to_exitcode(status)))
+    with contextlib.suppress(BrokenPipeError):  # the reader has closed the pipe
+        os.write(exit_pipe, EXIT_STATUS.pack(os.waitstatus_to_exitcode(status)))
     os.close(exit_pipe)

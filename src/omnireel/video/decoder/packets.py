@@ -1,6 +1,6 @@
-"""The two passes of the decoding child over a clip's packets: measure, then decode what is needed.
+"""The two passes over a clip's packets: one measures, the other decodes what the chosen frames need.
 
-Runs in the child only. Frames are numbered in the order in which they are shown.
+Runs in the decoding child only. Frames are numbered in display order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_BAD_SHARE = 0.1
 
 
 class ClipError(Exception):
-    """The clip cannot be used; carries the record that says why."""
+    """The clip cannot be read; `failure` is the record that says why."""
 
     def __init__(
         self, reason: Reason, *, width: int = 0, height: int = 0, value: float = 0.0, name: str = ""
@@ -36,12 +36,13 @@ class ClipError(Exception):
 
 
 class Timeline(NamedTuple):
-    """What a pass over all packets tells without decoding.
+    """A clip as measured from its packets, without decoding.
 
-    pictures:   every packet of the stream in file order
-    shown_pts:  pts of the frames that are shown, ascending; empty when pts do not tell frames apart
-    times_s:    seconds from the first shown frame, ascending, one per frame
-    duration_s: from the first frame to the end of the last one
+    pictures:     every packet of the stream, in file order
+    shown_pts:    pts of the shown frames, ascending; empty when pts are missing or not unique
+    times_s:      seconds from the first shown frame, ascending, one per frame
+    duration_s:   from the first frame to the end of the last one
+    is_truncated: a packet is damaged or the file ends early
     """
 
     pictures: list[Picture]
@@ -52,7 +53,7 @@ class Timeline(NamedTuple):
 
 
 class Packets:
-    """The intact packets of one stream, in file order; `is_damaged` once one was not."""
+    """The intact packets of one stream, in file order. `is_damaged` is true after a damaged one was found."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container = container
@@ -76,9 +77,9 @@ class Packets:
 
 
 def survey(container: InputContainer, stream: VideoStream, role_of: RoleOf, request: Request) -> Timeline:
-    """Demux the whole stream once.
+    """Demux the whole stream once, and measure it.
 
-    Stops at the first packet past a limit, whatever the headers promise.
+    Raises ClipError at the first packet beyond a limit, whatever the headers claim.
     """
     packets = Packets(container, stream)
     pictures: list[Picture] = []
@@ -88,9 +89,9 @@ def survey(container: InputContainer, stream: VideoStream, role_of: RoleOf, requ
         if packet.has_sidedata("encryption_info"):
             raise ClipError(Reason.CODEC, name="encrypted")
         role = role_of(bytes(packet))
-        # Comes with the first sample of another sample description, as in joined clips.
+        # The first sample of another sample description has this, as in joined clips.
         if packet.has_sidedata("new_extradata"):
-            role |= Role.RENEWING
+            role |= Role.CHANGES_PARAMETERS
         pictures.append(Picture(packet.pts, role))
         if not packet.is_discard:
             shown.append(packet.pts)
@@ -104,7 +105,7 @@ def survey(container: InputContainer, stream: VideoStream, role_of: RoleOf, requ
 
 
 class Span:
-    """First and last moment of the frames seen so far."""
+    """The time from the first to the last of the frames added so far."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, max_duration_s: float) -> None:
         self._time_base = float(stream.time_base or 1)
@@ -115,7 +116,7 @@ class Span:
         self._end = self._last = 0
 
     def add(self, packet: Packet[VideoStream]) -> None:
-        """Count a frame in; raises ClipError past the limit."""
+        """Extend the span by a frame. Raises ClipError beyond the limit."""
         if packet.pts is None:
             return
         if self._first is None:
@@ -138,7 +139,7 @@ class Span:
 
 
 def _times(shown: Sequence[int | None], stream: VideoStream) -> tuple[list[float], list[int]]:
-    """Seconds of each frame in the order shown, and the pts that identify them, if they do."""
+    """Seconds of each frame in display order, and their pts; no pts where they do not identify the frames."""
     known = [pts for pts in shown if pts is not None]
     if len(known) < len(shown):
         rate = float(stream.average_rate or 0) or 1.0
@@ -152,19 +153,19 @@ def _times(shown: Sequence[int | None], stream: VideoStream) -> tuple[list[float
 def decoded_frames(
     container: InputContainer, stream: VideoStream, timeline: Timeline, chosen: Sequence[int]
 ) -> Iterator[tuple[int | None, VideoFrame]]:
-    """Frames as they leave the decoder, each with its index if it was chosen, indices ascending.
+    """Frames in the order of the decoder's output, each with its index or, if it was not chosen, None.
 
-    Raises ClipError when more than a tenth of what was decoded is damaged.
+    Indices ascend. Raises ClipError when more than a tenth of the decoded packets is damaged.
     """
     stream.thread_type = "AUTO"
     stream.thread_count = min(len(os.sched_getaffinity(0)), MAX_THREADS)
     decoder = Decoder(container, stream, timeline, chosen)
     index_of: dict[int | None, int] = {timeline.shown_pts[i]: i for i in chosen} if timeline.shown_pts else {}
-    wanted = set(chosen)
+    chosen_set = set(chosen)
     last = -1
     for number, frame in enumerate(decoder):
         index = index_of.get(frame.pts) if index_of else number
-        if index is None or index not in wanted or index <= last:
+        if index is None or index not in chosen_set or index <= last:
             yield None, frame
             continue
         last = index
@@ -176,7 +177,7 @@ def decoded_frames(
 
 
 class Decoder:
-    """Intact frames in the order shown; damaged ones are counted and left out."""
+    """Decodes the planned packets: intact frames in display order. Damaged ones are counted and left out."""
 
     def __init__(
         self, container: InputContainer, stream: VideoStream, timeline: Timeline, chosen: Sequence[int]

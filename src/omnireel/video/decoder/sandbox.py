@@ -1,8 +1,8 @@
-"""What the decoding child gives up before it reads the first hostile byte.
+"""The sandbox of the decoding child, entered before it reads the first hostile byte.
 
-Landlock takes the file system away, seccomp nearly every system call, limits bound what is left. All three
-are asked of the kernel directly: the filter is some eighty instructions, and a binding of libseccomp would
-be one more compiled library in the process that must be small.
+Landlock blocks the file system, seccomp blocks nearly every system call, and resource limits bound memory and time.
+All three are system calls made here directly: the filter has some eighty instructions, and a binding of libseccomp
+would be one more compiled library in a process that should be small.
 Sources: Linux Documentation/userspace-api/landlock.rst and seccomp_filter.rst; numbers of system calls from
 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 """
@@ -21,7 +21,7 @@ MEMORY_BYTES = 3 << 29
 _MAX_OPEN_FILES = 16
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 446, 1
-# ABI: the rights over files that it knows, as the number of low bits.
+# Landlock ABI version → how many file access rights it has; they are the low bits of a mask.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _NEWEST_FILE_RIGHTS = 16
 _SECCOMP_SET_FILTER, _SECCOMP_ACTION_AVAILABLE, _ALL_THREADS = 1, 2, 1
@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def missing() -> tuple[str, ...]:
-    """The parts of the sandbox that this kernel does not have: of "landlock", "seccomp"."""
+    """The parts of the sandbox that this kernel does not support: of "landlock", "seccomp"."""
     absent = []
     if _landlock_abi() < 1:
         absent.append("landlock")
@@ -41,30 +41,31 @@ def missing() -> tuple[str, ...]:
 
 
 def die_with(parent_pid: int) -> None:
-    """End this process when the thread that started it ends; at once if that has happened already."""
+    """Have the kernel end this process when the thread that started it ends; end now if that has happened."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
     if os.getppid() != parent_pid:
         os._exit(0)
 
 
 def confine(cpu_s: float) -> None:
-    """Give up every right but reading and writing what is open, memory, and threads; for good.
+    """Enter the sandbox; it cannot be left. Allowed are open file descriptors, memory and threads.
 
-    Leaves out what `missing` names: whether to run without it is decided at the server's start. Raises
-    OSError where the kernel has a part and refuses it.
+    cpu_s: processor time after which the kernel ends the process
+    Parts that `missing` names are left out: the server decides at its start whether to run without them. Raises
+    OSError where the kernel supports a part and refuses it.
     """
     absent = missing()
     _limit(cpu_s)
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if "landlock" not in absent:
-        _give_up_files()
+        _block_files()
     if "seccomp" not in absent:
-        _give_up_calls()
+        _block_system_calls()
 
 
 def _limit(cpu_s: float) -> None:
-    # RLIMIT_NPROC is not among these: it counts the threads of a user's every process, and never root's.
+    # RLIMIT_NPROC is not used: it counts the threads of all processes of the user, and never those of root.
     for kind, bound in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
@@ -72,7 +73,7 @@ def _limit(cpu_s: float) -> None:
         (resource.RLIMIT_AS, MEMORY_BYTES),
     ):
         resource.setrlimit(kind, (bound, bound))
-    # The soft limit sends SIGXCPU, which the reader can tell from a crash; the hard one would send SIGKILL.
+    # The soft limit sends SIGXCPU, which the reader can distinguish from a crash; the hard limit sends SIGKILL.
     seconds = math.ceil(cpu_s)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
@@ -81,17 +82,17 @@ def _landlock_abi() -> int:
     return int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), _LANDLOCK_VERSION))
 
 
-def _give_up_files() -> None:
+def _block_files() -> None:
     abi = _landlock_abi()
     files = (1 << _FILE_RIGHTS.get(abi, _NEWEST_FILE_RIGHTS)) - 1
-    # Files; TCP bind and connect from ABI 4 on; abstract sockets and signals to others from ABI 6 on.
+    # Files; from ABI 4 on TCP bind and connect; from ABI 6 on abstract sockets and signals to other processes.
     rights = struct.pack("<3Q", files, 3, 3)[: 8 if abi < 4 else 16 if abi < 6 else 24]
     ruleset = _check(_libc.syscall(_LANDLOCK_CREATE, rights, ctypes.c_size_t(len(rights)), 0))
     _check(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0))
     os.close(ruleset)
 
 
-def _give_up_calls() -> None:
+def _block_system_calls() -> None:
     code = program(platform.machine())
     buffer = ctypes.create_string_buffer(code, len(code))
     header = ctypes.create_string_buffer(struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer)))
@@ -105,5 +106,5 @@ def _seccomp(operation: int, flags: int, argument: object) -> int:
 
 def _check(result: int) -> int:
     if result < 0:
-        raise OSError(ctypes.get_errno(), "the sandbox was refused")
+        raise OSError(ctypes.get_errno(), "the kernel refused the sandbox")
     return result

@@ -1,4 +1,4 @@
-"""The ring of frame slots in shared memory, as the decoding child sees it."""
+"""The ring of slots in shared memory, as the decoding child uses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omnireel.video.messages import NUM_SLOTS
 
 
 class Slots:
-    """Filled here, emptied by the reader, who tells which are free again."""
+    """The child fills slots in turn; the reader empties them and sends one byte for each that is free again."""
 
     def __init__(self, memory_fd: int, slot_bytes: int) -> None:
         self._memory = memoryview(mmap.mmap(memory_fd, slot_bytes * NUM_SLOTS))
@@ -21,14 +21,14 @@ class Slots:
         self._next = 0
 
     def follow_reader(self) -> None:
-        """Count the slots that the reader gives back; end this process as soon as the reader is gone."""
+        """Count the slots that the reader frees, in a thread; exit this process when the reader closes its end."""
         while os.read(0, 1):
             self._num_free.release()
         os._exit(0)
 
     def put(self, plane: VideoPlane, row_bytes: int) -> int:
-        """Copy a packed RGB plane into the next free slot and return the slot's number."""
-        slot = self._take()
+        """Copy a packed RGB plane into the next free slot, without padding. Returns the slot's number."""
+        slot = self._acquire()
         start = slot * self._slot_bytes
         pixels, stride = memoryview(plane), plane.line_size
         if stride == row_bytes:
@@ -41,18 +41,18 @@ class Slots:
         return slot
 
     def put_bytes(self, content: bytes) -> int:
-        """Copy bytes, at most a slot's, into the next free slot and return the slot's number."""
-        slot = self._take()
+        """Copy at most `slot_bytes` bytes into the next free slot. Returns the slot's number."""
+        slot = self._acquire()
         start = slot * self._slot_bytes
         self._memory[start : start + len(content)] = content
         return slot
 
     @property
     def slot_bytes(self) -> int:
-        """What one slot holds."""
+        """Size of one slot."""
         return self._slot_bytes
 
-    def _take(self) -> int:
+    def _acquire(self) -> int:
         self._num_free.acquire()
         slot = self._next
         self._next = (slot + 1) % NUM_SLOTS

@@ -1,1 +1,1 @@
-"""Reading a clip, in our own process; the decoder is another."""
+"""Reads a clip in the calling process, by a decoding child in another one."""

@@ -1,7 +1,7 @@
-"""A clip on disk becomes chosen RGB frames with their times.
+"""From a clip on disk to the chosen RGB frames with their times.
 
-Owns the decoding child, the shared memory between the two processes and the waiting. Never imports PyAV:
-hostile bytes are only looked at in child.py. Not here: fetching a URL, resizing (tubelets.py).
+The reader owns the decoding child, the memory they share and all waiting. It never imports PyAV: hostile bytes
+are parsed in decoder/child.py only. Resizing is in tubelets.py.
 """
 
 import os
@@ -14,11 +14,10 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from omnireel.video import limits as refuse
+from omnireel.video import errors
 from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
-from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Reason, Record, Request, Wanted
-from omnireel.video.reader.boxes import Outline, outline
-from omnireel.video.reader.errors import refusal
+from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Mode, Reason, Record, Request
+from omnireel.video.reader.boxes import ContainerInfo, read_container
 from omnireel.video.reader.hdr import Transfer, tone_mapped
 from omnireel.video.reader.process import Child, ChildDiedError, ChildTimeoutError, SandboxViolationError
 from omnireel.video.reader.sound import Sound, receive_sound
@@ -30,11 +29,11 @@ FRAMES_SKIPPED = "frames_skipped"
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames are wanted; see sample.py for the rule.
+    """Which frames to read; sample.py has the algorithm.
 
-    fps:            frames per second of the clip; None sets no bound
-    max_frames:     inclusive; None sets no bound
-    start_s, end_s: part of the clip, in seconds from its first frame; None for its own ends
+    fps:            frames per second of the clip; None sets no limit
+    max_frames:     inclusive; None sets no limit
+    start_s, end_s: the part of the clip, in seconds from its first frame; None for the clip's own start and end
     """
 
     fps: float | None = 2.0
@@ -45,11 +44,11 @@ class Sampling:
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """A clip as measured, not as its headers claim.
+    """A clip as measured; its headers may claim something else.
 
     width, height: the upright picture with square pixels
     duration_s:    from the first frame to the end of the last
-    indices:       the chosen frames, numbered in the order shown; once all frames are read, those that came
+    indices:       the chosen frames, numbered in display order; after all frames are read, those that were decoded
     warnings:      "video_truncated" when the file ends early, "frames_skipped" when chosen frames are damaged
     """
 
@@ -80,16 +79,16 @@ _DEFAULT_LIMITS = VideoLimits()
 def open_clip(
     path: Path, sampling: Sampling = _DEFAULT_SAMPLING, limits: VideoLimits = _DEFAULT_LIMITS
 ) -> "ClipReader":
-    """Measure a clip and start decoding it; `facts` is known when this returns.
+    """Measure a clip and start to decode it; the reader's `facts` are known when this returns.
 
-    Raises InputError when the clip is not a video or breaks a limit, OSError when the file cannot be read.
+    Raises InputError when the file is not a video or exceeds a limit, OSError when the file cannot be read.
     Example: with open_clip(path) as clip: times = [frame.time_s for frame in clip.read_frames()]
     """
     return ClipReader(path, sampling, limits)
 
 
 class ClipReader:
-    """A clip being decoded; a context manager. Leaving it, or losing this process, ends the child."""
+    """Reads one clip; a context manager. The child ends with the context, and with this process."""
 
     def __init__(self, path: Path, sampling: Sampling, limits: VideoLimits) -> None:
         self._sampling = sampling
@@ -99,12 +98,12 @@ class ClipReader:
         self._last_index = -1
         self._num_records = 0
         self._delivered: list[int] = []
-        self._file = open(path, "rb")  # noqa: SIM115  held until close()
+        self._file = open(path, "rb")  # noqa: SIM115  open until close()
         self._child: Child | None = None
         try:
-            self._outline = _inspect(self._file, limits)
-            self._shape = self._expect_facts()
-            self.facts = self._describe(self._shape)
+            self._container = _check_file(self._file, limits)
+            self._stored = self._expect_facts()
+            self.facts = self._describe(self._stored)
         except BaseException:
             self.close()
             raise
@@ -119,55 +118,55 @@ class ClipReader:
 
     @property
     def child_pid(self) -> int | None:
-        """The process that decodes, None once closed."""
+        """Process id of the decoding child; None after close()."""
         return self._child.pid if self._child else None
 
     def close(self) -> None:
-        """End the child and free the shared memory; may be called more than once."""
+        """End the child and free the shared memory. Further calls do nothing."""
         if self._child:
             self._child.end()
             self._child = None
         self._file.close()
 
     def read_frames(self) -> Iterator[Frame]:
-        """The chosen frames in the order shown, each once; a second call continues where the first stopped.
+        """The chosen frames in display order, each once. A second call continues where the first one stopped.
 
-        At most NUM_SLOTS frames are decoded ahead, however slowly they are taken. Damaged frames are left
-        out; `facts` then says so. Raises InputError when the clip turns out to be undecodable.
+        At most NUM_SLOTS frames are decoded ahead of the caller. Damaged frames are left out, and `facts` then has
+        a warning. Raises InputError when the clip cannot be decoded.
         """
         while self._child is not None:
             record = self._next_record()
             self._num_records += 1
-            # Two children, facts and each frame once: who says more would keep this process busy for ever.
+            # Two children send at most their facts and each frame once. A compromised child could send for ever.
             if self._num_records > 2 * len(self.facts.indices) + 2:
-                raise refuse.refuse_undecodable()
+                raise errors.decode_failed()
             if isinstance(record, End):
                 self._finish()
                 return
             if isinstance(record, FrameReady):
-                frame = self._take(record)
+                frame = self._copy_frame(record)
                 if frame is not None:
                     yield frame
 
     def read_sound(self) -> Sound | None:
-        """The clip's own sound in the wanted part, by a child of its own; before its frames have been read.
+        """The clip's sound between start_s and end_s, decoded by a second child; None where it cannot be decoded.
 
-        None where there is none that can be decoded.
+        Call it before all frames are read, because that closes the clip.
         """
-        child = self._spawn(Wanted.SOUND)
+        child = self._spawn(Mode.SOUND)
         try:
             return receive_sound(child, self._limits)
         finally:
             child.end()
 
-    def _take(self, ready: FrameReady) -> Frame | None:
-        """Copy a frame out of its slot; None when it was delivered before the child was replaced."""
+    def _copy_frame(self, ready: FrameReady) -> Frame | None:
+        """Copy a frame out of its slot; None when the child that was replaced had already delivered it."""
         assert self._child is not None
         if ready.frame_index not in self.facts.indices:
-            raise refuse.refuse_undecodable()
-        pixels = self._child.slot(ready.slot, self._shape.num_bytes)
+            raise errors.decode_failed()
+        pixels = self._child.slot(ready.slot, self._stored.num_bytes)
         is_new = ready.frame_index > self._last_index
-        rgb = _upright(pixels, self._shape) if is_new else None
+        rgb = _upright(pixels, self._stored) if is_new else None
         self._child.release_slot()
         if rgb is None:
             return None
@@ -177,7 +176,7 @@ class ClipReader:
 
     def _finish(self) -> None:
         if not self._delivered:
-            raise refuse.refuse_corrupt()
+            raise errors.corrupt()
         if len(self._delivered) < len(self.facts.indices):
             self.facts = replace(
                 self.facts,
@@ -187,17 +186,17 @@ class ClipReader:
         self.close()
 
     def _next_record(self) -> Record:
-        """The next record of the child, or of a second one if the first died."""
+        """The next record of the child, or of a second child when the first one died."""
         assert self._child is not None
         try:
             record, waited_s = self._child.receive(self._wait_left_s)
         except ChildTimeoutError:
-            raise refuse.refuse_timeout(self._limits) from None
+            raise errors.decode_timeout(self._limits) from None
         except SandboxViolationError:
-            raise refuse.refuse_undecodable() from None
+            raise errors.decode_failed() from None
         except ChildDiedError:
             if not self._may_retry:
-                raise refuse.refuse_undecodable() from None
+                raise errors.decode_failed() from None
             self._may_retry = False
             self._child.end()
             self._child = self._spawn()
@@ -205,26 +204,26 @@ class ClipReader:
         self._wait_left_s -= waited_s
         if isinstance(record, Failure):
             is_unknown = record.reason == Reason.NO_VIDEO or record.codec == "unknown"
-            if is_unknown and self._outline.is_truncated:
-                raise refuse.refuse_corrupt()  # what says which track holds which pictures was cut off
-            raise refusal(record, self._sampling.start_s, self._limits)
+            if is_unknown and self._container.is_truncated:
+                raise errors.corrupt()  # the part of the file that describes its tracks is missing
+            raise errors.failure_error(record, self._sampling.start_s, self._limits)
         return record
 
     def _expect_facts(self) -> Facts:
         self._child = self._spawn()
         record = self._next_record()
         if not isinstance(record, Facts) or not _is_within(record, self._limits):
-            raise refuse.refuse_undecodable()
+            raise errors.decode_failed()
         return record
 
-    def _spawn(self, wanted: Wanted = Wanted.FRAMES) -> Child:
+    def _spawn(self, mode: Mode = Mode.FRAMES) -> Child:
         limits, sampling = self._limits, self._sampling
         return Child(
             self._file.fileno(),
             lambda slot_bytes: Request(
-                wanted=wanted,
+                mode=mode,
                 slot_bytes=slot_bytes,
-                container=self._outline.container,
+                container=self._container.container,
                 max_duration_s=limits.max_duration_s,
                 max_long_side=limits.max_long_side,
                 max_short_side=limits.max_short_side,
@@ -236,7 +235,7 @@ class ClipReader:
                 start_s=_or_nan(sampling.start_s),
                 end_s=_or_nan(sampling.end_s),
             ),
-            # The largest picture of 16 bits; what is not written takes no memory.
+            # Enough for the largest picture of 16 bits; pages that are never written take no memory.
             slot_bytes=6 * limits.max_long_side * limits.max_short_side,
         )
 
@@ -249,7 +248,7 @@ class ClipReader:
             max_frames=self._sampling.max_frames,
         )
         width, height = (facts.width, facts.height)[:: -1 if facts.turns % 2 else 1]
-        is_truncated = self._outline.is_truncated or bool(facts.flags & Flag.TRUNCATED)
+        is_truncated = self._container.is_truncated or bool(facts.flags & Flag.TRUNCATED)
         return ClipFacts(
             width=width,
             height=height,
@@ -264,26 +263,26 @@ class ClipReader:
 
 
 def _is_within(facts: Facts, limits: VideoLimits) -> bool:
-    """Whether the child kept to the limits: it says nothing else unless it was taken over."""
+    """Whether facts are within the limits. The child checks them too, so False means that it was compromised."""
     sides = (max(facts.width, facts.height), min(facts.width, facts.height))
     is_small = sides[0] <= limits.max_long_side and sides[1] <= limits.max_short_side
     return is_small and facts.num_source_frames <= limits.max_num_packets
 
 
-def _inspect(file: BinaryIO, limits: VideoLimits) -> Outline:
+def _check_file(file: BinaryIO, limits: VideoLimits) -> ContainerInfo:
     num_bytes = os.fstat(file.fileno()).st_size
     if num_bytes == 0:
-        raise refuse.refuse_empty()
+        raise errors.empty()
     if num_bytes > limits.max_bytes:
-        raise refuse.refuse_bytes(num_bytes, limits)
-    found = outline(file.fileno(), num_bytes)
-    if found is None:
-        raise refuse.refuse_format()
-    return found
+        raise errors.file_too_large(num_bytes, limits)
+    container = read_container(file.fileno(), num_bytes)
+    if container is None:
+        raise errors.unsupported_format()
+    return container
 
 
 def _upright(pixels: NDArray[np.uint8], facts: Facts) -> NDArray[np.uint8]:
-    """A copy, in display orientation and 8 bits, of the packed pixels in a slot."""
+    """A copy of the packed pixels in a slot, in display orientation and with 8 bits."""
     plain = pixels
     if facts.flags & (Flag.PQ | Flag.HLG):
         transfer: Transfer = "pq" if facts.flags & Flag.PQ else "hlg"

@@ -1,4 +1,4 @@
-"""The decoding child as its reader sees it: a process, two pipes and shared memory."""
+"""The reader's connection to its decoding child: a process, its pipes and the shared memory."""
 
 import fcntl
 import logging
@@ -13,34 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnireel.video.messages import NUM_SLOTS, RECORD_BYTES, Record, Request, read_record
-from omnireel.video.reader.children import take_child
+from omnireel.video.reader.children import fork_child
 
-_MAX_LAST_WORDS = 4096
-_sandbox_violations: list[int] = []  # process ids; appending is atomic
+_MAX_STDERR_BYTES = 4096
+_sandbox_violations: list[int] = []  # process ids; a list, because appending is atomic
 _log = logging.getLogger(__name__)
 
 
 class ChildDiedError(Exception):
-    """The child ended, or said something impossible, before it was done."""
+    """The child ended or sent an invalid record before its work was complete."""
 
 
 class SandboxViolationError(ChildDiedError):
-    """The child tried what no decoder needs to do, and the kernel ended it: it had been taken over."""
+    """The kernel ended the child for a system call that no decoder needs: it was probably compromised."""
 
 
 class ChildTimeoutError(Exception):
-    """The child did not answer within the time that was left."""
+    """The child sent no record within the remaining time."""
 
 
 def num_sandbox_violations() -> int:
-    """How many children of this process were ended for a forbidden system call."""
+    """How many children of this process the kernel ended for a forbidden system call."""
     return len(_sandbox_violations)
 
 
 class Child:
-    """One decoding child.
+    """One decoding child and the memory that it shares with this process.
 
-    make_request: builds the Request from the bytes in a slot
+    clip_fd:      the open clip
+    make_request: builds the Request, given the size of a slot
+    slot_bytes:   the least size of a slot; it is rounded up to whole pages
     """
 
     def __init__(self, clip_fd: int, make_request: Callable[[int], Request], *, slot_bytes: int) -> None:
@@ -48,47 +50,50 @@ class Child:
         memory_fd = _sealed_memory(self._slot_bytes * NUM_SLOTS)
         try:
             self._memory = mmap.mmap(memory_fd, self._slot_bytes * NUM_SLOTS, prot=mmap.PROT_READ)
-            self._started = take_child()
+            self._started = fork_child()
             self._started.send(make_request(self._slot_bytes).pack(), fds=(clip_fd, memory_fd))
         finally:
             os.close(memory_fd)
 
     @property
     def slot_bytes(self) -> int:
-        """What one slot holds."""
+        """Size of one slot."""
         return self._slot_bytes
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """The child's process id."""
         return self._started.pid
 
     def receive(self, timeout_s: float) -> tuple[Record, float]:
-        """The next record and the seconds spent waiting for it; raises ChildDiedError, ChildTimeoutError."""
+        """The next record and the seconds spent waiting for it.
+
+        Raises ChildTimeoutError, ChildDiedError, or its subclass SandboxViolationError.
+        """
         started_s = time.monotonic()
         poll = select.poll()
-        poll.register(self._started.reply, select.POLLIN)
+        poll.register(self._started.stdout, select.POLLIN)
         data = b""
         while len(data) < RECORD_BYTES:
             left_s = started_s + timeout_s - time.monotonic()
             if not poll.poll(max(left_s, 0) * 1000):
                 raise ChildTimeoutError
-            piece = os.read(self._started.reply, RECORD_BYTES - len(data))
-            if not piece:
-                raise self._death()
-            data += piece
+            part = os.read(self._started.stdout, RECORD_BYTES - len(data))
+            if not part:
+                raise self._exit_error()
+            data += part
         return self._parse(data), time.monotonic() - started_s
 
     def slot(self, number: int, num_bytes: int) -> NDArray[np.uint8]:
-        """A view of a slot's first bytes, valid until the slot is released."""
+        """A view of the first bytes of a slot, valid until the slot is released."""
         return np.frombuffer(self._memory, np.uint8, num_bytes, number * self._slot_bytes)
 
     def release_slot(self) -> None:
-        """Let the child write to the oldest slot again."""
+        """Allow the child to overwrite the oldest slot."""
         self._started.send(b"+")
 
     def end(self) -> None:
-        """Kill the process if it still runs, and free what it held."""
+        """Kill the process if it still runs, and free its pipes and memory."""
         self._started.end()
         self._memory.close()
 
@@ -96,22 +101,22 @@ class Child:
         try:
             return read_record(data)
         except ValueError as error:
-            _log.warning("the decoding child sent an impossible record")
+            _log.warning("The decoding child sent an invalid record.")
             raise ChildDiedError from error
 
-    def _death(self) -> Exception:
+    def _exit_error(self) -> Exception:
         status = self._started.wait()
         if status == -signal.SIGSYS:
             _sandbox_violations.append(self.pid)
-            _log.error("the decoding child made a forbidden system call and was ended")
+            _log.error("The decoding child made a forbidden system call and was ended by the kernel.")
             return SandboxViolationError()
-        words = os.read(self._started.last_words, _MAX_LAST_WORDS).decode("utf-8", "replace")
-        _log.warning("the decoding child ended early with status %d: %s", status, ascii(words))
+        output = os.read(self._started.stderr, _MAX_STDERR_BYTES).decode("utf-8", "replace")
+        _log.warning("The decoding child ended early with status %d: %s", status, ascii(output))
         return ChildTimeoutError() if status == -signal.SIGXCPU else ChildDiedError()
 
 
 def _sealed_memory(num_bytes: int) -> int:
-    """Shared memory that nobody can resize: shrinking it would kill the reader with SIGBUS."""
+    """Shared memory of a fixed size: if the child could shrink it, the reader would be killed with SIGBUS."""
     fd = os.memfd_create("omnireel-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, num_bytes)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)

@@ -1,4 +1,4 @@
-"""A clip's own sound, as its reader receives it from a decoding child."""
+"""Receives the sound of a clip from a decoding child."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from omnireel.video.reader.process import Child, ChildDiedError, ChildTimeoutErr
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """samples: [L] fp32, 16 kHz, one channel, −1…1; is_cut: the track goes on past the limit."""
+    """The sound of a clip.
+
+    samples: [L] fp32, 16 kHz, one channel, −1…1
+    is_cut:  the track continues past the limit
+    """
 
     samples: NDArray[np.float32]
     is_cut: bool
 
 
 def receive_sound(child: Child, limits: VideoLimits) -> Sound | None:
-    """What the child sends until it has no more; None where the track cannot be decoded.
+    """All the sound that the child sends; None where the track cannot be decoded.
 
-    A clip is not refused for its sound: whoever asks is told, and has the pictures.
+    A damaged track raises no error, because the frames of the clip can still be used.
     """
     chunks: list[NDArray[np.float32]] = []
     max_samples = round(limits.max_duration_s * SAMPLE_RATE)
@@ -44,11 +48,11 @@ def receive_sound(child: Child, limits: VideoLimits) -> Sound | None:
             return None
         num_samples += record.num_samples
         if not record.num_samples or num_samples > max_samples + 1:
-            return None  # it was told the limit, and has been taken over
+            return None  # the child knows the limit, so it was probably compromised
         channels = child.slot(record.slot, num_bytes).view(np.float32).reshape(-1, record.num_channels)
         chunks.append(channels.mean(1))
         child.release_slot()
     samples = np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
-    # A damaged track may decode to anything.
+    # A damaged track may decode to any value.
     kept = np.nan_to_num(samples[:max_samples], nan=0.0, posinf=1.0, neginf=-1.0).clip(-1, 1)
     return Sound(kept, is_cut=len(samples) > max_samples)

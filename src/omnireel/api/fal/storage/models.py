@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from omnireel.api.http.wire_model import WireModel
-from omnireel.store.sqlite.uploads import MAX_PARTS
+from omnireel.store.uploads import MAX_PARTS
 
 
 class NewFile(BaseModel):

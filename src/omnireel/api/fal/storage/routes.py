@@ -24,14 +24,14 @@ from omnireel.api.fal.storage.file_address import file_id_in, file_path, origin_
 from omnireel.api.fal.storage.lifecycle import keep_s_of
 from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import owner_of
-from omnireel.api.http.errors import BodyError, RequestError, json_response, problem
+from omnireel.api.http.errors import BodyError, RequestError, problem
 from omnireel.api.http.incoming_file import IncomingFile
+from omnireel.api.http.responses import json_response
 from omnireel.api.middleware.hosts import FalHost, base_url_of
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
-from omnireel.storage.uploads import Files, Opened
-from omnireel.store.sqlite.uploads import NewUpload, StoredFile
-from omnireel.store.upload_errors import bad_parts, not_found
+from omnireel.storage.uploads import Opened, Uploads
+from omnireel.store.uploads import NewUpload, StoredFile, bad_parts, not_found
 
 _MAX_JSON_BYTES = 1024 * 1024  # ten thousand parts are listed in less
 _MAX_NAME = 255
@@ -43,12 +43,12 @@ _ANY_TYPE = "application/octet-stream"
 class StorageRoutes:
     """Takes files; `ServedFiles` gives them back. Raises OmnireelError."""
 
-    files: Files
+    uploads: Uploads
     settings: Settings
 
     async def token(self, request: Request) -> Response:
         """A token for the cdn door, and where that door is."""
-        token = await self.files.issue_cdn_token(owner_of(request))
+        token = await self.uploads.issue_cdn_token(owner_of(request))
         return json_response(
             {
                 "token": token.text,
@@ -87,7 +87,7 @@ class StorageRoutes:
         """The whole file, at the address that `initiate` gave."""
         body = IncomingFile(request)
         try:
-            file = await self.files.receive(*_upload(request), body.chunks(), num_bytes=body.num_bytes)
+            file = await self.uploads.receive(*_upload(request), body.chunks(), num_bytes=body.num_bytes)
         except OmnireelError:
             await body.discard()
             raise
@@ -98,7 +98,7 @@ class StorageRoutes:
         body, text = IncomingFile(request), request.path_params["number"]
         try:
             number = int(text) if text.isdecimal() and len(text) < 10 else 0
-            etag = await self.files.receive_part(
+            etag = await self.uploads.receive_part(
                 *_upload(request), number, body.chunks(), num_bytes=body.num_bytes
             )
         except OmnireelError:
@@ -109,7 +109,7 @@ class StorageRoutes:
     async def complete(self, request: Request) -> Response:
         """The end of an upload in parts, which the body lists in any order."""
         fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
-        return _stored(await self.files.complete(*_upload(request), _listed(fields)), {})
+        return _stored(await self.uploads.complete(*_upload(request), _listed(fields)), {})
 
     async def _initiated(self, request: Request, way: str) -> Response:
         fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
@@ -120,30 +120,32 @@ class StorageRoutes:
         """An open upload and the address that its file will have."""
         base_url = base_url_of(request)
         new = NewUpload(
-            owner=await cdn_owner(self.files, request, self.settings),
+            owner=await cdn_owner(self.uploads, request, self.settings),
             file_name=file_name[:_MAX_NAME],
             content_type=_media_type(content_type),
             origin=origin_of(base_url),
             keep_s=keep_s_of(request.headers, self.settings.upload_keep_s),
         )
-        opened = await self.files.begin(new)
+        opened = await self.uploads.begin(new)
         return opened, base_url.url(file_path(opened.id, file_name), FalHost.CDN)
 
     async def _receive(self, opened: Opened, body: IncomingFile) -> StoredFile:
         try:
-            return await self.files.receive(opened.id, opened.token, body.chunks(), num_bytes=body.num_bytes)
+            return await self.uploads.receive(
+                opened.id, opened.token, body.chunks(), num_bytes=body.num_bytes
+            )
         except OmnireelError:
-            await self.files.abandon(opened.id)
+            await self.uploads.abandon(opened.id)
             raise
 
 
-async def cdn_owner(files: Files, request: Request, settings: Settings) -> str:
+async def cdn_owner(uploads: Uploads, request: Request, settings: Settings) -> str:
     """Whose request it is, on a door where a token of ours counts like a key.
 
     Raises RequestError, 401, where one of the two is needed and neither came.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    known = await files.owner_of_cdn_token(token.strip()) if scheme.lower() == "bearer" else None
+    known = await uploads.owner_of_cdn_token(token.strip()) if scheme.lower() == "bearer" else None
     owner = owner_of(request) if known is None else known
     if not owner and settings.auth != "none":
         raise RequestError(

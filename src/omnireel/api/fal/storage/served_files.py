@@ -12,10 +12,10 @@ from starlette.responses import Response, StreamingResponse
 
 from omnireel.api.fal.storage.file_address import file_id_in
 from omnireel.api.fal.storage.routes import cdn_owner
-from omnireel.api.http.errors import json_response
+from omnireel.api.http.responses import json_response
 from omnireel.settings import Settings
-from omnireel.storage.uploads import Files
-from omnireel.store.sqlite.uploads import StoredFile
+from omnireel.storage.uploads import Uploads
+from omnireel.store.uploads import StoredFile
 
 _PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -25,7 +25,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 class ServedFiles:
     """GET and HEAD of the cdn door's files."""
 
-    files: Files
+    uploads: Uploads
     settings: Settings
 
     async def answer(self, request: Request) -> Response:
@@ -47,15 +47,15 @@ class ServedFiles:
         if request.method == "HEAD":
             return Response(None, status, headers)
         try:
-            source = await asyncio.to_thread(self.files.open, file)
+            source = await asyncio.to_thread(self.uploads.open, file)
         except FileNotFoundError:  # it has expired since it was found
             return _no_such_file()
         return StreamingResponse(_pieces(source, start, end), status, headers)
 
     async def _find(self, request: Request) -> StoredFile | None:
-        owner = await cdn_owner(self.files, request, self.settings)
+        owner = await cdn_owner(self.uploads, request, self.settings)
         file_id = file_id_in(request.path_params["name"])
-        file = await self.files.find(file_id) if file_id else None
+        file = await self.uploads.find(file_id) if file_id else None
         return file if file is not None and file.owner == owner else None
 
 
