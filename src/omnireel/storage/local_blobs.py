@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -66,6 +66,13 @@ class Blobs:
     def open(self, name: str) -> BinaryIO:
         """Read a blob; it can be read to its end even if it is deleted meanwhile."""
         return (self._directory / name).open("rb")
+
+    @asynccontextmanager
+    async def file(self, name: str) -> AsyncIterator[Path]:
+        """A blob as a file of this machine; deleting the blob takes its path away as well."""
+        path = self._directory / name
+        path.stat()
+        yield path
 
     def hard_link(self, name: str, target: Path) -> None:
         """Give a blob a second name, which outlasts the first. Raises FileNotFoundError where it is gone."""

@@ -7,10 +7,10 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import structlog
 
@@ -129,9 +129,9 @@ class Files:
         """A complete file that has not expired. Whoever asks has to look whose it is."""
         return await self.database.read(partial(uploads.find, upload_id=file_id, now=self.clock()))
 
-    def open(self, file: StoredFile) -> BinaryIO:
-        """Its bytes. Raises FileNotFoundError where it has expired meanwhile."""
-        return self.blobs.open(file.blob)
+    def file(self, stored: StoredFile) -> AbstractAsyncContextManager[Path]:
+        """Its bytes as a file of this machine. Raises FileNotFoundError if it has expired meanwhile."""
+        return self.blobs.file(stored.blob)
 
     async def hard_link(self, file: StoredFile, target: Path) -> None:
         """Give its bytes a second name, whose end is not theirs. Raises FileNotFoundError as `open`."""
