@@ -196,16 +196,6 @@ class Progress:
     fraction: float | None = None
 
 
-@dataclass(frozen=True)
-class Delta:
-    """Text that is appended to the output; all deltas joined are `Answer.output`."""
-
-    text: str
-
-
-Event = Progress | Delta | Answer
-
-
 # Takes the progress of blocking work; raises Cancelled once the result is not needed any more.
 Report = Callable[[Progress], None]
 
@@ -240,6 +230,16 @@ class Answer:
     input_tokens: int
     output_tokens: int
     video: VideoFacts | None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Text that is appended to the output; all deltas joined are `Answer.output`."""
+
+    text: str
+
+
+Event = Progress | Delta | Answer
 
 
 @dataclass(frozen=True)

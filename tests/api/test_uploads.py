@@ -3,6 +3,8 @@
 import hashlib
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -322,6 +324,39 @@ def test_ranges(http):
     assert http.get(url, headers={"if-none-match": f'W/"a", {etag}'}).status_code == 304
     head = http.head(url)
     assert (head.status_code, head.headers["content-length"], head.content) == (200, "100", b"")
+
+
+def open_blobs(server):
+    """Paths of the files of uploads that the server has open."""
+    paths = []
+    for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed since it was listed
+            paths.append(os.readlink(descriptor))
+    return [path for path in paths if "/uploads/" in path]
+
+
+def test_a_file_that_is_deleted_while_it_is_sent_arrives_whole_and_is_closed(tmp_path):
+    content = os.urandom(16 * 1024 * KIB)  # more than the sockets between server and client can hold
+    with Server(tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
+        url = upload(http, content)
+        with http.stream("GET", url, headers={"range": "bytes=1-"}) as answer:
+            pieces = answer.iter_bytes()
+            received = next(pieces)
+            assert open_blobs(server)
+            for blob in (tmp_path / "uploads").iterdir():
+                blob.unlink()
+            assert received + b"".join(pieces) == content[1:]
+        wait_until(lambda: not open_blobs(server))
+        assert http.get(url).status_code == 404
+
+
+def test_a_file_whose_reader_leaves_is_closed(tmp_path):
+    with Server(tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
+        url = upload(http, bytes(16 * 1024 * KIB))
+        with http.stream("GET", url) as answer:
+            next(answer.iter_bytes())
+            assert open_blobs(server)
+        wait_until(lambda: not open_blobs(server))
 
 
 @pytest.mark.parametrize(

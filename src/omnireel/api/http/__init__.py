@@ -1,1 +1,1 @@
-"""What every HTTP protocol here needs: reading bodies, writing JSON, knowing the caller."""
+"""What every HTTP protocol needs: routes, request bodies, JSON answers, the caller's key."""

@@ -1,4 +1,4 @@
-"""Whose request it is."""
+"""Which key and account a request belongs to, as the `Keys` middleware found them."""
 
 from starlette.requests import HTTPConnection
 
@@ -6,16 +6,16 @@ from omnireel.store.keys import Key
 
 
 def owner_of(connection: HTTPConnection) -> str:
-    """The account that a request's key belongs to; "" where nobody has to log in."""
+    """The account of the request's key; "" if the server runs without keys."""
     return getattr(connection.state, "owner", "")
 
 
 def key_of(connection: HTTPConnection) -> Key | None:
-    """The key that a request came with; None where nobody has to log in."""
+    """The key of the request; None if the server runs without keys."""
     return getattr(connection.state, "key", None)
 
 
 def sees_all(connection: HTTPConnection) -> bool:
-    """Whether the caller may see what every account used: with an admin key, or where there are no keys."""
+    """Whether the caller may see the usage of all accounts: with an admin key, or if there are no keys."""
     key = key_of(connection)
     return key is None or key.grant.is_admin

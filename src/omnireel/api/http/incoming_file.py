@@ -1,4 +1,4 @@
-"""The body of an upload: bytes as they come, within a time that depends on how many they are."""
+"""The body of an upload: a stream of bytes with a minimum speed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,17 +12,18 @@ from omnireel.errors import Cancelled
 _IDLE_S = 30.0
 _MIN_BYTES_PER_S = 64 * 1024
 _GRACE_S = 30.0
-# Closing on unread data would lose the answer, so that much of a refused body is read for nothing.
+# Closing a connection with unread data resets it, and the client loses the answer. So this much of a refused
+# body is read and dropped.
 _MAX_DISCARD = 64 * 1024 * 1024
 _DISCARD_S = 30.0
 
 
 class IncomingFile:
-    """The body of a request, read once and never as a whole. Raises RequestError for a compressed one."""
+    """The body of a request, read once and in pieces. Raises RequestError, 415, if it is compressed."""
 
     def __init__(self, request: Request) -> None:
         if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise RequestError("send the file uncompressed", error_type="bad_request", status=415)
+            raise RequestError("Send the file uncompressed.", error_type="bad_request", status=415)
         length = request.headers.get("content-length", "")
         self.num_bytes = int(length) if length.isdecimal() and len(length) < 19 else None
         self._waits = request.headers.get("expect", "").lower() == "100-continue"
@@ -30,7 +31,7 @@ class IncomingFile:
         self._num_read = 0
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Its bytes. Raises RequestError, 400, where they come too slowly, Cancelled where they end early."""
+        """Its bytes. Raises RequestError, 400, for a slow client, Cancelled for one that disconnects."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         while True:
@@ -40,7 +41,7 @@ class IncomingFile:
             except TimeoutError:
                 raise _too_slow() from None
             except ClientDisconnect:
-                raise Cancelled("the client closed the connection") from None
+                raise Cancelled("The client closed the connection.") from None
             if chunk is None:
                 return
             self._num_read += len(chunk)
@@ -49,9 +50,9 @@ class IncomingFile:
             yield chunk
 
     async def discard(self) -> None:
-        """Read on for a while, so that a sender who is refused gets to read why."""
+        """Read and drop the rest for a while, so that a client that is refused can read the answer."""
         if self._waits and not self._num_read:
-            return  # the sender waits for leave to send, and gets none
+            return  # the client waits for 100 Continue before it sends
         with suppress(TimeoutError, ClientDisconnect, RuntimeError):
             async with asyncio.timeout(_DISCARD_S):
                 num_discarded = 0
@@ -62,4 +63,4 @@ class IncomingFile:
 
 
 def _too_slow() -> RequestError:
-    return RequestError("the body arrived too slowly", error_type="bad_request", status=400)
+    return RequestError("The body arrived too slowly.", error_type="bad_request", status=400)

@@ -1,1 +1,1 @@
-"""What runs around every request."""
+"""ASGI middleware: canonical paths, authentication, log lines."""

@@ -1,1 +1,1 @@
-"""Uploads and served files, as the hosted service has them."""
+"""Uploads and stored files, as the hosted service has them."""

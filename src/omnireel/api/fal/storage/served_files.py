@@ -1,14 +1,18 @@
-"""Stored files, given back to whoever owns them."""
+"""Stored files, served to their owners."""
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import quote
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from omnireel.api.fal.storage.file_address import file_id_in
 from omnireel.api.fal.storage.routes import cdn_owner
@@ -17,40 +21,37 @@ from omnireel.settings import Settings
 from omnireel.storage.uploads import Uploads
 from omnireel.store.uploads import StoredFile
 
-_PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 @dataclass(frozen=True)
 class ServedFiles:
-    """GET and HEAD of the cdn door's files."""
+    """GET and HEAD of files on the CDN host."""
 
     uploads: Uploads
     settings: Settings
 
     async def answer(self, request: Request) -> Response:
-        """The file or one range of it; 404 for whatever its caller does not own."""
+        """The file or one range of it; 404 if the caller owns no such file."""
         file = await self._find(request)
         if file is None:
             return _no_such_file()
         headers = _headers(file)
         if _is_known(request.headers.get("if-none-match"), file):
             return Response(None, 304, headers)
-        start, end, status = 0, file.num_bytes, 200
-        span = _range(request, file)
-        if span is not None:
-            start, end, status = *span, 206
-            if start >= end:
-                return _no_such_range(file)
-            headers["content-range"] = f"bytes {start}-{end - 1}/{file.num_bytes}"
-        headers["content-length"] = str(end - start)
-        if request.method == "HEAD":
-            return Response(None, status, headers)
-        try:
-            source = await asyncio.to_thread(self.uploads.open, file)
-        except FileNotFoundError:  # it has expired since it was found
-            return _no_such_file()
-        return StreamingResponse(_pieces(source, start, end), status, headers)
+        start = _range_start(request, file)
+        if start is None:
+            # Starlette would answer 400 to what is no range, and send several ranges if it is asked for them.
+            del MutableHeaders(scope=request.scope)["range"]
+        elif start >= file.num_bytes:
+            return _no_such_range(file)
+        async with AsyncExitStack() as opened:
+            try:
+                path = await opened.enter_async_context(self.uploads.file(file))
+                source = opened.enter_context(await asyncio.to_thread(path.open, "rb"))
+            except FileNotFoundError:  # it has expired since it was found
+                return _no_such_file()
+            return _OpenFileResponse(source, headers, opened.pop_all())
 
     async def _find(self, request: Request) -> StoredFile | None:
         owner = await cdn_owner(self.uploads, request, self.settings)
@@ -59,8 +60,27 @@ class ServedFiles:
         return file if file is not None and file.owner == owner else None
 
 
+class _OpenFileResponse(FileResponse):
+    """An open file, or the range of it that the request asks for.
+
+    opened: is closed once the answer was sent, or its client has gone
+    """
+
+    chunk_size = 256 * 1024
+
+    def __init__(self, source: BinaryIO, headers: Mapping[str, str], opened: AsyncExitStack) -> None:
+        # By its descriptor: the file can be read to its end even if the blob is deleted meanwhile.
+        number = source.fileno()
+        super().__init__(f"/dev/fd/{number}", headers=headers, stat_result=os.fstat(number))
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._opened:
+            await super().__call__(scope, receive, send)
+
+
 def _headers(file: StoredFile) -> dict[str, str]:
-    """Whatever is in the file, a browser stores it and does not show it."""
+    """A browser saves the file and does not show it: it may hold anything."""
     return {
         "content-type": file.content_type,
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.file_name, safe='')}",
@@ -75,34 +95,27 @@ def _is_known(if_none_match: str | None, file: StoredFile) -> bool:
     return f'"{file.etag}"' in tags or "*" in tags
 
 
-def _range(request: Request, file: StoredFile) -> tuple[int, int] | None:
-    """First byte and end of the range that is asked for; several at once are answered with the whole."""
+def _range_start(request: Request, file: StoredFile) -> int | None:
+    """The first byte of the range that is asked for; None for the whole file.
+
+    A request for several ranges gets the whole file, and so does one whose range cannot be read.
+    """
     asked = _RANGE.fullmatch(request.headers.get("range", "").strip())
     if_range = request.headers.get("if-range")
     if asked is None or asked[0] == "bytes=-" or if_range not in (None, f'"{file.etag}"'):
         return None
     first, last = asked.groups()
     if not first:
-        return max(0, file.num_bytes - int(last)), file.num_bytes
-    if last and int(last) < int(first):
-        return None
-    return int(first), min(int(last) + 1, file.num_bytes) if last else file.num_bytes
-
-
-async def _pieces(source: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
-    with source:
-        await asyncio.to_thread(source.seek, start)
-        while start < end and (piece := await asyncio.to_thread(source.read, min(_PIECE_BYTES, end - start))):
-            start += len(piece)
-            yield piece
+        return max(0, file.num_bytes - int(last))
+    return None if last and int(last) < int(first) else int(first)
 
 
 def _no_such_file() -> Response:
-    text = "there is no such file of yours, or it has expired"
+    text = "You have no such file, or it has expired."
     return json_response({"detail": text, "message": text}, 404)
 
 
 def _no_such_range(file: StoredFile) -> Response:
-    text = f"the file has {file.num_bytes} bytes"
+    text = f"The file has {file.num_bytes} bytes."
     content = {"detail": text, "message": text}
     return json_response(content, 416, {"content-range": f"bytes */{file.num_bytes}"})
