@@ -161,7 +161,7 @@ def test_whoever_has_the_whole_answer_may_ask_again(body):
 @pytest.mark.parametrize("others", ["", "/stream"], ids=["sync", "stream"])
 @with_an_open_request
 def test_a_request_beyond_the_limit_is_told_to_come_back(body, path, others):
-    backend = Scripted(GenerationError("later", kind="internal_server_error", status=500), works_s=3)
+    backend = Scripted(GenerationError("later"), works_s=3)
     with serving(backend, max_requests=1) as url, ThreadPoolExecutor(1) as caller:
         first = caller.submit(post, url, body, others)
         wait_until(lambda: "started" in backend.events)
@@ -196,7 +196,7 @@ def test_work_with_a_start_deadline_can_be_cancelled_before_its_first_word(body)
 
 
 def test_a_start_deadline_does_not_limit_work_that_has_started(body):
-    broken = GenerationError("broken after a while", kind="internal_server_error", status=500)
+    broken = GenerationError("broken after a while")
     with serving(Scripted(broken, works_s=1.2)) as url:
         answer = post(url, body, **{"x-fal-request-timeout": "0.6"})
     assert answer.json()["message"] == "broken after a while"
@@ -205,11 +205,11 @@ def test_a_start_deadline_does_not_limit_work_that_has_started(body):
 FAILURES = [
     (RuntimeError("secret"), 500, "internal_server_error"),
     (
-        GenerationError("the model failed", kind="internal_server_error", status=500),
+        GenerationError("the model failed"),
         500,
         "internal_server_error",
     ),
-    (GenerationError("took too long", kind="generation_timeout", status=504), 504, "generation_timeout"),
+    (GenerationError("took too long", kind="generation_timeout"), 504, "generation_timeout"),
     (UpstreamError("host failed"), 500, "internal_server_error"),
 ]
 

@@ -6,8 +6,9 @@ from fractions import Fraction
 import pytest
 import torch
 from clips import ClipSpec, write_clip
-from omnireel.api.fal.wire import estimate_report, inspection_report, parse_input, to_ask
 
+from omnireel.api.fal.input import parse_input, to_task
+from omnireel.api.fal.output import estimate_report, inspection_report
 from omnireel.backends.local import LocalBackend
 from omnireel.cli.backend import DEMO
 from omnireel.cli.task import make_task
@@ -33,7 +34,7 @@ def clip(tmp_path_factory):
 def dry_run(demo, clip, fields):
     """The report over HTTP, after checking that the command line's says the same."""
     sent = parse_input({"prompt": "What moves?", "video_url": "x", **fields})
-    over_http = estimate_report(asyncio.run(demo.inspect(to_ask(sent, clip))), sent.max_tokens)
+    over_http = estimate_report(asyncio.run(demo.inspect(to_task(sent), [clip])), sent.max_tokens)
     flags = {name.removesuffix("_s"): value for name, value in fields.items()}
     task = make_task(str(clip), "What moves?", read_ask_settings(flags))
     on_command_line = inspection_report(asyncio.run(demo.inspect(task, [clip])))
