@@ -72,9 +72,9 @@ def test_a_key_is_taken_in_every_spelling(stranger, ann, body):
         ("Key nonsense", "<key_id>:<key_secret>"),
         ("Key :", "<key_id>:<key_secret>"),
         ("Digest a:b", "<key_id>:<key_secret>"),
-        ("Key nobody:nothing", "invalid key credentials"),
-        ("Key ID:wrong", "invalid key credentials"),
-        ("Bearer ey.ey.ey", "invalid key credentials"),
+        ("Key nobody:nothing", "Invalid key credentials."),
+        ("Key ID:wrong", "Invalid key credentials."),
+        ("Bearer ey.ey.ey", "Invalid key credentials."),
     ],
 )
 def test_whoever_has_no_key_is_refused_before_any_work(stranger, ann, header, words):
@@ -111,7 +111,7 @@ def test_a_revoked_key_is_refused_at_once_and_its_jobs_still_run(keyed, stranger
         submitted = client.post(f"/queue/{ID}", json=body).json()
         revoke_key(keyed.folder, key)
         assert client.get(submitted["status_url"]).status_code == 401
-        assert client.post(f"/{ID}", json=body).json()["detail"] == "invalid key credentials"
+        assert client.post(f"/{ID}", json=body).json()["detail"] == "Invalid key credentials."
     with caller(keyed.url, create_key(keyed.folder, account="temp")) as client:
         assert "error" not in ended(client, submitted["status_url"])
 
@@ -187,7 +187,7 @@ def test_fals_own_client_runs_with_its_key_and_is_told_of_a_wrong_one(keyed, ann
         ).stdout
 
     assert "echo: hi" in run(ann)
-    assert run("any:key").strip() == "401 invalid key credentials"
+    assert run("any:key").strip() == "401 Invalid key credentials."
 
 
 def test_a_server_that_asks_for_keys_may_be_reached_from_outside(tmp_path):
