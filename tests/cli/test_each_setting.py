@@ -121,18 +121,21 @@ def test_a_bad_value_is_refused_by_name_in_each_place(declared, monkeypatch):
     if not declared.kind.is_switch:  # its flag takes no value
         called, result = run(declared, declared.flag, bad)
         assert (called, result.exit_code) == ([], 2)
-        assert f"error: {declared.flag} is {bad!r}, not {declared.kind.wanted}" in result.stderr
+        assert f"error: {declared.flag} is {bad!r}; it must be {declared.kind.wanted}." in result.stderr
 
     monkeypatch.setenv(declared.variable, bad)
     called, result = run(declared)
     assert (called, result.exit_code) == ([], 2)
-    assert f"error: {declared.variable} is {bad!r}, not {declared.kind.wanted}" in result.stderr
+    assert f"error: {declared.variable} is {bad!r}; it must be {declared.kind.wanted}." in result.stderr
 
     monkeypatch.delenv(declared.variable)
     Path("omnireel.toml").write_text(f"{declared.name} = {json.dumps(bad)}\n")
     called, result = run(declared)
     assert (called, result.exit_code) == ([], 2)
-    assert f"error: omnireel.toml: {declared.name} is {bad!r}, not {declared.kind.wanted}" in result.stderr
+    assert (
+        f"error: omnireel.toml: {declared.name} is {bad!r}; it must be {declared.kind.wanted}."
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize("declared", EVERY)
