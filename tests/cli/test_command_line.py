@@ -64,15 +64,19 @@ BAD = [
     (
         ["ask", "CLIP", "hello", "--max-tokens", "0"],
         2,
-        "--max-tokens is '0', not a whole number from 1 to 20000",
+        "--max-tokens is '0'; it must be a whole number from 1 to 20000",
     ),
-    (["ask", "CLIP", "hello", "--temperature", "nan"], 2, "--temperature is 'nan', not a number from 0 to 2"),
-    (["ask", "CLIP", "hello", "--video-pruning-rate", "1"], 2, "not a number from 0 to below 1"),
-    (["serve", "--port", "65536"], 2, "--port is '65536', not a whole number from 0 to 65535"),
-    (["serve", "--port", "eighty"], 2, "--port is 'eighty', not a whole number from 0 to 65535"),
-    (["serve", "--backend", "magic"], 2, "--backend is 'magic', not local or echo"),
-    (["serve", "--auth", "oauth"], 2, "--auth is 'oauth', not none or keys"),
-    (["keys", "create", "--cap-usd", "-1"], 2, "--cap-usd is '-1', not US dollars"),
+    (
+        ["ask", "CLIP", "hello", "--temperature", "nan"],
+        2,
+        "--temperature is 'nan'; it must be a number from 0 to 2",
+    ),
+    (["ask", "CLIP", "hello", "--video-pruning-rate", "1"], 2, "it must be a number from 0 to below 1"),
+    (["serve", "--port", "65536"], 2, "--port is '65536'; it must be a whole number from 0 to 65535"),
+    (["serve", "--port", "eighty"], 2, "--port is 'eighty'; it must be a whole number from 0 to 65535"),
+    (["serve", "--backend", "magic"], 2, "--backend is 'magic'; it must be local or echo"),
+    (["serve", "--auth", "oauth"], 2, "--auth is 'oauth'; it must be none or keys"),
+    (["keys", "create", "--cap-usd", "-1"], 2, "--cap-usd is '-1'; it must be US dollars"),
 ]
 
 

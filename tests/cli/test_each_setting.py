@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -16,6 +17,7 @@ from omnireel.cli.flags import command
 from omnireel.engine.params import SamplingParams
 from omnireel.prompting.clip import MediaDefaults
 from omnireel.settings import DECLARATIONS, AskSettings, KeySettings, Settings, declarations
+from omnireel.settings.declaration import PREFIX
 from omnireel.settings.kinds import PATH, TEXT
 
 ROOT = Path(__file__).parents[2]
@@ -31,12 +33,8 @@ REFUSABLE = [pytest.param(d, id=name) for name, d in DECLARATIONS.items() if d.k
 @pytest.fixture(autouse=True)
 def _no_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(settings.os, "environ", {})
-
-
-@pytest.fixture
-def variables():
-    return settings.os.environ
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
 
 
 def run(declared, *arguments):
@@ -102,39 +100,42 @@ def command_paths(group=None, path=""):
 
 
 @pytest.mark.parametrize("declared", EVERY)
-def test_a_flag_a_variable_and_a_line_of_the_file_have_the_same_effect(declared, variables):
+def test_a_flag_a_variable_and_a_line_of_the_file_have_the_same_effect(declared, monkeypatch):
     by_flag, _ = run(declared, *as_flag(declared))
     expected = {declared.name: declared.kind.parse(declared.example)}
     assert [given(results) for results in by_flag] == [expected]
 
-    variables[declared.variable] = as_text(declared.example)
+    monkeypatch.setenv(declared.variable, as_text(declared.example))
     by_variable, _ = run(declared)
     assert by_variable == by_flag
 
-    del variables[declared.variable]
+    monkeypatch.delenv(declared.variable)
     Path("omnireel.toml").write_text(f"{declared.name} = {json.dumps(declared.example)}\n")
     by_file, _ = run(declared)
     assert by_file == by_flag
 
 
 @pytest.mark.parametrize("declared", REFUSABLE)
-def test_a_bad_value_is_refused_by_name_in_each_place(declared, variables):
+def test_a_bad_value_is_refused_by_name_in_each_place(declared, monkeypatch):
     bad = bad_text(declared)
     if not declared.kind.is_switch:  # its flag takes no value
         called, result = run(declared, declared.flag, bad)
         assert (called, result.exit_code) == ([], 2)
-        assert f"error: {declared.flag} is {bad!r}, not {declared.kind.wanted}" in result.stderr
+        assert f"error: {declared.flag} is {bad!r}; it must be {declared.kind.wanted}." in result.stderr
 
-    variables[declared.variable] = bad
+    monkeypatch.setenv(declared.variable, bad)
     called, result = run(declared)
     assert (called, result.exit_code) == ([], 2)
-    assert f"error: {declared.variable} is {bad!r}, not {declared.kind.wanted}" in result.stderr
+    assert f"error: {declared.variable} is {bad!r}; it must be {declared.kind.wanted}." in result.stderr
 
-    del variables[declared.variable]
+    monkeypatch.delenv(declared.variable)
     Path("omnireel.toml").write_text(f"{declared.name} = {json.dumps(bad)}\n")
     called, result = run(declared)
     assert (called, result.exit_code) == ([], 2)
-    assert f"error: omnireel.toml: {declared.name} is {bad!r}, not {declared.kind.wanted}" in result.stderr
+    assert (
+        f"error: omnireel.toml: {declared.name} is {bad!r}; it must be {declared.kind.wanted}."
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize("declared", EVERY)
@@ -185,8 +186,8 @@ def test_a_worker_takes_no_flag_of_a_setting_that_only_the_server_reads():
 
 
 @pytest.mark.parametrize("declared", EVERY)
-def test_help_shows_flag_value_default_and_explanation(declared, variables):
-    variables["COLUMNS"] = "90"  # what is longer than a column allows is cut off
+def test_help_shows_flag_value_default_and_explanation(declared, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")  # what is longer than a column allows is cut off
     _, result = run(declared, "--help")
     assert "…" not in result.output
     shown = " ".join(result.output.replace("│", " ").split())

@@ -55,17 +55,29 @@ def test_a_list_is_a_toml_list_or_text_with_commas(variables):
 
 
 BAD = [
-    ("OMNIREEL_PORT", "eighty", "OMNIREEL_PORT is 'eighty', not a whole number from 0 to 65535"),
+    ("OMNIREEL_PORT", "eighty", "OMNIREEL_PORT is 'eighty'; it must be a whole number from 0 to 65535"),
     ("OMNIREEL_PORT", "65536", "OMNIREEL_PORT is '65536'"),
     ("OMNIREEL_PORT", "", "OMNIREEL_PORT is ''"),
     ("OMNIREEL_PORT", "80.5", "OMNIREEL_PORT is '80.5'"),
     ("OMNIREEL_ECHO_TOKEN_S", "nan", "OMNIREEL_ECHO_TOKEN_S is 'nan'"),
-    ("OMNIREEL_FETCH_PORTS", "443,0", "OMNIREEL_FETCH_PORTS is '443,0', not a whole number from 1 to 65535"),
-    ("OMNIREEL_BACKEND", "vllm", "OMNIREEL_BACKEND is 'vllm', not local or echo"),
-    ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1/8", "'10.0.0.1/8', not an address or network like 10.0.0.0/8"),
-    ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1, box", "'10.0.0.1, box', not an address or network"),
-    ("OMNIREEL_CORS_ORIGINS", "example.com", "'example.com', not * or an origin like https://example.com"),
-    ("OMNIREEL_CORS_ORIGINS", "https://example.com/", "'https://example.com/', not * or an origin"),
+    (
+        "OMNIREEL_FETCH_PORTS",
+        "443,0",
+        "OMNIREEL_FETCH_PORTS is '443,0'; it must be a whole number from 1 to 65535",
+    ),
+    ("OMNIREEL_BACKEND", "vllm", "OMNIREEL_BACKEND is 'vllm'; it must be local or echo"),
+    (
+        "OMNIREEL_TRUSTED_PROXIES",
+        "10.0.0.1/8",
+        "'10.0.0.1/8'; it must be an address or network like 10.0.0.0/8",
+    ),
+    ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1, box", "'10.0.0.1, box'; it must be an address or network"),
+    (
+        "OMNIREEL_CORS_ORIGINS",
+        "example.com",
+        "'example.com'; it must be * or an origin like https://example.com",
+    ),
+    ("OMNIREEL_CORS_ORIGINS", "https://example.com/", "'https://example.com/'; it must be * or an origin"),
 ]
 
 
@@ -84,9 +96,9 @@ def test_a_bad_variable_is_named_with_its_value_and_what_was_wanted(variables, n
         ("port = '80'\nport = 1", "omnireel.toml is not TOML"),
         ("port = true", "omnireel.toml: port is True"),
         ("port = [1]", "omnireel.toml: port is [1]"),
-        ("trusted_proxies = 5", "omnireel.toml: trusted_proxies is 5, not an address or network"),
+        ("trusted_proxies = 5", "omnireel.toml: trusted_proxies is 5; it must be an address or network"),
         ("trusted_proxies = [5]", "omnireel.toml: trusted_proxies is [5]"),
-        ("model = 5", "omnireel.toml: model is 5, not text"),
+        ("model = 5", "omnireel.toml: model is 5; it must be text"),
         ("echo_token_s = 'x'", "omnireel.toml: echo_token_s is 'x'"),
         ("prot = 1", "omnireel.toml has the unknown setting 'prot'"),
     ],
@@ -102,9 +114,9 @@ def test_a_misspelt_name_gets_a_suggestion(variables):
     toml("prot = 1")
     with pytest.raises(SettingsError) as raised:
         read_settings({})
-    assert raised.value.hint == "did you mean port?"
+    assert raised.value.hint == "Did you mean port?"
     variables |= {"OMNIREEL_MAX_TOKEN": "5", "OMNIREEL_MODEL": "demo", "OTHER": "1"}
-    assert unknown_variables() == ["OMNIREEL_MAX_TOKEN is not a setting; did you mean OMNIREEL_MAX_TOKENS?"]
+    assert unknown_variables() == ["OMNIREEL_MAX_TOKEN is not a setting. Did you mean OMNIREEL_MAX_TOKENS?"]
 
 
 def test_networks_and_ports_are_a_list_in_toml_and_have_commas_elsewhere(variables):

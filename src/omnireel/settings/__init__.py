@@ -65,7 +65,7 @@ def unknown_variables() -> list[str]:
     """One line of warning for each OMNIREEL_* variable that is not a setting."""
     known = {declared.variable for declared in DECLARATIONS.values()} | {TRACEBACK}
     unknown = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
-    return [f"{name} is not a setting; {closest(name, known)}" for name in sorted(unknown)]
+    return [f"{name} is not a setting. {closest(name, known)}" for name in sorted(unknown)]
 
 
 def wants_tracebacks() -> bool:
@@ -88,7 +88,9 @@ def _parse(declared: Declaration, raw: object, place: str) -> object:
     try:
         return declared.kind.parse(raw)
     except ValueError:
-        raise SettingsError(f"{place} is {raw!r}, not {wanted}", hint=f"set {place} to {wanted}") from None
+        raise SettingsError(
+            f"{place} is {raw!r}; it must be {wanted}.", hint=f"Set {place} to {wanted}."
+        ) from None
 
 
 def _read_file() -> dict[str, Any]:
@@ -99,8 +101,8 @@ def _read_file() -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{FILE} is not TOML: {error}", hint=f"fix {FILE} or move it away") from None
+        raise SettingsError(f"{FILE} is not TOML: {error}.", hint=f"Fix {FILE} or move it away.") from None
     for key in table:
         if key not in DECLARATIONS:
-            raise SettingsError(f"{FILE} has the unknown setting {key!r}", hint=closest(key, DECLARATIONS))
+            raise SettingsError(f"{FILE} has the unknown setting {key!r}.", hint=closest(key, DECLARATIONS))
     return table

@@ -75,14 +75,15 @@ def seconds(low: float, high: float) -> Kind[float]:
 
 
 def one_of(*choices: str) -> Kind[str]:
-    """One of a few words."""
+    """One of at least two words."""
 
     def parse(raw: object) -> str:
         if raw not in choices:
             raise ValueError
         return str(raw)
 
-    return Kind(parse, " or ".join(choices), "|".join(choices))
+    wanted = f"{', '.join(choices[:-1])} or {choices[-1]}"
+    return Kind(parse, wanted, "|".join(choices))
 
 
 def list_of(item: Kind[_T], metavar: str) -> Kind[tuple[_T, ...]]:

@@ -37,4 +37,4 @@ def closest(name: str, names: Iterable[str]) -> str:
     """A hint for an unknown name: the known name that is most like it, or all known names."""
     known = sorted(names)
     near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known settings: {', '.join(known)}"
+    return f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(known)}."
