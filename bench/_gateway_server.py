@@ -8,13 +8,13 @@ from pathlib import Path
 import uvicorn
 
 from omnireel.api.app import create_app
-from omnireel.backends.base import Backend, Delta, Event, Health, Inspection, Progress
+from omnireel.backends.base import Backend, Health
 from omnireel.backends.echo import EchoBackend, words_of
 from omnireel.cli.serve import configure_log
 from omnireel.cli.serving.connection import Connection
 from omnireel.engine.params import FinishReason
 from omnireel.settings import Settings
-from omnireel.task import Answer, Task, VideoFacts
+from omnireel.task import Answer, Delta, Event, Inspection, Progress, Task, VideoFacts
 
 _MANY = 256
 _VIDEO = VideoFacts(64, 48, "mpeg4", 10.0, 0.5, False, (0,), (0.0,), 0, 0, ())
@@ -25,7 +25,7 @@ class Instant:
 
     name = "instant"
 
-    async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event, None]:
+    async def generate(self, task: Task, _: Sequence[Path]) -> AsyncGenerator[Event, None]:
         """As many events as echo gives for a video of one frame."""
         yield Progress("video", "0.5 s of 64x48 mpeg4 at 10 fps, 1 of 5 frames chosen", 0.0)
         yield Progress("video", "1 of 1 frames read", 1.0)
@@ -35,7 +35,7 @@ class Instant:
         yield Progress("done", f"wrote {len(words)} tokens", 1.0)
         yield Answer("".join(words), None, FinishReason.stop, 2, len(words), _VIDEO)
 
-    async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
+    async def inspect(self, task: Task, _: Sequence[Path]) -> Inspection:
         raise NotImplementedError
 
     def most_tokens(self, task: Task) -> int:

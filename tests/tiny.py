@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from omnireel.backends.base import Delta
 from omnireel.engine.params import SamplingParams
 from omnireel.model.config import parse_config
 from omnireel.model.omni import Omni
 from omnireel.prompting.counts import TokenCounter
 from omnireel.prompting.encoding import PromptEncoder
-from omnireel.task import Answer, Task, video_task
+from omnireel.task import Answer, Delta, Task, video_task
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
 

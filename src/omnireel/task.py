@@ -16,7 +16,14 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from omnireel.engine.params import FinishReason, SamplingParams
-from omnireel.errors import OmnireelError
+from omnireel.errors import (
+    Cancelled,
+    CapacityError,
+    DeniedError,
+    GenerationError,
+    InputError,
+    OmnireelError,
+)
 
 VERSION = 1
 
@@ -226,6 +233,16 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Delta:
+    """Text that is appended to the output; all deltas joined are `Answer.output`."""
+
+    text: str
+
+
+Event = Progress | Delta | Answer
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a task has no answer.
 
@@ -248,6 +265,28 @@ class Failure:
 
 
 Outcome = Answer | Failure
+
+CANCELLED = Failure("cancelled", "The request was cancelled.", is_callers=True)
+LOST = Failure("lost", "The request was lost with its worker.")
+NOT_STARTED = Failure("not_started", "The request did not start in time.")
+# The fault is ours: it tells nothing of what happened.
+INTERNAL = Failure("internal_server_error", "Internal Server Error")
+
+
+def failure_of(error: OmnireelError) -> Failure:
+    """What is stored of a task that ended with `error`."""
+    match error:
+        case InputError():
+            return Failure(error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True)
+        case CapacityError():
+            return Failure(error.kind, error.message, error.hint, after_s=error.after_s, is_callers=True)
+        case DeniedError():
+            return Failure(error.kind, error.message, error.hint, is_callers=True)
+        case GenerationError():
+            return Failure(error.kind, error.message, error.hint)
+        case Cancelled():
+            return CANCELLED
+    return INTERNAL
 
 
 def task_to_json(task: Task) -> dict[str, Any]:

@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import answer_of, events_of, inspection_of, make_task
 
-from omnireel.backends.base import Delta
 from omnireel.backends.echo import EchoBackend, words_of
 from omnireel.errors import InputError
-from omnireel.task import MediaOptions, Progress
+from omnireel.task import Delta, MediaOptions, Progress
 from omnireel.video.limits import VideoLimits
 
 

@@ -12,13 +12,12 @@ import toy_text
 from safetensors.torch import save_file
 from tiny import CONFIG, answer_of, events_of, inspection_of, make_task, tiny_encoder, tiny_model
 
-from omnireel.backends.base import Delta
 from omnireel.backends.local import LocalBackend
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.encoding import PromptEncoder
 from omnireel.prompting.layout import lay_out_prompt, time_labels
-from omnireel.task import Answer, MediaOptions, Progress
+from omnireel.task import Answer, Delta, MediaOptions, Progress
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.patch_grid import target_grid

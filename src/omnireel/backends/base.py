@@ -1,4 +1,4 @@
-"""The interface of every backend, and the events it yields. Free of torch."""
+"""The interface of every backend. Free of torch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from omnireel.task import Answer, Inspection, Progress, Task
-
-
-@dataclass(frozen=True)
-class Delta:
-    """Text that is appended to the output; all deltas joined are `Answer.output`."""
-
-    text: str
-
-
-Event = Progress | Delta | Answer
+from omnireel.task import Event, Inspection, Task
 
 
 @dataclass(frozen=True)

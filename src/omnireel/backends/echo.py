@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from omnireel.backends.base import Delta, Event, Health
+from omnireel.backends.base import Health
 from omnireel.backends.thread_work import Work
 from omnireel.engine.params import FinishReason
 from omnireel.engine.request import check_prompt_fits
@@ -23,7 +23,7 @@ from omnireel.prompting.clip import (
     video_facts,
     warning_progress,
 )
-from omnireel.task import Answer, Inspection, Progress, Report, Task, VideoFacts
+from omnireel.task import Answer, Delta, Event, Inspection, Progress, Report, Task, VideoFacts
 from omnireel.video.decoder import sandbox
 from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import ClipReader, open_clip

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from omnireel.backends.answer_clock import AnswerClock
-from omnireel.backends.base import Delta, Event, Health
+from omnireel.backends.base import Health
 from omnireel.backends.engine_thread import EngineThread
 from omnireel.backends.thread_work import ThreadQueue, Work
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
@@ -23,7 +23,7 @@ from omnireel.engine.params import FinishReason
 from omnireel.errors import GenerationError, InputError
 from omnireel.prompting.encoding import EncodedPrompt, PromptEncoder
 from omnireel.prompting.engine_request import engine_request
-from omnireel.task import Answer, Inspection, Report, Task
+from omnireel.task import Answer, Delta, Event, Inspection, Report, Task
 from omnireel.text.answer import AnswerText
 from omnireel.video.decoder import sandbox
 from omnireel.video.reader.process import num_sandbox_violations
