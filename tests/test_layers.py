@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,7 @@ ONLY_IN = {
         "video/tubelets.py",
         "model/",
         "engine/",
-        "prompting/preparation.py",
+        "prompting/encoding.py",
         "backends/trace.py",
         "cli/backend.py",
         "cli/trace.py",
@@ -165,6 +165,9 @@ def test_only_one_file_opens_outgoing_connections():
         ("omnireel.cli.serve", "torch"),
         ("omnireel.cli.serve", "cryptography"),
         ("omnireel.backends.echo", "torch"),
+        ("omnireel.prompting.counts", "torch"),
+        ("omnireel.model.config", "torch"),
+        ("omnireel.cli.inspect", "torch"),
         ("omnireel.video.decoder.child", "torch"),
         ("omnireel.cli", "torch"),
         ("omnireel.cli", "pydantic_core.core_schema"),
@@ -173,6 +176,74 @@ def test_only_one_file_opens_outgoing_connections():
 def test_a_process_loads_no_library_that_it_has_no_use_for(module, library):
     code = f"import sys, {module}; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def module_of(path: Path) -> str:
+    parts = ("omnireel", *path.relative_to(SRC).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_at_module_level(node: ast.AST) -> Iterator[str]:
+    """Modules, or names in modules, imported outside functions; under TYPE_CHECKING as well."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from imported_at_module_level(child)
+
+
+def import_graph(paths: Iterable[Path]) -> dict[str, set[str]]:
+    """Each module with the modules of the package that it imports."""
+    trees = {module_of(path): ast.parse(path.read_text("utf-8")) for path in paths}
+    graph = {}
+    for module, tree in trees.items():
+        names = set(imported_at_module_level(tree))
+        # `from package import name` imports a module of that name, or else the package for its own name.
+        found = {name if name in trees else name.rpartition(".")[0] for name in names}
+        graph[module] = (found & trees.keys()) - {module}
+    return graph
+
+
+def import_circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """The sets of modules that import each other, directly or through others."""
+
+    def reachable(start: str) -> set[str]:
+        seen: set[str] = set()
+        left = list(graph[start])
+        while left:
+            module = left.pop()
+            if module not in seen:
+                seen.add(module)
+                left += graph[module]
+        return seen
+
+    reached = {module: reachable(module) for module in graph}
+    return {
+        frozenset(other for other in reached[module] if module in reached[other])
+        for module in graph
+        if module in reached[module]
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert {" ".join(sorted(circle)) for circle in import_circles(import_graph(FILES))} == set()
+
+
+def test_a_circle_is_found_also_through_other_modules_and_type_checking(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_layers.SRC", tmp_path)
+    sources = {
+        "a.py": "from omnireel import b",
+        "b.py": "if TYPE_CHECKING:\n    from omnireel.c import C",
+        "c.py": "import omnireel.a",
+        "d.py": "import omnireel.a\n\ndef f():\n    import omnireel.e",
+        "e.py": "import omnireel.d",
+    }
+    for name, source in sources.items():
+        (tmp_path / name).write_text(source)
+    circles = import_circles(import_graph(sorted(tmp_path.iterdir())))
+    assert circles == {frozenset({"omnireel.a", "omnireel.b", "omnireel.c"})}
 
 
 def test_no_module_has_a_name_that_says_nothing():

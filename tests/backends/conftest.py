@@ -3,13 +3,9 @@ from fractions import Fraction
 
 import pytest
 from clips import ClipSpec, write_clip
-from tiny import tiny_model
+from tiny import tiny_encoder, tiny_model
 
 from omnireel.backends.local import LocalBackend
-from omnireel.prompting.counts import TokenCounter
-from omnireel.prompting.encoding import PromptEncoder
-from omnireel.text.chat import ChatTemplate
-from omnireel.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +23,6 @@ def model():
 @pytest.fixture
 def local(model, text_directory):
     """The real path with a model that has random weights."""
-    tokenizer = Tokenizer.from_directory(text_directory)
-    template = ChatTemplate.from_directory(text_directory)
-    backend = LocalBackend(
-        PromptEncoder(model, TokenCounter(model.config, tokenizer, template)), model_name="tiny"
-    )
+    backend = LocalBackend(tiny_encoder(model, text_directory), model_name="tiny")
     yield backend
     asyncio.run(backend.close())

@@ -6,22 +6,12 @@ from fractions import Fraction
 import pytest
 import torch
 from clips import ClipSpec, write_clip
-from tiny import answer_of, files_of, inspection_of, make_task, tiny_model
+from tiny import SOUND, WITH_SOUND, answer_of, files_of, inspection_of, make_task, tiny_encoder, tiny_model
 
 from omnireel.backends.local import LocalBackend
 from omnireel.errors import CheckpointError
 from omnireel.model.token_counts import num_sound_tokens
-from omnireel.prompting.counts import TokenCounter
-from omnireel.prompting.encoding import PromptEncoder
 from omnireel.task import MediaOptions
-from omnireel.text.chat import ChatTemplate
-from omnireel.text.tokenizer import Tokenizer
-
-SOUND = {
-    "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
-    "subsampling_conv_channels": 4, "num_mel_bins": 16, "projection_hidden_size": 16,
-}  # fmt: skip
-WITH_SOUND = {"sound_config": SOUND, "sound_context_token_id": 27}
 
 
 @pytest.fixture(scope="module")
@@ -33,26 +23,14 @@ def clips(tmp_path_factory):
     return loud, write_clip(folder / "mute.mp4", ClipSpec(**spec))
 
 
-def encoder(text_directory, **changes):
-    tokenizer, template = (
-        Tokenizer.from_directory(text_directory),
-        ChatTemplate.from_directory(text_directory),
-    )
-    model = tiny_model(**changes)
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_var"):
-            buffer.fill_(1.0)
-    return PromptEncoder(model, TokenCounter(model.config, tokenizer, template))
-
-
 def encode(text_directory, task):
-    return encoder(text_directory, **WITH_SOUND).encode(task, files_of(task), lambda _: None)
+    return tiny_encoder(tiny_model(**WITH_SOUND), text_directory).encode(task, files_of(task), lambda _: None)
 
 
 @pytest.fixture
 def with_encoder(text_directory):
     """A backend whose model has an audio encoder."""
-    backend = LocalBackend(encoder(text_directory, **WITH_SOUND), model_name="with sound")
+    backend = LocalBackend(tiny_encoder(tiny_model(**WITH_SOUND), text_directory), model_name="with sound")
     yield backend
     asyncio.run(backend.close())
 
@@ -113,4 +91,4 @@ def test_a_damaged_sound_track_gives_a_warning_and_the_frames_are_used(with_enco
 
 def test_a_tokenizer_with_another_sound_token_is_refused(text_directory):
     with pytest.raises(CheckpointError, match="<so_embedding>"):
-        encoder(text_directory, sound_config=SOUND, sound_context_token_id=26)
+        tiny_encoder(tiny_model(sound_config=SOUND, sound_context_token_id=26), text_directory)

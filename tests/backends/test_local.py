@@ -10,12 +10,11 @@ import pytest
 import torch
 import toy_text
 from safetensors.torch import save_file
-from tiny import CONFIG, answer_of, events_of, inspection_of, make_task, tiny_model
+from tiny import CONFIG, answer_of, events_of, inspection_of, make_task, tiny_encoder, tiny_model
 
 from omnireel.backends.local import LocalBackend
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
 from omnireel.model.vision.prune import keep_mask
-from omnireel.prompting.counts import TokenCounter
 from omnireel.prompting.encoding import PromptEncoder
 from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.task import Answer, Delta, MediaOptions, Progress
@@ -269,9 +268,7 @@ def test_closing_while_frames_are_encoded_stops_the_encoding(model, text_directo
 
 
 def local_backend(model, directory, *, max_tubelets=8, prefill_chunk=512):
-    tokenizer, template = Tokenizer.from_directory(directory), ChatTemplate.from_directory(directory)
-    counter = TokenCounter(model.config, tokenizer, template)
-    encoder = PromptEncoder(model, counter, max_tubelets=max_tubelets)
+    encoder = tiny_encoder(model, directory, max_tubelets=max_tubelets)
     return LocalBackend(encoder, model_name="tiny", prefill_chunk=prefill_chunk)
 
 

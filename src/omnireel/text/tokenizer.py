@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as BpeTokenizer
+from tokenizers.models import BPE
 
 from omnireel.errors import CheckpointError
 from omnireel.text.bytelevel import BYTE_OF_CHAR
 
+_BPE_OPTIONS = (
+    "dropout",
+    "continuing_subword_prefix",
+    "end_of_word_suffix",
+    "fuse_unk",
+    "byte_fallback",
+    "ignore_merges",
+)
 END_OF_TURN = ("<|im_end|>", "</s>")
 # Added tokens whose text is part of an answer; the text of all others is hidden.
 VISIBLE_TAGS = frozenset(
@@ -96,27 +105,49 @@ class Tokenizer:
 
 
 def _bpe_without_added_tokens(description: Mapping[str, Any], vocab: dict[str, int]) -> BpeTokenizer:
-    model = description["model"]
-    merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
-    merges = [[a, b] for a, b in merges if a in vocab and b in vocab and a + b in vocab]
-    text_only: dict[str, Any] = {
+    """The BPE of plain text. Its large tables are passed on as they are: as JSON they would take twice as long."""
+    stages: dict[str, Any] = {
         "version": "1.0",
         "added_tokens": [],
         "normalizer": description.get("normalizer"),
         "pre_tokenizer": description.get("pre_tokenizer"),
         "post_processor": None,
         "decoder": None,
-        # An unknown token would be an added one. With every byte in the vocabulary nothing is unknown.
-        "model": {**model, "unk_token": None, "vocab": vocab, "merges": merges},
+        "model": {"type": "BPE", "vocab": {}, "merges": []},
     }
-    return BpeTokenizer.from_str(json.dumps(text_only))
+    bpe = BpeTokenizer.from_str(json.dumps(stages))
+    model = description["model"]
+    options = {name: model[name] for name in _BPE_OPTIONS if model.get(name) is not None}
+    # An unknown token would be an added one. With every byte in the vocabulary nothing is unknown.
+    bpe.model = BPE(vocab=vocab, merges=list(_merges(model["merges"], vocab)), **options)
+    return bpe
+
+
+def _merges(merges: Iterable[str | list[str]], vocab: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """The merges in which no added token takes part. The file has each as a pair, or as a string with a blank."""
+    for merge in merges:
+        a, b = merge.split(" ") if isinstance(merge, str) else merge
+        if a in vocab and b in vocab and a + b in vocab:
+            yield a, b
 
 
 def _bytes_of_tokens(vocab: Mapping[str, int]) -> dict[int, bytes]:
     missing = [char for char in BYTE_OF_CHAR if char not in vocab]
     if missing:
         raise CheckpointError(f"The tokenizer is not byte-level: {len(missing)} of 256 bytes have no token.")
-    return {i: bytes(BYTE_OF_CHAR[char] for char in token) for token, i in vocab.items()}
+    joined = "".join(vocab)
+    if others := set(joined) - set(BYTE_OF_CHAR):
+        raise CheckpointError(
+            f"The tokenizer is not byte-level: its tokens have the character {min(others)!r}."
+        )
+    # All tokens at once, one byte for each character: one by one they would take most of the time of loading.
+    to_latin_1 = str.maketrans({char: chr(byte) for char, byte in BYTE_OF_CHAR.items()})
+    content, end = joined.translate(to_latin_1).encode("latin-1"), 0
+    of_token = {}
+    for token, i in vocab.items():
+        start, end = end, end + len(token)
+        of_token[i] = content[start:end]
+    return of_token
 
 
 def _any_of(tokens: Mapping[str, int]) -> re.Pattern[str]:

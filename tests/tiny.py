@@ -9,7 +9,11 @@ import torch
 from omnireel.engine.params import SamplingParams
 from omnireel.model.config import parse_config
 from omnireel.model.omni import Omni
+from omnireel.prompting.counts import TokenCounter
+from omnireel.prompting.encoding import PromptEncoder
 from omnireel.task import Answer, Delta, Task, video_task
+from omnireel.text.chat import ChatTemplate
+from omnireel.text.tokenizer import Tokenizer
 
 CONFIG = {
     "llm_config": {
@@ -44,15 +48,37 @@ CONFIG = {
 }
 
 
+SOUND = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "subsampling_conv_channels": 4,
+    "num_mel_bins": 16,
+    "projection_hidden_size": 16,
+}
+WITH_SOUND = {"sound_config": SOUND, "sound_context_token_id": 27}
+
+
 def tiny_model(**changes):
     """Random weights, always the same; no control token is ever the likeliest, all others may be drawn."""
     model = Omni(parse_config(CONFIG | changes)).eval().requires_grad_(False)
     noise = torch.Generator().manual_seed(5)
     for parameter in model.parameters():
         parameter.copy_(torch.randn(parameter.shape, generator=noise) / 4)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.fill_(1.0)
     model.language_model.lm_head.weight /= 2
     model.language_model.lm_head.weight[:32] = 0
     return model
+
+
+def tiny_encoder(model, text_directory, **options):
+    """The prompt encoder of a model with a toy tokenizer and template."""
+    tokenizer = Tokenizer.from_directory(text_directory)
+    template = ChatTemplate.from_directory(text_directory)
+    return PromptEncoder(model, TokenCounter(model.config, tokenizer, template), **options)
 
 
 def make_task(clip, prompt="What moves?", **fields):
