@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from omnireel.api.fal.models import KeySet, NewToken
+from omnireel.api.fal.models.tokens import KeySet, NewToken
 from omnireel.api.fal.tokens import TokenEndpoint
 from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
 from omnireel.api.fal.wire import ENDPOINT_ID

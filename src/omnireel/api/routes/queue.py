@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from omnireel.api.fal.models import (
-    AnyProblem,
+from omnireel.api.fal.models.errors import AnyProblem, Problems, RequestProblem
+from omnireel.api.fal.models.jobs import (
     Cancellation,
     JobPath,
-    Problems,
     QueueStatus,
-    RequestProblem,
     StatusQuery,
     SubmitHeaders,
     SubmitQuery,
