@@ -1,16 +1,13 @@
 """What a key may have: refused before any work, with an error that says why."""
 
-import asyncio
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from keyed import caller, create_key
+from keyed import caller, create_key, spent_micro
 from served import Server
-
-from omnireel.store.open import open_store
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 
@@ -52,10 +49,7 @@ def test_a_cap_holds_however_many_come_at_once(keyed, body):
             while client.get(answer.json()["status_url"]).status_code == 202:
                 time.sleep(0.02)
     assert {answer.status_code for answer in answers} == {200, 403}
-    store = open_store(keyed.folder / "omnireel.db")
-    spending = {one.key.id: one.spent_micro for one in asyncio.run(store.keys.all(now=time.time()))}
-    store.close()
-    assert spending[key.partition(":")[0]] == 30 * len(taken) <= 100
+    assert spent_micro(keyed.folder, key) == 30 * len(taken) <= 100
 
 
 def test_unfinished_jobs_are_counted_until_they_end(tmp_path, body):

@@ -4,22 +4,23 @@ import asyncio
 import threading
 import time
 from contextlib import asynccontextmanager
-from functools import partial
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 from receiver import Receiver, is_standard, sample
+from stores import LEASE_S, POLICY, done, task
 
 from omnireel.net.errors import FetchError
 from omnireel.net.policy import EgressPolicy
-from omnireel.store.sqlite import webhooks as outbox
-from omnireel.store.sqlite.database import Database
+from omnireel.store.jobs import Claim, Submission
+from omnireel.store.open import open_store
 from omnireel.webhooks.posting import post
 from omnireel.webhooks.sender import Sender, SenderPolicy
 from omnireel.webhooks.signing import KeyFile
 
 BODY = b'{"status":"OK"}'
-RULE = SenderPolicy(poll_s=0.02, drain_s=0.2)
+SENDER_POLICY = SenderPolicy(poll_s=0.02, drain_s=0.2)
 
 
 class Clock:
@@ -38,63 +39,67 @@ def egress(*receivers, **changes):
     return EgressPolicy(1, **admitted)
 
 
-class Post:
+class Lab:
     """A sender, and the store it sends from."""
 
-    def __init__(self, folder, rule, **changes):
+    def __init__(self, folder, egress_policy, **changes):
         self.clock = Clock()
-        self.database = Database(folder / "db")
+        self.store = open_store(folder / "db")
         self.keys = KeyFile(folder / "keys.json")
-        options = {"rule": RULE, "clock": self.clock} | changes
-        self.sender = Sender(self.database, self.keys, rule, asyncio.Event(), **options)
+        options = {"policy": SENDER_POLICY, "clock": self.clock} | changes
+        self.sender = Sender(self.store.webhooks, self.keys, egress_policy, asyncio.Event(), **options)
 
     async def owe(self, url, *job_ids):
+        """End jobs whose caller wants a webhook at `url`."""
+        policy = replace(POLICY, webhook_body=lambda *_: BODY)
         for job_id in job_ids:
-            put = partial(outbox.put, job_id=job_id, owner="ann", url=url, body=BODY, now=self.clock())
-            await self.database.write(put)
+            submission, now = Submission(job_id, "ann", task(), webhook_url=url), self.clock()
+            claim = Claim("w", 1, LEASE_S)
+            _, (job,) = await self.store.jobs.submit(submission, fingerprint="f", now=now, claim=claim)
+            await self.store.jobs.finish(job, done(), policy, worker="w", log=(), now=now)
         self.sender.wake.set()
 
     async def entry(self, job_id, num_deliveries):
         """What the log says, once it tells of so many attempts."""
         async with asyncio.timeout(60):
             while True:
-                (entry,) = await self.database.read(partial(outbox.read_log, job_id=job_id))
+                (entry,) = await self.store.webhooks.read_log(job_id=job_id)
                 if len(entry.deliveries) >= num_deliveries:
                     return entry
                 await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def sending(folder, *receivers, rule=None, **changes):
-    office = Post(folder, rule or egress(*receivers), **changes)
-    task = asyncio.create_task(office.sender.run())
+async def sending(folder, *receivers, egress_policy=None, **changes):
+    lab = Lab(folder, egress_policy or egress(*receivers), **changes)
+    running = asyncio.create_task(lab.sender.run())
     try:
-        yield office
+        yield lab
     finally:
-        office.sender.stop()
-        await task
-        office.database.close()
+        lab.sender.stop()
+        await running
+        lab.store.close()
 
 
-async def walk(office, job_id):
+async def walk(lab, job_id):
     """Move the clock from attempt to attempt until nothing more comes; the last state of the log."""
     number = 1
     while True:
-        entry = await office.entry(job_id, number)
+        entry = await lab.entry(job_id, number)
         if entry.next_at is None:
             return entry
-        office.clock.now = entry.next_at
-        office.sender.wake.set()
+        lab.clock.now = entry.next_at
+        lab.sender.wake.set()
         number += 1
 
 
 def test_a_receiver_that_fails_gets_ten_repetitions_within_two_hours_each_signed_anew(tmp_path):
     async def run(receiver):
-        async with sending(tmp_path, receiver) as office:
-            began = office.clock.now
-            await office.owe(receiver.url, "a")
-            entry = await walk(office, "a")
-            return entry, office.clock.now - began, office.keys.load(0.0)
+        async with sending(tmp_path, receiver) as lab:
+            began = lab.clock.now
+            await lab.owe(receiver.url, "a")
+            entry = await walk(lab, "a")
+            return entry, lab.clock.now - began, lab.keys.load(0.0)
 
     with Receiver(500) as receiver:
         entry, took_s, keys = asyncio.run(run(receiver))
@@ -116,10 +121,10 @@ def test_a_receiver_that_fails_gets_ten_repetitions_within_two_hours_each_signed
 
 def test_a_receiver_that_recovers_is_told_and_then_left_alone(tmp_path):
     async def run(receiver):
-        async with sending(tmp_path, receiver) as office:
-            await office.owe(receiver.url, "a")
-            entry = await walk(office, "a")
-            office.clock.now += 10_000
+        async with sending(tmp_path, receiver) as lab:
+            await lab.owe(receiver.url, "a")
+            entry = await walk(lab, "a")
+            lab.clock.now += 10_000
             await asyncio.sleep(0.1)
             return entry
 
@@ -130,11 +135,11 @@ def test_a_receiver_that_recovers_is_told_and_then_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 410])
-def test_a_redirect_is_final_and_nobody_follows_it(tmp_path, status):
+def test_a_redirect_is_final_and_is_not_followed(tmp_path, status):
     async def run(receiver):
-        async with sending(tmp_path, receiver) as office:
-            await office.owe(receiver.url, "a")
-            return await office.entry("a", 1)
+        async with sending(tmp_path, receiver) as lab:
+            await lab.owe(receiver.url, "a")
+            return await lab.entry("a", 1)
 
     with Receiver(status) as receiver:
         entry = asyncio.run(run(receiver))
@@ -147,11 +152,11 @@ def test_a_forbidden_address_is_given_up_at_once_and_never_connected_to(tmp_path
         return ["127.0.0.1"]
 
     async def run(receiver):
-        rule = egress(receiver, allow=(), resolve=loopback)
-        async with sending(tmp_path, rule=rule) as office:
-            await office.owe(receiver.url, "literal")
-            await office.owe(f"http://name.example:{receiver.port}/", "name")
-            return [await office.entry(job_id, 1) for job_id in ("literal", "name")]
+        policy = egress(receiver, allow=(), resolve=loopback)
+        async with sending(tmp_path, egress_policy=policy) as lab:
+            await lab.owe(receiver.url, "literal")
+            await lab.owe(f"http://name.example:{receiver.port}/", "name")
+            return [await lab.entry(job_id, 1) for job_id in ("literal", "name")]
 
     with Receiver() as receiver:
         for entry in asyncio.run(run(receiver)):
@@ -162,9 +167,9 @@ def test_a_forbidden_address_is_given_up_at_once_and_never_connected_to(tmp_path
 
 def test_a_receiver_that_is_not_there_is_tried_again(tmp_path):
     async def run(receiver):
-        async with sending(tmp_path, receiver) as office:
-            await office.owe(receiver.url, "a")
-            return await office.entry("a", 1)
+        async with sending(tmp_path, receiver) as lab:
+            await lab.owe(receiver.url, "a")
+            return await lab.entry("a", 1)
 
     with Receiver() as receiver:
         pass
@@ -178,15 +183,15 @@ def test_a_receiver_that_never_answers_holds_up_nobody_else(tmp_path):
     release = threading.Event()
 
     async def run(slow, quick):
-        async with sending(tmp_path, slow, quick, rule=egress(slow, quick)) as office:
-            await office.owe(slow.url, *(f"slow{number}" for number in range(12)))
-            await office.owe(quick.url, *(f"quick{number}" for number in range(8)))
+        async with sending(tmp_path, slow, quick, egress_policy=egress(slow, quick)) as lab:
+            await lab.owe(slow.url, *(f"slow{number}" for number in range(12)))
+            await lab.owe(quick.url, *(f"quick{number}" for number in range(8)))
             for number in range(8):
-                assert (await office.entry(f"quick{number}", 1)).state == "delivered"
-            assert len(slow.calls) == RULE.max_each
+                assert (await lab.entry(f"quick{number}", 1)).state == "delivered"
+            assert len(slow.calls) == SENDER_POLICY.max_each
             release.set()
             for number in range(12):
-                assert (await office.entry(f"slow{number}", 1)).state == "delivered"
+                assert (await lab.entry(f"slow{number}", 1)).state == "delivered"
 
     with Receiver(holds=release.wait) as slow, Receiver() as quick:
         asyncio.run(run(slow, quick))
@@ -206,12 +211,12 @@ def test_an_attempt_that_the_end_of_the_process_cuts_off_is_made_again_by_the_ne
     release = threading.Event()
 
     async def run(receiver):
-        async with sending(tmp_path, receiver) as office:
-            await office.owe(receiver.url, "a")
+        async with sending(tmp_path, receiver) as lab:
+            await lab.owe(receiver.url, "a")
             await asyncio.to_thread(receiver.wait_for, 1)
         release.set()
-        async with sending(tmp_path, receiver) as office:
-            return await office.entry("a", 1)
+        async with sending(tmp_path, receiver) as lab:
+            return await lab.entry("a", 1)
 
     with Receiver(holds=release.wait) as receiver:
         entry = asyncio.run(run(receiver))
@@ -238,12 +243,12 @@ def test_without_usable_keys_webhooks_wait_and_no_attempt_is_spent(tmp_path):
     (tmp_path / "keys.json").mkdir()
 
     async def run(receiver):
-        async with sending(tmp_path, receiver) as office:
-            await office.owe(receiver.url, "a")
+        async with sending(tmp_path, receiver) as lab:
+            await lab.owe(receiver.url, "a")
             await asyncio.sleep(0.2)
             assert receiver.calls == []
             (tmp_path / "keys.json").rmdir()
-            return await office.entry("a", 1)
+            return await lab.entry("a", 1)
 
     with Receiver() as receiver:
         assert asyncio.run(run(receiver)).state == "delivered"

@@ -151,34 +151,34 @@ def chosen_parts(arrived: Sequence[Part], listed: Sequence[tuple[int | None, str
     numbers = {number for number, _ in listed if number is not None}
     missing = sorted((expected | numbers) - set(etags))
     if missing or not arrived:
-        raise bad_parts(f"part {missing[0] if missing else 1} has not arrived", kind="part_missing")
+        raise bad_parts(f"Part {missing[0] if missing else 1} has not arrived.", kind="part_missing")
     if len(listed) != len(arrived):
-        raise bad_parts(f"{len(arrived)} parts arrived, {len(listed)} are listed", kind="part_mismatch")
+        raise bad_parts(f"{len(arrived)} parts arrived, {len(listed)} are listed.", kind="part_mismatch")
     if numbers and (numbers != expected or len(numbers) != len(listed)):
-        raise bad_parts("a part is listed twice", kind="part_mismatch")
+        raise bad_parts("A part is listed twice.", kind="part_mismatch")
     for number, etag in listed:
         if number is not None and etag is not None and etag.strip('"') != etags[number]:
-            raise bad_parts(f"part {number} arrived with another etag", kind="part_mismatch")
+            raise bad_parts(f"Part {number} arrived with another etag.", kind="part_mismatch")
     return list(arrived)
 
 
 def not_found() -> InputError:
     """One error for an unknown upload, a wrong token and one that came too late."""
     return InputError(
-        "this upload is unknown, or its address has expired",
+        "This upload is unknown, or its address has expired.",
         kind="upload_not_found",
         about="upload",
-        hint="begin a new upload",
+        hint="Begin a new upload.",
     )
 
 
 def too_large(max_bytes: int) -> InputError:
     """More bytes than a file may have."""
     return InputError(
-        f"the file is larger than the limit of {max_bytes} bytes",
+        f"The file is larger than the limit of {max_bytes} bytes.",
         kind="file_too_large",
         ctx={"max_size": max_bytes},
-        hint="send a shorter clip or one of a lower bit rate",
+        hint="Send a shorter clip or one of a lower bit rate.",
         about="upload",
     )
 
@@ -186,10 +186,10 @@ def too_large(max_bytes: int) -> InputError:
 def no_room(max_bytes: int) -> InputError:
     """More bytes than there is room for."""
     return InputError(
-        f"the files stored here would exceed the limit of {max_bytes} bytes",
+        f"The files stored here would exceed the limit of {max_bytes} bytes.",
         kind="quota_exceeded",
         ctx={"max_size": max_bytes},
-        hint="wait until older files expire, or send the video inside the request",
+        hint="Wait until older files expire, or send the video inside the request.",
         about="upload",
     )
 

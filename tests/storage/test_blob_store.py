@@ -1,0 +1,193 @@
+"""What every store of blobs promises."""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from omnireel.storage.local_blobs import LocalBlobStore, digest_of
+
+MIB = 1024 * 1024
+# How each implementation of `BlobStore` is made; `folder` is empty at first.
+IMPLEMENTATIONS = {"local": lambda folder: LocalBlobStore(folder / "blobs")}
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def blobs(request, tmp_path):
+    return IMPLEMENTATIONS[request.param](tmp_path)
+
+
+class TooMuchError(Exception):
+    """Raised where more bytes come than may."""
+
+
+async def pieces(*contents):
+    for content in contents:
+        yield content
+
+
+async def read(blobs, name):
+    """A blob's bytes, or None where there is none."""
+    try:
+        async with blobs.file(name) as path:
+            return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def reads(blobs, *names):
+    async def scene():
+        return [await read(blobs, name) for name in names]
+
+    return asyncio.run(scene())
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 300_000])
+def test_what_was_put_is_read(blobs, is_durable, size):
+    content = os.urandom(size)
+    asyncio.run(blobs.put("a", content, is_durable=is_durable))
+    assert reads(blobs, "a", "b") == [content, None]
+
+
+def test_a_blob_is_written_as_its_bytes_come(blobs):
+    content = [b"", b"x" * MIB, os.urandom(3 * MIB), b"end"]
+    written = asyncio.run(blobs.write("a", pieces(*content), max_bytes=5 * MIB, beyond=TooMuchError()))
+    whole = b"".join(content)
+    assert (written.num_bytes, written.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+    assert reads(blobs, "a") == [whole]
+
+
+def test_too_many_bytes_leave_nothing(blobs):
+    with pytest.raises(TooMuchError):
+        asyncio.run(blobs.write("a", pieces(b"123", b"4"), max_bytes=3, beyond=TooMuchError()))
+    assert reads(blobs, "a") == [None]
+    assert asyncio.run(blobs.write("a", pieces(b"123"), max_bytes=3, beyond=TooMuchError())).num_bytes == 3
+
+
+def test_a_sender_that_leaves_leaves_nothing(blobs):
+    async def broken():
+        yield b"x" * 2 * MIB
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(blobs.write("a", broken(), max_bytes=9 * MIB, beyond=TooMuchError()))
+    assert reads(blobs, "a") == [None]
+
+
+def test_a_name_is_given_once(blobs):
+    asyncio.run(blobs.put("a", b"first"))
+    with pytest.raises(FileExistsError):
+        asyncio.run(blobs.put("a", b"second"))
+    assert reads(blobs, "a") == [b"first"]
+
+
+def test_blobs_are_joined_in_the_order_that_is_given(blobs):
+    async def scene():
+        for name in "abc":
+            await blobs.put(name, name.encode())
+        await blobs.join("whole", ["c", "a", "b"])
+
+    asyncio.run(scene())
+    assert reads(blobs, "whole", "a") == [b"cab", b"a"]
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(blobs.join("other", ["a", "missing"]))
+    assert reads(blobs, "other") == [None]
+
+
+def test_removing_takes_what_is_there(blobs):
+    async def scene():
+        await blobs.put("small", b"x")
+        await blobs.put("large", b"x" * MIB)
+        await blobs.put("stays", b"x")
+        await blobs.remove(["large"])
+        await blobs.remove(["small", "missing", "large"])
+        await blobs.remove([])
+
+    asyncio.run(scene())
+    assert reads(blobs, "small", "large", "stays") == [None, None, b"x"]
+
+
+def test_a_file_of_this_machine_becomes_a_blob_that_outlasts_it(blobs, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    asyncio.run(blobs.put_file("a", source))
+    source.unlink()
+    assert reads(blobs, "a") == [b"content"]
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(blobs.put_file("b", source))
+    assert reads(blobs, "b") == [None]
+
+
+def test_a_blob_of_one_store_becomes_one_of_another_by_its_file(blobs, tmp_path):
+    other = LocalBlobStore(tmp_path / "other")
+
+    async def scene():
+        await blobs.put("a", b"content")
+        async with blobs.file("a") as path:
+            await other.put_file("b", path)
+        await blobs.remove(["a"])
+
+    asyncio.run(scene())
+    assert reads(other, "b") == [b"content"]
+
+
+def test_what_no_row_names_goes_when_it_is_old_and_the_rest_stays(blobs):
+    async def scene():
+        for name in ("needed", "left over"):
+            await blobs.put(name, b"x")
+        await blobs.keep_only({"needed"}, older_than_s=600)
+        young = [await read(blobs, name) for name in ("needed", "left over")]
+        await blobs.keep_only({"needed"}, older_than_s=-1)
+        return young
+
+    assert asyncio.run(scene()) == [b"x", b"x"]
+    assert reads(blobs, "needed", "left over") == [b"x", None]
+
+
+def test_a_digest_is_of_bytes_that_are_not_kept():
+    digest = asyncio.run(digest_of(pieces(b"a", b"b"), max_bytes=2, beyond=TooMuchError()))
+    assert digest == hashlib.sha256(b"ab").hexdigest()
+    with pytest.raises(TooMuchError):
+        asyncio.run(digest_of(pieces(b"a", b"b"), max_bytes=1, beyond=TooMuchError()))
+
+
+def test_a_local_file_that_another_process_deletes_meanwhile_is_no_error(tmp_path, monkeypatch):
+    blobs = LocalBlobStore(tmp_path)
+    (tmp_path / "left over").write_bytes(b"x")
+
+    def look_late(path):
+        path.unlink()
+        return True
+
+    monkeypatch.setattr(Path, "is_file", look_late)
+    asyncio.run(blobs.keep_only(set(), older_than_s=-1))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_hard_link_to_an_old_file_counts_as_new(tmp_path):
+    old, blobs = tmp_path / "old", LocalBlobStore(tmp_path / "blobs")
+    old.write_bytes(b"x")
+    os.utime(old, (0, 0))
+
+    async def scene():
+        await blobs.put_file("a", old)
+        await blobs.keep_only(set(), older_than_s=600)
+
+    asyncio.run(scene())
+    assert reads(blobs, "a") == [b"x"]
+    assert (tmp_path / "blobs" / "a").stat().st_nlink == 2
+
+
+def test_a_file_of_another_file_system_is_copied(tmp_path):
+    memory = Path("/dev/shm")
+    other = memory if memory.is_dir() and memory.stat().st_dev != tmp_path.stat().st_dev else tmp_path
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        source = Path(folder, "source")
+        source.write_bytes(b"content")
+        blobs = LocalBlobStore(tmp_path / "blobs")
+        asyncio.run(blobs.put_file("a", source))
+    assert reads(blobs, "a") == [b"content"]

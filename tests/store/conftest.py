@@ -1,0 +1,18 @@
+"""An empty store of each implementation."""
+
+import pytest
+from stores import IMPLEMENTATIONS, blocking_store, deployment
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def store(request):
+    """Called without `await`."""
+    with blocking_store(request.param) as opened:
+        yield opened
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def deployed(request):
+    """May be opened several times."""
+    with deployment(request.param) as opened:
+        yield opened

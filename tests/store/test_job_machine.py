@@ -1,0 +1,130 @@
+"""Submissions, workers, deaths, cancellations and time in any order: each job ends once and is charged once."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from stores import (
+    BROKEN,
+    CANCELLED,
+    EVER,
+    IMPLEMENTATIONS,
+    LEASE_S,
+    POLICY,
+    blocking_store,
+    done,
+    finish,
+    renew,
+    submit,
+    sweep,
+    take,
+)
+
+from omnireel.store.jobs import State
+
+
+class Queue(RuleBasedStateMachine):
+    """One store and the jobs that were submitted to it; ends: what each ended job was found to be."""
+
+    jobs = Bundle("jobs")
+    held = Bundle("held")
+
+    def __init__(self, implementation):
+        super().__init__()
+        self.opened = blocking_store(implementation)
+        self.store = self.opened.__enter__()
+        self.now = 0.0
+        self.submitted = []
+        self.ends = {}
+
+    @rule(target=jobs, low=st.booleans(), retries=st.integers(0, 4), deadline=st.none() | st.floats(0.5, 30))
+    def submit(self, low, retries, deadline):
+        job_id = f"job-{len(self.submitted)}"
+        options = {"is_low": low, "retries": retries, "start_deadline_s": deadline}
+        submit(self.store, job_id, now=self.now, webhook_url="https://hook.example/", **options)
+        self.submitted.append(job_id)
+        return job_id
+
+    @rule(target=held, worker=st.sampled_from(["w1", "w2"]))
+    def claim(self, worker):
+        return take(self.store, worker, now=self.now), worker
+
+    @rule(holding=consumes(held), tokens=st.integers(0, 50), fails=st.booleans())
+    def finish(self, holding, tokens, fails):
+        job, worker = holding
+        if job is not None:
+            finish(self.store, job, BROKEN if fails else done(tokens), worker=worker, now=self.now)
+
+    @rule(holding=held)
+    def renew_lease(self, holding):
+        job, worker = holding
+        if job is not None:
+            renew(self.store, job, worker, now=self.now)
+
+    @rule(holding=consumes(held), counts=st.booleans())
+    def requeue(self, holding, counts):
+        job, worker = holding
+        if job is not None:
+            self.store.jobs.requeue(job, worker=worker, after_s=1, counts=counts, log=(), now=self.now)
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id):
+        self.store.jobs.cancel(job_id, POLICY, now=self.now)
+
+    @rule(seconds=st.floats(0.1, 40))
+    def pass_time(self, seconds):
+        self.now += seconds
+        sweep(self.store, now=self.now)
+
+    @invariant()
+    def a_job_stays_as_it_ended(self):
+        for job_id in self.submitted:
+            job = self.store.jobs.find(job_id)
+            assert job is not None
+            if job_id in self.ends:
+                assert (job.state, job.outcome) == self.ends[job_id]
+            elif job.state.is_final:
+                self.ends[job_id] = job.state, job.outcome
+
+    @invariant()
+    def each_ended_job_was_charged_and_has_a_webhook_as_it_should(self):
+        charges = self.store.usage.charges(None, EVER, limit=1000)
+        assert {charge.job_id: charge.amount_micro for charge in charges} == {
+            job_id: 6 * (outcome.input_tokens + outcome.output_tokens)
+            for job_id, (state, outcome) in self.ends.items()
+            if state == State.succeeded
+        }
+        assert {entry.job_id for entry in self.store.webhooks.read_log(limit=1000)} == set(self.ends)
+
+    def teardown(self):
+        """With a worker that does its work, every job ends."""
+        try:
+            self.run_until_all_have_ended()
+        finally:
+            self.opened.__exit__(None, None, None)
+
+    def run_until_all_have_ended(self):
+        for _ in range(200):
+            self.now += LEASE_S + 61
+            sweep(self.store, now=self.now)
+            while (job := take(self.store, "last", now=self.now)) is not None:
+                outcome = CANCELLED if job.cancel_requested else done()
+                finish(self.store, job, outcome, worker="last", now=self.now)
+            if all(self.store.jobs.find(job_id).state.is_final for job_id in self.submitted):
+                return
+        raise AssertionError("some job never ends")
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_each_job_ends_once_and_is_charged_once_whatever_happens(implementation):
+    run_state_machine_as_test(
+        lambda: Queue(implementation),
+        settings=settings(max_examples=40, stateful_step_count=40, deadline=None),
+    )

@@ -1,0 +1,331 @@
+"""What every store of jobs promises, on a clock that the test owns."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from stores import (
+    BROKEN,
+    CANCELLED,
+    EVER,
+    LEASE_S,
+    LOST,
+    NOT_STARTED,
+    POLICY,
+    charged_micro,
+    done,
+    finish,
+    renew,
+    run_all,
+    submit,
+    sweep,
+    take,
+    task,
+)
+
+from omnireel.engine.params import FinishReason, SamplingParams
+from omnireel.errors import CapacityError, InputError
+from omnireel.store.jobs import (
+    IDEMPOTENCY_S,
+    MAX_BACKOFF_S,
+    MAX_PINNED_S,
+    UNKEPT_ATTACHED_S,
+    UNKEPT_S,
+    Claim,
+    State,
+    Submission,
+)
+from omnireel.store.webhooks import Delivery
+from omnireel.task import Answer, Failure, MediaOptions, VideoFacts, video_task
+
+
+def test_a_job_is_found_as_it_was_submitted_and_as_it_ended(store):
+    media = MediaOptions(
+        fps=2.0, max_frames=8, start_s=0.5, end_s=3.0, video_pruning_rate=0.5, use_audio=False
+    )
+    sampling = SamplingParams(0.1, 0.2, 30, 7, 12, 3)
+    asked = video_task("e/x", prompt="Wäs? 😀", video="https://v.example/", system_prompt="Be brief.",
+                       thinking=True, sampling=sampling, media=media)  # fmt: skip
+    submission = Submission("a", "ann", asked, media="blob", pinned_to="w", webhook_url="https://h.example/",
+                            retries=2, start_deadline_s=5.0)  # fmt: skip
+    job, claimed = store.jobs.submit(submission, fingerprint="f", now=100.0)
+    assert (claimed, job) == ([], store.jobs.find("a"))
+    assert (job.state, job.task, job.media, job.retries) == (State.queued, asked, "blob", 2)
+    assert (job.created_at, job.start_deadline_at, job.attempt) == (100.0, 105.0, 0)
+    assert store.jobs.needed_media() == {"blob"}
+    running = take(store, now=101.0)
+    assert (running.state, running.started_at, running.attempt, running.task) == (
+        State.running,
+        101.0,
+        1,
+        asked,
+    )
+    facts = VideoFacts(640, 360, "h264", 29.97, 2.5, True, (0, 3), (0.0, 0.1), 64, 32, ("dark",), "used", 5)
+    answer = Answer("<think>hm</think>jä", "hm", FinishReason.length, 10, 2, facts)
+    assert finish(store, running, answer, now=102.0)
+    ended = store.jobs.find("a")
+    assert (ended.state, ended.outcome, ended.failure) == (State.succeeded, answer, None)
+    assert (ended.finished_at, ended.num_tokens, ended.media) == (102.0, 12, None)
+    assert store.jobs.find("nobody") is None
+    assert store.jobs.needed_media() == set()
+
+
+def test_a_failure_is_found_with_all_that_it_says(store):
+    failure = Failure("too_long", "Too long.", "Cut it.", "media", {"max": 1.5, "list": [1]}, 2.5, True)
+    submit(store)
+    finish(store, take(store), failure)
+    ended = store.jobs.find("a")
+    assert (ended.state, ended.outcome, ended.failure) == (State.failed, failure, failure)
+    assert charged_micro(store) == 0
+
+
+def test_a_submission_and_a_claim_are_one_step(store):
+    submit(store, "earlier")
+    submission = Submission("a", "ann", task())
+    job, claimed = store.jobs.submit(submission, fingerprint="f", now=1.0, claim=Claim("w", 2, LEASE_S))
+    assert (job.id, job.state) == ("a", State.queued)
+    assert [one.id for one in claimed] == ["earlier", "a"]
+    with pytest.raises(CapacityError):
+        store.jobs.submit(
+            Submission("b", "ann", task(), max_queued=-1),
+            fingerprint="f",
+            now=1.0,
+            claim=Claim("w", 1, LEASE_S),
+        )
+    assert store.jobs.find("b") is None
+
+
+def test_jobs_run_in_order_of_arrival_and_low_ones_last(store):
+    submit(store, "low", is_low=True)
+    submit(store, "first")
+    submit(store, "second")
+    assert [store.jobs.position(job) for job in ("first", "second", "low")] == [0, 1, 2]
+    assert store.jobs.num_queued() == 3
+    assert [take(store).id for _ in range(3)] == ["first", "second", "low"]
+    assert take(store) is None
+
+
+def test_a_finished_job_is_charged_once_and_has_one_webhook(store):
+    submit(store, webhook_url="https://hook.example/x")
+    job = take(store)
+    assert finish(store, job)
+    assert not finish(store, job, now=2)
+    assert charged_micro(store, "ann") == 66
+    (entry,) = store.webhooks.read_log()
+    assert (entry.id, entry.job_id, entry.url) == ("msg_a", "a", "https://hook.example/x")
+
+
+def test_a_worker_that_was_presumed_dead_changes_nothing(store):
+    submit(store)
+    old = take(store, "old")
+    sweep(store, now=LEASE_S + 1)
+    new = take(store, "new", now=LEASE_S + 10)
+    assert renew(store, old, "old", now=LEASE_S + 11) is None
+    assert not finish(store, old, worker="old", now=LEASE_S + 11, log=[(1.0, "INFO", "late")])
+    requeue = {"after_s": 0, "counts": True, "log": (), "now": LEASE_S + 11}
+    assert not store.jobs.requeue(old, worker="old", **requeue)
+    assert renew(store, new, "new", now=LEASE_S + 11) is False
+    assert finish(store, new, worker="new", now=LEASE_S + 12)
+    assert charged_micro(store, "ann") == 66
+    assert [line.message for line in store.jobs.read_log("a")] == ["late"]
+
+
+def test_a_lease_that_lapsed_while_its_worker_lives_is_renewed_first(store):
+    submit(store, "mine")
+    submit(store, "theirs")
+    mine, _ = take(store, "w"), take(store, "dead")
+    assert sweep(store, now=LEASE_S + 1, running=[mine]) == []
+    assert store.jobs.find("mine").state == State.running
+    assert store.jobs.find("theirs").state == State.queued
+    assert finish(store, mine, now=LEASE_S + 2)
+
+
+def test_a_job_that_kills_three_workers_is_lost_and_free(store):
+    submit(store)
+    now = 0.0
+    for _ in range(3):
+        assert take(store, now=now) is not None
+        now += LEASE_S + 1
+        sweep(store, now=now)
+        assert take(store, now=now) is None, "it waits, longer each time"
+        now += MAX_BACKOFF_S
+    assert store.jobs.find("a").outcome == LOST
+    assert charged_micro(store) == 0
+
+
+def test_a_pinned_job_runs_only_in_the_server_where_its_caller_waits(store):
+    submit(store, pinned_to="here", retries=0)
+    assert take(store, "there") is None
+    assert take(store, "here").id == "a"
+    assert sweep(store, now=LEASE_S + 1) == ["a"]
+
+
+def test_a_pinned_job_whose_server_died_before_it_ran_does_not_wait_for_ever(store):
+    submit(store, pinned_to="dead", retries=0)
+    assert sweep(store, now=MAX_PINNED_S - 1) == []
+    assert sweep(store, now=MAX_PINNED_S + 1) == ["a"]
+
+
+def test_a_job_that_does_not_start_in_time_ends(store):
+    submit(store, start_deadline_s=5)
+    assert take(store, now=5.1) is None
+    assert sweep(store, now=5.1) == ["a"]
+    assert store.jobs.find("a").failure == NOT_STARTED
+
+
+def test_a_job_that_started_in_time_may_go_on_after_its_deadline(store):
+    submit(store, start_deadline_s=5)
+    job = take(store, now=1)
+    assert store.jobs.requeue(job, worker="w", after_s=0, counts=False, log=(), now=20)
+    assert sweep(store, now=21) == []
+    again = take(store, "next", now=21)
+    assert (again.id, again.attempt, again.retries) == ("a", 1, 9)
+
+
+def test_a_job_without_retries_is_not_queued_again_by_an_attempt_that_counts(store):
+    submit(store, retries=1)
+    for expected in (True, False):
+        job = take(store, now=10)
+        log = [(10.0, "WARN", "full")]
+        assert store.jobs.requeue(job, worker="w", after_s=0, counts=True, log=log, now=10) is expected
+    assert (job.attempt, job.retries) == (2, 0)
+    assert [line.message for line in store.jobs.read_log("a")] == ["full", "full"]
+
+
+def test_cancelling_says_what_happened(store):
+    submit(store, "waiting")
+    assert store.jobs.cancel("waiting", POLICY, now=1) == "removed"
+    assert store.jobs.cancel("waiting", POLICY, now=1) == "ended"
+    assert store.jobs.cancel("nobody", POLICY, now=1) == "unknown"
+    assert store.jobs.find("waiting").state == State.cancelled
+    submit(store, "running")
+    job = take(store)
+    assert store.jobs.cancel("running", POLICY, now=1) == "requested"
+    assert store.jobs.cancel_requests("w") == ["running"]
+    assert store.jobs.cancel_requests("other") == []
+    assert renew(store, job, now=1) is True
+    assert sweep(store, now=LEASE_S + 2) == ["running"]
+    assert store.jobs.find("running").outcome == CANCELLED
+
+
+def test_the_same_idempotency_key_and_request_is_the_same_job_for_a_day(store):
+    first = submit(store, "a", idempotency_key="k")
+    assert submit(store, "b", idempotency_key="k").id == first.id == "a"
+    assert submit(store, "other", owner="bob", idempotency_key="k", fingerprint="g").id == "other"
+    with pytest.raises(InputError) as raised:
+        submit(store, "c", idempotency_key="k", fingerprint="another", now=1)
+    assert (raised.value.kind, raised.value.about) == ("idempotency_mismatch", "idempotency_key")
+    assert submit(store, "d", idempotency_key="k", now=IDEMPOTENCY_S + 1).id == "d"
+
+
+def test_a_queue_that_is_too_long_refuses(store):
+    submit(store, "a")
+    submit(store, "b")
+    with pytest.raises(CapacityError):
+        submit(store, "c", max_queued=1)
+    assert submit(store, "c", max_queued=2).id == "c"
+
+
+def test_a_job_that_may_not_be_kept_loses_what_its_caller_wrote_and_keeps_its_options(store):
+    submit(store, keeps_io=False)
+    finish(store, take(store))
+    ended = store.jobs.find("a").task
+    assert ended == task().without_content()
+    assert ended.messages == ()
+
+
+@pytest.mark.parametrize(("pinned_to", "kept_s"), [(None, UNKEPT_S), ("w", UNKEPT_ATTACHED_S)])
+def test_its_outcome_can_be_fetched_for_a_while_and_is_listed_nowhere(store, pinned_to, kept_s):
+    submit(store, "kept")
+    submit(store, keeps_io=False, pinned_to=pinned_to)
+    for _ in range(2):
+        finish(store, take(store))
+    store.jobs.purge_unkept(now=kept_s)
+    assert store.jobs.find("a").outcome == done()
+    listed = {one.job.id: one.job.outcome for one in store.usage.ended_jobs("ann", EVER, limit=9)}
+    assert listed == {"a": None, "kept": done()}
+    store.jobs.purge_unkept(now=kept_s + 2)
+    assert store.jobs.find("a").outcome is None
+    assert store.jobs.find("a").num_tokens == 11
+    assert store.jobs.find("kept").outcome == done()
+
+
+def test_payloads_are_dropped_for_their_owner_once_the_job_has_ended(store):
+    submit(store)
+    assert store.jobs.drop_payloads("a", owner="ann") == "running"
+    finish(store, take(store), BROKEN)
+    assert store.jobs.drop_payloads("a", owner="bob") == "unknown"
+    assert store.jobs.drop_payloads("a", owner=None) == "dropped"
+    dropped = store.jobs.find("a")
+    assert (dropped.outcome, dropped.failure, dropped.task.messages) == (None, BROKEN, ())
+    assert dropped.task.endpoint == task().endpoint
+
+
+def test_log_lines_are_numbered_within_their_job(store):
+    submit(store, "a")
+    submit(store, "b")
+    for job in ("a", "b", "a"):
+        store.jobs.append_log(job, [(1.0, "INFO", "one"), (2.0, "WARN", "two")])
+    job = take(store)  # a later write: the lines are stored by now
+    assert [line.number for line in store.jobs.read_log("a")] == [0, 1, 2, 3]
+    assert [line.message for line in store.jobs.read_log("b", start=1)] == ["two"]
+    finish(store, job, log=[(3.0, "ERROR", "last")])
+    assert (store.jobs.read_log("a")[-1].number, store.jobs.read_log("a")[-1].level) == (4, "ERROR")
+
+
+def test_old_jobs_are_purged_with_their_logs_and_webhooks_and_what_they_cost_stays(store):
+    for job_id, now in (("old", 1.0), ("young", 50.0)):
+        submit(store, job_id, webhook_url="https://hook.example/", now=now)
+        finish(store, take(store, now=now), now=now, log=[(now, "INFO", "line")])
+    submit(store, "unfinished", now=1.0)
+    (webhook,) = store.webhooks.claim(running=Counter(), max_running=1, max_each=1, lease_s=45.0, now=60.0)
+    store.webhooks.record(webhook, Delivery(60.0, 200, None, 0.1), state="delivered")
+    store.jobs.purge(before=50.0)
+    assert [store.jobs.find(job) is None for job in ("old", "young", "unfinished")] == [True, False, False]
+    assert [entry.job_id for entry in store.webhooks.read_log()] == ["young"]
+    assert store.jobs.read_log("old") == []
+    assert charged_micro(store, "ann") == 132
+
+
+def test_jobs_of_two_open_stores_are_claimed_once(deployed):
+    one, other = deployed.open(), deployed.open()
+
+    async def scene():
+        jobs = [Submission(f"j{n}", f"owner {n % 3}", task()) for n in range(40)]
+        await asyncio.gather(
+            *(
+                (one, other)[n % 2].jobs.submit(job, fingerprint="f", now=float(n))
+                for n, job in enumerate(jobs)
+            )
+        )
+        claims = await asyncio.gather(
+            *((one, other)[n % 2].jobs.claim(Claim(f"w{n}", 3, LEASE_S), now=50.0) for n in range(20))
+        )
+        return [job.id for jobs in claims for job in jobs]
+
+    claimed = asyncio.run(scene())
+    assert len(claimed) == len(set(claimed)) == 40
+
+
+def test_what_one_open_store_wrote_the_other_reads(deployed):
+    one, other = deployed.open(), deployed.open()
+
+    async def scene():
+        (job,) = (
+            await one.jobs.submit(
+                Submission("a", "ann", task()), fingerprint="f", now=0.0, claim=Claim("w", 1, LEASE_S)
+            )
+        )[1]
+        assert await other.jobs.cancel("a", POLICY, now=1.0) == "requested"
+        assert await one.jobs.cancel_requests("w") == ["a"]
+        assert await one.jobs.finish(job, CANCELLED, POLICY, worker="w", log=(), now=2.0)
+        return await other.jobs.find("a")
+
+    assert asyncio.run(scene()).state == State.cancelled
+
+
+def test_nothing_waits_after_all_has_run(store):
+    for n in range(5):
+        submit(store, f"j{n}", owner=f"o{n}")
+    assert len(run_all(store)) == 5
+    assert store.jobs.num_queued() == 0
