@@ -35,6 +35,8 @@ class Reader:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OMNIREEL_", "FAL_"))}
         home = folder / "home"
         home.mkdir()
+        # An answer that is an error fails the example.
+        (home / ".curlrc").write_text("fail-with-body\n")
         self._environment = kept | {
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

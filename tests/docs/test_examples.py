@@ -4,7 +4,6 @@ import json
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections import Counter
 from configparser import RawConfigParser
