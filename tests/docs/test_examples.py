@@ -19,8 +19,8 @@ from omnireel.cli import app
 from omnireel.settings import read_settings
 from tools.demo import make_clip
 
-# These pages show answers of the demo model; everywhere else the echo backend answers.
-WITH_DEMO_MODEL = {"README.md", "quickstart.md"}
+# The README's examples run with the demo model. On the other pages the echo backend answers, which loads no torch.
+WITH_DEMO_MODEL = {"README.md"}
 # What may stand in a block that is not run, and why.
 PARSE_ONLY = {
     "omnireel": "needs weights, or the internet",
@@ -55,7 +55,7 @@ def node_modules():
     "page", [page for page in pages() if any(block.kind in RUN for block in blocks_of(page))], ids=name_of
 )
 def test_the_examples_of_a_page_run_from_top_to_bottom(page, tmp_path, clip, node_modules):
-    variables = {} if page.name in WITH_DEMO_MODEL else {"OMNIREEL_BACKEND": "echo"}
+    variables = {} if name_of(page) in WITH_DEMO_MODEL else {"OMNIREEL_BACKEND": "echo"}
     with Reader(tmp_path, clip, node_modules, variables) as reader:
         for block in blocks_of(page):
             if block.kind in RUN:
