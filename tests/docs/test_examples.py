@@ -19,7 +19,7 @@ from omnireel.cli import app
 from omnireel.settings import read_settings
 from tools.demo import make_clip
 
-# The README's examples run with the demo model. On the other pages the echo backend answers, which loads no torch.
+# The README's examples run with the demo model. Elsewhere the echo backend answers, which loads no torch.
 WITH_DEMO_MODEL = {"README.md"}
 # What may stand in a block that is not run, and why.
 PARSE_ONLY = {
