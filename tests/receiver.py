@@ -1,4 +1,4 @@
-"""Somebody's server that takes webhooks: real sockets, scripted answers, everything it was sent kept."""
+"""A receiver of webhooks: real sockets, scripted answers, every request kept."""
 
 import base64
 import re
@@ -10,12 +10,12 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-DOCS = Path(__file__).parent.parent / "docs" / "webhooks.md"
+DOCS = Path(__file__).parent.parent / "docs" / "queue-and-webhooks.md"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request that came in; headers: whatever their case."""
+    """One request that came in; headers: found in any case."""
 
     path: str
     headers: Message
@@ -23,7 +23,7 @@ class Call:
 
 
 class Receiver:
-    """Answers with the next of `statuses`, the last one for ever; holds: called before each answer."""
+    """Answers with the next of `statuses`, then always with the last; holds: called before each answer."""
 
     def __init__(self, *statuses: int, holds: Callable[[], object] = lambda: None) -> None:
         self.calls: list[Call] = []
@@ -51,7 +51,7 @@ class Receiver:
 
     @property
     def admitted(self) -> dict[str, str]:
-        """The variables of a server that may send to it."""
+        """The settings of a server that may send to it, as variables."""
         return {
             "OMNIREEL_FETCH_ALLOW": "127.0.0.1",
             "OMNIREEL_FETCH_PORTS": str(self.port),
@@ -67,7 +67,7 @@ class Receiver:
         self._thread.join()
 
     def wait_for(self, number: int, within_s: float = 60) -> list[Call]:
-        """The calls, once there are so many."""
+        """The calls, as soon as there are `number` of them."""
         ends = time.monotonic() + within_s
         while len(self.calls) < number:
             assert time.monotonic() < ends, f"{len(self.calls)} calls came, not {number}"
@@ -76,8 +76,9 @@ class Receiver:
 
 
 def sample(name: str) -> Callable:
-    """A function of the receiver that the documentation shows, which verifies with another library."""
-    code = "\n".join(re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL))
+    """A function of the receiver that the documentation shows. It verifies with another library than ours."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    code = next(block for block in blocks if f"def {name}(" in block)
     scope: dict = {}
     exec(compile(code, str(DOCS), "exec"), scope)
     return scope[name]

@@ -2,17 +2,15 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
+from javascript_client import FOLDER, install_client, node_path
 from served import ENDPOINT_ID, Server, data_uri, make_clip
 
 from omnireel.store.sqlite.database import connect
 
-FOLDER = Path(__file__).parent.parent / "js"
 CASES = [
     "run", "queue", "subscribePolling", "subscribeStreaming", "streamStatus", "stream", "cancel",
     "clientTimeout", "abortedRun", "abortedStream", "missingField", "emptyBody", "badVideo",
@@ -28,16 +26,8 @@ OUTPUT = "echo: grüße an alle"
 @pytest.fixture(scope="session")
 def node():
     """The path of Node, with the client installed from the lock file."""
-    paths = {name: shutil.which(name) for name in ("node", "npm")}
-    if None in paths.values():
-        pytest.fail("fal's JavaScript client is tested on Node 20 or newer, which brings npm: install it")
-    installed = FOLDER / "node_modules" / ".package-lock.json"
-    lock = FOLDER / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        command = [paths["npm"], "ci", "--no-audit", "--no-fund"]
-        ran = subprocess.run(command, cwd=FOLDER, capture_output=True, timeout=240, check=False)
-        assert ran.returncode == 0, ran.stderr.decode()
-    return paths["node"]
+    install_client()
+    return node_path()
 
 
 @pytest.fixture(scope="module")

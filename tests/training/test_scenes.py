@@ -1,4 +1,4 @@
-"""What the demo model is trained on is the world that the README describes."""
+"""What the demo model is trained on is the world that docs/demo-model.md describes."""
 
 from itertools import combinations
 from random import Random
