@@ -19,7 +19,7 @@ _HALVINGS = 3
 
 
 def num_sound_tokens(num_samples: int) -> int:
-    """The number of tokens of a recording, which is split into clips of 30 s; at least 1."""
+    """Tokens of a whole recording, cut into clips of 30 s; at least 1."""
     return max(1, sum(_num_clip_tokens(length) for length in _clip_lengths(num_samples)))
 
 
@@ -200,7 +200,7 @@ class SoundProjection(nn.Module):
 
 
 def sound_clips(samples: Tensor) -> list[Tensor]:
-    """Splits a recording at 16 kHz, [L], into clips of 30 s; a shorter last one is padded to at least 0.1 s."""
+    """A recording at 16 kHz, in clips of 30 s; a short last one is filled up to 0.1 s."""
     lengths = _clip_lengths(len(samples))
     whole = F.pad(samples, (0, max(0, sum(lengths) - len(samples))))
     return list(whole.split(lengths))

@@ -17,7 +17,7 @@ _LOG_FLOOR, _STD_FLOOR = 2.0**-24, 1e-5
 
 
 def num_frames(num_samples: int) -> int:
-    """How many spectra are used. The transform yields one more, which is centred past the end."""
+    """Spectra that count. The transform gives one more, centred past the end."""
     return num_samples // HOP
 
 

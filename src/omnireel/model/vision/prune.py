@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def num_kept(num_tubelets: int, tokens_per_tubelet: int, rate: float) -> int:
-    """How many vision tokens are kept; known before anything is encoded.
+    """How many vision tokens survive, known before anything is encoded.
 
-    rate: share of tokens to drop, 0 ≤ rate < 1; at least as many as one tubelet has are kept
+    rate: share to drop, 0 ≤ rate < 1; at least one whole tubelet always stays
     Example: 4 tubelets of 252 tokens at 0.5 keep 504; 2 tubelets keep 252.
     """
     return max(tokens_per_tubelet, int(num_tubelets * tokens_per_tubelet * (1 - rate)))
