@@ -1,4 +1,4 @@
-"""A server that videos are fetched from, well-behaved or hostile: real sockets, real TLS."""
+"""A server to download from, well-behaved or hostile, with real sockets and real TLS."""
 
 import socket
 import ssl
@@ -15,26 +15,26 @@ Behaviour = Callable[["Origin", socket.socket], None]
 
 
 class Authority:
-    """A certificate authority that exists as long as the tests."""
+    """A certificate authority for the tests."""
 
     def __init__(self) -> None:
         self.ca = trustme.CA()
 
     def server_context(self, *names: str) -> ssl.SSLContext:
-        """What a server with a certificate for `names` presents."""
+        """The TLS context of a server with a certificate for `names`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert(*names).configure_cert(context)
         return context
 
     def trust(self) -> ssl.SSLContext:
-        """What a client that believes this authority, and no other, checks with."""
+        """The TLS context of a client that trusts only this authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.ca.configure_trust(context)
         return context
 
 
 class Origin:
-    """Listens on a loopback address; counts every connection, also those that never speak.
+    """Listens on a loopback address and counts every connection, also those without a request.
 
     requests: the bytes of each request's head
     """
@@ -47,7 +47,7 @@ class Origin:
         self._listener = socket.create_server((address, 0))
         self.port = self._listener.getsockname()[1]
         self._ends = threading.Event()
-        self._plugs: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -58,23 +58,23 @@ class Origin:
         self.close()
 
     def close(self) -> None:
-        """Stop listening and hang up; may be called again."""
+        """Stop listening and close all connections. Further calls do nothing."""
         self._ends.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
         self._listener.close()
-        for sock in self._plugs:
+        for sock in self._sockets:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
     def wait(self, seconds: float) -> bool:
-        """Pause between two bytes; true when the test is over."""
+        """Pause between two bytes. True when the test is over."""
         return self._ends.wait(seconds)
 
-    def is_left_alone(self, *, within_s: float) -> bool:
-        """Whether every client hangs up in time."""
+    def is_disconnected(self, *, within_s: float) -> bool:
+        """Whether every client closes its connection in time."""
         for thread in self._threads[1:]:
             thread.join(within_s)
         return not any(thread.is_alive() for thread in self._threads[1:])
@@ -84,13 +84,13 @@ class Origin:
             while True:
                 sock, _ = self._listener.accept()
                 self.num_connections += 1
-                self._plugs.append(sock)
+                self._sockets.append(sock)
                 thread = threading.Thread(target=self._serve, args=(sock,))
                 self._threads.append(thread)
                 thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with suppress(OSError), sock:  # a client that hangs up is what most of these tests are about
+        with suppress(OSError), sock:  # most of these tests are about clients that close the connection
             if self._tls is None:
                 self._answer(sock)
                 return
@@ -104,7 +104,7 @@ class Origin:
 
 
 def read_head(sock: socket.socket) -> bytes:
-    """A request up to its empty line; nothing from a client that hangs up before."""
+    """A request up to its empty line; empty when the client closes the connection before."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = sock.recv(4096)
@@ -115,9 +115,9 @@ def read_head(sock: socket.socket) -> bytes:
 
 
 class Names:
-    """Stands for the name servers: each question takes the next of its answers, the last one stays.
+    """Replaces the resolver: each lookup of a name returns its next answer; the last answer is repeated.
 
-    asked: the names, as often as they were asked for
+    asked: the names in the order of the lookups
     """
 
     def __init__(self, answers: dict[str, list[list[str]]] | None = None) -> None:
@@ -131,7 +131,7 @@ class Names:
 
 
 def says(*pieces: bytes, gap_s: float = 0) -> Behaviour:
-    """Sends `pieces`, waiting between them, and closes."""
+    """Sends `pieces`, waits between them, and closes the connection."""
 
     def behave(origin: Origin, sock: socket.socket) -> None:
         for piece in pieces:
@@ -143,7 +143,7 @@ def says(*pieces: bytes, gap_s: float = 0) -> Behaviour:
 
 
 def repeats(start: bytes, piece: bytes, *, gap_s: float = 0) -> Behaviour:
-    """Sends `start`, then `piece` for ever."""
+    """Sends `start`, then `piece` again and again."""
 
     def behave(origin: Origin, sock: socket.socket) -> None:
         sock.sendall(start)
@@ -154,7 +154,7 @@ def repeats(start: bytes, piece: bytes, *, gap_s: float = 0) -> Behaviour:
 
 
 def redirects(*locations: str, last: Behaviour, status: int = 302) -> Behaviour:
-    """Answers one connection after the other with the next of `locations`, then as `last` does."""
+    """Redirects one connection after the other to the next of `locations`, then behaves as `last`."""
     left = iter(locations)
 
     def behave(origin: Origin, sock: socket.socket) -> None:
@@ -169,6 +169,6 @@ def redirects(*locations: str, last: Behaviour, status: int = 302) -> Behaviour:
 
 
 def file(content: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer with its length."""
+    """A response with a Content-Length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1") + content

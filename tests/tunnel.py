@@ -1,4 +1,4 @@
-"""A CONNECT proxy that leads every name to one address: what a hosts file or a name server would do."""
+"""A CONNECT proxy that connects every tunnel to one address, in place of a hosts file or a name server."""
 
 import contextlib
 import socket
@@ -7,7 +7,7 @@ import threading
 
 
 class Tunnel:
-    """Listens while the context is open; url is what HTTPS_PROXY takes, hosts is who was asked for."""
+    """Listens while the context is open. url: for HTTPS_PROXY; hosts: the tunnels that were requested."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.hosts: set[str] = set()

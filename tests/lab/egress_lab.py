@@ -1,9 +1,9 @@
-"""Every vector through both sinks of a real server, in a network where whoever it connects to is seen.
+"""Sends every vector to both sinks of a real server, in a network that records every connection.
 
     unshare --map-root-user --net --mount python tests/lab/egress_lab.py FOLDER
 
-Prints one JSON object. The server runs as an operator starts it: nothing of the policy is replaced, names are
-resolved by the system's resolver, and the environment offers proxies that must not be used.
+Prints one JSON object. The server runs as an operator starts it: no part of the policy is replaced, names are
+resolved by the system's resolver, and the environment names proxies that must not be used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from omnireel.store.sqlite.database import Database
 
 NUM_CALLERS = 6
 CLIP = make_clip(seconds=0.3)
-# What has to be reached, or the lab would prove nothing.
+# These must be reached, or the lab would prove nothing.
 REACHABLE = (
     f"https://{PUBLIC_NAME}/clip.mp4", f"https://{PUBLIC_IPV4}/clip.mp4", f"https://[{PUBLIC_IPV6}]/clip.mp4",
     "https://admitted.test/clip.mp4", redirect(f"https://{PUBLIC_NAME}/clip.mp4", 307), f"https://{PUBLIC_NAME.upper()}./clip.mp4",
@@ -52,7 +52,7 @@ REACHABLE = (
 
 
 def environment(folder: Path, authority: Authority) -> dict[str, str]:
-    """Of the server: whom it trusts, what the operator admits, and proxies to be ignored."""
+    """The server's environment: its authorities, the network that the operator allows, and proxies to ignore."""
     authority.ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     (folder / ".netrc").write_text(f"machine {PUBLIC_NAME} login ann password secret\n")
     proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://10.0.0.5:8080")
@@ -61,7 +61,7 @@ def environment(folder: Path, authority: Authority) -> dict[str, str]:
 
 
 class Sinks:
-    """The two places where a caller can name an address. Answers: (status, body without it)."""
+    """The two requests in which a caller can send an address. Each returns (status, body without the address)."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
@@ -86,14 +86,14 @@ def _without(body: str, url: str) -> str:
 
 
 def ask_all(ask: Callable[[str], tuple[int, str]]) -> dict[Vector, tuple[int, str]]:
-    """Every vector through one sink, some at a time."""
+    """Send every vector to one sink, a few at a time."""
     asked = vectors()
     with ThreadPoolExecutor(NUM_CALLERS) as pool:
         return dict(zip(asked, pool.map(ask, [vector.url for vector in asked]), strict=True))
 
 
 def told(sink: str, answers: dict[Vector, tuple[int, str]]) -> dict[str, object]:
-    """What callers learned from one sink: statuses, and the different bodies of well-formed addresses."""
+    """What callers see from one sink: statuses, and the distinct bodies for well-formed addresses."""
     silent = Counter(answer for vector, answer in answers.items() if vector.is_silent)
     return {
         "sink": sink,
@@ -122,7 +122,7 @@ def main(folder: Path) -> None:
     make_every_address_local(folder, unreachable=SILENT_IPV4)
     authority = Authority()
     zone = names()
-    # Every name and address gets a good certificate: nothing but the policy stands in the way.
+    # Every name and address has a valid certificate, so that only the policy can prevent a connection.
     tls = authority.server_context(*zone, *FORBIDDEN_IPV4, *FORBIDDEN_IPV6, PUBLIC_IPV4, PUBLIC_IPV6)
     NameServer(zone)
     world = World(frozenset({PUBLIC_IPV4, PUBLIC_IPV6, ADMITTED_IPV4}), tls, CLIP)

@@ -1,7 +1,7 @@
-"""A network of its own in which every address is this machine, and it is known who was connected to.
+"""A network namespace in which every address is this machine and every connection is recorded.
 
 Run within `unshare --map-root-user --net --mount`: the kernel then takes every IPv4 and IPv6 address
-as local, so that a connection to any of them is accepted here, on the ports that are worth attacking.
+as local, so that a connection to any of them is accepted here, on the ports that an attacker would try.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _A, _AAAA = 1, 28
 
 
 def make_every_address_local(folder: Path, *, unreachable: str) -> None:
-    """Routes, and this process as the only name server."""
+    """Set up the routes, and this process as the only name server."""
     ipv4 = (
         "ip link set lo up",
         "ip route add local default dev lo",
@@ -40,7 +40,7 @@ def make_every_address_local(folder: Path, *, unreachable: str) -> None:
 
 
 class NameServer:
-    """Answers A and AAAA over UDP; each question for a name takes its next answer, the last one stays."""
+    """Answers A and AAAA over UDP. Each lookup of a name returns its next answer; the last one is repeated."""
 
     def __init__(self, zone: Mapping[str, Sequence[Sequence[str]]]) -> None:
         self._zone = zone
@@ -76,9 +76,9 @@ class NameServer:
 
 
 class World:
-    """Every address: honest on port 443 of those in `public`, a trap everywhere else.
+    """Servers on every address: a web server on port 443 of those in `public`, a trap on every other.
 
-    trapped: where forbidden connections led
+    trapped: the addresses of forbidden connections
     served:  the method and path of every request to the public addresses
     """
 

@@ -1,4 +1,4 @@
-"""Addresses that must lead nowhere, each in the spellings and detours by which they have got through elsewhere."""
+"""Addresses that must not be reached, in the spellings and redirects by which other programs were deceived."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FORBIDDEN_IPV6 = (
     "64:ff9b:1::1", "2002:7f00:1::", "2001:0:7f00:1::1", "2001:db8::1", "3fff::1", "5f00::1", "fd00:ec2::254", "fc00::1",
     "fec0::1", "fe80::1", "100::1",
 )  # fmt: skip
-# Those that are written in every spelling; one of each kind of danger.
+# Those that are written in every spelling; one of each kind.
 _SPELLED = ("127.0.0.1", "169.254.169.254", "10.0.0.5", "0.0.0.0")
 _STATUSES = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True)
 class Vector:
-    """An address to ask for.
+    """An address to send.
 
     is_silent: it is well-formed, and whoever asks must not learn why nothing comes of it
     """
@@ -37,7 +37,7 @@ class Vector:
 
 
 def names() -> dict[str, list[list[str]]]:
-    """What the name server says: name → for each time it is asked, the addresses; the last answer stays."""
+    """The answers of the name server: name → the addresses for each lookup; the last answer is repeated."""
     zone: dict[str, list[list[str]]] = {
         PUBLIC_NAME: [[PUBLIC_IPV4, PUBLIC_IPV6]],
         "silent.test": [[SILENT_IPV4]],
@@ -86,7 +86,7 @@ def _spellings() -> Iterator[Vector]:
             f"{address}%00.{PUBLIC_NAME}", f"{number + (1 << 32)}", f"-{number}", f"+{number}",
         ):  # fmt: skip
             yield Vector(f"https://{host}/")
-        # UTS 46 folds these to the plain form, which is then judged as such.
+        # UTS 46 maps these to the plain form, which is then checked.
         for host in (_shifted(address, 0xFF10), _shifted(address, 0x1D7CE), address.replace(".", "。")):
             yield Vector(f"https://{host}/", is_silent=True)
         for host in (_circled(address), _shifted(address, 0x660), address.replace(".", "․")):
@@ -113,7 +113,7 @@ def _named() -> Iterator[Vector]:
 
 
 def _two_readings() -> Iterator[Vector]:
-    """Text that two parsers could read in two ways."""
+    """Text that two parsers could read differently."""
     for bad in ("127.0.0.1", "169.254.169.254", "bad0.test"):
         for authority in (
             f"{PUBLIC_NAME}@{bad}", f"{PUBLIC_NAME}:443@{bad}", f"user:pass@{bad}", f"{bad}\\@{PUBLIC_NAME}", f"{bad}\\.{PUBLIC_NAME}",
@@ -148,7 +148,7 @@ def _schemes_and_ports() -> Iterator[Vector]:
         ):
             yield Vector(f"{scheme}://{bad}/")
         for port in (0, 1, 22, 80, 6379, 8080, 8443, 9200, 65535, 65536, 65979, "0443", "443x", "-443"):
-            if port != "0443" or bad != PUBLIC_NAME:  # a port with a nought in front is that port
+            if port != "0443" or bad != PUBLIC_NAME:  # a port with a leading zero is that port
                 yield Vector(f"https://{bad}:{port}/")
     yield from (
         Vector(url)
@@ -162,7 +162,7 @@ def _schemes_and_ports() -> Iterator[Vector]:
 
 
 def _redirects() -> Iterator[Vector]:
-    """From the public server to somewhere else; who sends a webhook follows none of them."""
+    """Redirects from the public server to other addresses; the webhook sender follows none of them."""
     targets = [
         "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/latest/", "https://bad0.test/", "https://mixed3.test/",
         "https://2130706433/", "https://[::ffff:7f00:1]/", "//127.0.0.1/", "//bad0.test/", "https:\\\\127.0.0.1/", "http://public.test/",

@@ -56,7 +56,7 @@ def test_one_file_and_shards_load_the_same_weights(single, model):
         assert tensor.equal(loaded[name]), name
 
 
-def test_a_loaded_model_has_every_tensor_as_stored_and_nothing_to_train(single, model):
+def test_a_loaded_model_has_every_tensor_as_stored_and_no_gradients(single, model):
     _, tensors, _ = single
     for name, parameter in model.named_parameters():
         assert parameter.equal(tensors[name]), name
@@ -77,7 +77,7 @@ def test_a_tensor_the_model_does_not_have_is_named(single):
     assert_refused(directory, "does not have", "sound_projection.norm.weight")
 
 
-def test_a_misshapen_tensor_is_named_with_both_shapes(single):
+def test_a_tensor_of_another_shape_is_named_with_both_shapes(single):
     directory, tensors, write = single
     tensors[NAME] = tensors[NAME].T.contiguous()
     write()
@@ -101,14 +101,14 @@ def test_a_tensor_with_a_value_that_is_not_finite_is_named(single, bad):
         (torch.uint8, "U8"),
     ],
 )
-def test_a_tensor_of_a_type_we_do_not_read_is_named(single, dtype, stored):
+def test_a_tensor_of_an_unsupported_type_is_named(single, dtype, stored):
     directory, tensors, write = single
     tensors[NAME] = tensors[NAME].to(dtype)
     write()
     assert_refused(directory, NAME, f"stored as {stored}, expected BF16 or F32")
 
 
-def test_a_config_with_a_type_we_do_not_compute_in_is_refused(single):
+def test_a_config_with_an_unsupported_type_is_refused(single):
     directory, _, write = single
     write()
     config = json.loads((directory / "config.json").read_text())
@@ -117,7 +117,7 @@ def test_a_config_with_a_type_we_do_not_compute_in_is_refused(single):
 
 
 def test_the_input_conditioner_is_not_loaded(single, model):
-    """Its mean and deviation are applied to the pixels; a model that applied them too would do so twice."""
+    """Its mean and deviation are applied to the pixels already; the model must not apply them again."""
     _, tensors, _ = single
     stored = {name for name in tensors if "input_conditioner" in name}
     assert stored == set(tensors) - set(model.state_dict())
@@ -131,14 +131,14 @@ def test_an_index_that_points_outside_the_checkpoint_is_refused(sharded, file):
     assert_refused(directory, NAME, "outside")
 
 
-def test_an_index_that_names_a_shard_that_is_not_there_is_refused(sharded):
+def test_an_index_with_a_missing_shard_is_refused(sharded):
     directory, place = sharded
     place(NAME, "model-00003-of-00002.safetensors")
     # Either file may be read first: the one that is missing, or the one that holds the tensor after all.
     assert_refused(directory, "model-0000")
 
 
-def test_an_index_that_names_another_shard_than_the_true_one_is_refused(sharded):
+def test_an_index_with_the_wrong_shard_for_a_tensor_is_refused(sharded):
     directory, place = sharded
     names = json.loads((directory / "model.safetensors.index.json").read_text())["weight_map"]
     place(NAME, next(file for file in set(names.values()) if file != names[NAME]))
@@ -146,7 +146,7 @@ def test_an_index_that_names_another_shard_than_the_true_one_is_refused(sharded)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": null}'])
-def test_an_index_that_is_none_is_refused(sharded, text):
+def test_an_invalid_index_is_refused(sharded, text):
     directory, _ = sharded
     (directory / "model.safetensors.index.json").write_text(text)
     assert_refused(directory, "model.safetensors.index.json")
@@ -154,21 +154,21 @@ def test_an_index_that_is_none_is_refused(sharded, text):
 
 @pytest.mark.parametrize("keep", [0, 4, 200, 40000])
 def test_a_truncated_file_is_named(sharded, keep):
-    """Cut to nothing, inside the length of the header, inside the header, inside the weights."""
+    """Truncated to nothing, in the length of the header, in the header, in the weights."""
     directory, _ = sharded
     shard = directory / "model-00002-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:keep])
     assert_refused(directory, shard.name)
 
 
-def test_a_directory_without_weights_says_what_to_do(written, tmp_path):
+def test_the_error_for_missing_weights_says_what_to_do(written, tmp_path):
     shutil.copy(written / "config.json", tmp_path)
     with pytest.raises(CheckpointError, match=r"no model\.safetensors") as refusal:
         load_checkpoint(tmp_path)
     assert "--model" in refusal.value.hint
 
 
-def test_bf16_weights_load_as_bf16_but_for_what_must_stay_fp32(tmp_path):
+def test_bf16_weights_load_as_bf16_except_those_that_must_be_fp32(tmp_path):
     write_checkpoint(tmp_path, Sizes(dtype="bfloat16"))
     model = load_checkpoint(tmp_path)
     wide = re.compile(r"mixer\.(A_log|D|dt_bias|gate\.weight|gate\.e_score_correction_bias)")
@@ -182,7 +182,7 @@ def test_bf16_weights_load_as_bf16_but_for_what_must_stay_fp32(tmp_path):
 
 
 def test_loading_does_not_import_the_compiler(written):
-    """Initialising weights on the meta device does, and costs two seconds of every start."""
+    """Initialising weights on the meta device would, and it takes two seconds at every start."""
     code = (
         "import sys; from pathlib import Path; from omnireel.model.checkpoint.load import load_checkpoint; "
         f"load_checkpoint(Path({str(written)!r})); assert 'torch._dynamo' not in sys.modules"
@@ -190,6 +190,6 @@ def test_loading_does_not_import_the_compiler(written):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_fp32_weights_load_as_bf16_when_asked(written):
+def test_fp32_weights_load_as_bf16_on_request(written):
     model = load_checkpoint(written, torch.bfloat16)
     assert model.dtype == torch.bfloat16

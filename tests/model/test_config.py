@@ -25,7 +25,7 @@ def assert_refused(raw, said):
         parse_config(raw)
 
 
-def test_the_released_tower_is_known_by_name():
+def test_the_published_tower_is_known_by_name():
     """The released file gives no sizes of the tower, only the name of its architecture."""
     raw = raw_with("", vit_hidden_size=1280)
     raw["vision_config"] = {
@@ -83,7 +83,7 @@ def test_a_missing_key_is_named(section, key):
 
 
 @pytest.mark.parametrize("value", ["64", 64.0, 0, -1, True, None, [64]])
-def test_a_size_that_is_no_positive_whole_number_is_refused(value):
+def test_a_size_that_is_not_a_positive_integer_is_refused(value):
     assert_refused(raw_with("llm_config", hidden_size=value), "llm_config.hidden_size")
 
 
@@ -102,9 +102,9 @@ def test_a_value_of_the_wrong_kind_is_refused(section, key, value):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"num_key_value_heads": 3}, "key heads"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads"),
         ({"n_groups": 3}, "n_groups"),
-        ({"num_experts_per_tok": 9}, "more experts than there are"),
+        ({"num_experts_per_tok": 9}, "num_experts_per_tok is larger"),
         ({"vocab_size": 18}, "image token"),
     ],
 )
@@ -123,7 +123,7 @@ def test_an_unknown_layer_kind_is_named(kind):
     assert_refused(raw, f"not implemented: .*'{kind}'")
 
 
-def test_layer_kinds_say_the_same_as_a_pattern():
+def test_layer_kinds_are_read_like_a_pattern():
     kinds = ["mamba", "moe", "linear_attention", "full_attention", "moe"]
     raw = raw_with("llm_config", hybrid_override_pattern=DROP, layers_block_type=kinds)
     assert parse_config(raw).language.pattern == "MEM*E"
@@ -157,7 +157,7 @@ def test_an_audio_encoder_is_read_under_either_name():
         ({"convolution_bias": True}, "convolution_bias"),
         ({"subsampling_factor": 4}, "subsampling_factor"),
         ({"sampling_rate": 22050}, "sampling_rate"),
-        ({"num_attention_heads": 7}, "audio heads"),
+        ({"num_attention_heads": 7}, "number of audio heads"),
         ({"conv_kernel_size": 8}, "even kernel"),
         ({"num_mel_bins": 100}, "num_mel_bins"),
         ({"invented": 1}, "invented"),
@@ -172,7 +172,7 @@ def test_an_audio_encoder_without_a_token_is_refused():
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "3", "\x00"])
-def test_a_file_that_is_no_json_object_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_json_object_is_refused(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json"):
         read_config(tmp_path)
@@ -184,7 +184,7 @@ def test_a_config_that_is_not_utf8_is_refused(tmp_path):
         read_config(tmp_path)
 
 
-def test_a_directory_without_a_config_says_what_to_do(tmp_path):
+def test_the_error_for_a_missing_config_says_what_to_do(tmp_path):
     with pytest.raises(CheckpointError, match=r"no config\.json") as refusal:
         read_config(tmp_path)
     assert "--model" in refusal.value.hint

@@ -1,4 +1,4 @@
-"""A checkpoint that is wrong in one place: the load names the place and what was expected."""
+"""A checkpoint with one fault: loading fails with an error that names the fault and what was expected."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ HEAD, VISION = "language_model.lm_head.weight", "vision_model.radio_model.model.
 
 @pytest.fixture(scope="module")
 def whole(written, tmp_path_factory):
-    """A good NVFP4 checkpoint."""
+    """A valid NVFP4 checkpoint."""
     directory = tmp_path_factory.mktemp("whole")
     quantize_checkpoint(written, directory, NVFP4)
     load_checkpoint(directory)
@@ -69,7 +69,7 @@ TENSORS = {
     "router bias missing": (without(f"{ROUTER}.e_score_correction_bias"), f"lacks 1 .*{ROUTER}"),
     "head missing": (without(HEAD), f"lacks 1 .*{HEAD}"),
     "tower's matrix missing": (without(VISION), f"lacks 1 .*{VISION}"),
-    "a tensor too many": (put(f"{LAYERS}.99.norm.weight", torch.ones(3)), r"does not have: .*layers\.99"),
+    "an extra tensor": (put(f"{LAYERS}.99.norm.weight", torch.ones(3)), r"does not have: .*layers\.99"),
     "scale of a plain matrix": (put(f"{KEYS}.weight_scale", torch.tensor(1.0)), f"does not have: .*{KEYS}"),
     "second scale in fp8": (put(f"{OUT}.weight_scale_2", torch.tensor(1.0)), f"does not have: .*{OUT}"),
     "bias of a linear": (put(f"{OUT}.bias", torch.ones(64)), f"does not have: .*{OUT}.bias"),
@@ -178,7 +178,7 @@ def cut(share):
 
 
 FILES = {
-    "table is no JSON": (rewrite("hf_quant_config.json", b"{"), "hf_quant_config.json cannot be read"),
+    "table is not JSON": (rewrite("hf_quant_config.json", b"{"), "hf_quant_config.json cannot be read"),
     "table is a list": (rewrite("hf_quant_config.json", b"[]"), "not a JSON object"),
     "table is empty": (rewrite("hf_quant_config.json", b"{}"), "has no quantisation table"),
     "one scheme for all": (table(lambda q: q.update(quant_algo="NVFP4")), "quant_algo 'NVFP4'; known: MIXED"),
@@ -191,12 +191,12 @@ FILES = {
     ),
     "unknown module": (
         layers(**{f"{LAYERS}.77.mixer.in_proj": {"quant_algo": "FP8"}}),
-        r"layers\.77.*no linear",
+        r"layers\.77.*not a linear",
     ),
-    "a norm": (layers(**{f"{LAYERS}.0.norm": {"quant_algo": "FP8"}}), r"layers\.0\.norm.*no linear"),
+    "a norm": (layers(**{f"{LAYERS}.0.norm": {"quant_algo": "FP8"}}), r"layers\.0\.norm.*not a linear"),
     "a linear with a bias": (
         layers(**{"vision_model.radio_model.model.blocks.0.attn.qkv": {"quant_algo": "FP8"}}),
-        "attn.qkv.*no linear",
+        "attn.qkv.*not a linear",
     ),
     "expert called fp8": (layers(**{EXPERT: {"quant_algo": "FP8"}}), f"{EXPERT}"),
     "plain matrix called fp8": (layers(**{KEYS: {"quant_algo": "FP8"}}), f"{KEYS}.weight.*expected F8_E4M3"),
@@ -204,13 +204,13 @@ FILES = {
     "both in and out": (table(lambda q: q["exclude_modules"].append(EXPERT)), f"{EXPERT}.*exclude_modules"),
     "cache in int8": (table(lambda q: q.update(kv_cache_quant_algo="INT8")), "KV cache in 'INT8'"),
     "cache scales not announced": (table(lambda q: q.pop("kv_cache_quant_algo")), "does not have: .*k_scale"),
-    "weights cut in the middle": (cut(0.5), "cannot read model.safetensors"),
-    "weights cut in the header": (cut(0.001), "cannot read model.safetensors"),
-    "weights empty": (rewrite("model.safetensors", b""), "cannot read model.safetensors"),
-    "weights a pickle": (rewrite("model.safetensors", b"\x80\x04]q\x00."), "cannot read model.safetensors"),
+    "weights cut in the middle": (cut(0.5), "Cannot read model.safetensors"),
+    "weights cut in the header": (cut(0.001), "Cannot read model.safetensors"),
+    "weights empty": (rewrite("model.safetensors", b""), "Cannot read model.safetensors"),
+    "weights a pickle": (rewrite("model.safetensors", b"\x80\x04]q\x00."), "Cannot read model.safetensors"),
     "header of 2^60 bytes": (
         rewrite("model.safetensors", b"\0" * 7 + b"\x10{}"),
-        "cannot read model.safetensors",
+        "Cannot read model.safetensors",
     ),
     "no weights": (lambda d: (d / "model.safetensors").unlink(), "no model.safetensors"),
     "config is no JSON": (rewrite("config.json", b"\xff"), "config.json"),
@@ -225,7 +225,7 @@ def test_a_wrong_file_is_named(whole, tmp_path, edit, complaint):
         load_checkpoint(directory)
 
 
-def test_the_command_line_says_so_in_two_lines_and_ends_with_3(whole, tmp_path):
+def test_the_command_line_prints_two_lines_and_exits_with_3(whole, tmp_path):
     directory = shutil.copytree(whole, tmp_path / "broken")
     cut(0.5)(directory)
     clip = write_clip(tmp_path / "clip.mp4", ClipSpec(codec="mpeg4", num_frames=10))
@@ -236,5 +236,5 @@ def test_the_command_line_says_so_in_two_lines_and_ends_with_3(whole, tmp_path):
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stdout == ""
-    assert "cannot read model.safetensors" in done.stderr
+    assert "Cannot read model.safetensors" in done.stderr
     assert len(done.stderr.splitlines()) <= 2

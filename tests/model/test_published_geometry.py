@@ -1,4 +1,4 @@
-"""The published configuration gives exactly the published tensors: names, shapes, totals; without memory."""
+"""The published configuration gives exactly the published tensors: names, shapes and totals. No memory is used."""
 
 import math
 
@@ -35,13 +35,13 @@ def test_each_part_has_the_published_number_of_tensors_and_elements(model, prefi
 
 
 def test_the_whole_has_the_published_totals(model):
-    """With the four tensors that are stored and not read."""
+    """Including the four tensors that are stored and not loaded."""
     tensors = model.state_dict().values()
     assert len(tensors) + 4 == 7_349
     assert sum(tensor.numel() for tensor in tensors) + 6 + 128 * 257 + 400 == 33_015_632_238
 
 
-def test_nothing_lies_outside_these_parts(model):
+def test_every_tensor_belongs_to_one_of_these_parts(model):
     assert all(name.startswith(tuple(PARTS)) for name in model.state_dict())
 
 

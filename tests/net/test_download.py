@@ -172,7 +172,7 @@ def test_a_cancelled_download_closes_its_connection(serve, policy_for, tmp_path)
         assert task.cancelled()
 
     asyncio.run(run())
-    assert origin.is_left_alone(within_s=5)
+    assert origin.is_disconnected(within_s=5)
 
 
 @pytest.mark.parametrize("holder", ["other.example", "127.0.0.1"])

@@ -1,1 +1,1 @@
-"""The architecture as pure functions of tensors: no strings, no files but checkpoints, no scheduling."""
+"""The model: its configuration, its checkpoint files, and its layers as functions of tensors."""

@@ -1,11 +1,11 @@
-"""Normalisation and activation shared by every part of the model."""
+"""Normalisation and activation that several parts of the model share."""
 
 import torch
 from torch import Tensor, nn
 
 
 def relu2(x: Tensor) -> Tensor:
-    """max(x, 0)², the activation of every MLP and expert except the vision tower's."""
+    """max(x, 0)², the activation of the experts and projectors."""
     return torch.relu(x).square()
 
 
@@ -13,14 +13,14 @@ class Relu2(nn.Module):
     """`relu2` as a module, for use inside `nn.Sequential`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: any shape and float type."""
+        """x: any shape and float type. Returns the same shape and type."""
         return relu2(x)
 
 
 class RMSNorm(nn.Module):
     """x · rsqrt(mean(x²) + eps) · weight, all in fp32, then cast back.
 
-    The weight is multiplied before the cast; the Llama variant casts first and gives other bf16 values.
+    The weight is applied before the cast. Llama's variant casts first, which gives other bf16 values.
     Source: transformers 5.23 `NemotronHRMSNorm`.
     """
 
@@ -37,7 +37,7 @@ class RMSNorm(nn.Module):
 
 
 class GatedGroupNorm(nn.Module):
-    """RMSNorm of x · silu(gate) over groups of channels: the gate comes before the norm.
+    """RMSNorm of x · silu(gate) over groups of channels; the gate is applied before the norm.
 
     Source: Mamba-2 paper (arXiv 2405.21060) section 7; transformers 5.23 `Zamba2RMSNormGated`.
     """

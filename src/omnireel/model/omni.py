@@ -1,4 +1,4 @@
-"""The whole model: pixels and ids in, logits out."""
+"""The whole model: pixels, sound and token ids in, logits out."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from omnireel.model.vision.tower import VisionTower
 
 
 class Omni(nn.Module):
-    """Vision tower, projector and language model; attribute names are the checkpoint's tensor names."""
+    """Vision tower, audio encoder, projectors and language model; attributes have the checkpoint's tensor names."""
 
     def __init__(self, config: OmniConfig) -> None:
         super().__init__()
@@ -30,20 +30,20 @@ class Omni(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of hidden states."""
+        """The type of weights and hidden states."""
         return self.language_model.lm_head.weight.dtype
 
     def encode_video(self, tubelets: Tensor) -> Tensor:
-        """Vision tokens of some tubelets; tubelets are independent, so batches may be concatenated.
+        """Vision tokens of a batch of tubelets. Tubelets are independent, so results of batches can be concatenated.
 
-        tubelets: [n, T·3, R·p, K·p] normalised pixels, frame-major
+        tubelets: [n, T·3, R·p, K·p] normalised pixels, the channels of the first frame first
         Returns [n, R/2, K/2, D].
         """
         grid = self.vision_model(tubelets.to(self.dtype))
         return self.mlp1(pixel_shuffle(grid))  # type: ignore[no-any-return]
 
     def encode_sound(self, samples: Tensor) -> Tensor:
-        """Sound tokens of a recording; only where the checkpoint hears.
+        """Sound tokens of a recording; only for a checkpoint with an audio encoder.
 
         samples: [L] fp32 at 16 kHz, −1…1
         Returns [num_sound_tokens(L), D].
@@ -56,13 +56,13 @@ class Omni(nn.Module):
         return torch.cat(parts)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """ids: [...] int64 → [..., D]."""
+        """ids: [...] int64. Returns [..., D]."""
         return self.language_model.backbone.embeddings(ids)  # type: ignore[no-any-return]
 
     def embed_prompt(self, ids: Tensor, kept: Tensor, is_vision: Tensor) -> Tensor:
-        """Embeddings of a prompt with the kept vision tokens in their places, in order.
+        """Embeddings of a prompt, with the kept vision tokens at their positions, in order.
 
-        ids: [S]; kept: [K, D]; is_vision: bool [S] with exactly K places set. Returns [S, D].
+        ids: [S]; kept: [K, D]; is_vision: bool [S] with exactly K positions set. Returns [S, D].
         """
         assert int(is_vision.sum()) == len(kept), "prompt layout and kept tokens disagree"
         embeddings = self.embed(ids).clone()
@@ -70,16 +70,19 @@ class Omni(nn.Module):
         return embeddings
 
     def new_state(self, batch_size: int = 1, *, capacity: int | None = None) -> ModelState:
-        """An empty past for `batch_size` sequences with KV room for `capacity` tokens each."""
+        """The state of `batch_size` sequences before their first token.
+
+        capacity: tokens to allocate KV cache for; None: the cache grows by concatenation
+        """
         return new_state(self.config.language, batch_size=batch_size, capacity=capacity, dtype=self.dtype)
 
     def forward_hidden(self, x: Tensor, state: ModelState) -> Tensor:
-        """x: [B, T, D] embeddings of the next tokens → hidden states after the final norm.
+        """x: [B, T, D], embeddings of the next T tokens. Returns hidden states after the final norm, [B, T, D].
 
-        Advances `state`.
+        Advances `state` by T tokens.
         """
         return self.language_model.backbone(x, state)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden: [..., D] → [..., V] fp32. Ask only for the positions needed: the head is large."""
+        """hidden: [..., D]. Returns [..., V] fp32. Pass only the positions needed, because the head is large."""
         return self.language_model.logits(hidden)

@@ -162,14 +162,14 @@ def _too_large(max_bytes: int, num_bytes: int | None) -> InputError:
 def _readable_file(path: Path) -> Path:
     if not path.exists():
         raise _bad_path(
-            f"There is no file {path}.", "Check the path; a relative one starts in this directory."
+            f"there is no file {path}", "Check the path; a relative one starts in this directory."
         )
     if not path.is_file():
-        raise _bad_path(f"The path {path} is not a file.", "Give the path of the video file itself.")
+        raise _bad_path(f"{path} is not a file", "Give the path of the video file itself.")
     if not os.access(path, os.R_OK):
-        raise _bad_path(f"This user may not read {path}.", "Change the file's permissions.")
+        raise _bad_path(f"this user has no permission to read {path}", "Change the file's permissions.")
     return path
 
 
-def _bad_path(message: str, hint: str) -> InputError:
-    return InputError(message, kind="file_not_found", about="media", hint=hint)
+def _bad_path(why: str, hint: str) -> InputError:
+    return InputError(f"The video cannot be read: {why}.", kind="file_not_found", about="media", hint=hint)

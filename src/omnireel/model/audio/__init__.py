@@ -1,1 +1,1 @@
-"""The audio encoder."""
+"""The audio encoder and its input, log mel spectra."""

@@ -1,6 +1,7 @@
-"""The audio encoder: a FastConformer over log mel spectra, eight of them a token.
+"""The audio encoder: a FastConformer over log mel spectra, with one token for eight spectra.
 
-A clip is encoded alone and whole, so there is no padding and no mask. Letters: F spectra, T tokens, W width.
+Each clip is encoded alone and as a whole, so there is no padding and no mask.
+Letters: F spectra, T tokens, W width.
 Source: FastConformer (arXiv 2305.05084); relative positions as Transformer-XL (arXiv 1901.02860).
 """
 
@@ -14,7 +15,7 @@ from omnireel.model.token_counts import NUM_HALVINGS, clip_lengths
 
 
 class Subsampling(nn.Module):
-    """Three halvings in time and frequency, then a linear layer over what is left of the frequencies."""
+    """Halves time and frequency three times, then applies a linear layer over channels and remaining frequencies."""
 
     def __init__(self, config: SoundConfig) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class Subsampling(nn.Module):
         self.linear = nn.Linear(channels * (config.num_mel_bins >> NUM_HALVINGS), config.width)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """mel: [F, bins] → [T, W]."""
+        """mel: [F, bins]. Returns [T, W]."""
         x = mel[None, None]
         for layer in self.layers:
             x = layer(x)
@@ -41,7 +42,7 @@ def _halving(inputs: int, outputs: int, *, groups: int) -> nn.Conv2d:
 
 
 class FeedForward(nn.Module):
-    """Two linear layers around SiLU."""
+    """A feed-forward layer: linear, SiLU, linear."""
 
     def __init__(self, config: SoundConfig) -> None:
         super().__init__()
@@ -49,12 +50,12 @@ class FeedForward(nn.Module):
         self.linear2 = nn.Linear(config.mlp_width, config.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [T, W]."""
+        """x: [T, W]. Returns [T, W]."""
         return self.linear2(F.silu(self.linear1(x)))  # type: ignore[no-any-return]
 
 
 class RelativeAttention(nn.Module):
-    """softmax(((q + u)·k + (q + v)·r)/√d)·v, where r depends on the distance alone."""
+    """Attention with relative positions: softmax(((q + u)·k + (q + v)·r)/√d)·v; r depends on the distance alone."""
 
     def __init__(self, config: SoundConfig) -> None:
         super().__init__()
@@ -66,12 +67,12 @@ class RelativeAttention(nn.Module):
         self.bias_v = nn.Parameter(torch.zeros(config.num_heads, head_dim))
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:
-        """x: [T, W]; distances: [2T−1, W], embeddings of T−1 down to −(T−1)."""
+        """x: [T, W]; distances: [2T−1, W], embeddings of T−1 down to −(T−1). Returns [T, W]."""
         names = ("q_proj", "k_proj", "v_proj")
         q, k, v = (self._heads(self.get_submodule(name)(x)) for name in names)  # [heads, T, d]
         r = self._heads(self.get_submodule("relative_k_proj")(distances))
-        by_place = _shifted((q + self.bias_v[:, None]) @ r.transpose(1, 2)) * q.shape[-1] ** -0.5
-        out = F.scaled_dot_product_attention(q + self.bias_u[:, None], k, v, attn_mask=by_place)
+        by_position = _shifted((q + self.bias_v[:, None]) @ r.transpose(1, 2)) * q.shape[-1] ** -0.5
+        out = F.scaled_dot_product_attention(q + self.bias_u[:, None], k, v, attn_mask=by_position)
         return self.get_submodule("o_proj")(out.transpose(0, 1).flatten(1))  # type: ignore[no-any-return]
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ class RelativeAttention(nn.Module):
 
 
 def _shifted(scores: Tensor) -> Tensor:
-    """[heads, T, 2T−1] by distance → [heads, T, T] by key: row i begins T−1−i later.
+    """From scores by distance, [heads, T, 2T−1], to scores by key, [heads, T, T]: row i starts T−1−i later.
 
     Source: Transformer-XL appendix B.
     """
@@ -101,14 +102,14 @@ class Convolution(nn.Module):
         self.pointwise_conv2 = nn.Conv1d(width, width, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [T, W]."""
+        """x: [T, W]. Returns [T, W]."""
         gated = F.glu(self.pointwise_conv1(x.T[None]), dim=1)
         out = self.pointwise_conv2(F.silu(self.norm(self.depthwise_conv(gated))))
         return out[0].T  # type: ignore[no-any-return]
 
 
 class ConformerBlock(nn.Module):
-    """Half a feed-forward, attention, convolution, half a feed-forward, norm."""
+    """One block: half a feed-forward layer, attention, convolution, half a feed-forward layer, norm."""
 
     def __init__(self, config: SoundConfig) -> None:
         super().__init__()
@@ -123,7 +124,7 @@ class ConformerBlock(nn.Module):
         self.norm_out = nn.LayerNorm(config.width)
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:
-        """x: [T, W]; distances: as `RelativeAttention`."""
+        """x: [T, W]; distances: as in `RelativeAttention`. Returns [T, W]."""
         x = x + 0.5 * self.feed_forward1(self.norm_feed_forward1(x))
         x = x + self.self_attn(self.norm_self_att(x), distances)
         x = x + self.conv(self.norm_conv(x))
@@ -132,7 +133,7 @@ class ConformerBlock(nn.Module):
 
 
 class Conformer(nn.Module):
-    """Subsampling and blocks."""
+    """The encoder without the prefix of its tensor names: subsampling, then blocks."""
 
     def __init__(self, config: SoundConfig) -> None:
         super().__init__()
@@ -140,7 +141,7 @@ class Conformer(nn.Module):
         self.layers = nn.ModuleList(ConformerBlock(config) for _ in range(config.num_layers))
 
     def forward(self, mel: Tensor) -> Tensor:
-        """mel: [F, bins] → [T, W]."""
+        """mel: [F, bins]. Returns [T, W]."""
         x = self.subsampling(mel)
         distances = distance_embeddings(len(x), x.shape[1]).to(x.dtype)
         for layer in self.layers:
@@ -149,14 +150,14 @@ class Conformer(nn.Module):
 
 
 def distance_embeddings(length: int, width: int) -> Tensor:
-    """Sines and cosines, alternating, of the distances length−1 down to −(length−1). [2·length−1, width]"""
+    """Alternating sines and cosines of the distances length−1 down to −(length−1), [2·length−1, width]."""
     frequencies: Tensor = torch.pow(10_000.0, -torch.arange(0, width, 2) / width)
     angles: Tensor = torch.arange(length - 1, -length, -1)[:, None] * frequencies
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
 
 
 class SoundEncoder(nn.Module):
-    """`sound_encoder.encoder` of the checkpoint."""
+    """Holds the encoder under the checkpoint's name, `sound_encoder.encoder`."""
 
     def __init__(self, config: SoundConfig) -> None:
         super().__init__()
@@ -164,7 +165,7 @@ class SoundEncoder(nn.Module):
 
 
 class SoundProjection(nn.Module):
-    """RMSNorm → up → relu² → down, without biases."""
+    """From the encoder's width to the language model's: RMSNorm → up → relu² → down, without biases."""
 
     def __init__(self, config: SoundConfig, hidden_size: int, eps: float) -> None:
         super().__init__()
@@ -173,7 +174,7 @@ class SoundProjection(nn.Module):
         self.linear2 = nn.Linear(config.projector_width, hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [T, W] → [T, D]."""
+        """x: [T, W]. Returns [T, D]."""
         return self.linear2(relu2(self.linear1(self.norm(x))))  # type: ignore[no-any-return]
 
 

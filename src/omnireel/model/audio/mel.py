@@ -1,7 +1,7 @@
-"""Sound as the audio encoder gets it: log mel spectra of 16 kHz samples, in fp32.
+"""The input of the audio encoder: log mel spectra of 16 kHz samples, in fp32.
 
-Source: NeMo's AudioToMelSpectrogramPreprocessor as transformers 5.23 `ParakeetFeatureExtractor` has it; the
-filters are those of librosa, Slaney's scale and norm.
+Source: NeMo's AudioToMelSpectrogramPreprocessor, as implemented by `ParakeetFeatureExtractor` of transformers 5.23.
+The filters are those of librosa with Slaney's scale and norm.
 """
 
 from functools import cache
@@ -17,14 +17,14 @@ _LOG_FLOOR, _STD_FLOOR = 2.0**-24, 1e-5
 
 
 def log_mel(samples: Tensor, num_bins: int) -> Tensor:
-    """samples: [L] fp32 in −1…1, at least two hops → [L // 160, num_bins].
+    """samples: [L] fp32 in −1…1, at least two hops. Returns [L // 160, num_bins].
 
-    Every bin is brought to mean 0 and deviation 1 over the clip.
+    Each bin is normalised to mean 0 and standard deviation 1 over the clip.
     """
-    sharp = torch.cat([samples[:1], samples[1:] - _PREEMPHASIS * samples[:-1]])
+    emphasised = torch.cat([samples[:1], samples[1:] - _PREEMPHASIS * samples[:-1]])
     window = torch.hann_window(_WINDOW, periodic=False)
     spectrum = torch.stft(
-        sharp, _N_FFT, hop_length=HOP, win_length=_WINDOW, window=window, return_complex=True,
+        emphasised, _N_FFT, hop_length=HOP, win_length=_WINDOW, window=window, return_complex=True,
         pad_mode="constant",
     )  # fmt: skip
     power = spectrum.real.square() + spectrum.imag.square()  # [257, frames]
@@ -34,13 +34,13 @@ def log_mel(samples: Tensor, num_bins: int) -> Tensor:
 
 @cache
 def mel_filters(num_bins: int) -> Tensor:
-    """Triangles between neighbours on the mel scale, of equal area. [num_bins, 257]"""
+    """Triangular filters of equal area between neighbouring mel frequencies, [num_bins, 257]."""
     edges = _mel_to_hz(
         torch.linspace(0, float(_hz_to_mel(SAMPLE_RATE / 2)), num_bins + 2, dtype=torch.float64)
     )
-    places = torch.linspace(0, SAMPLE_RATE / 2, _N_FFT // 2 + 1, dtype=torch.float64)
+    frequencies = torch.linspace(0, SAMPLE_RATE / 2, _N_FFT // 2 + 1, dtype=torch.float64)
     widths = edges.diff()
-    slopes = edges[:, None] - places
+    slopes = edges[:, None] - frequencies
     rising, falling = -slopes[:-2] / widths[:-1, None], slopes[2:] / widths[1:, None]
     triangles = torch.minimum(rising, falling).clamp(min=0)
     return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).float()

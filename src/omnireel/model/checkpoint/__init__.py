@@ -1,1 +1,1 @@
-"""Weights on disk, full and quantised."""
+"""Weights on disk: loaded, checked, and unpacked where they are quantised."""

@@ -1,8 +1,8 @@
-"""Weights on disk → model: every tensor used, or named as ignored, or the load fails.
+"""Loads a model from safetensors files. Every tensor is used or listed as ignored; otherwise loading fails.
 
-Only safetensors are read. A module's parameter says which type it wants (router, A_log, D, dt_bias are fp32),
-every other BF16 or F32 tensor takes the model's type; packed weights stay as they are stored. What keeps its
-type is not copied: it stays mapped to the file, and is read from the disk when it is used.
+A parameter with a type of its own keeps it (router, A_log, D and dt_bias are fp32). Every other BF16 or F32 tensor
+gets the model's type; quantised weights stay as they are stored. A tensor that keeps its stored type is not copied:
+it stays mapped to the file and is read from the disk when it is used.
 """
 
 import json
@@ -23,14 +23,14 @@ from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.omni import Omni
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# Types that are kept as they are stored, as safetensors names them.
+# Types that stay as they are stored → their names in safetensors.
 STORED = {torch.float8_e4m3fn: "F8_E4M3", torch.uint8: "U8", torch.int64: "I64"}
-SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file beside the index, no path
-READ_AHEAD = 2 << 20  # the system reads no more than this at a time
-# Normalisation constants that preprocessing applies; the tower must not apply them again.
+SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file next to the index, not a path
+READ_AHEAD = 2 << 20  # bytes; the system reads no more than this for one call
+# Tensors that are not loaded. First normalisation constants: preprocessing applies them, the tower must not.
 IGNORED = re.compile(
     r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)"
-    # Rounded copies of the mel filters and the window, which are computed here.
+    # Rounded copies of the mel filters and the window, which audio/mel.py computes.
     r"|sound_encoder\.encoder\.feature_extractor\.featurizer\.(fb|window)"
 )
 
@@ -40,25 +40,25 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
 
     directory: holds config.json and model.safetensors, or shards with model.safetensors.index.json
     dtype:     of weights and hidden states; None takes the stored one
-    Raises CheckpointError that names the first tensor missing, left over, misshapen or not finite.
+    Raises CheckpointError, which names the first tensor that is missing, unknown, of another shape or not finite.
     """
     config = read_config(directory)
     model = empty_model(config, dtype or _dtype(config))
     quantize_modules(model, read_quant_table(directory))
-    wanted, tensors = model.state_dict(), {}
+    expected, tensors = model.state_dict(), {}
     for shard, names in _shards(directory).items():
         with _opened(shard, names) as (file, present):
             _read_ahead(shard)
             for name in present:
-                _check_place(name, file.get_slice(name), wanted)
-                tensors[name] = _finite(name, file.get_tensor(name)).to(wanted[name].dtype)
-    _check_complete(wanted, tensors)
+                _check_header(name, file.get_slice(name), expected)
+                tensors[name] = _finite(name, file.get_tensor(name)).to(expected[name].dtype)
+    _check_complete(expected, tensors)
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
 
 
 def _read_ahead(shard: Path) -> None:
-    """Ask the system for all that is going to be checked: fault by fault it would take four times as long."""
+    """Have the system read all tensors that will be checked; page fault by page fault takes four times as long."""
     if not hasattr(os, "posix_fadvise"):
         return
     with shard.open("rb") as file:
@@ -67,34 +67,34 @@ def _read_ahead(shard: Path) -> None:
         for name, entry in entries.items():
             if name == "__metadata__" or entry["dtype"] == "U8":
                 continue
-            first, last = (8 + start + offset for offset in entry["data_offsets"])
-            for at in range(first, last, READ_AHEAD):
-                length = min(READ_AHEAD, last - at)
-                os.posix_fadvise(file.fileno(), at, length, os.POSIX_FADV_WILLNEED)
+            first, last = (8 + start + edge for edge in entry["data_offsets"])
+            for offset in range(first, last, READ_AHEAD):
+                length = min(READ_AHEAD, last - offset)
+                os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_WILLNEED)
 
 
 def survey_checkpoint(directory: Path) -> None:
-    """Check every name, shape and type but no value: it reads headers alone.
+    """Check every tensor's name, shape and type from the files' headers; no values are read.
 
-    Raises CheckpointError as `load_checkpoint`.
+    Raises CheckpointError as `load_checkpoint` does.
     """
-    wanted = _places(directory, None)
+    expected = _expected_tensors(directory, None)
     found: set[str] = set()
     for shard, names in _shards(directory).items():
         with _opened(shard, names) as (file, present):
             for name in present:
-                _check_place(name, file.get_slice(name), wanted)
+                _check_header(name, file.get_slice(name), expected)
         found |= set(present)
-    _check_complete(wanted, found)
+    _check_complete(expected, found)
 
 
 def weight_bytes(directory: Path, dtype: torch.dtype) -> int:
-    """Bytes of the weights in memory when the model computes in `dtype`. Raises CheckpointError."""
-    return sum(place.nbytes for place in _places(directory, dtype).values())
+    """Bytes that the weights take in memory when the model computes in `dtype`. Raises CheckpointError."""
+    return sum(tensor.nbytes for tensor in _expected_tensors(directory, dtype).values())
 
 
-def _places(directory: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """Shape and type of every tensor that the checkpoint's config calls for."""
+def _expected_tensors(directory: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The tensors that the config requires, by name, without memory: their shape and type count."""
     config = read_config(directory)
     model = empty_model(config, dtype or _dtype(config))
     quantize_modules(model, read_quant_table(directory))
@@ -102,7 +102,7 @@ def _places(directory: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
 
 
 def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
-    """The module tree without memory behind its weights, typed as it will be loaded."""
+    """The model's modules with the types they will be loaded in, and without memory for their weights."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -114,25 +114,25 @@ def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
 
 def _dtype(config: OmniConfig) -> torch.dtype:
     if config.dtype not in DTYPES:
-        raise CheckpointError(f"config.json says dtype {config.dtype!r}; known: {', '.join(DTYPES)}")
+        raise CheckpointError(f"config.json has the dtype {config.dtype!r}; supported: {', '.join(DTYPES)}.")
     return DTYPES[config.dtype]
 
 
 def _shards(directory: Path) -> dict[Path, list[str] | None]:
-    """Each file with the names it must hold; None when there is no index and one file holds all."""
+    """Each file with the tensor names it must have; None for a single file without an index."""
     index = directory / "model.safetensors.index.json"
     single = directory / "model.safetensors"
     if not index.exists():
         if not single.exists():
             raise CheckpointError(
-                f"no model.safetensors or model.safetensors.index.json in {directory}",
-                hint="point --model at a directory with the checkpoint's files",
+                f"There is no model.safetensors or model.safetensors.index.json in {directory}.",
+                hint="Give --model a directory with the checkpoint's files.",
             )
         return {single: None}
     shards: dict[Path, list[str] | None] = {}
     for name, file in _weight_map(index).items():
         if not isinstance(file, str) or not SHARD_NAME.fullmatch(file):
-            raise CheckpointError(f"the index places {name!r} outside the checkpoint: {file!r}")
+            raise CheckpointError(f"The index has {name!r} outside the checkpoint: {file!r}.")
         names = shards.setdefault(directory / file, [])
         assert names is not None
         names.append(name)
@@ -144,52 +144,52 @@ def _weight_map(index: Path) -> dict[str, object]:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return dict(weight_map)
     except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{index.name} is not an index: it has no object 'weight_map'") from None
+        raise CheckpointError(f"{index.name} is not an index: it has no object 'weight_map'.") from None
 
 
 @contextmanager
 def _opened(path: Path, names: list[str] | None) -> Iterator[tuple[Any, list[str]]]:
-    """A shard and the names in it that are read; names: what the index places there."""
+    """An open shard, and the names of its tensors that are loaded; names: those the index has for it."""
     try:
         with safe_open(path, framework="pt") as file:
             present = set(file.keys())
             if names is not None and present != set(names):
                 odd = sorted(present ^ set(names))[0]
-                raise CheckpointError(f"{path.name} and the index disagree about {odd!r}")
+                raise CheckpointError(f"{path.name} and the index disagree about {odd!r}.")
             yield file, [name for name in sorted(present) if not IGNORED.fullmatch(name)]
     except (SafetensorError, OSError) as e:
-        raise CheckpointError(f"cannot read {path.name}: {e}") from None
+        raise CheckpointError(f"Cannot read {path.name}: {e}") from None
 
 
-def _check_place(name: str, header: Any, wanted: dict[str, Tensor]) -> None:  # noqa: ANN401  safetensors' own
-    if name not in wanted:
-        raise CheckpointError(f"checkpoint holds a tensor that this model does not have: {name!r}")
-    place, shape, stored = wanted[name], header.get_shape(), header.get_dtype()
-    if shape != list(place.shape):
-        raise CheckpointError(f"{name!r} has shape {shape}, expected {list(place.shape)}")
-    if place.dtype in DTYPES.values():
+def _check_header(name: str, header: Any, expected: dict[str, Tensor]) -> None:  # noqa: ANN401  safetensors has no type for it
+    if name not in expected:
+        raise CheckpointError(f"The checkpoint has a tensor that this model does not have: {name!r}.")
+    tensor, shape, stored = expected[name], header.get_shape(), header.get_dtype()
+    if shape != list(tensor.shape):
+        raise CheckpointError(f"{name!r} has shape {shape}, expected {list(tensor.shape)}.")
+    if tensor.dtype in DTYPES.values():
         if stored not in ("BF16", "F32"):
-            raise CheckpointError(f"{name!r} is stored as {stored}, expected BF16 or F32")
-    elif stored != STORED[place.dtype]:
-        raise CheckpointError(f"{name!r} is stored as {stored}, expected {STORED[place.dtype]}")
+            raise CheckpointError(f"{name!r} is stored as {stored}, expected BF16 or F32.")
+    elif stored != STORED[tensor.dtype]:
+        raise CheckpointError(f"{name!r} is stored as {stored}, expected {STORED[tensor.dtype]}.")
 
 
-def _check_complete(wanted: Mapping[str, object], found: Collection[str]) -> None:
-    if missing := sorted(set(wanted) - set(found)):
-        raise CheckpointError(f"checkpoint lacks {len(missing)} tensors, first {missing[0]!r}")
+def _check_complete(expected: Mapping[str, object], found: Collection[str]) -> None:
+    if missing := sorted(set(expected) - set(found)):
+        raise CheckpointError(f"The checkpoint lacks {len(missing)} tensors, first {missing[0]!r}.")
 
 
 def _finite(name: str, tensor: Tensor) -> Tensor:
     if not _is_finite(tensor):
-        raise CheckpointError(f"{name!r} holds NaN or infinite values")
+        raise CheckpointError(f"{name!r} has NaN or infinite values.")
     return tensor
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Whether every value is a number. Every E2M1 code is one: those 16 GB need not be read.
+    """Whether every value is finite. Every E2M1 code is, so those 16 GB are not read.
 
-    Extremes are found without a second tensor, twenty-five times as fast as asking each value, and NaN is an
-    extreme of whatever holds one. In E4M3, NaN is 0x7F or 0xFF: the greatest byte with or without a sign.
+    Finding the extremes needs no second tensor and is 25 times as fast as testing each value; where a tensor has a
+    NaN, its extremes are NaN. In E4M3, NaN is 0x7F or 0xFF: the largest byte, signed or unsigned.
     """
     if tensor.dtype == torch.uint8 or not tensor.numel():
         return True

@@ -1,7 +1,7 @@
-"""Which modules of a checkpoint are quantised, and how: read from its files, never guessed.
+"""Which modules of a checkpoint are quantised and how, as its files say.
 
-ModelOpt writes the table into hf_quant_config.json, or into config.json under `quantization_config`, with
-other names for two of its fields. Where both are there they have to agree.
+ModelOpt writes this table to hf_quant_config.json, or to config.json under `quantization_config` with other names
+for two of its fields. Where both exist they have to agree.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ FILE = "hf_quant_config.json"
 
 @dataclass(frozen=True)
 class QuantTable:
-    """layers: module name → FP8 or NVFP4; has_kv_scales: the checkpoint brings scales for an FP8 cache."""
+    """The quantised modules.
+
+    layers:        module name → FP8 or NVFP4
+    has_kv_scales: the checkpoint has scales for an FP8 KV cache
+    """
 
     layers: Mapping[str, str] = field(default_factory=dict)
     has_kv_scales: bool = False
 
 
 def read_quant_table(directory: Path) -> QuantTable:
-    """The checkpoint's table, empty where nothing is quantised. Raises CheckpointError."""
+    """The checkpoint's table; empty where nothing is quantised. Raises CheckpointError."""
     config = _read_json(directory / "config.json").get("quantization_config")
     inside = None if config is None else _table("config.json", config, ignored="ignore")
     path = directory / FILE
@@ -40,23 +44,25 @@ def read_quant_table(directory: Path) -> QuantTable:
     beside = _table(FILE, _read_json(path).get("quantization"), ignored="exclude_modules")
     if inside is not None and inside != beside:
         odd = sorted(set(inside.layers.items()) ^ set(beside.layers.items()))
-        about = repr(odd[0][0]) if odd else "the KV cache"
-        raise CheckpointError(f"config.json and {FILE} disagree about {about}")
+        subject = repr(odd[0][0]) if odd else "the KV cache"
+        raise CheckpointError(f"config.json and {FILE} disagree about {subject}.")
     return beside
 
 
 def quantize_modules(model: nn.Module, table: QuantTable) -> None:
-    """Put packed layers, on the meta device, in the place of those that the table names."""
+    """Replace the linear layers that the table names by quantised ones on the meta device. Raises CheckpointError."""
     for name, scheme in table.layers.items():
         try:
             linear = model.get_submodule(name)
         except AttributeError:
             linear = None
         if not isinstance(linear, nn.Linear) or linear.bias is not None:
-            raise CheckpointError(f"the quantisation table names {name!r}, which is no linear layer here")
+            raise CheckpointError(
+                f"The quantisation table has {name!r}, which is not a linear layer of this model."
+            )
         if scheme == NVFP4 and linear.in_features % GROUP:
             raise CheckpointError(
-                f"{name!r} is NVFP4 and has {linear.in_features} columns, no multiple of {GROUP}"
+                f"{name!r} is NVFP4 and has {linear.in_features} columns, which is not a multiple of {GROUP}."
             )
         parent, _, own = name.rpartition(".")
         with torch.device("meta"):
@@ -67,48 +73,48 @@ def quantize_modules(model: nn.Module, table: QuantTable) -> None:
 
 
 def _add_kv_scales(model: nn.Module) -> None:
-    """Room for the scales of an FP8 cache. They are kept, not used: our cache has the model's type."""
+    """Buffers for the scales of an FP8 KV cache. They are loaded and not used: our cache has the model's type."""
     for module in model.modules():
         if isinstance(module, Attention):
             for linear, scale in ((module.k_proj, "k_scale"), (module.v_proj, "v_scale")):
                 linear.register_buffer(scale, torch.empty((), dtype=torch.float32, device="meta"))
 
 
-def _table(place: str, raw: Any, *, ignored: str) -> QuantTable:  # noqa: ANN401  JSON is anything
+def _table(file: str, raw: Any, *, ignored: str) -> QuantTable:  # noqa: ANN401  any JSON value
     if not isinstance(raw, Mapping):
-        raise CheckpointError(f"{place} has no quantisation table")
+        raise CheckpointError(f"{file} has no quantisation table.")
     algorithm = raw.get("quant_algo")
     if algorithm != "MIXED_PRECISION":
         raise CheckpointError(
-            f"{place} says quant_algo {algorithm!r}; known: MIXED_PRECISION with a table per module",
-            hint="use NVIDIA's BF16, FP8 or NVFP4 checkpoint as it was published",
+            f"{file} has quant_algo {algorithm!r}; known: MIXED_PRECISION with a table per module.",
+            hint="Use NVIDIA's BF16, FP8 or NVFP4 checkpoint as it was published.",
         )
     layers = raw.get("quantized_layers")
     if not isinstance(layers, Mapping) or not layers:
-        raise CheckpointError(f"{place} says MIXED_PRECISION and has no quantized_layers")
-    table = {name: _scheme(place, name, entry) for name, entry in layers.items()}
+        raise CheckpointError(f"{file} has quant_algo MIXED_PRECISION, but it has no quantized_layers.")
+    table = {name: _scheme(file, name, entry) for name, entry in layers.items()}
     if both := sorted(set(table) & set(raw.get(ignored) or ())):
-        raise CheckpointError(f"{place} lists {both[0]!r} as quantised and in {ignored}")
-    return QuantTable(table, _has_kv_scales(place, raw))
+        raise CheckpointError(f"{file} lists {both[0]!r} as quantised and in {ignored}.")
+    return QuantTable(table, _has_kv_scales(file, raw))
 
 
-def _scheme(place: str, name: str, entry: Any) -> str:  # noqa: ANN401  JSON is anything
+def _scheme(file: str, name: str, entry: Any) -> str:  # noqa: ANN401  any JSON value
     scheme = entry.get("quant_algo") if isinstance(entry, Mapping) else None
     if scheme not in LINEARS:
-        raise CheckpointError(f"{place} quantises {name!r} as {scheme!r}; known: {', '.join(LINEARS)}")
+        raise CheckpointError(f"{file} quantises {name!r} as {scheme!r}; known: {', '.join(LINEARS)}.")
     if scheme == NVFP4 and entry.get("group_size", GROUP) != GROUP:
-        raise CheckpointError(f"{place} gives {name!r} groups of {entry['group_size']}; known: {GROUP}")
+        raise CheckpointError(f"{file} gives {name!r} groups of {entry['group_size']}; known: {GROUP}.")
     return str(scheme)
 
 
-def _has_kv_scales(place: str, raw: Mapping[str, Any]) -> bool:
+def _has_kv_scales(file: str, raw: Mapping[str, Any]) -> bool:
     scheme = raw.get("kv_cache_scheme")
     algorithm = raw.get("kv_cache_quant_algo")
     if scheme is not None:
         is_fp8 = isinstance(scheme, Mapping) and scheme.get("num_bits") == 8 and scheme.get("type") == "float"
         algorithm = FP8 if is_fp8 else scheme
     if algorithm not in (None, FP8):
-        raise CheckpointError(f"{place} has a KV cache in {algorithm!r}; known: FP8")
+        raise CheckpointError(f"{file} has a KV cache in {algorithm!r}; known: FP8.")
     return algorithm == FP8
 
 
@@ -118,5 +124,5 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as e:
         raise CheckpointError(f"{path.name} cannot be read: {e}") from None
     if not isinstance(raw, Mapping):
-        raise CheckpointError(f"{path.name} is not a JSON object")
+        raise CheckpointError(f"{path.name} is not a JSON object.")
     return raw

@@ -1,8 +1,8 @@
-"""What a checkpoint says about itself: config.json as frozen facts.
+"""The configuration of a checkpoint: config.json as frozen dataclasses.
 
-Both generations of field names are read (`llm_config` and `text_config`, ...). Every key is either used,
-required to have the only value this code implements, or on a list of keys known to be inert; any other
-key stops the load, because it may change what the model computes.
+Both generations of key names are read (`llm_config` and `text_config`, ...). Every key is used, or must have the one
+value that is implemented, or is on a list of keys without effect. Any other key is an error, because it may change
+what the model computes.
 """
 
 import json
@@ -22,21 +22,21 @@ from omnireel.model.config.keys import (
 )
 from omnireel.model.config.sound import SoundConfig, parse_sound_config
 
-# Width, layers, heads of the towers that `args.model` can name.
+# Name in `args.model` → width, layers and heads of the tower.
 NAMED_TOWERS = {"vit_huge_patch16_224": (1280, 32, 16)}
 LAYER_LETTERS = {"linear_attention": "M", "mamba": "M", "moe": "E", "full_attention": "*", "attention": "*"}
-# transformers 5 writes an infinite number in words.
+# transformers 5 writes infinity as an object.
 NO_LIMIT = ([0.0, math.inf], [0.0, {"__float__": "Infinity"}])
 
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """The hybrid language model; letters in brackets are the Mamba-2 paper's."""
+    """The hybrid language model; letters in parentheses are those of the Mamba-2 paper."""
 
     pattern: str  # one letter per layer: M Mamba, E experts, * attention
     hidden_size: int
     vocab_size: int
-    max_positions: int  # context limit in tokens; nothing encodes positions
+    max_positions: int  # context limit in tokens; the model has no position encoding
     norm_eps: float
     num_heads: int
     num_kv_heads: int
@@ -46,7 +46,7 @@ class LanguageConfig:
     state_size: int  # (N)
     num_groups: int  # (G)
     conv_kernel: int
-    chunk_size: int  # a schedule, not part of the function
+    chunk_size: int  # affects speed only, not the result
     num_experts: int
     num_experts_per_token: int
     expert_width: int
@@ -55,18 +55,18 @@ class LanguageConfig:
 
     @property
     def mamba_width(self) -> int:
-        """Inner channels: H · P. A stored `expand` is ignored."""
+        """Inner channels: H · P. The key `expand` is ignored."""
         return self.mamba_num_heads * self.mamba_head_dim
 
     @property
     def conv_width(self) -> int:
-        """Channels that pass the convolution: x, B and C."""
+        """Channels of the convolution: x, B and C."""
         return self.mamba_width + 2 * self.num_groups * self.state_size
 
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """The RADIO tower and the grid that a video frame is resized to."""
+    """The RADIO vision tower, and the size that video frames are resized to."""
 
     width: int
     num_layers: int
@@ -74,46 +74,47 @@ class VisionConfig:
     mlp_width: int
     patch_size: int
     temporal_patch_size: int  # frames per tubelet
-    num_prefix: int  # teacher and register tokens
+    num_prefix: int  # class and register tokens before the patches
     position_side: int  # side of the position table, in patches
-    target_patches: int  # of a video frame
+    target_patches: int  # patches per video frame, approximately
 
 
 @dataclass(frozen=True)
 class OmniConfig:
-    """Everything config.json says that the model needs."""
+    """All of config.json that the model needs."""
 
     language: LanguageConfig
     vision: VisionConfig
     projector_width: int
     image_token_id: int
-    video_pruning_rate: float  # the checkpoint's wish; what is served is a setting
+    video_pruning_rate: float  # suggested by the checkpoint, not necessarily the rate in use
     norm_mean: tuple[float, float, float]
     norm_std: tuple[float, float, float]
     dtype: str  # of the stored weights, such as "bfloat16"
-    sound: SoundConfig | None  # None: the checkpoint does not hear
+    sound: SoundConfig | None  # None: the checkpoint has no audio encoder
     sound_token_id: int | None
 
 
 def read_config(directory: Path) -> OmniConfig:
     """Read `directory`/config.json.
 
-    Raises CheckpointError when the file is missing, is not JSON, lacks a key or has one we do not know.
+    Raises CheckpointError when the file is missing or not JSON, lacks a key, or has an unknown one.
     """
     path = directory / "config.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(
-            f"no config.json in {directory}", hint="point --model at a directory with the checkpoint's files"
+            f"There is no config.json in {directory}.",
+            hint="Give --model a directory with the checkpoint's files.",
         ) from None
     except ValueError as e:
-        raise CheckpointError(f"{path} is not JSON: {e}") from None
+        raise CheckpointError(f"{path} is not JSON: {e}.") from None
     return parse_config(raw)
 
 
 def parse_config(raw: Raw) -> OmniConfig:
-    """config.json as parsed JSON → facts. Raises CheckpointError."""
+    """The configuration in config.json, given as parsed JSON. Raises CheckpointError."""
     fields = Fields("config.json", raw)
     sound = fields.take("sound_config", "audio_config", default=None)
     sound_token_id = fields.take("sound_context_token_id", "audio_token_id", default=None)
@@ -138,17 +139,19 @@ def parse_config(raw: Raw) -> OmniConfig:
         sound_token_id=sound_token_id,
     )
     fields.finish(INERT_TOP)
-    demand(config.image_token_id < language.vocab_size, "the image token lies outside the vocabulary")
+    demand(
+        config.image_token_id < language.vocab_size, "The id of the image token is outside the vocabulary."
+    )
     if config.sound is not None:
         fits = config.sound_token_id is not None and config.sound_token_id < language.vocab_size
-        demand(fits, "there is an audio encoder and no sound token in the vocabulary")
+        demand(fits, "There is an audio encoder, but no sound token in the vocabulary.")
     return config
 
 
 def _language(raw: Raw) -> LanguageConfig:
     fields = Fields("llm_config", raw)
     limit = fields.take("time_step_limit", default=NO_LIMIT[0])
-    demand(limit in NO_LIMIT, f"llm_config.time_step_limit is {limit}; only [0, Infinity] is implemented")
+    demand(limit in NO_LIMIT, f"llm_config.time_step_limit is {limit}; only [0, Infinity] is implemented.")
     for key, value in FIXED_LANGUAGE.items():
         fields.require(key, value)
     config = LanguageConfig(
@@ -173,21 +176,27 @@ def _language(raw: Raw) -> LanguageConfig:
         routed_scaling=fields.number("routed_scaling_factor", default=1.0),
     )
     fields.finish(INERT_LANGUAGE | INERT_GENERIC)
-    demand(config.num_heads % config.num_kv_heads == 0, "key heads do not divide the query heads")
-    demand(config.mamba_num_heads % config.num_groups == 0, "n_groups does not divide the Mamba heads")
-    demand(config.num_experts_per_token <= config.num_experts, "a token visits more experts than there are")
+    demand(
+        config.num_heads % config.num_kv_heads == 0,
+        "num_key_value_heads does not divide num_attention_heads.",
+    )
+    demand(config.mamba_num_heads % config.num_groups == 0, "n_groups does not divide mamba_num_heads.")
+    demand(
+        config.num_experts_per_token <= config.num_experts,
+        "num_experts_per_tok is larger than n_routed_experts.",
+    )
     return config
 
 
 def _pattern(fields: Fields) -> str:
-    """The layer letters, from the pattern string or from transformers' list of layer kinds."""
+    """One letter per layer, from the pattern string or from transformers' list of layer kinds."""
     kinds = fields.take("layers_block_type", "layer_types", default=None)
     spelled = "".join(LAYER_LETTERS.get(kind, "?") for kind in kinds) if kinds else None
     pattern = fields.take("hybrid_override_pattern", default=spelled)
-    demand(bool(pattern), "llm_config has neither hybrid_override_pattern nor layers_block_type")
+    demand(bool(pattern), "llm_config has neither hybrid_override_pattern nor layers_block_type.")
     wrong = sorted(set(pattern) - set("ME*") if not kinds else set(kinds) - set(LAYER_LETTERS))
-    demand(not wrong, f"the layer pattern has kinds that are not implemented: {wrong}")
-    demand(spelled in (None, pattern), "hybrid_override_pattern and layers_block_type disagree")
+    demand(not wrong, f"The layer pattern has kinds that are not implemented: {wrong}.")
+    demand(spelled in (None, pattern), "hybrid_override_pattern and layers_block_type disagree.")
     fields.require("num_hidden_layers", len(pattern))
     return str(pattern)
 
@@ -198,7 +207,7 @@ def _vision(raw: Raw) -> VisionConfig:
     name = args.take("model", default=None)
     width, num_layers, num_heads = NAMED_TOWERS.get(name, (None, None, None))
     if width is None and "hidden_size" not in raw:
-        raise CheckpointError(f"vision_config names a tower of unknown size: {name!r}")
+        raise CheckpointError(f"vision_config names a tower of unknown size: {name!r}.")
     width = fields.count("hidden_size", default=width)
     patch_size = fields.count("patch_size", default=16)
     side_px = fields.count("max_img_size", default=args.count("cpe_max_size", default=2048))
@@ -219,5 +228,7 @@ def _vision(raw: Raw) -> VisionConfig:
         target_patches=fields.count("video_target_num_patches", default=1024),
     )
     fields.finish(INERT_VISION | INERT_GENERIC)
-    demand(config.width % config.num_heads == 0, "vision heads do not divide the vision width")
+    demand(
+        config.width % config.num_heads == 0, "The number of vision heads does not divide the vision width."
+    )
     return config

@@ -1,4 +1,4 @@
-"""Reading a JSON object of which every key has to be accounted for."""
+"""Reads a JSON object in which every key must be known."""
 
 import math
 from collections.abc import Mapping
@@ -10,63 +10,63 @@ Json = Any  # a value as json.loads returns it
 Raw = Mapping[str, Json]
 
 
-def demand(holds: bool, otherwise: str) -> None:
-    """Raise CheckpointError unless something holds."""
-    if not holds:
+def demand(is_true: bool, otherwise: str) -> None:
+    """Raise CheckpointError with the message `otherwise` unless is_true."""
+    if not is_true:
         raise CheckpointError(otherwise)
 
 
 class Fields:
-    """A JSON object from which every key must be taken, required, or named as inert."""
+    """A JSON object in which every key must be taken, required, or listed as without effect."""
 
     def __init__(self, name: str, raw: Raw) -> None:
-        demand(isinstance(raw, Mapping), f"{name} is not a JSON object")
+        demand(isinstance(raw, Mapping), f"{name} is not a JSON object.")
         self.name = name
         self.raw = raw
         self.left = set(raw)
 
     def take(self, *names: str, default: Json = ...) -> Json:
-        """The value under `names`; where several are present they must agree."""
+        """The value under one of `names`; where several are present they must be equal. Raises CheckpointError."""
         self.left -= set(names)
         present = [name for name in names if name in self.raw]
         if not present:
-            demand(default is not ..., f"{self.name} lacks {names[0]!r}")
+            demand(default is not ..., f"{self.name} lacks {names[0]!r}.")
             return default
-        agree = all(self.raw[name] == self.raw[present[0]] for name in present)
-        demand(agree, f"{self.name} says different things under {' and '.join(present)}")
+        are_equal = all(self.raw[name] == self.raw[present[0]] for name in present)
+        demand(are_equal, f"{self.name} has different values for {' and '.join(present)}.")
         return self.raw[present[0]]
 
     def count(self, *names: str, default: Json = ...) -> int:
-        """A whole number, at least 1 unless it is the default."""
+        """An integer of at least 1, or the default. Raises CheckpointError."""
         value = self.take(*names, default=default)
-        fits = isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == default)
-        demand(fits, f"{self.name}.{names[0]} is {value!r}, expected a whole number of at least 1")
+        is_valid = isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == default)
+        demand(is_valid, f"{self.name}.{names[0]} is {value!r}, expected an integer of at least 1.")
         return value  # type: ignore[no-any-return]
 
     def number(self, *names: str, default: Json = ...) -> float:
-        """A finite number."""
+        """A finite number. Raises CheckpointError."""
         value = self.take(*names, default=default)
-        demand(_is_number(value), f"{self.name}.{names[0]} is {value!r}, expected a number")
+        demand(_is_number(value), f"{self.name}.{names[0]} is {value!r}, expected a number.")
         return float(value)
 
     def channels(self, name: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
-        """A number for each of red, green, blue."""
+        """One number each for red, green and blue. Raises CheckpointError."""
         value = self.take(name, default=default)
-        fits = isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
-        demand(fits, f"{self.name}.{name} is {value!r}, expected three numbers")
+        is_valid = isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
+        demand(is_valid, f"{self.name}.{name} is {value!r}, expected three numbers.")
         return value[0], value[1], value[2]
 
     def require(self, name: str, value: Json) -> None:
-        """If present, the key must have the one value that this code implements."""
+        """Raise CheckpointError if the key is present with another value than the one that is implemented."""
         found = self.take(name, default=value)
-        demand(found == value, f"{self.name}.{name} is {found!r}; only {value!r} is implemented")
+        demand(found == value, f"{self.name}.{name} is {found!r}; only {value!r} is implemented.")
 
     def finish(self, inert: frozenset[str]) -> None:
-        """Refuse what nobody took."""
+        """Raise CheckpointError for keys that were neither taken nor are in `inert`, the keys without effect."""
         if unknown := sorted(self.left - inert):
             raise CheckpointError(
-                f"{self.name} has keys this version does not know: {', '.join(unknown)}",
-                hint="they may change what the model computes, so they are not ignored",
+                f"{self.name} has keys that this version does not know: {', '.join(unknown)}.",
+                hint="They may change what the model computes, so they are not ignored.",
             )
 
 

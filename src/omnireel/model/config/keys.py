@@ -1,4 +1,4 @@
-"""Keys of config.json that have one implemented value, and keys that change nothing."""
+"""Keys of config.json for which one value is implemented, and keys without effect (inert)."""
 
 
 def _keys(words: str) -> frozenset[str]:
@@ -48,27 +48,27 @@ FIXED_SOUND = {
     "sampling_rate": 16000,
 }
 
-# Written by transformers into every config; none of them changes the numbers.
+# transformers writes these to every config; none of them changes a result.
 INERT_GENERIC = _keys(
     "transformers_version architectures output_hidden_states return_dict dtype torch_dtype "
     "chunk_size_feed_forward is_encoder_decoder id2label label2id problem_type _name_or_path model_type "
     "output_attentions use_cache pad_token_id bos_token_id eos_token_id initializer_range auto_map"
 )
-# Initialisation, dropout, kernel choices and relics of siblings of this model.
+# Initialisation, dropout, the choice of kernels, and keys of related models.
 INERT_LANGUAGE = _keys(
     "expand time_step_min time_step_max time_step_floor intermediate_size attention_dropout hidden_dropout "
     "num_logits_to_keep use_mamba_kernels output_router_logits moe_shared_expert_overlap "
     "mtp_layers_block_type mtp_hybrid_override_pattern rescale_prenorm_residual rope_theta "
     "partial_rotary_factor rope_scaling rope_parameters"
 )
-# Dropout, heads that are not stored, and normalisation that is taken from the top level.
+# Dropout, heads that are not stored, and normalisation, which is read from the top level.
 INERT_VISION = _keys(
     "preferred_resolution version adaptor_names adaptor_configs vitdet_window_size max_resolution "
     "initializer_factor image_size attention_probs_dropout_prob hidden_dropout_prob drop_path_rate "
     "feature_normalizer_config inter_feature_normalizer_config summary_idxs norm_mean norm_std "
     "patch_dim video_patch_dim"
 )
-# Dropout, limits that nothing reaches, and a number of mel bins that is not the one used.
+# Dropout, limits that are never reached, and a number of mel bins that is not the one in use.
 INERT_SOUND = _keys(
     "dropout dropout_positions layerdrop activation_dropout attention_dropout max_position_embeddings "
     "feat_in num_key_value_heads"

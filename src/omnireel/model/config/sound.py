@@ -1,4 +1,4 @@
-"""What a checkpoint says about its audio encoder: `sound_config` as frozen facts."""
+"""The configuration of the audio encoder: `sound_config` of config.json as a frozen dataclass."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from omnireel.model.config.keys import FIXED_SOUND, INERT_GENERIC, INERT_SOUND
 
 @dataclass(frozen=True)
 class SoundConfig:
-    """The Parakeet encoder and its projector."""
+    """The Parakeet encoder and the projector after it."""
 
     width: int
     num_layers: int
@@ -21,7 +21,7 @@ class SoundConfig:
 
 
 def parse_sound_config(raw: Raw) -> SoundConfig:
-    """`sound_config` of config.json → facts. Raises CheckpointError."""
+    """The configuration in `sound_config`, given as parsed JSON. Raises CheckpointError."""
     fields = Fields("sound_config", raw)
     for key, value in FIXED_SOUND.items():
         fields.require(key, value)
@@ -36,7 +36,7 @@ def parse_sound_config(raw: Raw) -> SoundConfig:
         projector_width=fields.count("projection_hidden_size"),
     )
     fields.finish(INERT_SOUND | INERT_GENERIC)
-    demand(config.width % config.num_heads == 0, "audio heads do not divide the audio width")
-    demand(config.conv_kernel % 2 == 1, "the audio encoder's convolution has an even kernel")
-    demand(config.num_mel_bins % 8 == 0, "num_mel_bins is no multiple of 8")
+    demand(config.width % config.num_heads == 0, "The number of audio heads does not divide the audio width.")
+    demand(config.conv_kernel % 2 == 1, "The audio encoder's convolution has an even kernel.")
+    demand(config.num_mel_bins % 8 == 0, "num_mel_bins is not a multiple of 8.")
     return config

@@ -1,6 +1,6 @@
-"""The attention mixer: grouped queries, causal, without any position encoding.
+"""The attention mixer: causal, with grouped queries and no position encoding.
 
-`rope_theta` may stand in a config; this architecture does not use it. Order comes from the Mamba layers.
+A config may have `rope_theta`; this architecture does not use it. Positions are known through the Mamba layers.
 """
 
 import torch
@@ -12,7 +12,7 @@ from omnireel.model.language.state import AttentionState
 
 
 class Attention(nn.Module):
-    """softmax(q·kᵀ/√head_dim)·v; query head h reads key head ⌊h · KV / heads⌋."""
+    """softmax(q·kᵀ/√head_dim)·v; query head h uses key head ⌊h · KV / heads⌋."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, state: AttentionState) -> Tensor:
-        """x: [B, T, D]; keys and values of these T tokens are added to `state`. Returns [B, T, D]."""
+        """x: [B, T, D]. Adds the keys and values of these T tokens to `state`. Returns [B, T, D]."""
         q, k, v = (self._heads(p(x)) for p in (self.q_proj, self.k_proj, self.v_proj))
         num_past, num_new = state.length, x.shape[1]
         k, v = state.append(k, v)

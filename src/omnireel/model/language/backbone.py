@@ -1,4 +1,4 @@
-"""The language model: a pattern of single mixers in one residual stream, then norm and head."""
+"""The language model: embeddings, layers of one mixer each on a residual stream, final norm and head."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ MIXERS: dict[str, type[Mamba] | type[Attention] | type[MixtureOfExperts]] = {
 
 
 class Layer(nn.Module):
-    """x + mixer(norm(x)), the sum in the model's type."""
+    """One layer: x + mixer(norm(x)), added in the model's type."""
 
     def __init__(self, config: LanguageConfig, mixer: str) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Layer(nn.Module):
         self.mixer = MIXERS[mixer](config)
 
     def forward(self, x: Tensor, state: LayerState) -> Tensor:
-        """x: [B, T, D]; `state` is this layer's own, advanced by T tokens."""
+        """x: [B, T, D]. Advances `state`, the state of this layer, by T tokens. Returns [B, T, D]."""
         u = self.norm(x)
         if isinstance(state, MambaState | AttentionState):
             return x + self.mixer(u, state)  # type: ignore[no-any-return]
@@ -34,21 +34,21 @@ class Layer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Embedding, layers, final norm."""
+    """Embeddings, layers and final norm."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
-        # Given its weight, it initialises nothing; on the meta device that would import torch's compiler,
-        # two seconds of every start.
+        # With a given weight nothing is initialised. Initialising on the meta device would import torch's compiler,
+        # which takes two seconds at every start.
         shape = (config.vocab_size, config.hidden_size)
         self.embeddings = nn.Embedding(*shape, _weight=torch.empty(shape))
         self.layers = nn.ModuleList(Layer(config, mixer) for mixer in config.pattern)
         self.norm_f = RMSNorm(config.hidden_size, config.norm_eps)
 
     def forward(self, x: Tensor, state: ModelState) -> Tensor:
-        """x: [B, T, D] embeddings of the next T tokens of B sequences with a common past length.
+        """x: [B, T, D], embeddings of the next T tokens of B sequences that have the same length so far.
 
-        Advances `state`. Returns hidden states after the final norm, [B, T, D].
+        Advances `state` by T tokens. Returns hidden states after the final norm, [B, T, D].
         """
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
             x = layer(x, layer_state)
@@ -57,7 +57,7 @@ class Backbone(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Backbone and untied head."""
+    """The backbone and an output head with weights of its own."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -65,5 +65,5 @@ class LanguageModel(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden: [..., D] → [..., V] fp32."""
+        """hidden: [..., D]. Returns [..., V] fp32."""
         return self.lm_head(hidden).to(torch.float32)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The Mamba-2 mixer: gated selective state space with a short causal convolution.
+"""The Mamba-2 mixer: a gated selective state space with a short causal convolution.
 
 Letters: B batch, T tokens, H heads, P channels per head, G groups that share B and C, N state size,
 L tokens in a chunk. Source: Mamba-2, arXiv 2405.21060, section 6 and listing 1.
@@ -14,7 +14,7 @@ from omnireel.model.layers import GatedGroupNorm
 
 
 class CausalConv(nn.Module):
-    """Depthwise convolution over time; the last tap multiplies the current token."""
+    """Depthwise convolution over time; the last tap applies to the current token."""
 
     def __init__(self, width: int, taps: int) -> None:
         super().__init__()
@@ -22,17 +22,17 @@ class CausalConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
-        """x: [B, T, C]; window: [B, C, taps-1] what came before. Returns [B, T, C] and the next window."""
-        seen = torch.cat([window, x.transpose(1, 2)], 2)
-        if x.shape[1] == 1:  # a general convolution costs far more than taps × C products
-            out = (seen * self.weight[:, 0]).sum(2, keepdim=True) + self.bias[:, None]
+        """x: [B, T, C]; window: [B, C, taps-1], the tokens before x. Returns [B, T, C] and the next window."""
+        joined = torch.cat([window, x.transpose(1, 2)], 2)
+        if x.shape[1] == 1:  # conv1d costs far more here than taps × C products
+            out = (joined * self.weight[:, 0]).sum(2, keepdim=True) + self.bias[:, None]
         else:
-            out = F.conv1d(seen, self.weight, self.bias, groups=len(self.bias))
-        return out.transpose(1, 2), seen[:, :, -window.shape[2] :]
+            out = F.conv1d(joined, self.weight, self.bias, groups=len(self.bias))
+        return out.transpose(1, 2), joined[:, :, -window.shape[2] :]
 
 
 class Mamba(nn.Module):
-    """in_proj → convolution → scan → gate and norm → out_proj."""
+    """The mixer: in_proj → convolution → scan → gate and norm → out_proj."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Mamba(nn.Module):
         self.out_proj = nn.Linear(inner, config.hidden_size, bias=False)
 
     def forward(self, u: Tensor, state: MambaState) -> Tensor:
-        """u: [B, T, D] normalised hidden states; `state` is advanced by T tokens. Returns [B, T, D]."""
+        """u: [B, T, D], normalised hidden states. Advances `state` by T tokens. Returns [B, T, D]."""
         c = self.config
         z, xbc, r = self.in_proj(u).split([c.mamba_width, c.conv_width, c.mamba_num_heads], -1)
         xbc, state.conv = self.conv1d(xbc, state.conv)
@@ -69,7 +69,7 @@ class Mamba(nn.Module):
 def single_step(
     dx: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, *, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One token: S ← exp(δA)·S + δx ⊗ B, y = S·C. Shapes as `chunked_scan` with T = 1."""
+    """One token: S ← exp(δA)·S + δx ⊗ B, y = S·C. Shapes as in `chunked_scan` with T = 1."""
     groups = b.shape[2]
     decay = log_decay.exp()[:, 0, :, None, None]  # [B, H, 1, 1]
     grouped = dx[:, 0].unflatten(1, (groups, -1))  # [B, G, H/G, P]
@@ -82,16 +82,16 @@ def single_step(
 def chunked_scan(
     dx: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, *, state: Tensor, chunk: int
 ) -> tuple[Tensor, Tensor]:
-    """The same recurrence for T tokens, as matrix products over chunks.
+    """The recurrence of `single_step` for T tokens, as matrix products over chunks.
 
     dx: [B, T, H, P] inputs times time step δ; log_decay: [B, T, H] δA, not positive; b, c: [B, T, G, N];
     state: [B, H, P, N]; all fp32. Returns y [B, T, H, P] and the state after the last token.
-    B and C stay per group: they are never copied to the heads. A ragged last chunk is simply shorter.
+    B and C stay per group and are not copied for each head. The last chunk may be shorter.
     """
     outputs = []
     for start in range(0, dx.shape[1], chunk):
-        piece = slice(start, start + chunk)
-        y, state = _scan_chunk(dx[:, piece], log_decay[:, piece], b[:, piece], c[:, piece], state=state)
+        part = slice(start, start + chunk)
+        y, state = _scan_chunk(dx[:, part], log_decay[:, part], b[:, part], c[:, part], state=state)
         outputs.append(y)
     return torch.cat(outputs, 1), state
 

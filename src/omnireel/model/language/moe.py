@@ -1,6 +1,6 @@
-"""The mixture-of-experts mixer: sigmoid router, a few of many experts, one shared expert.
+"""The mixture-of-experts mixer: a sigmoid router chooses a few of many experts; one shared expert is always used.
 
-Source: DeepSeek-V3 (arXiv 2412.19437) section 2.1.2 for the router with a selection-only bias.
+Source: DeepSeek-V3 (arXiv 2412.19437) section 2.1.2, a router whose bias affects only the choice of experts.
 """
 
 import torch
@@ -12,7 +12,7 @@ from omnireel.model.layers import relu2
 
 
 class Expert(nn.Module):
-    """down(relu²(up(x))), no gate projection."""
+    """One expert: down(relu²(up(x))), without a gate projection."""
 
     def __init__(self, hidden_size: int, width: int) -> None:
         super().__init__()
@@ -20,12 +20,12 @@ class Expert(nn.Module):
         self.down_proj = nn.Linear(width, hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [tokens, D]."""
+        """x: [tokens, D]. Returns [tokens, D]."""
         return self.down_proj(relu2(self.up_proj(x)))  # type: ignore[no-any-return]
 
 
 class Router(nn.Module):
-    """Which experts a token visits and with what weight; everything in fp32."""
+    """Chooses the experts of each token and their weights, in fp32."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -36,9 +36,9 @@ class Router(nn.Module):
         self.scaling = config.routed_scaling
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x: [tokens, D] → (expert ids [tokens, k], weights [tokens, k] fp32).
+        """x: [tokens, D]. Returns expert ids [tokens, k] and weights [tokens, k] fp32.
 
-        The bias takes part in the choice, not in the weights.
+        The bias affects which experts are chosen, not their weights.
         """
         scores = F.linear(x.float(), self.weight).sigmoid()
         chosen = (scores + self.e_score_correction_bias).topk(self.top_k, dim=-1, sorted=False).indices
@@ -47,7 +47,7 @@ class Router(nn.Module):
 
 
 class MixtureOfExperts(nn.Module):
-    """Routed experts, weighted and summed in fp32, plus the shared expert."""
+    """The mixer: routed experts, weighted and summed in fp32, plus the shared expert."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -58,14 +58,14 @@ class MixtureOfExperts(nn.Module):
         self.shared_experts = Expert(config.hidden_size, config.shared_expert_width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [B, T, D] → [B, T, D]."""
+        """x: [B, T, D]. Returns [B, T, D]."""
         tokens = x.flatten(0, 1)
         chosen, weights = self.gate(tokens)
         routed = self._routed(tokens, chosen, weights).to(x.dtype)
         return (routed + self.shared_experts(tokens)).view_as(x)  # type: ignore[no-any-return]
 
     def _routed(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-        """Visit each expert once with all of its tokens; experts that nobody chose are not read."""
+        """Apply each expert once to all of its tokens; the weights of experts without tokens are not read."""
         order = chosen.flatten().argsort(stable=True)  # token-expert pairs, by expert
         counts = chosen.flatten().bincount(minlength=len(self.experts)).tolist()
         source = order // chosen.shape[1]  # the token of each pair

@@ -1,8 +1,8 @@
-"""What one batch of sequences remembers between forwards: KV cache, convolution window, SSM state.
+"""The state of a batch of sequences between forward passes: KV cache, convolution window, SSM state.
 
-Mamba states are replaced by new tensors, never written in place, so a state can be shared by several
-continuations (`ModelState.repeat`) and differentiated through. A KV cache with spare room is written in
-place; one without (capacity None) grows by concatenation.
+Mamba states are replaced by new tensors and never written in place. So several continuations can share a state
+(`ModelState.repeat`), and gradients can flow through it. A KV cache with spare capacity is written in place; one
+without (capacity None) grows by concatenation.
 """
 
 from __future__ import annotations
@@ -17,26 +17,33 @@ from omnireel.model.config import LanguageConfig
 
 @dataclass
 class MambaState:
-    """conv: [B, C, taps-1] inputs before the convolution; ssm: [B, H, P, N] fp32."""
+    """The state of a Mamba layer.
+
+    conv: [B, C, taps-1], the last inputs of the convolution
+    ssm:  [B, H, P, N] fp32
+    """
 
     conv: Tensor
     ssm: Tensor
 
     def repeat(self, times: int) -> MambaState:
-        """Each sequence `times` times, neighbours together."""
+        """A copy with each sequence `times` times in a row."""
         return MambaState(self.conv.repeat_interleave(times, 0), self.ssm.repeat_interleave(times, 0))
 
 
 @dataclass
 class AttentionState:
-    """keys, values: [B, KV heads, room, head_dim]; the first `length` places are filled."""
+    """The KV cache of an attention layer.
+
+    keys, values: [B, KV heads, capacity, head_dim]; the first `length` positions are filled
+    """
 
     keys: Tensor
     values: Tensor
     length: int = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add [B, KV, T, d] keys and values; return all that are filled now."""
+        """Add keys and values, [B, KV heads, T, head_dim]. Returns all filled ones."""
         end = self.length + keys.shape[2]
         if end <= self.keys.shape[2]:
             self.keys[:, :, self.length : end] = keys
@@ -48,7 +55,7 @@ class AttentionState:
         return self.keys[:, :, :end], self.values[:, :, :end]
 
     def repeat(self, times: int) -> AttentionState:
-        """Each sequence `times` times, without spare room."""
+        """A copy with each sequence `times` times in a row, without spare capacity."""
         filled = slice(0, self.length)
         return AttentionState(
             self.keys[:, :, filled].repeat_interleave(times, 0),
@@ -62,22 +69,22 @@ LayerState = MambaState | AttentionState | None
 
 @dataclass
 class ModelState:
-    """One entry per layer (None for layers that remember nothing) and the number of tokens seen."""
+    """One state per layer, None for layers without one, and the number of tokens processed."""
 
     layers: list[LayerState] = field(default_factory=list)
     num_tokens: int = 0
 
     def repeat(self, times: int) -> ModelState:
-        """The same past for `times` continuations of each sequence."""
+        """A copy with each sequence `times` times in a row, for that many continuations."""
         return ModelState([s.repeat(times) if s is not None else None for s in self.layers], self.num_tokens)
 
 
 def new_state(
     config: LanguageConfig, *, batch_size: int, capacity: int | None, dtype: torch.dtype
 ) -> ModelState:
-    """An empty past.
+    """The state before the first token.
 
-    capacity: tokens to reserve KV room for; None grows by concatenation (training)
+    capacity: tokens to allocate KV cache for; None: the cache grows by concatenation, as in training
     dtype:    of keys, values and the convolution window; the SSM state is always fp32
     """
     layers: list[LayerState] = []
@@ -87,8 +94,8 @@ def new_state(
             shape = (batch_size, config.mamba_num_heads, config.mamba_head_dim, config.state_size)
             layers.append(MambaState(conv, torch.zeros(shape)))
         elif mixer == "*":
-            room = (batch_size, config.num_kv_heads, capacity or 0, config.head_dim)
-            layers.append(AttentionState(torch.zeros(room, dtype=dtype), torch.zeros(room, dtype=dtype)))
+            shape = (batch_size, config.num_kv_heads, capacity or 0, config.head_dim)
+            layers.append(AttentionState(torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)))
         else:
             layers.append(None)
     return ModelState(layers)

@@ -6,7 +6,7 @@ from omnireel.model.layers import Relu2, RMSNorm
 
 
 def pixel_shuffle(x: Tensor) -> Tensor:
-    """Four neighbours become one token.
+    """Merge each 2×2 square of tokens into one.
 
     x: [n, R, K, C] → [n, R/2, K/2, 4·C]; channel (2·row parity + column parity)·C + c
     Example: a 2×2 grid a b / c d becomes one token [a, b, c, d].

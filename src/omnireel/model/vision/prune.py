@@ -1,4 +1,4 @@
-"""Efficient video sampling: keep the vision tokens that differ from the tubelet before.
+"""Efficient video sampling (EVS): keep the vision tokens that differ most from the tubelet before.
 
 Source: EVS, arXiv 2510.14624; vLLM 0.32 `evs.py`.
 """
@@ -10,10 +10,10 @@ from omnireel.model.token_counts import num_kept
 
 
 def keep_mask(tokens: Tensor, rate: float) -> Tensor:
-    """Which vision tokens stay.
+    """Which vision tokens are kept.
 
-    tokens: [n, h, w, D] projected, in the model's type: ties in bf16 are common and resolved by order
-    Returns bool [n, h, w] with exactly `num_kept` places set; the first tubelet is whole.
+    tokens: [n, h, w, D], projected and in the model's type; ties are common in bf16 and are resolved by order
+    Returns bool [n, h, w] with exactly `num_kept` positions set; of the first tubelet all are set.
     """
     n, rows, cols, _ = tokens.shape
     change = tokens.new_full((n, rows, cols), 255.0)  # cosine distance never reaches 255

@@ -1,7 +1,7 @@
-"""The RADIO vision tower: patches of an image or of a two-frame tubelet → embeddings.
+"""The RADIO vision tower: embeddings of the patches of an image or of a two-frame tubelet.
 
 Letters: n images or tubelets, R × K patches (rows × columns), p patch side, W tower width.
-A tubelet is one sequence: frames share it through the patch vector, and attention stays inside it.
+A tubelet is one sequence: each patch vector has the pixels of both frames, and attention is within the tubelet.
 """
 
 import torch
@@ -12,9 +12,9 @@ from omnireel.model.config import VisionConfig
 
 
 def patchify(pixels: Tensor, patch_size: int) -> Tensor:
-    """Cut into patch vectors.
+    """Cut images or tubelets into patch vectors.
 
-    pixels: [n, channels, R·p, K·p]; for a tubelet the channels are frame-major (frame 0 RGB, frame 1 RGB)
+    pixels: [n, channels, R·p, K·p]; for a tubelet the channels of frame 0 come first, then those of frame 1
     Returns [n, R·K, channels·p·p], row-major, each vector ordered (channel, y, x).
     """
     n, channels, height, width = pixels.shape
@@ -24,7 +24,7 @@ def patchify(pixels: Tensor, patch_size: int) -> Tensor:
 
 
 class PrefixTokens(nn.Module):
-    """Teacher and register tokens, put before the patches and dropped at the end."""
+    """Class tokens (one per teacher) and register tokens; placed before the patches, dropped at the end."""
 
     def __init__(self, num_prefix: int, width: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class PrefixTokens(nn.Module):
 
 
 class PatchGenerator(nn.Module):
-    """Patch embedding, windowed position table, prefix tokens."""
+    """Patch embedding, position embedding and prefix tokens."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class PatchGenerator(nn.Module):
         self.cls_token = PrefixTokens(config.num_prefix, config.width)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels: [n, 3 or T·3, H, W] → [n, prefix + R·K, W]. Three channels are an image, more a tubelet."""
+        """pixels: [n, 3 or T·3, H, W]. Returns [n, prefix + R·K, W]. Three channels are an image, more a tubelet."""
         embed = self.embedder if pixels.shape[1] == 3 else self.video_embedder
         x = embed(patchify(pixels, self.patch_size))
         x = x + self.positions(pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size)
@@ -53,7 +53,7 @@ class PatchGenerator(nn.Module):
         return torch.cat([prefix, x], 1)
 
     def positions(self, rows: int, cols: int) -> Tensor:
-        """The table scaled to a square of side max(rows, cols), its top-left window. [R·K, W]
+        """The top-left part of the position table, scaled to a square of side max(rows, cols), [R·K, W].
 
         Source: RADIO's cropped position embedding in evaluation; transformers 5.23 radio.
         """
@@ -66,7 +66,7 @@ class PatchGenerator(nn.Module):
 
 
 class VisionAttention(nn.Module):
-    """Full attention inside one image or tubelet."""
+    """Full attention within one image or tubelet."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -75,14 +75,14 @@ class VisionAttention(nn.Module):
         self.proj = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, tokens, W]."""
+        """x: [n, tokens, W]. Returns [n, tokens, W]."""
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
         return self.proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class VisionMlp(nn.Module):
-    """Two layers around an exact GELU."""
+    """Two linear layers with an exact GELU between them."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -90,12 +90,12 @@ class VisionMlp(nn.Module):
         self.fc2 = nn.Linear(config.mlp_width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, tokens, W]."""
+        """x: [n, tokens, W]. Returns [n, tokens, W]."""
         return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
 
 
 class VisionBlock(nn.Module):
-    """Pre-norm attention and MLP."""
+    """Attention and MLP, each after a norm and with a residual connection."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -105,13 +105,13 @@ class VisionBlock(nn.Module):
         self.mlp = VisionMlp(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, tokens, W]."""
+        """x: [n, tokens, W]. Returns [n, tokens, W]."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
 
 class VisionTransformer(nn.Module):
-    """Patch generator and blocks; there is no final norm."""
+    """Patch generator and blocks, without a final norm."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.num_layers))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels: [n, 3 or T·3, R·p, K·p] normalised → [n, R, K, W]."""
+        """pixels: [n, 3 or T·3, R·p, K·p] normalised. Returns [n, R, K, W]."""
         x = self.patch_generator(pixels)
         for block in self.blocks:
             x = block(x)
@@ -130,7 +130,7 @@ class VisionTransformer(nn.Module):
 
 
 class RadioModel(nn.Module):
-    """Gives the tower the depth that its tensors' names have in the checkpoint."""
+    """Exists for the tensor names of the checkpoint, which have this level."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -138,12 +138,12 @@ class RadioModel(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """`vision_model.radio_model.model` of the checkpoint."""
+    """Holds the tower under the checkpoint's name, `vision_model.radio_model.model`."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.radio_model = RadioModel(config)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels: [n, 3 or T·3, R·p, K·p] normalised → [n, R, K, W]."""
+        """pixels: [n, 3 or T·3, R·p, K·p] normalised. Returns [n, R, K, W]."""
         return self.radio_model.model(pixels)  # type: ignore[no-any-return]
