@@ -1,12 +1,16 @@
 """docs/http-api.md from the OpenAPI document: `python -m tools.http_api` writes it."""
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from omnireel.api.openapi.document import openapi_document
+from starlette.testclient import TestClient
+
+from omnireel.api.app import create_app
+from omnireel.backends.echo import EchoBackend
+from omnireel.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "http-api.md"
 GROUPS = {
@@ -33,7 +37,18 @@ Document = Mapping[str, Any]
 
 def main() -> None:
     """Write the page."""
-    PAGE.write_text(page_of(openapi_document(version("omnireel"))), encoding="utf-8")
+    PAGE.write_text(page_of(openapi_document()), encoding="utf-8")
+
+
+def openapi_document() -> Document:
+    """What a server answers at /openapi.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(EchoBackend(), Settings(data_dir=Path(folder)))
+        try:
+            document: Document = TestClient(app).get("/openapi.json").json()
+        finally:
+            app.state.supervisor.store.close()
+        return document
 
 
 def page_of(document: Document) -> str:
