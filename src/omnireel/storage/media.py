@@ -92,7 +92,7 @@ def _scheme(source: str) -> str | None:
     scheme = found[1].lower() if found else None
     if scheme not in (None, "https", "http"):
         raise InputError(
-            f"Addresses that begin with {scheme[:20]}:// are not supported.",
+            f"Addresses that begin with {scheme[:20]}:// are never fetched.",
             kind="file_download_error",
             about="media",
             hint="Use an https address, or send the video itself as data:video/mp4;base64,...",

@@ -33,7 +33,7 @@ async def post(
                 parse_url(url), body, sent, dataclasses.replace(policy, limits=limits), timeout
             )
     except TimeoutError:
-        raise FetchError(f"no response within {within_s:g} s") from None
+        raise FetchError(f"no answer came within {within_s:g} s") from None
 
 
 async def _post(
