@@ -10,8 +10,8 @@ import uvicorn
 from omnireel.api.app import create_app
 from omnireel.backends.base import Backend, Health
 from omnireel.backends.echo import EchoBackend, words_of
-from omnireel.cli.serve import configure_log
 from omnireel.cli.serving.connection import Connection
+from omnireel.cli.serving.log import configure_log
 from omnireel.engine.params import FinishReason
 from omnireel.settings import Settings
 from omnireel.task import Answer, Delta, Event, Inspection, Progress, Task, VideoFacts

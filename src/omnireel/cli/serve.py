@@ -1,11 +1,9 @@
 """`omnireel serve`: the endpoint in a process of its own."""
 
 import asyncio
-import logging
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
+from omnireel.cli.serving.log import configure_log
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
@@ -187,27 +186,3 @@ def _refuse_public_without_keys(settings: Settings, address: str) -> None:
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def configure_log() -> None:
-    """One line per event on stderr: JSON, or coloured text on a terminal; other libraries' warnings too."""
-    shared = (
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    )
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    )
-    exceptions = structlog.processors.format_exc_info
-    structlog.configure(
-        processors=[*shared, exceptions, renderer], logger_factory=structlog.WriteLoggerFactory(sys.stderr)
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, exceptions, renderer],
-            foreign_pre_chain=shared,
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

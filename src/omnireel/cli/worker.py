@@ -11,7 +11,7 @@ from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
-from omnireel.cli.serve import configure_log
+from omnireel.cli.serving.log import configure_log
 from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
 

@@ -33,7 +33,7 @@ def webhook_url(query: Mapping[str, str], policy: EgressPolicy) -> str | None:
         check_target(parse_url(url), policy)
     except FetchError as error:
         raise InputError(
-            f"The webhook cannot be called: {error.why}",
+            f"The webhook cannot be called: {error.why}.",
             kind="url_not_allowed",
             about="webhook_url",
             hint=error.hint,
