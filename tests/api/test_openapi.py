@@ -37,6 +37,63 @@ def test_every_operation_has_a_name_of_its_own(client):
     assert len(set(names)) == len(names)
 
 
+@pytest.fixture(scope="module")
+def document(client):
+    return client.get("/openapi.json").json()
+
+
+def every_schema(value):
+    """The value and everything inside it, as far as it is an object."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from every_schema(inner)
+
+
+def test_schemas_are_those_of_openapi_3_0(document):
+    schemas = document["components"]["schemas"]
+    for schema in every_schema(schemas):
+        assert "const" not in schema
+        assert "$defs" not in schema
+        assert schema.get("type") != "null"
+        assert isinstance(schema.get("exclusiveMinimum", True), bool)
+        assert isinstance(schema.get("exclusiveMaximum", True), bool)
+    for schema in every_schema(document):
+        if "$ref" in schema:
+            assert schema["$ref"].removeprefix("#/components/schemas/") in schemas
+
+
+def test_only_a_field_that_may_be_null_is_described_as_one(document):
+    schemas = document["components"]["schemas"]
+    assert "nullable" not in schemas["QueueStatus"]["properties"]["error"]
+    assert "error" not in schemas["QueueStatus"]["required"]
+    assert schemas["Prices"]["properties"]["next_cursor"]["nullable"]
+    assert "next_cursor" in schemas["Prices"]["required"]
+
+
+def test_fields_and_paths_have_fals_order_and_the_video_has_its_own_widget(document):
+    given = document["components"]["schemas"]["Nemotron3NanoOmniVideoInput"]
+    assert given["x-fal-order-properties"][:2] == ["prompt", "video_url"]
+    assert set(given["x-fal-order-properties"]) == set(given["properties"])
+    assert given["properties"]["video_url"]["ui"] == {"field": "video"}
+    assert document["x-fal-order-paths"] == list(document["paths"])
+    assert document["x-fal-order-paths"][0] == f"/{ENDPOINT_ID}"
+
+
+def test_an_operation_says_whether_it_needs_a_key(document):
+    needed = {
+        operation["operationId"]: "401" in operation["responses"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        if ("401" in operation["responses"]) == ("security" not in operation)
+    }
+    assert len(needed) == sum(map(len, document["paths"].values()))
+    assert not any(needed[name] for name in ("health", "openapi", "llms", "jwks", "putFile", "putPart"))
+    assert all(needed[name] for name in ("run", "submit", "usage", "token", "upload", "file"))
+
+
 @pytest.mark.parametrize(("with_keys", "num_cases"), [(False, 100), (True, 50)], ids=["open", "keys"])
 def test_answers_are_what_the_document_says(with_keys, num_cases):
     sent = fuzz.run(num_cases, seed=1, with_keys=with_keys)

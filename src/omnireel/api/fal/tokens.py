@@ -1,4 +1,4 @@
-"""Temporary tokens: what a web page is given in place of a key. They are JSON web tokens of our own."""
+"""Temporary tokens: JSON Web Tokens of this server, which a web page uses in place of a key."""
 
 import base64
 import binascii
@@ -25,12 +25,12 @@ _DEFAULT_S, MAX_S = 120, 24 * 3600
 
 @dataclass(frozen=True)
 class TokenEndpoint:
-    """POST tokens/ of the rest door: a token that stands for the caller's key for a while."""
+    """POST /rest/tokens: a token that can be used for a while in place of the caller's key."""
 
     pepper: bytes
 
     async def answer(self, request: Request) -> Response:
-        """A bare JSON string, as both clients take it. Raises BodyError."""
+        """The token as a JSON string, which both official clients expect. Raises BodyError."""
         fields = parse_json(await read_body(request, _MAX_BODY_BYTES))
         seconds = _lifetime(fields)
         key = key_of(request)
@@ -55,13 +55,13 @@ def _lifetime(fields: object) -> int:
 
 
 def sign(claims: Mapping[str, Any], pepper: bytes) -> str:
-    """A token with these claims; `exp` is when it ends, in Unix seconds."""
+    """A token with these claims; `exp` is when it expires, in Unix seconds."""
     signed = f"{_encode(json.dumps(_HEADER).encode())}.{_encode(json.dumps(claims).encode())}"
     return f"{signed}.{_encode(_signature(signed, pepper))}"
 
 
 def key_id_of(token: str, pepper: bytes, *, now: float) -> str | None:
-    """The id of the key that a token stands for; None where it is not ours, or has ended."""
+    """The id of the key that a token was made for; None if it is not valid or has expired."""
     signed, _, signature = token.rpartition(".")
     try:
         if not hmac.compare_digest(_decode(signature), _signature(signed, pepper)):
@@ -73,7 +73,7 @@ def key_id_of(token: str, pepper: bytes, *, now: float) -> str | None:
 
 
 def _signature(signed: str, pepper: bytes) -> bytes:
-    # Not the pepper itself: what is signed here must never be taken for the digest of a secret.
+    # Not the pepper itself: a signature must never equal the stored digest of a key's secret.
     key = hmac.digest(pepper, b"temporary tokens", "sha256")
     return hmac.digest(key, signed.encode("utf-8", "surrogateescape"), "sha256")
 

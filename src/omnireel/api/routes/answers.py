@@ -1,6 +1,6 @@
 """Answers that many routes of fal's protocol have in common."""
 
-from omnireel.api.fal.models import AnyProblem, Problems, RequestProblem
+from omnireel.api.fal.models.errors import AnyProblem, Problems, RequestProblem
 from omnireel.api.http.route import Answer, ErrorShapes, Shape
 
 Answers = dict[int, Answer]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from omnireel.api.fal.input import ENDPOINT_ID
-from omnireel.api.fal.models import KeySet, NewToken
+from omnireel.api.fal.models.tokens import KeySet, NewToken
 from omnireel.api.fal.tokens import TokenEndpoint
 from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
 from omnireel.api.http.route import TEXT, Access, Answer, Body, Route

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from omnireel.api.fal.input import APP_ID, ENDPOINT_ID, Nemotron3NanoOmniVideoInput
-from omnireel.api.fal.models import (
-    AnyProblem,
+from omnireel.api.fal.models.errors import AnyProblem, Problems, RequestProblem
+from omnireel.api.fal.models.jobs import (
     Cancellation,
     JobPath,
-    Problems,
     QueueStatus,
-    RequestProblem,
     StatusQuery,
     SubmitHeaders,
     SubmitQuery,

@@ -6,7 +6,8 @@ from dataclasses import replace
 from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.estimate import EstimateEndpoint
 from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
-from omnireel.api.fal.models import Estimate, Problems, RunHeaders
+from omnireel.api.fal.models.errors import Problems
+from omnireel.api.fal.models.jobs import Estimate, RunHeaders
 from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.fal.stream import StreamEndpoint
 from omnireel.api.fal.submit import Submissions

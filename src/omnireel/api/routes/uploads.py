@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from omnireel.api.fal.models import AnyProblem, RequestProblem
+from omnireel.api.fal.models.errors import AnyProblem, RequestProblem
 from omnireel.api.fal.storage import models as storage
 from omnireel.api.fal.storage.routes import StorageRoutes
 from omnireel.api.fal.storage.served_files import ServedFiles

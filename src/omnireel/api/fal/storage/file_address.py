@@ -1,4 +1,4 @@
-"""Addresses of files that are stored here: made, and recognised."""
+"""The addresses of stored files: how they are made and recognised."""
 
 import re
 from urllib.parse import urlsplit
@@ -11,25 +11,25 @@ _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 def file_path(file_id: str, file_name: str) -> str:
-    """Where the cdn door has a file; of its owner's name for it nothing stays but a harmless suffix."""
+    """The path of a file on fal's host for files. Of the owner's file name only a short suffix is used."""
     suffix = file_name[file_name.rfind(".") :].lower() if "." in file_name else ""
     return f"/files/{file_id}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
 
 
 def file_id_in(name: str) -> str | None:
-    """The id in the last part of such a path."""
+    """The file id in the last part of such a path; None if there is none."""
     found = _NAME.fullmatch(name)
     return found[1] if found else None
 
 
 def origin_of(base_url: PublicBaseUrl) -> str:
-    """Scheme and host as a client used them."""
+    """Scheme, host and port as the client used them."""
     port = "" if base_url.port is None else f":{base_url.port}"
     return f"{base_url.scheme}://{base_url.host}{port}".lower()
 
 
 def file_address(url: str) -> tuple[str, str] | None:
-    """Origin and file id of an address that looks like one of ours, on whatever host."""
+    """Origin and file id of an address that looks like one of a stored file, on any host; None for others."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -45,5 +45,5 @@ def file_address(url: str) -> tuple[str, str] | None:
 
 
 def is_our_origin(origin: str, base_url: PublicBaseUrl) -> bool:
-    """Whether an address leads here for sure: by the host in use, or by one that we stand for."""
+    """Whether the origin is certainly this server: the host of the request, or one of fal's own."""
     return origin == origin_of(base_url) or origin.removeprefix("https://") in HOSTED

@@ -1,6 +1,6 @@
-"""The storage routes of the rest and cdn doors: uploads as both official clients send them.
+"""Uploads, as both official clients send them, on fal's hosts for upload addresses (rest) and files (cdn).
 
-    rest  POST storage/auth/token                a token for the cdn door
+    rest  POST storage/auth/token                a token for the cdn host
           POST storage/upload/initiate           → an address to PUT the file to, and the file's own
           POST storage/upload/initiate-multipart → the same for a file in parts
     cdn   POST files/upload                      the whole file
@@ -8,7 +8,7 @@
           PUT  files/{name}/upload/{token}       the whole file
           PUT  files/{name}/multipart/{token}/{number}, POST …/complete
 
-The token in a path is all that it takes to send bytes: one client sends no credentials there.
+The token in a path is enough to send bytes: one client sends no credentials there.
 """
 
 import re
@@ -60,15 +60,15 @@ class StorageRoutes:
         )
 
     async def initiate(self, request: Request) -> Response:
-        """Addresses for a file that comes at once."""
+        """Addresses for a file that is sent at once."""
         return await self._initiated(request, "upload")
 
     async def initiate_multipart(self, request: Request) -> Response:
-        """Addresses for a file that comes in parts."""
+        """Addresses for a file that is sent in parts."""
         return await self._initiated(request, "multipart")
 
     async def upload(self, request: Request) -> Response:
-        """A file in one request; its owner is known by a token or a key."""
+        """A file in one request; its owner is found by a token or a key."""
         body = IncomingFile(request)
         try:
             opened, address = await self._begin(request, **_named_in_headers(request))
@@ -79,7 +79,7 @@ class StorageRoutes:
         return _stored(file, {"access_url": address})
 
     async def begin_multipart(self, request: Request) -> Response:
-        """An upload in parts; the official client puts the rest of its addresses together itself."""
+        """Begin an upload in parts; the official client builds the other addresses of the upload itself."""
         opened, address = await self._begin(request, **_named_in_headers(request))
         return json_response({"access_url": address, "uploadId": opened.token}, 200)
 
@@ -94,7 +94,7 @@ class StorageRoutes:
         return _stored(file, {})
 
     async def put_part(self, request: Request) -> Response:
-        """One part. One client reads its etag from the header, the other from the body."""
+        """One part. Its etag is in a header and in the body: each official client reads one of them."""
         body, text = IncomingFile(request), request.path_params["number"]
         try:
             number = int(text) if text.isdecimal() and len(text) < 10 else 0
@@ -155,7 +155,7 @@ async def cdn_owner(uploads: Uploads, request: Request, settings: Settings) -> s
 
 
 def _upload(request: Request) -> tuple[str, str]:
-    """Id and token in a path. Raises InputError where it has no such thing."""
+    """Id and token of an upload, from the path. Raises InputError if the name is not one of ours."""
     file_id = file_id_in(request.path_params["name"])
     if file_id is None:
         raise not_found()
@@ -174,7 +174,7 @@ def _named_in_headers(request: Request) -> dict[str, str]:
 
 
 def _named_in_body(fields: object) -> dict[str, str]:
-    """Both are optional: one client sends no content type for bytes that have none."""
+    """Both fields are optional: one client sends no content type for bytes of an unknown type."""
     if not isinstance(fields, dict):
         raise BodyError([problem(("body",), "Input should be an object", "dict_type")])
     sent = {"file_name": fields.get("file_name"), "content_type": fields.get("content_type")}
@@ -185,7 +185,7 @@ def _named_in_body(fields: object) -> dict[str, str]:
 
 
 def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401  # any JSON value
-    """Number and etag of each part. Clients that could not read them send parts without either."""
+    """Number and etag of each part. A web page that cannot read the header etag sends parts without it."""
     parts = fields.get("parts") if isinstance(fields, dict) else None
     if not isinstance(parts, list):
         raise BodyError([problem(("body", "parts"), "Input should be a list", "list_type")])
@@ -194,12 +194,15 @@ def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401
         number, etag = (part.get("partNumber"), part.get("etag")) if isinstance(part, dict) else (0, None)
         is_number = number is None or (isinstance(number, int) and not isinstance(number, bool))
         if not is_number or not (etag is None or isinstance(etag, str)):
-            raise bad_parts(f"part {index} of the list is no partNumber and etag", kind="part_invalid")
+            raise bad_parts(
+                f"Part {index} of the list must have an integer partNumber and a text etag.",
+                kind="part_invalid",
+            )
         listed.append((number, etag))
     return listed
 
 
 def _media_type(text: str) -> str:
-    """The type alone, without parameters; what is no type is served as bytes of no kind."""
+    """The type without its parameters; application/octet-stream for what is not a media type."""
     media_type = text.partition(";")[0].strip().lower()
     return media_type if _MEDIA_TYPE.fullmatch(media_type) else _ANY_TYPE

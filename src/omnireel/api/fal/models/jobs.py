@@ -1,47 +1,12 @@
-"""The shapes of fal's protocol beside the endpoint's input and output: statuses, errors, parameters.
-
-They describe what the handlers send and read. Handlers of the hot paths write their JSON without them.
-"""
+"""The shapes of jobs and estimates, and the parameters of requests for them."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from omnireel.api.fal.input import APP_ID
 from omnireel.api.fal.output import VideoReport
-from omnireel.api.fal.tokens import APP, MAX_S
 from omnireel.api.http.wire_model import WireModel
 from omnireel.net.urls import MAX_LENGTH
-
-
-class Problem(WireModel):
-    """One thing that is wrong with the input, or with the model's run on it."""
-
-    loc: list[str | int] = Field(description="Where: body, query or header, then the field.")
-    msg: str
-    type: str = Field(description="A name for programs.")
-    url: str | None = Field(default=None, description="Its page in fal's error reference.")
-    ctx: dict[str, Any] | None = Field(default=None, description="The limit that was broken.")
-    input: Any = Field(default=None, description="The value that was sent, shortened.")
-
-
-class Problems(WireModel):
-    """The error of an input that cannot be used, or of a run that failed."""
-
-    detail: list[Problem]
-    message: str = Field(description="All of it in one line.")
-
-
-class RequestProblem(WireModel):
-    """The error of a request that cannot be served, whatever its input is."""
-
-    detail: str
-    message: str
-    error_type: str | None = Field(default=None, description="A name for programs.")
-    status: str | None = Field(default=None, description="The status of the job that the request is about.")
-
-
-AnyProblem = Problems | RequestProblem
 
 
 class JobLogLine(WireModel):
@@ -92,33 +57,6 @@ class Estimate(WireModel):
     max_context: int = Field(description="Most tokens of prompt and answer together.")
     input_price_usd: float
     max_price_usd: float = Field(description="The price if the answer uses all of max_output_tokens.")
-
-
-_AppName = Annotated[str, Field(json_schema_extra={"enum": [APP, APP_ID]})]
-
-
-class NewToken(WireModel):
-    """What a temporary token is for."""
-
-    allowed_apps: list[_AppName] = Field(min_length=1)
-    token_expiration: int | None = Field(default=None, ge=1, le=MAX_S, description="Seconds.")
-
-
-class SigningKey(WireModel):
-    """A public key that webhooks are signed with, as RFC 8037 writes it."""
-
-    kty: Literal["OKP"]
-    crv: Literal["Ed25519"]
-    x: str
-    kid: str
-    use: str | None = None
-    alg: str | None = None
-
-
-class KeySet(WireModel):
-    """A JSON Web Key Set."""
-
-    keys: list[SigningKey]
 
 
 class JobPath(WireModel):

@@ -1,0 +1,37 @@
+"""The shapes of errors."""
+
+from typing import Any
+
+from pydantic import Field
+
+from omnireel.api.http.wire_model import WireModel
+
+
+class Problem(WireModel):
+    """One thing that is wrong with the input, or with the model's run on it."""
+
+    loc: list[str | int] = Field(description="Where: body, query or header, then the field.")
+    msg: str
+    type: str = Field(description="A name for programs.")
+    url: str | None = Field(default=None, description="Its page in fal's error reference.")
+    ctx: dict[str, Any] | None = Field(default=None, description="The limit that was broken.")
+    input: Any = Field(default=None, description="The value that was sent, shortened.")
+
+
+class Problems(WireModel):
+    """The error of an input that cannot be used, or of a run that failed."""
+
+    detail: list[Problem]
+    message: str = Field(description="All of it in one line.")
+
+
+class RequestProblem(WireModel):
+    """The error of a request that cannot be served, whatever its input is."""
+
+    detail: str
+    message: str
+    error_type: str | None = Field(default=None, description="A name for programs.")
+    status: str | None = Field(default=None, description="The status of the job that the request is about.")
+
+
+AnyProblem = Problems | RequestProblem
