@@ -22,10 +22,11 @@ from omnireel.api.routes.uploads import upload_routes
 def all_routes(submitter: Submitter) -> list[Route]:
     """Every route of the server, in the order of the OpenAPI document."""
     routes: list[Route] = []
+    our_version = version("omnireel")  # read once: it takes a millisecond
 
     @cache
     def document() -> dict[str, Any]:
-        return openapi_document(routes, version=version("omnireel"))
+        return openapi_document(routes, version=our_version)
 
     database, settings = submitter.worker.database, submitter.settings
     routes += run_routes(submitter)
@@ -33,5 +34,5 @@ def all_routes(submitter: Submitter) -> list[Route]:
     routes += upload_routes(submitter.files, settings)
     routes += platform_routes(PlatformRoutes(database, document), UsageRoutes(database))
     routes += key_routes(settings)
-    routes += page_routes(DescriptionPages(document), HealthPages(submitter.backend))
+    routes += page_routes(DescriptionPages(document), HealthPages(submitter.backend, our_version))
     return routes
