@@ -41,7 +41,7 @@ ONLY_IN = {
     "av": ("video/",),
     "cryptography": ("cli/serving/tls.py", "webhooks/signing.py"),
     "pydantic": ("api/",),
-    "pydantic_core": ("api/fal/wire.py", "api/http/wire_model.py", "api/openapi/schemas.py"),
+    "pydantic_core": ("api/fal/input.py", "api/http/wire_model.py", "api/openapi/schemas.py"),
     "fastapi": (),
     "starlette": ("api/", "cli/serve.py"),
     "uvicorn": ("cli/serve.py", "cli/serving/connection.py"),
