@@ -1,11 +1,10 @@
-"""One route of the HTTP API: what answers it, who may call it, and what the OpenAPI document says of it.
+"""One route of the HTTP API: its handler, who may call it, and its description in the OpenAPI document.
 
-Starlette's routes and the OpenAPI document both come from `Route`, so neither can have a path that the other
-lacks.
+Starlette's routes and the OpenAPI document are both made from `Route`, so both have the same paths.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
@@ -20,12 +19,12 @@ BYTES = "application/octet-stream"
 TEXT = "text/plain"
 Endpoint = Callable[[Request], Awaitable[Response]]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-# A type that pydantic can describe: a model, a union of models, `str`, `bytes`.
-Shape = Any
+# What pydantic can describe: a model, a union of models, `str`, `bytes`.
+BodyModel = Any
 
 
 class Access(Enum):
-    """What a caller needs where the server runs with `--auth keys`."""
+    """What a caller needs if the server runs with `--auth keys`."""
 
     KEY = "a key"
     KEY_OR_CDN_TOKEN = "a key, or a token of the CDN host"
@@ -34,47 +33,43 @@ class Access(Enum):
 
     @property
     def needs_key(self) -> bool:
-        """Whether a caller without any credentials is answered with 401."""
+        """Whether a caller without any credentials gets 401."""
         return self in (Access.KEY, Access.KEY_OR_CDN_TOKEN)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer of a route, as the OpenAPI document describes it.
+class RequestBody:
+    """The body of a request."""
 
-    shape:      of its body; None for a body without a schema, such as server-sent events
-    headers:    beside x-fal-request-id, which every answer has
-    media_type: of its body; None for no body
+    model: BodyModel
+    media_type: str = JSON
+
+
+@dataclass(frozen=True)
+class ResponseSpec:
+    """One response of a route, as the OpenAPI document describes it.
+
+    model:      of the body; None for a body without a schema, such as server-sent events
+    headers:    names of those beside x-fal-request-id, which every response has
+    media_type: of the body; None for no body
     """
 
     description: str
-    shape: Shape = None
+    model: BodyModel = None
     headers: tuple[str, ...] = ()
     media_type: str | None = JSON
 
-    def with_headers(self, *names: str) -> "Answer":
-        """The same answer with these headers, too."""
-        return replace(self, headers=(*self.headers, *names))
-
 
 @dataclass(frozen=True)
-class ErrorShapes:
+class ErrorModels:
     """The error bodies of a protocol.
 
     refusal: of a request that cannot be served, such as one without a key
-    failure: of a server that failed
+    failure: of an internal error
     """
 
-    refusal: Shape
-    failure: Shape
-
-
-@dataclass(frozen=True)
-class Body:
-    """The body of a request."""
-
-    shape: Shape
-    media_type: str = JSON
+    refusal: BodyModel
+    failure: BodyModel
 
 
 @dataclass(frozen=True)
@@ -82,28 +77,40 @@ class Route:
     """One method of one canonical path.
 
     operation_id: its name in the OpenAPI document; "" leaves the route out of the document
-    listed_path:  the path in the document, where that is not the canonical one
-    path_shape, query, headers: models whose fields are the parameters
-    answers:      by status; 401 and 500 are added from `access` and `errors`
+    listed_path:  the path in the document; "" for the canonical one
+    path_model, query_model, header_model: their fields are the parameters
+    responses:    by status; 401 and 500 are added from `access` and `errors`
     """
 
     method: Method
     path: str
     endpoint: Endpoint
-    errors: ErrorShapes
+    errors: ErrorModels
     operation_id: str = ""
     summary: str = ""
     listed_path: str = ""
     access: Access = Access.KEY
-    path_shape: type[WireModel] | None = None
-    query: type[WireModel] | None = None
-    headers: type[WireModel] | None = None
-    body: Body | None = None
-    answers: Mapping[int, Answer] = field(default_factory=dict)
+    path_model: type[WireModel] | None = None
+    query_model: type[WireModel] | None = None
+    header_model: type[WireModel] | None = None
+    body: RequestBody | None = None
+    responses: Mapping[int, ResponseSpec] = field(default_factory=dict)
+
+    @property
+    def all_responses(self) -> dict[int, ResponseSpec]:
+        """The route's own responses, and those that every such route has."""
+        responses = {500: ResponseSpec("The server failed", self.errors.failure)} | dict(self.responses)
+        if self.access.needs_key:
+            responses[401] = ResponseSpec(
+                "The server needs a key, and no valid one was sent",
+                self.errors.refusal,
+                ("www-authenticate",),
+            )
+        return dict(sorted(responses.items()))
 
 
 def starlette_routes(routes: Iterable[Route]) -> Iterator[StarletteRoute]:
-    """Each route with and without a slash at the end; GET also answers HEAD.
+    """Each route with and without a slash at the end. Routes for GET also answer HEAD.
 
     The second path is a route and not a redirect: one of the official clients does not follow redirects.
     """

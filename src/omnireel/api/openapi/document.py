@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
-from omnireel.api.http.route import Access, Answer, Route, Shape
+from omnireel.api.http.route import Access, BodyModel, ResponseSpec, Route
 from omnireel.api.http.wire_model import WireModel
 from omnireel.api.openapi.schemas import Schema, component_schemas, property_schemas
 
 Operation = dict[str, Any]
-Schemas = dict[Shape, Schema]
+Schemas = dict[BodyModel, Schema]
 
 _TEXT: Schema = {"type": "string"}
 # Needed only where the server runs with `--auth keys`.
@@ -26,7 +26,7 @@ _SECURITY = {
 def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
     """The document that describes those of the routes that have an operation id, in their order."""
     listed = [route for route in routes if route.operation_id]
-    schemas, components = component_schemas({shape for route in listed for shape in _shapes(route)})
+    schemas, components = component_schemas({model for route in listed for model in _body_models(route)})
     # fal's web page shows a video picker for this field.
     components[Nemotron3NanoOmniVideoInput.__name__]["properties"]["video_url"]["ui"] = {"field": "video"}
     paths: dict[str, dict[str, Operation]] = {}
@@ -48,20 +48,10 @@ def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]
     }
 
 
-def _answers(route: Route) -> dict[int, Answer]:
-    """The route's own answers, and those that every route may give."""
-    answers = dict(route.answers)
-    if route.access.needs_key:
-        refusal = Answer("The server needs a key, and none that is valid was sent", route.errors.refusal)
-        answers[401] = refusal.with_headers("www-authenticate")
-    answers.setdefault(500, Answer("The server failed", route.errors.failure))
-    return answers
-
-
-def _shapes(route: Route) -> Iterator[Shape]:
+def _body_models(route: Route) -> Iterator[BodyModel]:
     if route.body is not None:
-        yield route.body.shape
-    yield from (answer.shape for answer in _answers(route).values() if answer.shape is not None)
+        yield route.body.model
+    yield from (response.model for response in route.all_responses.values() if response.model is not None)
 
 
 def _operation(route: Route, schemas: Schemas) -> Operation:
@@ -73,16 +63,18 @@ def _operation(route: Route, schemas: Schemas) -> Operation:
     if parameters := list(_parameters(route)):
         operation["parameters"] = parameters
     if route.body is not None:
-        content = {route.body.media_type: {"schema": schemas[route.body.shape]}}
+        content = {route.body.media_type: {"schema": schemas[route.body.model]}}
         operation["requestBody"] = {"required": True, "content": content}
-    answers = {str(status): _answer(answer, schemas) for status, answer in _answers(route).items()}
-    return operation | {"responses": answers}
+    operation["responses"] = {
+        str(status): _response(response, schemas) for status, response in route.all_responses.items()
+    }
+    return operation
 
 
 def _parameters(route: Route) -> Iterator[Operation]:
-    yield from _parameters_of(route.path_shape, "path")
-    yield from _parameters_of(route.query, "query")
-    yield from _parameters_of(route.headers, "header")
+    yield from _parameters_of(route.path_model, "path")
+    yield from _parameters_of(route.query_model, "query")
+    yield from _parameters_of(route.header_model, "header")
 
 
 def _parameters_of(model: type[WireModel] | None, where: str) -> Iterator[Operation]:
@@ -96,13 +88,13 @@ def _parameters_of(model: type[WireModel] | None, where: str) -> Iterator[Operat
         yield {"name": name, "in": where, "required": name in required, "schema": schema} | described
 
 
-def _answer(answer: Answer, schemas: Schemas) -> Operation:
-    names = ("x-fal-request-id", *answer.headers)
+def _response(response: ResponseSpec, schemas: Schemas) -> Operation:
+    names = ("x-fal-request-id", *response.headers)
     described: Operation = {
-        "description": answer.description,
+        "description": response.description,
         "headers": {name: {"schema": _TEXT} for name in names},
     }
-    if answer.media_type is None:
+    if response.media_type is None:
         return described
-    content = {} if answer.shape is None else {"schema": schemas[answer.shape]}
-    return described | {"content": {answer.media_type: content}}
+    content = {} if response.model is None else {"schema": schemas[response.model]}
+    return described | {"content": {response.media_type: content}}

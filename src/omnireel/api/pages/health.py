@@ -1,7 +1,6 @@
 """Whether this server can answer questions."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,9 +12,13 @@ from omnireel.backends.base import Backend
 
 @dataclass(frozen=True)
 class HealthPages:
-    """Reports the state of the backend."""
+    """Reports the state of the backend.
+
+    version: of this package
+    """
 
     backend: Backend
+    version: str
 
     async def health(self, _: Request) -> Response:
         """200 as long as the server answers at all; the body says whether the model can be asked."""
@@ -31,7 +34,7 @@ class HealthPages:
         detail = {} if state.detail is None else {"detail": state.detail}
         return Health(
             status="ok" if state.is_ready else "not ready",
-            version=version("omnireel"),
+            version=self.version,
             backend=self.backend.name,
             model=state.model,
             sandbox="weak" if state.sandbox_misses else "full",

@@ -22,10 +22,11 @@ from omnireel.api.routes.uploads import upload_routes
 def all_routes(submissions: Submissions) -> list[Route]:
     """Every route of the server, in the order of the OpenAPI document."""
     routes: list[Route] = []
+    our_version = version("omnireel")  # read once: it takes a millisecond
 
     @cache
     def document() -> dict[str, Any]:
-        return openapi_document(routes, version=version("omnireel"))
+        return openapi_document(routes, version=our_version)
 
     settings, store = submissions.settings, submissions.store
     routes += run_routes(submissions)
@@ -33,5 +34,5 @@ def all_routes(submissions: Submissions) -> list[Route]:
     routes += upload_routes(submissions.submitter.media.uploads, settings)
     routes += platform_routes(PlatformRoutes(store.usage, document), UsageRoutes(store))
     routes += key_routes(settings)
-    routes += page_routes(DescriptionPages(document), HealthPages(submissions.submitter.backend))
+    routes += page_routes(DescriptionPages(document), HealthPages(submissions.submitter.backend, our_version))
     return routes

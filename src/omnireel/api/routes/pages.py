@@ -7,11 +7,11 @@ from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.fal.models.tokens import KeySet, NewToken
 from omnireel.api.fal.tokens import TokenEndpoint
 from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
-from omnireel.api.http.route import TEXT, Access, Answer, Body, Route
+from omnireel.api.http.route import TEXT, Access, RequestBody, ResponseSpec, Route
 from omnireel.api.pages.descriptions import DescriptionPages
 from omnireel.api.pages.health import HealthPages
 from omnireel.api.pages.models import Health, OpenApiDocument
-from omnireel.api.routes.answers import FAL, UNREADABLE
+from omnireel.api.routes.responses import FAL, UNREADABLE
 from omnireel.settings import Settings
 from omnireel.store.keys import read_pepper
 
@@ -25,8 +25,8 @@ def key_routes(settings: Settings) -> Iterator[Route]:
         FAL,
         operation_id="token",
         summary="A token that a web page uses for a while in place of the caller's key",
-        body=Body(NewToken),
-        answers={200: Answer("The token", str)} | UNREADABLE,
+        body=RequestBody(NewToken),
+        responses={200: ResponseSpec("The token", str)} | UNREADABLE,
     )
     jwks = Route(
         "GET",
@@ -36,7 +36,7 @@ def key_routes(settings: Settings) -> Iterator[Route]:
         operation_id="jwks",
         summary="The public keys that webhooks are signed with",
         access=Access.OPEN,
-        answers={200: Answer("The keys", KeySet)},
+        responses={200: ResponseSpec("The keys", KeySet)},
     )
     yield jwks
     # Receivers of webhooks look for the keys on fal's host for upload addresses.
@@ -53,7 +53,7 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         operation_id="llms",
         summary="The endpoint, described for language models",
         access=Access.OPEN,
-        answers={200: Answer("The description", str, media_type=TEXT)},
+        responses={200: ResponseSpec("The description", str, media_type=TEXT)},
     )
     yield llms
     yield replace(llms, path=f"/models/{ENDPOINT_ID}/llms.txt", operation_id="modelLlms")
@@ -65,7 +65,7 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         operation_id="openapi",
         summary="This document",
         access=Access.OPEN,
-        answers={200: Answer("The document", OpenApiDocument)},
+        responses={200: ResponseSpec("The document", OpenApiDocument)},
     )
     alive = Route(
         "GET",
@@ -75,7 +75,9 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         operation_id="health",
         summary="The state of the server",
         access=Access.OPEN,
-        answers={200: Answer("The server answers; its status says whether the model can be asked", Health)},
+        responses={
+            200: ResponseSpec("The server answers; its status says whether the model can be asked", Health)
+        },
     )
     yield alive
     yield replace(
@@ -84,8 +86,8 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         endpoint=health.ready,
         operation_id="ready",
         summary="Whether the model can be asked",
-        answers={
-            200: Answer("The model can be asked", Health),
-            503: Answer("The model cannot be asked yet", Health),
+        responses={
+            200: ResponseSpec("The model can be asked", Health),
+            503: ResponseSpec("The model cannot be asked yet", Health),
         },
     )

@@ -2,60 +2,67 @@
 
 from collections.abc import Iterator
 
-from omnireel.api.http.route import Answer, Body, Endpoint, ErrorShapes, Route, Shape
+from omnireel.api.http.route import BodyModel, Endpoint, ErrorModels, RequestBody, ResponseSpec, Route
 from omnireel.api.http.wire_model import WireModel
-from omnireel.api.platform import models as shapes
+from omnireel.api.platform import models
 from omnireel.api.platform.routes import PlatformRoutes
 from omnireel.api.platform.usage import UsageRoutes
-from omnireel.api.routes.answers import unreadable
+from omnireel.api.routes.responses import unreadable
 
 _PREFIX = "/platform/v1"
-_ERRORS = ErrorShapes(refusal=shapes.PlatformError, failure=shapes.PlatformError)
-_STORE_IS_BUSY = {429: Answer("Too much at once", shapes.PlatformError, ("retry-after",))}
-_BAD_PARAMETER = {400: Answer("A parameter cannot be used", shapes.PlatformError)}
+_ERRORS = ErrorModels(refusal=models.PlatformError, failure=models.PlatformError)
+_STORE_IS_BUSY = {429: ResponseSpec("Too much at once", models.PlatformError, ("retry-after",))}
+_BAD_PARAMETER = {400: ResponseSpec("A parameter cannot be used", models.PlatformError)}
 
 
-def platform_routes(models: PlatformRoutes, usage: UsageRoutes) -> Iterator[Route]:
+def platform_routes(platform: PlatformRoutes, usage: UsageRoutes) -> Iterator[Route]:
     """The routes under /platform/v1."""
     yield _get(
         "models",
-        models.models,
+        platform.models,
         "models",
         "The endpoints of this server",
-        shapes.Models,
-        query=shapes.ModelsQuery,
+        models.Models,
+        query_model=models.ModelsQuery,
     )
     yield _get(
-        "models/pricing", models.pricing, "pricing", "Prices", shapes.Prices, query=shapes.PricingQuery
+        "models/pricing",
+        platform.pricing,
+        "pricing",
+        "Prices",
+        models.Prices,
+        query_model=models.PricingQuery,
     )
     yield Route(
         "POST",
         f"{_PREFIX}/models/pricing/estimate",
-        models.estimate,
+        platform.estimate,
         _ERRORS,
         operation_id="estimatePrice",
         summary="What so many units or calls would cost",
-        body=Body(shapes.PriceQuestion),
-        answers={200: Answer("The price", shapes.PriceEstimate)}
-        | unreadable(shapes.PlatformError)
+        body=RequestBody(models.PriceQuestion),
+        responses={200: ResponseSpec("The price", models.PriceEstimate)}
+        | unreadable(models.PlatformError)
         | _STORE_IS_BUSY,
     )
-    yield _get("models/usage", usage.usage, "usage", "What was used", shapes.Usage, query=shapes.UsageQuery)
+    yield _get(
+        "models/usage", usage.usage, "usage", "What was used", models.Usage, query_model=models.UsageQuery
+    )
     yield _get(
         "models/billing-events",
         usage.billing_events,
         "billingEvents",
         "Charges",
-        shapes.BillingEvents,
-        query=shapes.BillingEventsQuery,
+        models.BillingEvents,
+        query_model=models.BillingEventsQuery,
     )
     yield _get(
         "models/requests/by-endpoint",
         usage.requests,
         "requests",
         "Jobs that have ended",
-        shapes.EndedRequests,
-        query=shapes.EndedRequestsQuery,
+        models.EndedRequests,
+        query_model=models.EndedRequestsQuery,
     )
     yield Route(
         "DELETE",
@@ -64,15 +71,15 @@ def platform_routes(models: PlatformRoutes, usage: UsageRoutes) -> Iterator[Rout
         _ERRORS,
         operation_id="dropPayloads",
         summary="Delete the input and output of a job",
-        path_shape=shapes.EndedRequestPath,
-        answers={
-            200: Answer("They are deleted", shapes.DeletedPayloads),
-            400: Answer("The job has not ended", shapes.PlatformError),
-            404: Answer("The job is not the caller's, or was deleted", shapes.PlatformError),
+        path_model=models.EndedRequestPath,
+        responses={
+            200: ResponseSpec("They are deleted", models.DeletedPayloads),
+            400: ResponseSpec("The job has not ended", models.PlatformError),
+            404: ResponseSpec("The job is not the caller's, or was deleted", models.PlatformError),
         }
         | _STORE_IS_BUSY,
     )
-    yield _get("meta", models.meta, "meta", "Facts about the service", shapes.Meta)
+    yield _get("meta", platform.meta, "meta", "Facts about the service", models.Meta)
 
 
 def _get(
@@ -80,11 +87,11 @@ def _get(
     endpoint: Endpoint,
     operation_id: str,
     summary: str,
-    shape: Shape,
+    model: BodyModel,
     *,
-    query: type[WireModel] | None = None,
+    query_model: type[WireModel] | None = None,
 ) -> Route:
-    refused = _BAD_PARAMETER if query is not None else {}
+    refused = _BAD_PARAMETER if query_model is not None else {}
     return Route(
         "GET",
         f"{_PREFIX}/{path}",
@@ -92,6 +99,6 @@ def _get(
         _ERRORS,
         operation_id=operation_id,
         summary=summary,
-        query=query,
-        answers={200: Answer(summary, shape)} | refused | _STORE_IS_BUSY,
+        query_model=query_model,
+        responses={200: ResponseSpec(summary, model)} | refused | _STORE_IS_BUSY,
     )

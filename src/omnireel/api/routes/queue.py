@@ -15,8 +15,8 @@ from omnireel.api.fal.models.jobs import (
 )
 from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.fal.queue import QueueRoutes
-from omnireel.api.http.route import Answer, Body, Route
-from omnireel.api.routes.answers import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
+from omnireel.api.http.route import RequestBody, ResponseSpec, Route
+from omnireel.api.routes.responses import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
 
 
 def queue_routes(queue: QueueRoutes) -> Iterator[Route]:
@@ -28,10 +28,10 @@ def queue_routes(queue: QueueRoutes) -> Iterator[Route]:
         FAL,
         operation_id="submit",
         summary="Store a job and return at once",
-        query=SubmitQuery,
-        headers=SubmitHeaders,
-        body=Body(Nemotron3NanoOmniVideoInput),
-        answers={200: Answer("The job is stored", QueueStatus)} | ASK_REFUSED,
+        query_model=SubmitQuery,
+        header_model=SubmitHeaders,
+        body=RequestBody(Nemotron3NanoOmniVideoInput),
+        responses={200: ResponseSpec("The job is stored", QueueStatus)} | ASK_REFUSED,
     )
     routes = list(_job_routes(queue))
     yield from routes
@@ -43,7 +43,7 @@ def queue_routes(queue: QueueRoutes) -> Iterator[Route]:
 
 def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
     job = f"/queue/{APP_ID}/requests/{{request_id}}"
-    unknown = {404: Answer("The job is not the caller's, or was deleted", RequestProblem)}
+    unknown = {404: ResponseSpec("The job is not the caller's, or was deleted", RequestProblem)}
     result = Route(
         "GET",
         job,
@@ -51,12 +51,12 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
         FAL,
         operation_id="result",
         summary="The stored answer, or the error that was stored",
-        path_shape=JobPath,
-        answers={
-            200: Answer("The stored answer", Nemotron3NanoOmniVideoOutput, ("x-fal-billable-units",)),
-            400: Answer("The job has not ended", AnyProblem),
-            422: Answer("The error of the model or the input", Problems),
-            499: Answer("The job was cancelled", AnyProblem),
+        path_model=JobPath,
+        responses={
+            200: ResponseSpec("The stored answer", Nemotron3NanoOmniVideoOutput, ("x-fal-billable-units",)),
+            400: ResponseSpec("The job has not ended", AnyProblem),
+            422: ResponseSpec("The error of the model or the input", Problems),
+            499: ResponseSpec("The job was cancelled", AnyProblem),
         }
         | JOB_FAILED
         | unknown,
@@ -70,11 +70,11 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
         FAL,
         operation_id="status",
         summary="How far a job has come",
-        path_shape=JobPath,
-        query=StatusQuery,
-        answers={
-            200: Answer("The job has ended", QueueStatus),
-            202: Answer("The job waits or runs", QueueStatus),
+        path_model=JobPath,
+        query_model=StatusQuery,
+        responses={
+            200: ResponseSpec("The job has ended", QueueStatus),
+            202: ResponseSpec("The job waits or runs", QueueStatus),
         }
         | unknown,
     )
@@ -85,9 +85,9 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
         FAL,
         operation_id="statusStream",
         summary="How far a job has come, as events",
-        path_shape=JobPath,
-        query=StatusQuery,
-        answers={200: Answer("The status at each change, until the job has ended", media_type=EVENTS)}
+        path_model=JobPath,
+        query_model=StatusQuery,
+        responses={200: ResponseSpec("The status at each change, until the job has ended", media_type=EVENTS)}
         | unknown,
     )
     yield Route(
@@ -97,11 +97,11 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
         FAL,
         operation_id="cancel",
         summary="Cancel a job that has not ended",
-        path_shape=JobPath,
-        answers={
-            200: Answer("The job was removed", Cancellation),
-            202: Answer("The job will stop", Cancellation),
-            400: Answer("The job had already ended", Cancellation),
+        path_model=JobPath,
+        responses={
+            200: ResponseSpec("The job was removed", Cancellation),
+            202: ResponseSpec("The job will stop", Cancellation),
+            400: ResponseSpec("The job had already ended", Cancellation),
         }
         | unknown,
     )

@@ -12,8 +12,8 @@ from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.fal.stream import StreamEndpoint
 from omnireel.api.fal.submit import Submissions
 from omnireel.api.fal.sync import SyncEndpoint
-from omnireel.api.http.route import Answer, Body, Route
-from omnireel.api.routes.answers import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
+from omnireel.api.http.route import RequestBody, ResponseSpec, Route
+from omnireel.api.routes.responses import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
 
 
 def run_routes(submissions: Submissions) -> Iterator[Route]:
@@ -21,7 +21,7 @@ def run_routes(submissions: Submissions) -> Iterator[Route]:
     max_requests = submissions.settings.max_requests
     attached = ConcurrencyLimit(max_requests)
     estimating = ConcurrencyLimit(max_requests, doing="estimates are being made")
-    ask = Body(Nemotron3NanoOmniVideoInput)
+    ask = RequestBody(Nemotron3NanoOmniVideoInput)
     run = Route(
         "POST",
         f"/sync/{ENDPOINT_ID}",
@@ -30,10 +30,10 @@ def run_routes(submissions: Submissions) -> Iterator[Route]:
         operation_id="run",
         summary="Ask a question about a video and wait for the answer",
         listed_path=f"/{ENDPOINT_ID}",
-        headers=RunHeaders,
+        header_model=RunHeaders,
         body=ask,
-        answers={
-            200: Answer(
+        responses={
+            200: ResponseSpec(
                 "The answer",
                 Nemotron3NanoOmniVideoOutput,
                 ("x-fal-billable-units", "x-omnireel-ignored-fields"),
@@ -52,10 +52,10 @@ def run_routes(submissions: Submissions) -> Iterator[Route]:
         operation_id="stream",
         summary="Ask a question about a video and read the answer as it is generated",
         listed_path=f"/{ENDPOINT_ID}/stream",
-        headers=RunHeaders,
+        header_model=RunHeaders,
         body=ask,
-        answers={
-            200: Answer(
+        responses={
+            200: ResponseSpec(
                 "Events with the answer so far; the last one is the whole result",
                 headers=("x-omnireel-ignored-fields",),
                 media_type=EVENTS,
@@ -73,7 +73,7 @@ def run_routes(submissions: Submissions) -> Iterator[Route]:
         summary="Find what a question would look at and cost, without inference or charge",
         listed_path=f"/{ENDPOINT_ID}/estimate",
         body=ask,
-        answers={200: Answer("Frames, tokens and price", Estimate, ("x-fal-billable-units",))}
+        responses={200: ResponseSpec("Frames, tokens and price", Estimate, ("x-fal-billable-units",))}
         | ASK_REFUSED
-        | {504: Answer("The estimate took too long", Problems)},
+        | {504: ResponseSpec("The estimate took too long", Problems)},
     )

@@ -7,19 +7,19 @@ from omnireel.api.fal.models.errors import AnyProblem, RequestProblem
 from omnireel.api.fal.storage import models as storage
 from omnireel.api.fal.storage.routes import StorageRoutes
 from omnireel.api.fal.storage.served_files import ServedFiles
-from omnireel.api.http.route import BYTES, Access, Answer, Body, Route
-from omnireel.api.routes.answers import FAL, UNREADABLE
+from omnireel.api.http.route import BYTES, Access, RequestBody, ResponseSpec, Route
+from omnireel.api.routes.responses import FAL, UNREADABLE
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Uploads
 
-_TOO_MANY_UPLOADS = {429: Answer("Too many uploads are open", RequestProblem, ("retry-after",))}
-_UNKNOWN_UPLOAD = {404: Answer("The upload is unknown, or its address has expired", AnyProblem)}
+_TOO_MANY_UPLOADS = {429: ResponseSpec("Too many uploads are open", RequestProblem, ("retry-after",))}
+_UNKNOWN_UPLOAD = {404: ResponseSpec("The upload is unknown, or its address has expired", AnyProblem)}
 _BYTES_REFUSED = {
-    400: Answer(
+    400: ResponseSpec(
         "A header cannot be read, there is no part of that number, or the upload has ended", AnyProblem
     ),
-    413: Answer("The file is too large, or there is no space for it", AnyProblem),
-    415: Answer("The file is compressed", AnyProblem),
+    413: ResponseSpec("The file is too large, or there is no space for it", AnyProblem),
+    415: ResponseSpec("The file is compressed", AnyProblem),
 }
 
 
@@ -33,7 +33,7 @@ def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
         FAL,
         operation_id="cdnToken",
         summary="A token for the CDN host",
-        answers={200: Answer("The token", storage.CdnToken)},
+        responses={200: ResponseSpec("The token", storage.CdnToken)},
     )
     at_once = Route(
         "POST",
@@ -42,9 +42,9 @@ def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
         FAL,
         operation_id="initiateUpload",
         summary="Addresses for a file that is sent at once",
-        headers=storage.UploadHeaders,
-        body=Body(storage.NewFile),
-        answers={200: Answer("Where to send it, and where it will be", storage.InitiatedUpload)}
+        header_model=storage.UploadHeaders,
+        body=RequestBody(storage.NewFile),
+        responses={200: ResponseSpec("Where to send it, and where it will be", storage.InitiatedUpload)}
         | UNREADABLE
         | _TOO_MANY_UPLOADS,
     )
@@ -65,21 +65,23 @@ def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
         operation_id="file",
         summary="A stored file, for its owner",
         access=Access.KEY_OR_CDN_TOKEN,
-        path_shape=storage.FilePath,
-        headers=storage.FileHeaders,
-        answers={
-            200: Answer("The file", bytes, ("etag",), media_type="*/*"),
-            206: Answer("The range that was asked for", bytes, ("etag", "content-range"), media_type="*/*"),
-            304: Answer("The caller has the file already", media_type=None),
-            404: Answer("The caller has no such file", RequestProblem),
-            416: Answer("The file has fewer bytes", RequestProblem, ("content-range",)),
+        path_model=storage.FilePath,
+        header_model=storage.FileHeaders,
+        responses={
+            200: ResponseSpec("The file", bytes, ("etag",), media_type="*/*"),
+            206: ResponseSpec(
+                "The range that was asked for", bytes, ("etag", "content-range"), media_type="*/*"
+            ),
+            304: ResponseSpec("The caller has the file already", media_type=None),
+            404: ResponseSpec("The caller has no such file", RequestProblem),
+            416: ResponseSpec("The file has fewer bytes", RequestProblem, ("content-range",)),
         },
     )
 
 
 def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
-    stored = {200: Answer("The file is stored", storage.StoredFileInfo, ("etag",))}
-    whole_file = Body(bytes, BYTES)
+    stored = {200: ResponseSpec("The file is stored", storage.StoredFileInfo, ("etag",))}
+    whole_file = RequestBody(bytes, BYTES)
     parts = "/cdn/files/{name}/multipart/{token}"
     yield Route(
         "POST",
@@ -89,9 +91,9 @@ def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
         operation_id="upload",
         summary="Store a file in one request",
         access=Access.KEY_OR_CDN_TOKEN,
-        headers=storage.NamedUploadHeaders,
+        header_model=storage.NamedUploadHeaders,
         body=whole_file,
-        answers=stored | _BYTES_REFUSED | _TOO_MANY_UPLOADS,
+        responses=stored | _BYTES_REFUSED | _TOO_MANY_UPLOADS,
     )
     yield Route(
         "POST",
@@ -101,10 +103,10 @@ def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
         operation_id="beginMultipart",
         summary="Begin an upload in parts",
         access=Access.KEY_OR_CDN_TOKEN,
-        headers=storage.NamedUploadHeaders,
-        answers={
-            200: Answer("Where its parts go", storage.MultipartUpload),
-            400: Answer("A header cannot be read", AnyProblem),
+        header_model=storage.NamedUploadHeaders,
+        responses={
+            200: ResponseSpec("Where its parts go", storage.MultipartUpload),
+            400: ResponseSpec("A header cannot be read", AnyProblem),
         }
         | _TOO_MANY_UPLOADS,
     )
@@ -116,9 +118,9 @@ def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
         operation_id="putFile",
         summary="Send the whole file",
         access=Access.TOKEN_IN_PATH,
-        path_shape=storage.UploadPath,
+        path_model=storage.UploadPath,
         body=whole_file,
-        answers=stored | _BYTES_REFUSED | _UNKNOWN_UPLOAD | _TOO_MANY_UPLOADS,
+        responses=stored | _BYTES_REFUSED | _UNKNOWN_UPLOAD | _TOO_MANY_UPLOADS,
     )
     yield put_file
     yield replace(
@@ -127,8 +129,11 @@ def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
         endpoint=routes.put_part,
         operation_id="putPart",
         summary="Send one part",
-        path_shape=storage.PartPath,
-        answers={**put_file.answers, 200: Answer("The part has arrived", storage.StoredPart, ("etag",))},
+        path_model=storage.PartPath,
+        responses={
+            **put_file.responses,
+            200: ResponseSpec("The part has arrived", storage.StoredPart, ("etag",)),
+        },
     )
     yield Route(
         "POST",
@@ -138,7 +143,7 @@ def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
         operation_id="completeMultipart",
         summary="Make a file of the parts, listed in any order",
         access=Access.TOKEN_IN_PATH,
-        path_shape=storage.UploadPath,
-        body=Body(storage.ListedParts),
-        answers=stored | UNREADABLE | _UNKNOWN_UPLOAD | _TOO_MANY_UPLOADS,
+        path_model=storage.UploadPath,
+        body=RequestBody(storage.ListedParts),
+        responses=stored | UNREADABLE | _UNKNOWN_UPLOAD | _TOO_MANY_UPLOADS,
     )

@@ -1,0 +1,30 @@
+"""Responses that many routes of fal's protocol have in common."""
+
+from omnireel.api.fal.models.errors import AnyProblem, Problems, RequestProblem
+from omnireel.api.http.route import BodyModel, ErrorModels, ResponseSpec
+
+Responses = dict[int, ResponseSpec]
+
+EVENTS = "text/event-stream"
+FAL = ErrorModels(refusal=RequestProblem, failure=Problems)
+
+
+def unreadable(model: BodyModel) -> Responses:
+    """Refusals of a JSON body, and of a header or a query beside it."""
+    return {
+        400: ResponseSpec("The body is not UTF-8 or nested too deeply, or a header cannot be read", model),
+        413: ResponseSpec("The body is too long", model),
+        415: ResponseSpec("The body is not plain JSON", model),
+        422: ResponseSpec("The input cannot be used", model),
+    }
+
+
+UNREADABLE = unreadable(AnyProblem)
+ASK_REFUSED = UNREADABLE | {
+    403: ResponseSpec("The spending cap of the key could be exceeded", RequestProblem, ("x-fal-error-type",)),
+    429: ResponseSpec("Too many requests at once, or in a minute", RequestProblem, ("x-fal-error-type",)),
+}
+JOB_FAILED = {
+    503: ResponseSpec("The server stopped before the job ended", AnyProblem),
+    504: ResponseSpec("The job took too long, or did not start in time", AnyProblem),
+}
