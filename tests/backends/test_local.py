@@ -30,7 +30,7 @@ PER_TUBELET, NUM_TUBELETS = 8, 3
 
 @torch.inference_mode()
 def greedy_by_hand(model, directory, clip, task, count):
-    """The same answer without backend, engine or cache: one whole forward per token."""
+    """The same answer without backend, engine or cache: one forward pass over everything for each token."""
     tokenizer = Tokenizer.from_directory(directory)
     rule = PixelSpec(32, 16, 2, model.config.norm_mean, model.config.norm_std)
     with open_clip(clip) as reader:
@@ -106,7 +106,7 @@ def test_inspecting_encodes_nothing(local, model, clip):
 
 @pytest.fixture
 def say(model, text_directory):
-    """Makes the model say a text, whatever is asked; returns how many tokens that takes."""
+    """Makes the model write a given text for any task; returns how many tokens that takes."""
 
     def make_likeliest(text):
         ids = Tokenizer.from_directory(text_directory).encode_markup(text)
@@ -201,7 +201,7 @@ def test_a_file_that_is_no_video_is_refused(local, tmp_path):
 
 
 def record_states(model):
-    """Weak references to every state the model hands out."""
+    """Weak references to every state that the model makes."""
     states, make = [], model.new_state
 
     def new_state(*args, **kwargs):
@@ -289,7 +289,7 @@ def test_a_failing_model_fails_the_task_and_the_next_one_is_answered(local, mode
     assert answer_of(local, make_task(clip)).output_tokens == 12
 
 
-def test_ttasks_at_the_same_time_are_all_answered(local, clip):
+def test_tasks_at_the_same_time_are_all_answered(local, clip):
     async def together():
         tasks = [make_task(clip, f"What moves {n}?") for n in range(3)]
         return await asyncio.gather(*(events_of(local, task) for task in tasks))

@@ -1,4 +1,4 @@
-"""A model without weights: each token fades, the logits are a fixed mix of what is left."""
+"""A model without weights. Earlier tokens count less and less; the logits are a fixed mix of the hidden state."""
 
 from dataclasses import dataclass
 

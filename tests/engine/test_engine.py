@@ -55,7 +55,7 @@ def test_the_size_of_prefill_chunks_changes_no_token(chunk):
     assert model.chunks == [chunk] * (9 // chunk) + [9 % chunk] * (9 % chunk > 0) + [1, 1]
 
 
-def test_a_sequence_alone_and_beside_others_says_the_same():
+def test_a_sequence_alone_and_beside_others_gives_the_same_tokens():
     seeded = {"temperature": 1, "top_p": 0.9, "max_tokens": 6}
     alone = [run(engine(), request("a", (n,), seed=n, **seeded)) for n in range(3)]
     for max_running in (1, 3):
@@ -70,7 +70,7 @@ def test_max_tokens_ends_with_length():
         assert [event.finish_reason for event in events] == [None] * (limit - 1) + [FinishReason.length]
 
 
-def test_a_stop_token_ends_with_stop_and_is_told():
+def test_a_stop_token_ends_with_stop_and_is_in_the_last_event():
     first, second = greedy(FadingModel(), [5, 6, 7], 2)
     events = run(engine(), request("a", stop_ids=(STOP, second), max_tokens=8))
     assert tokens(events) == [first, second]
@@ -104,7 +104,7 @@ def test_the_end_of_the_context_ends_with_length():
     assert reasons(events) == {"a": FinishReason.length}
 
 
-def test_an_abort_ends_at_once_and_is_told_by_the_next_step():
+def test_an_abort_ends_at_once_and_the_next_step_returns_its_event():
     model = FadingModel()
     running = engine(model)
     running.add(request("a", max_tokens=99))
@@ -125,7 +125,7 @@ def test_an_abort_while_waiting_never_touches_the_model():
     assert model.states == []
 
 
-def test_an_abort_after_the_end_says_nothing():
+def test_an_abort_after_the_end_gives_no_event():
     running = engine()
     run(running, request("a"))
     running.abort("a")

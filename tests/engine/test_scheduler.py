@@ -31,7 +31,7 @@ def test_one_sequence_runs_at_a_time_first_come_first_served():
     assert scheduler.is_idle
 
 
-def test_several_may_run_and_then_decode_together():
+def test_several_running_sequences_decode_together():
     scheduler = Scheduler(prefill_chunk=4, max_running=2)
     for name in "abc":
         scheduler.add(name, 1)
@@ -40,7 +40,7 @@ def test_several_may_run_and_then_decode_together():
     assert plans[2] == Decode(("a", "b"))
 
 
-def test_one_that_waits_can_be_ended():
+def test_a_waiting_sequence_can_be_ended():
     scheduler = Scheduler(prefill_chunk=4)
     scheduler.add("a", 1)
     scheduler.add("b", 1)
@@ -64,7 +64,7 @@ operations = st.lists(
 
 
 @given(operations, st.integers(1, 4), st.integers(1, 3))
-def test_every_prompt_is_read_once_in_order_and_nobody_overtakes(operations, chunk, max_running):
+def test_every_prompt_is_read_once_and_in_the_order_of_arrival(operations, chunk, max_running):
     scheduler = Scheduler(prefill_chunk=chunk, max_running=max_running)
     lengths, read, living = [], {}, []
     for what, n in operations:

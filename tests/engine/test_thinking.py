@@ -1,4 +1,4 @@
-"""The limit on a chain of thought: it holds whatever the model would say, and the answer follows."""
+"""The limit on a chain of thought holds whatever the model would write, and the answer follows."""
 
 import pytest
 from doubles import FadingModel, request
@@ -21,7 +21,7 @@ def limit(budget, grace=0):
 
 
 def written(said, budget, grace=0):
-    """What comes out of a model that wants to say `said`."""
+    """The output of a model that would write `said` without the limit."""
     chain, out, wishes = ChainOfThought(limit(budget, grace)), [], list(said)
     while wishes or chain.forced_id is not None:
         token = wishes.pop(0) if chain.forced_id is None else chain.forced_id
@@ -46,7 +46,7 @@ def written(said, budget, grace=0):
         ([1, 2, 3], 0, 2, [*CLOSING_LINE, 1, 2, 3]),
     ],
 )
-def test_the_closing_is_written_where_the_limit_is(said, budget, grace, out):
+def test_the_closing_is_written_at_the_limit(said, budget, grace, out):
     assert written(said, budget, grace) == out
 
 
@@ -55,7 +55,7 @@ def test_the_closing_is_written_where_the_limit_is(said, budget, grace, out):
     st.integers(0, 12),
     st.integers(0, 12),
 )
-def test_no_chain_is_longer_than_its_limit_and_nothing_that_was_said_is_lost(said, budget, grace):
+def test_no_chain_is_longer_than_its_limit_and_nothing_that_the_model_wrote_is_lost(said, budget, grace):
     out = written(said, budget, grace)
     chain = out[: out.index(END)] if END in out else out
     own = chain[:-1] if chain[-1:] == [LINE] and len(chain) > budget + grace else chain
@@ -75,7 +75,7 @@ def run(thinking, **sampling):
     return [event.token_id for event in events], events[-1].finish_reason
 
 
-def test_the_engine_writes_the_closing_and_the_model_goes_on_from_there():
+def test_the_engine_writes_the_closing_and_the_model_continues_after_it():
     free, _ = run(None, max_tokens=12)
     kept, _ = run(limit(3), max_tokens=12)
     assert kept[:6] == [*free[:3], *CLOSING]

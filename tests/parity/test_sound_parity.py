@@ -100,7 +100,7 @@ def test_a_short_end_is_filled_up():
     assert clips[1][5:].eq(0).all()
 
 
-def test_a_place_in_a_recording_hears_what_comes_after_it(pair):
+def test_a_token_of_a_recording_depends_on_what_comes_after_it(pair):
     """No causal mask: a change at the end reaches the first token."""
     model, _ = pair
     samples = recording(40_000)

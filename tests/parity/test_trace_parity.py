@@ -111,7 +111,7 @@ def test_sound_tokens_are_those_of_transformers(traced, oracle, model, clip):
     assert int((traced["input_ids"] == model.config.sound_token_id).sum()) == len(ours)
 
 
-def test_a_file_that_cannot_be_written_is_said_before_anything_is_read(checkpoint, clip, tmp_path):
+def test_a_file_that_cannot_be_written_is_reported_before_anything_is_read(checkpoint, clip, tmp_path):
     command = ["trace", str(clip), "?", "--out", str(tmp_path / "no" / "x"), "--model", str(checkpoint)]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1

@@ -39,7 +39,7 @@ def test_white_space_around_blocks_is_cut_as_transformers_cuts_it(hf_tokenizer):
     assert "".join(piece.text for piece in pieces) == expected
 
 
-def test_a_conversation_falls_into_markup_text_and_video(template):
+def test_a_conversation_is_split_into_markup_text_and_video(template):
     assert template.render(QUESTION, enable_thinking=False) == [
         Piece("markup", "<|im_start|>system\n"),
         Piece("text", "Be brief."),
@@ -56,7 +56,7 @@ def test_a_placeholder_that_the_user_typed_is_text(template):
 
 
 @pytest.mark.parametrize(("thinking", "token"), [(True, "/think"), (False, "/no_think")])
-def test_without_a_system_prompt_the_control_token_stands_there(template, thinking, token):
+def test_without_a_system_prompt_the_control_token_is_the_system_message(template, thinking, token):
     messages = video_messages("Hi", system_prompt=None, thinking=thinking)
     pieces = template.render(messages, enable_thinking=thinking)
     assert pieces[0].text == f"<|im_start|>system\n{token}<|im_end|>\n<|im_start|>user\n"
@@ -107,7 +107,7 @@ def test_templates_may_break_out_of_loops_and_write_json():
     assert pieces[1].text == '{"é<": 1}'
 
 
-def test_the_template_may_lie_in_the_tokenizers_config_and_name_its_tokens(tmp_path):
+def test_the_template_may_be_in_the_tokenizers_config_and_use_its_tokens(tmp_path):
     config = {
         "chat_template": "{{ bos_token }}{{ eos_token }}{{ messages[0].content }}" + BODY,
         "bos_token": "<s>",
@@ -123,7 +123,7 @@ def test_a_directory_without_a_template_is_refused(tmp_path):
         ChatTemplate.from_directory(tmp_path)
 
 
-def test_a_template_that_speaks_of_the_budget_is_told_it():
+def test_a_template_that_states_the_budget_gets_it():
     source = (
         "{{ messages[0].content }}{{ messages[1].content[1].text }}<video>"
         "{{ reasoning_budget | default('as many as you like') }}"

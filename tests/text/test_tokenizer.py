@@ -75,6 +75,13 @@ def test_a_directory_without_a_tokenizer_is_refused(tmp_path):
         Tokenizer.from_directory(tmp_path)
 
 
+def test_a_token_with_a_character_that_stands_for_no_byte_is_refused():
+    description = toy.tokenizer_description()
+    description["model"]["vocab"]["漢"] = 999
+    with pytest.raises(CheckpointError, match=r"not byte-level.*漢"):
+        Tokenizer(description)
+
+
 def test_a_tokenizer_that_lacks_a_byte_is_refused():
     description = copy.deepcopy(toy.tokenizer_description())
     del description["model"]["vocab"]["Ā"]
@@ -99,7 +106,7 @@ def test_another_kind_of_tokenizer_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "text", ['{"eos_token_id": "2"}', '{"eos_token_id": [true]}', "[]", "{", '{"eos_token_id": [-1]}']
 )
-def test_end_tokens_that_are_no_ids_stop_the_start(tmp_path, text):
+def test_end_tokens_that_are_not_ids_are_refused(tmp_path, text):
     toy.write_text_files(tmp_path)
     (tmp_path / "generation_config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"generation_config\.json"):
