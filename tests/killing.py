@@ -8,6 +8,7 @@ Kills here end processes, not the machine: what they show is that no step relies
 """
 
 import argparse
+import asyncio
 import random
 import socket
 import sys
@@ -18,7 +19,6 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,8 +26,10 @@ import httpx
 from served import ENDPOINT_ID, Process, data_uri, make_clip
 
 from omnireel.store.jobs import Submission
-from omnireel.store.sqlite import jobs as store
-from omnireel.store.sqlite.database import Connection, Database, connect
+from omnireel.store.open import open_store
+from omnireel.store.sqlite.database import Connection, connect
+from omnireel.store.store import Store
+from omnireel.task import video_task
 
 Victim = Literal["server", "worker"]
 APP_ID = ENDPOINT_ID.rpartition("/")[0]
@@ -121,10 +123,10 @@ class Pair:
 class Clients:
     """Submit every request, again under the same key whenever an answer was lost."""
 
-    def __init__(self, plan: Plan, url: str, database: Database) -> None:
+    def __init__(self, plan: Plan, url: str, store: Store) -> None:
         self._plan = plan
         self._url = url
-        self._database = database
+        self._store = store
         self._lock = threading.Lock()
         self.ids: dict[int, str] = {}
         self.num_resent = 0
@@ -156,12 +158,12 @@ class Clients:
         return str(answer.json()["request_id"])
 
     def _put(self, _: httpx.Client, number: int) -> str:
-        submission = Submission(
-            str(uuid.uuid4()), "", {"prompt": f"request {number}", "video_url": CLIP},
-            webhook_url=RECEIVER, idempotency_key=self._key(number),
-        )  # fmt: skip
-        put = partial(store.submit, submission=submission, fingerprint=str(number), now=time.time())
-        return self._database.post(put).result(60).id
+        task = video_task(ENDPOINT_ID, prompt=f"request {number}", video=CLIP)
+        key = self._key(number)
+        submission = Submission(str(uuid.uuid4()), "", task, webhook_url=RECEIVER, idempotency_key=key)
+        submit = self._store.jobs.submit(submission, fingerprint=str(number), now=time.time())
+        job, _ = asyncio.run(submit)
+        return job.id
 
     def _key(self, number: int) -> str:
         return f"{self._plan.seed}/{number}"
@@ -170,9 +172,9 @@ class Clients:
 def run(plan: Plan, folder: Path, *, limit_s: float) -> Verdict:
     """Carry out the plan, wait until every job has ended, look at everything. Takes at most about limit_s."""
     deadline = time.monotonic() + limit_s
-    database = Database(folder / "omnireel.db")
+    store = open_store(folder / "omnireel.db")
     pair = Pair(folder)
-    clients = Clients(plan, pair.url, database)
+    clients = Clients(plan, pair.url, store)
     watching = connect(folder / "omnireel.db", reads_only=True)
     try:
         with ThreadPoolExecutor(NUM_CLIENTS) as pool:
@@ -191,7 +193,7 @@ def run(plan: Plan, folder: Path, *, limit_s: float) -> Verdict:
         return verdict
     finally:
         watching.close()
-        database.close()
+        store.close()
         pair.close()
 
 

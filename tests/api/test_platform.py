@@ -2,6 +2,7 @@
 
 import base64
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from keyed import caller, create_key
 from served import Server
 
-from omnireel.store.sqlite.database import transaction
+from omnireel.store.sqlite.database import connect
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 
@@ -46,7 +47,7 @@ def admin(keyed, ann, bob):
 
 
 def ledger(folder, *owners):
-    with transaction(folder / "omnireel.db") as db:
+    with closing(connect(folder / "omnireel.db")) as db:
         return sum(row[1] for row in db.execute("SELECT owner, amount_micro FROM ledger") if row[0] in owners)
 
 
@@ -193,7 +194,7 @@ def test_a_period_is_taken_as_it_is_sent(ann):
 
 def test_a_fault_of_ours_has_the_platforms_own_shape_and_is_logged(tmp_path):
     with Server(tmp_path) as server:
-        with transaction(tmp_path / "omnireel.db") as db:
+        with closing(connect(tmp_path / "omnireel.db")) as db:
             db.execute("ALTER TABLE ledger RENAME TO lost")
         answer = httpx.get(f"{server.url}/v1/models/usage", trust_env=False)
         (line,) = [line for line in server.log() if line["event"] == "internal error"]
