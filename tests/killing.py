@@ -8,7 +8,6 @@ Kills here end processes, not the machine: what they show is that no step relies
 """
 
 import argparse
-import asyncio
 import random
 import socket
 import sys
@@ -19,6 +18,7 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +26,8 @@ import httpx
 from served import ENDPOINT_ID, Process, data_uri, make_clip
 
 from omnireel.store.jobs import Submission
-from omnireel.store.open import open_store
-from omnireel.store.sqlite.database import Connection, connect
-from omnireel.store.store import Store
-from omnireel.task import video_task
+from omnireel.store.sqlite import jobs as store
+from omnireel.store.sqlite.database import Connection, Database, connect
 
 Victim = Literal["server", "worker"]
 APP_ID = ENDPOINT_ID.rpartition("/")[0]
@@ -123,10 +121,10 @@ class Pair:
 class Clients:
     """Submit every request, again under the same key whenever an answer was lost."""
 
-    def __init__(self, plan: Plan, url: str, store: Store) -> None:
+    def __init__(self, plan: Plan, url: str, database: Database) -> None:
         self._plan = plan
         self._url = url
-        self._store = store
+        self._database = database
         self._lock = threading.Lock()
         self.ids: dict[int, str] = {}
         self.num_resent = 0
@@ -158,12 +156,12 @@ class Clients:
         return str(answer.json()["request_id"])
 
     def _put(self, _: httpx.Client, number: int) -> str:
-        task = video_task(ENDPOINT_ID, prompt=f"request {number}", video=CLIP)
-        key = self._key(number)
-        submission = Submission(str(uuid.uuid4()), "", task, webhook_url=RECEIVER, idempotency_key=key)
-        submit = self._store.jobs.submit(submission, fingerprint=str(number), now=time.time())
-        job, _ = asyncio.run(submit)
-        return job.id
+        submission = Submission(
+            str(uuid.uuid4()), "", {"prompt": f"request {number}", "video_url": CLIP},
+            webhook_url=RECEIVER, idempotency_key=self._key(number),
+        )  # fmt: skip
+        put = partial(store.submit, submission=submission, fingerprint=str(number), now=time.time())
+        return self._database.post(put).result(60).id
 
     def _key(self, number: int) -> str:
         return f"{self._plan.seed}/{number}"
@@ -172,9 +170,9 @@ class Clients:
 def run(plan: Plan, folder: Path, *, limit_s: float) -> Verdict:
     """Carry out the plan, wait until every job has ended, look at everything. Takes at most about limit_s."""
     deadline = time.monotonic() + limit_s
-    store = open_store(folder / "omnireel.db")
+    database = Database(folder / "omnireel.db")
     pair = Pair(folder)
-    clients = Clients(plan, pair.url, store)
+    clients = Clients(plan, pair.url, database)
     watching = connect(folder / "omnireel.db", reads_only=True)
     try:
         with ThreadPoolExecutor(NUM_CLIENTS) as pool:
@@ -193,7 +191,7 @@ def run(plan: Plan, folder: Path, *, limit_s: float) -> Verdict:
         return verdict
     finally:
         watching.close()
-        store.close()
+        database.close()
         pair.close()
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 from keyed import caller, create_key
 from served import Server
 
-from omnireel.store.sqlite.database import connect
+from omnireel.store.sqlite.database import transaction
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 
@@ -47,7 +46,7 @@ def admin(keyed, ann, bob):
 
 
 def ledger(folder, *owners):
-    with closing(connect(folder / "omnireel.db")) as db:
+    with transaction(folder / "omnireel.db") as db:
         return sum(row[1] for row in db.execute("SELECT owner, amount_micro FROM ledger") if row[0] in owners)
 
 
@@ -194,7 +193,7 @@ def test_a_period_is_taken_as_it_is_sent(ann):
 
 def test_a_fault_of_ours_has_the_platforms_own_shape_and_is_logged(tmp_path):
     with Server(tmp_path) as server:
-        with closing(connect(tmp_path / "omnireel.db")) as db:
+        with transaction(tmp_path / "omnireel.db") as db:
             db.execute("ALTER TABLE ledger RENAME TO lost")
         answer = httpx.get(f"{server.url}/v1/models/usage", trust_env=False)
         (line,) = [line for line in server.log() if line["event"] == "internal error"]

@@ -29,8 +29,8 @@ def test_the_judge_sees_what_is_missing_and_what_is_too_much(tmp_path):
     promised = {0: str(uuid.uuid4())}
     with Server(tmp_path) as server:
         db = connect(tmp_path / "omnireel.db")
-        db.execute("""INSERT INTO jobs (id, owner, endpoint, priority, task, keeps_io, retries, created_at, run_after)
-                      VALUES ('stray', '', '', 0, '{}', 1, 0, 0, 1e12)""")
+        db.execute("""INSERT INTO jobs (id, owner, priority, input, keeps_io, retries, created_at, run_after)
+                      VALUES ('stray', '', 0, '{}', 1, 0, 0, 1e12)""")
         db.execute("INSERT INTO ledger VALUES ('stray', 'charge', '', '', 0, 5, 30)")
         db.execute("""INSERT INTO outbox (id, job_id, owner, url, receiver, body, created_at, next_at)
                       VALUES ('msg_stray', 'stray', '', 'https://a.invalid', 'a.invalid', x'', 0, 1e12)""")

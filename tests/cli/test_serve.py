@@ -3,14 +3,13 @@
 import socket
 import subprocess
 import sys
-from contextlib import closing
 
 import pytest
 from served import Server, Worker
 
 from omnireel.cli.serve import bound_socket
 from omnireel.settings import Settings
-from omnireel.store.sqlite.database import connect
+from omnireel.store.sqlite.database import transaction
 
 
 def test_an_answer_in_two_parts_does_not_wait_for_an_acknowledgement_in_between():
@@ -37,9 +36,9 @@ create_app(EchoBackend(), Settings(data_dir=Path(sys.argv[1])))
 
 @pytest.mark.parametrize("command", [Server, Worker])
 def test_a_process_whose_tasks_broke_says_so_with_its_exit_code(tmp_path, command):
-    """As after a table was lost: a supervisor starts a process again only if it failed."""
+    """As when somebody's hand was in the store: a supervisor starts it again only if it failed."""
     with command(tmp_path) as process:
-        with closing(connect(tmp_path / "omnireel.db")) as db:
+        with transaction(tmp_path / "omnireel.db") as db:
             db.execute("DROP TABLE outbox")
         assert process.process.wait(30) == 1
     assert any(line["event"].endswith(" broke") for line in process.log())
