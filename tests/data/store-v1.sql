@@ -257,6 +257,6 @@ BEGIN SELECT RAISE(ABORT, 'a stored file is never changed'); END;
 CREATE INDEX uploads_expiring ON uploads (expires_at) WHERE blob IS NOT NULL;
 CREATE INDEX uploads_open ON uploads (open_until) WHERE blob IS NULL;
 DELETE FROM main.sqlite_sequence WHERE name='jobs';
-INSERT INTO main.sqlite_sequence VALUES ('jobs', 25);
+INSERT INTO main.sqlite_sequence VALUES ('jobs', 26);
 pragma user_version=1;
 COMMIT TRANSACTION;
