@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,7 +39,8 @@ from vectors import (
     vectors,
 )
 
-from omnireel.store.open import open_store
+from omnireel.store.sqlite import webhooks as outbox
+from omnireel.store.sqlite.database import Database
 
 NUM_CALLERS = 6
 CLIP = make_clip(seconds=0.3)
@@ -104,16 +106,16 @@ def told(sink: str, answers: dict[Vector, tuple[int, str]]) -> dict[str, object]
 
 async def first_attempts(folder: Path, num_webhooks: int) -> Counter[str]:
     """How the first attempt at each webhook ended, once all have been made."""
-    store = open_store(folder / "omnireel.db")
+    database = Database(folder / "omnireel.db")
     try:
         async with asyncio.timeout(120):
             while True:
-                log = await store.webhooks.read_log(limit=100_000)
+                log = await database.read(partial(outbox.read_log, limit=100_000))
                 if len(log) == num_webhooks and all(entry.deliveries for entry in log):
                     return Counter(str(entry.deliveries[0].status) for entry in log)
                 await asyncio.sleep(0.1)
     finally:
-        store.close()
+        database.close()
 
 
 def main(folder: Path) -> None:
