@@ -325,9 +325,11 @@ def task_from_json(stored: Mapping[str, Any]) -> Task:
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """The stored form of an outcome; `outcome_from_json` reads it."""
+    # `vars`, and not `dataclasses.asdict`, which copies deeply: this is done for every job.
     if isinstance(outcome, Answer):
-        return {"version": VERSION, "answer": dataclasses.asdict(outcome)}
-    return {"version": VERSION, "failure": dataclasses.asdict(outcome)}
+        video = None if outcome.video is None else vars(outcome.video)
+        return {"version": VERSION, "answer": vars(outcome) | {"video": video}}
+    return {"version": VERSION, "failure": dict(vars(outcome))}
 
 
 def outcome_from_json(stored: Mapping[str, Any]) -> Outcome:
@@ -357,10 +359,9 @@ def _given(options: SamplingParams | MediaOptions) -> dict[str, Any]:
 
     A default may change with a later version, and an old task must not change with it.
     """
-    values = dataclasses.asdict(options)
-    return (
-        values if isinstance(options, SamplingParams) else {k: v for k, v in values.items() if v is not None}
-    )
+    if isinstance(options, SamplingParams):
+        return dict(vars(options))
+    return {name: value for name, value in vars(options).items() if value is not None}
 
 
 def _facts_from_json(stored: Mapping[str, Any]) -> VideoFacts:

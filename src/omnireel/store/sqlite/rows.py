@@ -22,6 +22,8 @@ COLUMNS = """id, owner, state, pinned_to, task, media, webhook_url, keeps_io, re
 started_at, finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
 outcome, failure, coalesce(input_tokens + output_tokens, 0)"""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 Values = Sequence[Any] | Mapping[str, Any]
 
 
@@ -91,4 +93,4 @@ def _read_failure(text: str) -> Failure:
 
 
 def _text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return _ENCODER.encode(value)
