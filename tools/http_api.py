@@ -1,12 +1,13 @@
-"""docs/http-api.md from the OpenAPI document: `python -m tools.http_api` writes it."""
+"""docs/http-api.md from the document that a server answers: `python -m tools.http_api` writes it."""
 
 import json
+import subprocess
+import sys
+import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from omnireel.api.openapi.document import openapi_document
 
 PAGE = Path(__file__).parents[1] / "docs" / "http-api.md"
 GROUPS = {
@@ -33,7 +34,25 @@ Document = Mapping[str, Any]
 
 def main() -> None:
     """Write the page."""
-    PAGE.write_text(page_of(openapi_document(version("omnireel"))), encoding="utf-8")
+    PAGE.write_text(page_of(served_document()), encoding="utf-8")
+
+
+def served_document() -> Document:
+    """What GET /openapi.json answers, from a server that is started for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(Path(sys.executable).with_name("omnireel")), "serve", "--backend", "echo"]
+        command += ["--port", "0", "--data-dir", folder]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+            assert server.stderr is not None
+            try:
+                events = (json.loads(line) for line in server.stderr)
+                url = next(event["url"] for event in events if event["event"] == "listening")
+                opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+                with opener.open(f"{url}/openapi.json") as answer:
+                    document: Document = json.load(answer)
+            finally:
+                server.terminate()
+    return document
 
 
 def page_of(document: Document) -> str:
