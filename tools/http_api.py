@@ -1,13 +1,16 @@
-"""docs/http-api.md from the document that a server answers: `python -m tools.http_api` writes it."""
+"""docs/http-api.md from the OpenAPI document: `python -m tools.http_api` writes it."""
 
 import json
-import subprocess
-import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from starlette.testclient import TestClient
+
+from omnireel.api.app import create_app
+from omnireel.backends.echo import EchoBackend
+from omnireel.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "http-api.md"
 GROUPS = {
@@ -34,25 +37,18 @@ Document = Mapping[str, Any]
 
 def main() -> None:
     """Write the page."""
-    PAGE.write_text(page_of(served_document()), encoding="utf-8")
+    PAGE.write_text(page_of(openapi_document()), encoding="utf-8")
 
 
-def served_document() -> Document:
-    """What GET /openapi.json answers, from a server that is started for it."""
+def openapi_document() -> Document:
+    """What a server answers at /openapi.json."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(Path(sys.executable).with_name("omnireel")), "serve", "--backend", "echo"]
-        command += ["--port", "0", "--data-dir", folder]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
-            assert server.stderr is not None
-            try:
-                events = (json.loads(line) for line in server.stderr)
-                url = next(event["url"] for event in events if event["event"] == "listening")
-                opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-                with opener.open(f"{url}/openapi.json") as answer:
-                    document: Document = json.load(answer)
-            finally:
-                server.terminate()
-    return document
+        app = create_app(EchoBackend(), Settings(data_dir=Path(folder)))
+        try:
+            document: Document = TestClient(app).get("/openapi.json").json()
+        finally:
+            app.state.supervisor.store.close()
+        return document
 
 
 def page_of(document: Document) -> str:
