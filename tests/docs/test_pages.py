@@ -1,12 +1,10 @@
 """The documentation as a whole: its size, its links, and that its generated page is current."""
 
 import re
-from importlib.metadata import version
 
 from doc_blocks import ROOT, pages
 
-from omnireel.api.openapi.document import openapi_document
-from tools.http_api import PAGE, page_of
+from tools.http_api import PAGE, openapi_document, page_of
 
 OTHER_PAGES = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "training/LOG.md")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -50,4 +48,4 @@ def test_the_index_lists_every_page():
 
 def test_the_page_about_the_http_api_is_the_openapi_document():
     """Where it is not: `python -m tools.http_api`."""
-    assert PAGE.read_text("utf-8") == page_of(openapi_document(version("omnireel")))
+    assert PAGE.read_text("utf-8") == page_of(openapi_document())
