@@ -82,7 +82,8 @@ def _routes(routes: Sequence[tuple[str, str]], document: Document) -> Iterator[s
 
 
 def _route(operation: Document) -> str:
-    lines = [_sentence(operation.get("summary", "")), ""]
+    texts = (operation.get("summary", ""), operation.get("description", ""))
+    lines = [" ".join(_sentence(text) for text in texts if text), ""]
     if sent := operation.get("requestBody", {}).get("content"):
         forms = ", ".join(f"{_type(form['schema'])} (`{media}`)" for media, form in sent.items())
         lines += [f"Body: {forms}", ""]
@@ -102,8 +103,13 @@ def _parameter_row(parameter: Document) -> str:
 
 
 def _answer_row(status: str, answer: Document) -> str:
-    forms = {_type(form.get("schema", {})) for form in answer.get("content", {}).values()}
+    forms = {_form(media, form) for media, form in answer.get("content", {}).items()}
     return _row(status, ", ".join(sorted(forms)), answer.get("description", ""))
+
+
+def _form(media: str, form: Document) -> str:
+    """What an answer's body is: a form of JSON, or another media type."""
+    return _type(form.get("schema", {})) if media == "application/json" else f"`{media}`"
 
 
 def _body(name: str, schema: Document) -> str:

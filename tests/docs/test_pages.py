@@ -8,6 +8,7 @@ from tools.http_api import PAGE, openapi_document, page_of
 
 OTHER_PAGES = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "training/LOG.md")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE_PATH = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -38,6 +39,16 @@ def test_links_lead_to_a_file_and_a_heading():
         if "://" not in link and is_dead(page, link)
     ]
     assert dead == []
+
+
+def test_files_of_the_code_that_are_named_exist():
+    missing = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in (*pages(), *(ROOT / name for name in OTHER_PAGES if name != "CHANGELOG.md"))
+        for name in CODE_PATH.findall(page.read_text("utf-8"))
+        if not any((ROOT / folder / name).exists() for folder in ("", "src/omnireel"))
+    ]
+    assert missing == []
 
 
 def test_the_index_lists_every_page():
