@@ -134,7 +134,7 @@ def test_the_clients_lifecycle_names_are_understood(program):
     """)
     assert url
     assert refused[0] == 400
-    assert "their owner alone" in refused[1]
+    assert "their owners only" in refused[1]
 
 
 def test_a_clip_in_the_request_needs_no_upload(program):
