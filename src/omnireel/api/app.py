@@ -1,4 +1,4 @@
-"""The application: routes, middleware, and the way from exceptions to error bodies."""
+"""The application: routes, middleware and error handlers."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -45,7 +45,7 @@ _EXPOSED_HEADERS = (
 
 
 def create_app(backend: Backend, settings: Settings) -> Starlette:
-    """The application that answers with `backend`, and closes it at the end. `state.supervisor` runs jobs."""
+    """The application on `backend`, which is closed at the end. `state.supervisor` runs the jobs."""
     supervisor = make_supervisor(backend, settings, end_policy(settings))
 
     @asynccontextmanager
@@ -80,7 +80,7 @@ def create_app(backend: Backend, settings: Settings) -> Starlette:
 
 
 def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route]) -> None:
-    """Innermost first. CORS is outside of errors, and ids outside of CORS: every answer has both."""
+    """Add the innermost first. Internal errors are inside of CORS and request ids, so they get both headers."""
     app.add_middleware(
         FalHostRouting,
         pages=[route.path for route in routes if fal_host_of_path(route.path) is None],
@@ -101,7 +101,7 @@ def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route])
 
 async def _omnireel_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Cancelled):
-        return Response(status_code=499)  # the client has gone and will not read it
+        return Response(status_code=499)  # the client has disconnected and does not read it
     if not isinstance(error, OmnireelError):
         raise error
     return error_response(request.scope, render_error(error, getattr(request.state, "task", None)))
@@ -123,7 +123,8 @@ def _no_such_path(request: Request) -> str:
     """fal's wording: one for another application, and one for a path that the application does not have."""
     fal_host = base_url_of(request).fal_host
     parts = request.url.path.removeprefix(f"/{fal_host}").strip("/").split("/")
-    app_id, is_ours = "/".join(parts[:2]), ENDPOINT_ID.startswith("/".join(parts[:2]) + "/")
+    app_id = "/".join(parts[:2])
+    is_ours = ENDPOINT_ID.startswith(f"{app_id}/")
     if fal_host in (FalHost.SYNC, FalHost.QUEUE) and len(parts) >= 2 and not is_ours:
         return f'Application "{app_id[:200]}" not found'
     return f"Path /{'/'.join(parts)[:200]} not found"

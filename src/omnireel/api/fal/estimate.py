@@ -1,4 +1,4 @@
-"""A dry run over HTTP: what a request would look at and cost. No inference, no job, no charge."""
+"""A dry run over HTTP: the frames, tokens and price of a request. It stores no job and costs nothing."""
 
 import asyncio
 import uuid
@@ -23,13 +23,13 @@ from omnireel.task import Inspection
 
 @dataclass(frozen=True)
 class EstimateEndpoint:
-    """Counts frames, tokens and price."""
+    """The route that counts frames, tokens and price."""
 
     submissions: Submissions
     limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
-        """Read, fetch, look. Raises OmnireelError, as the request itself would before inference."""
+        """Read the request, fetch its clip and inspect it. Raises OmnireelError as a run would before inference."""
         await self.submissions.submitter.count_request(key_of(request))
         with self.limit.acquire():
             read = await self.submissions.read(request)

@@ -1,4 +1,4 @@
-"""What tokens cost, as at the hosted endpoint."""
+"""The price of tokens, the same as at the hosted endpoint."""
 
 from decimal import Decimal
 
@@ -9,11 +9,11 @@ MICRO_USD_PER_TOKEN = 6
 
 
 def billable_units(num_tokens: int) -> str:
-    """Thousands of tokens as the header writes them: whole numbers bare, others with 8 decimals."""
+    """Thousands of tokens in the form of the header: a whole number, or a number with 8 decimals."""
     units, rest = divmod(num_tokens, TOKENS_PER_UNIT)
     return str(units) if rest == 0 else f"{Decimal(num_tokens) / TOKENS_PER_UNIT:.8f}"
 
 
 def price_usd(num_tokens: int) -> Decimal:
-    """What the hosted endpoint asks for so many tokens, in US dollars."""
+    """The price of `num_tokens` in US dollars."""
     return USD_PER_UNIT * num_tokens / TOKENS_PER_UNIT

@@ -1,4 +1,4 @@
-"""The queue's routes: submit, status, status stream, result, cancel."""
+"""The queue's routes: submit, status, status stream, result and cancel."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from omnireel.api.fal.input import APP_ID
-from omnireel.api.fal.output import ending, log_line, render
+from omnireel.api.fal.output import end_fields, log_line, render
 from omnireel.api.fal.responses import name_ignored_fields, rendered_response
 from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.caller import owner_of
@@ -25,13 +25,13 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True)
 class QueueRoutes:
-    """Answers about jobs; every one of them carries the job's id in `x-fal-request-id`."""
+    """Answers requests about jobs. The header `x-fal-request-id` of every response is the job's id."""
 
     submissions: Submissions
 
     @property
     def jobs(self) -> JobStore:
-        """Where all jobs are, whichever process runs them."""
+        """The store of all jobs, whichever process runs them."""
         return self.submissions.worker.jobs
 
     async def submit(self, request: Request) -> Response:
@@ -42,7 +42,7 @@ class QueueRoutes:
         return response
 
     async def status(self, request: Request) -> Response:
-        """202 while it waits or runs, 200 once it has ended."""
+        """The job's status: 202 while it waits or runs, 200 once it has ended."""
         job = await self._find(request)
         if job is None:
             return _not_found(request)
@@ -50,7 +50,7 @@ class QueueRoutes:
         return json_response(await self._status(request, job, lines), 200 if job.state.is_final else 202)
 
     async def status_stream(self, request: Request) -> Response:
-        """Server-sent events: the status whenever it changes, each log line once; ends with the job."""
+        """Server-sent events: the status at each change, and each log line once, until the job has ended."""
         job = await self._find(request)
         if job is None:
             return _not_found(request)
@@ -59,30 +59,32 @@ class QueueRoutes:
         )
 
     async def result(self, request: Request) -> Response:
-        """The stored answer, as often as it is asked for."""
+        """The stored answer. It can be read any number of times."""
         job = await self._find(request)
         if job is None:
             return _not_found(request)
         if not job.state.is_final:
             text = "Request is still in progress"
-            return json_response({"detail": text, "message": text, "status": _word(job.state)}, 400)
+            return json_response({"detail": text, "message": text, "status": _status_word(job.state)}, 400)
         if job.outcome is None:
-            return _not_found(request)  # it has been dropped
+            return _not_found(request)  # the outcome was deleted
         return rendered_response(render(job.outcome, job.task))
 
     async def cancel(self, request: Request) -> Response:
-        """End a waiting job, ask for the end of a running one."""
+        """Remove a waiting job, or ask a running one to stop."""
         if await self._find(request) is None:
             return _not_found(request)
-        status, word = _CANCELLING[await self.submissions.worker.cancel(request.path_params["request_id"])]
+        status, word = _CANCEL_RESULTS[
+            await self.submissions.worker.cancel(request.path_params["request_id"])
+        ]
         content: dict[str, Any] = {"status": word, "success": status < 400}
         if status >= 400:
             content |= {"detail": word, "message": word}
         return json_response(content, status)
 
     async def _find(self, request: Request) -> Job | None:
-        """The caller's own job; a job of another account is not found."""
-        job_id = _set_id(request)
+        """The caller's job. For a job of another account this is None, as for an unknown id."""
+        job_id = _bind_job_id(request)
         job = await self.jobs.find(job_id)
         return job if job is not None and job.owner == owner_of(request) else None
 
@@ -94,7 +96,7 @@ class QueueRoutes:
     async def _status(self, request: Request, job: Job, lines: list[LogLine]) -> dict[str, Any]:
         url = base_url_of(request).url(f"/{APP_ID}/requests/{job.id}", FalHost.QUEUE)
         content: dict[str, Any] = {
-            "status": _word(job.state),
+            "status": _status_word(job.state),
             "request_id": job.id,
             "response_url": url,
             "status_url": f"{url}/status",
@@ -103,7 +105,7 @@ class QueueRoutes:
         }
         if job.state == State.queued:
             content["queue_position"] = await self.jobs.position(job.id)
-        return content | ending(job)
+        return content | end_fields(job)
 
     async def _status_events(self, request: Request, job_id: str) -> AsyncIterator[bytes]:
         num_lines, last, quiet_s = 0, b"", 0.0
@@ -129,7 +131,7 @@ class QueueRoutes:
                     yield KEEP_ALIVE
 
 
-_CANCELLING: Mapping[Cancelling, tuple[int, str]] = {
+_CANCEL_RESULTS: Mapping[Cancelling, tuple[int, str]] = {
     "removed": (200, "OK"),
     "requested": (202, "CANCELLATION_REQUESTED"),
     "ended": (400, "ALREADY_COMPLETED"),
@@ -137,13 +139,13 @@ _CANCELLING: Mapping[Cancelling, tuple[int, str]] = {
 }
 
 
-def _set_id(request: Request) -> str:
+def _bind_job_id(request: Request) -> str:
     job_id = str(request.path_params["request_id"])
     request.state.request_id = job_id
     return job_id
 
 
-def _word(state: State) -> str:
+def _status_word(state: State) -> str:
     if state.is_final:
         return "COMPLETED"
     return "IN_QUEUE" if state == State.queued else "IN_PROGRESS"
