@@ -179,6 +179,7 @@ def test_a_refused_video_names_the_limit_and_what_to_do(client):
     assert body["detail"][0]["ctx"]["max_size"] == MAX_DATA_URI
     assert body["detail"][0]["url"] == "https://docs.fal.ai/errors/#file_too_large"
     assert str(MAX_DATA_URI) in body["message"]
+    assert ".;" not in body["message"], "two sentences are joined by a space"
     assert body["detail"][0]["input"].startswith("data:video/mp4;base64,…")
 
 

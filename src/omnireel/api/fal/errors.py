@@ -85,8 +85,15 @@ def render_failure(failure: Failure, task: Task | None = None) -> Rendered:
     item = problem(
         _loc(failure), failure.message, failure.kind, ctx=failure.ctx, **_input(failure.about, task)
     )
-    message = f"{sentence(item)}; {failure.hint}" if failure.hint else None
-    return _with_problems([item], _status(failure), message)
+    return _with_problems([item], _status(failure), _in_one_line(item, failure.hint))
+
+
+def _in_one_line(item: Problem, hint: str | None) -> str:
+    text = sentence(item)
+    if hint is None:
+        return text
+    # Version 0.1 stored messages and hints that are not sentences.
+    return f"{text} {hint}" if text.endswith(".") else f"{text}; {hint}"
 
 
 def _with_problems(problems: Sequence[Problem], status: int, message: str | None = None) -> Rendered:
