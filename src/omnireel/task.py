@@ -309,11 +309,7 @@ def task_to_json(task: Task) -> dict[str, Any]:
 
 def task_from_json(stored: Mapping[str, Any]) -> Task:
     """The task that `task_to_json` wrote. Raises OmnireelError for another version."""
-    if stored["version"] != VERSION:
-        raise OmnireelError(
-            f"A stored task has version {stored['version']}. This program reads only version {VERSION}.",
-            hint="Run the version of omnireel that stored it, or a newer one.",
-        )
+    _check_version(stored)
     return Task(
         endpoint=stored["endpoint"],
         messages=tuple(
@@ -336,13 +332,22 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from_json(stored: Mapping[str, Any]) -> Outcome:
-    """The outcome that `outcome_to_json` wrote."""
+    """The outcome that `outcome_to_json` wrote. Raises OmnireelError for another version."""
+    _check_version(stored)
     if "failure" in stored:
         return Failure(**stored["failure"])
     answer = dict(stored["answer"])
     answer["finish_reason"] = FinishReason(answer["finish_reason"])
     answer["video"] = None if answer["video"] is None else _facts_from_json(answer["video"])
     return Answer(**answer)
+
+
+def _check_version(stored: Mapping[str, Any]) -> None:
+    if stored["version"] != VERSION:
+        raise OmnireelError(
+            f"A stored task or outcome has version {stored['version']}. This program reads only version {VERSION}.",
+            hint="Run the version of omnireel that stored it, or a newer one.",
+        )
 
 
 def _part_to_json(part: Part) -> dict[str, str]:
