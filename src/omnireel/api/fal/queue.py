@@ -17,6 +17,7 @@ from omnireel.api.http.caller import owner_of
 from omnireel.api.http.responses import EVENT_STREAM_HEADERS, KEEP_ALIVE, json_response, sse_event
 from omnireel.api.middleware.hosts import FalHost, base_url_of
 from omnireel.store.jobs import Cancelling, Job, JobStore, LogLine, State
+from omnireel.task import Delta
 
 _YES = ("1", "true", "yes")
 _KEEP_ALIVE_S = 15.0
@@ -108,7 +109,8 @@ class QueueRoutes:
         return content | end_fields(job)
 
     async def _status_events(self, request: Request, job_id: str) -> AsyncIterator[bytes]:
-        num_lines, last, quiet_s = 0, b"", 0.0
+        loop = asyncio.get_running_loop()
+        num_lines, last, sent_at = 0, b"", loop.time()
         with self.submissions.worker.events.subscribe(job_id) as subscription:
             while True:
                 job = await self.jobs.find(job_id)
@@ -118,17 +120,17 @@ class QueueRoutes:
                 num_lines += len(lines)
                 event = sse_event(await self._status(request, job, lines))
                 if event != last or lines:
-                    last, quiet_s = event, 0.0
+                    last, sent_at = event, loop.time()
                     yield event
+                elif loop.time() - sent_at >= _KEEP_ALIVE_S:
+                    sent_at = loop.time()
+                    yield KEEP_ALIVE
                 if job.state.is_final:
                     return
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_S):
-                        await subscription.get()
-                quiet_s += _POLL_S
-                if quiet_s >= _KEEP_ALIVE_S:
-                    quiet_s = 0.0
-                    yield KEEP_ALIVE
+                        while isinstance(await subscription.get(), Delta):
+                            pass  # new text changes no status, and the store is not read for it
 
 
 _CANCEL_RESULTS: Mapping[Cancelling, tuple[int, str]] = {
