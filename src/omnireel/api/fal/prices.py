@@ -5,7 +5,7 @@ from decimal import Decimal
 USD_PER_UNIT = Decimal("0.006")
 TOKENS_PER_UNIT = 1000
 UNIT = f"{TOKENS_PER_UNIT} tokens"
-MICRO_USD_PER_TOKEN = 6
+MICRO_USD_PER_TOKEN = int(USD_PER_UNIT * 1_000_000 / TOKENS_PER_UNIT)
 
 
 def billable_units(num_tokens: int) -> str:

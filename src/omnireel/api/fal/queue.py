@@ -12,14 +12,13 @@ from starlette.responses import Response, StreamingResponse
 from omnireel.api.fal.input import APP_ID
 from omnireel.api.fal.output import end_fields, log_line, render
 from omnireel.api.fal.responses import name_ignored_fields, rendered_response
-from omnireel.api.fal.submit import Submissions
+from omnireel.api.fal.submit import YES, Submissions
 from omnireel.api.http.caller import owner_of
 from omnireel.api.http.responses import EVENT_STREAM_HEADERS, KEEP_ALIVE, json_response, sse_event
 from omnireel.api.middleware.hosts import FalHost, base_url_of
 from omnireel.store.jobs import Cancelling, Job, JobStore, LogLine, State
 from omnireel.task import Delta
 
-_YES = ("1", "true", "yes")
 _KEEP_ALIVE_S = 15.0
 _POLL_S = 0.5
 
@@ -90,7 +89,7 @@ class QueueRoutes:
         return job if job is not None and job.owner == owner_of(request) else None
 
     async def _log(self, job: Job, request: Request, start: int) -> list[LogLine]:
-        if request.query_params.get("logs", "").lower() not in _YES:
+        if request.query_params.get("logs", "").lower() not in YES:
             return []
         return await self.jobs.read_log(job.id, start=start)
 

@@ -28,7 +28,8 @@ _START_DEADLINE_HEADERS = ("x-fal-request-start-timeout", "x-fal-request-timeout
 _IDEMPOTENCY_HEADERS = ("idempotency-key", "x-fal-idempotency-key")
 _MIN_START_DEADLINE_S = 0.1
 _MAX_KEY_LENGTH = 256
-_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
+# How headers and query parameters write true and false.
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Submissions:
             is_low=_priority(headers.get("x-fal-queue-priority", "normal")) == "low",
             webhook_url=self._webhook_url(query, is_attached=is_attached),
             keeps_io=_keeps_io(headers.get("x-fal-store-io", "1")),
-            has_one_attempt=headers.get("x-fal-no-retry", "").lower() in _YES,
+            has_one_attempt=headers.get("x-fal-no-retry", "").lower() in YES,
             start_deadline_s=_start_deadline(headers),
             max_queued=None if is_attached else self._max_queued(query.get("fal_max_queue_length")),
             idempotency_key=None if is_attached else _idempotency_key(headers),
@@ -163,9 +164,9 @@ def _idempotency_key(headers: Mapping[str, str]) -> str | None:
 
 
 def _keeps_io(text: str) -> bool:
-    if text.lower() not in (*_YES, *_NO):
+    if text.lower() not in (*YES, *NO):
         raise _bad_request("The header x-fal-store-io must be 0 or 1.")
-    return text.lower() in _YES
+    return text.lower() in YES
 
 
 def _bad_request(message: str) -> RequestError:
