@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.errors import render_error
+from omnireel.api.fal.errors import NO_CHARGE, render_error
 from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.fal.output import end_policy
 from omnireel.api.fal.responses import error_response
@@ -115,7 +115,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         kind = "not_found" if error.status_code == 404 else "bad_request"
         refusal = RequestError(detail, error_type=kind, status=error.status_code, headers=error.headers)
         return error_response(request.scope, render_error(refusal))
-    headers = {"x-fal-billable-units": "0"} | dict(error.headers or {})
+    headers = NO_CHARGE | dict(error.headers or {})
     return json_response({"detail": detail, "message": detail}, error.status_code, headers)
 
 

@@ -23,7 +23,7 @@ FAL_KINDS = frozenset({
     "less_than_equal", "sequence_too_short", "sequence_too_long", "one_of", "feature_not_supported",
 })  # fmt: skip
 
-_NO_CHARGE = {"x-fal-billable-units": "0"}
+NO_CHARGE = {"x-fal-billable-units": "0"}
 
 # Where a request holds a part of the task. Any other part is a field of the body with the same name.
 _LOCS: Mapping[str, Loc] = {
@@ -99,7 +99,7 @@ def _in_one_line(item: Problem, hint: str | None) -> str:
 def _with_problems(problems: Sequence[Problem], status: int, message: str | None = None) -> Rendered:
     items = [_with_url(item) for item in problems]
     shown = message or "; ".join(sentence(item) for item in items)
-    return Rendered(status, {"detail": items, "message": shown}, _NO_CHARGE, shown, str(items[0]["type"]))
+    return Rendered(status, {"detail": items, "message": shown}, NO_CHARGE, shown, str(items[0]["type"]))
 
 
 def _with_url(item: Problem) -> Problem:
@@ -112,7 +112,7 @@ def _with_url(item: Problem) -> Problem:
 def _with_sentence(message: str, status: int, error_type: str, headers: Mapping[str, str]) -> Rendered:
     body = {"detail": message, "error_type": error_type, "message": message}
     return Rendered(
-        status, body, {"x-fal-error-type": error_type} | _NO_CHARGE | dict(headers), message, error_type
+        status, body, {"x-fal-error-type": error_type} | NO_CHARGE | dict(headers), message, error_type
     )
 
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.fal.attached import ConcurrencyLimit
+from omnireel.api.fal.errors import NO_CHARGE
 from omnireel.api.fal.output import estimate_report
 from omnireel.api.fal.responses import name_ignored_fields
 from omnireel.api.fal.submit import ReadRequest, Submissions
@@ -34,7 +35,7 @@ class EstimateEndpoint:
         with self.limit.acquire():
             read = await self.submissions.read(request)
             report = estimate_report(await self._inspect(read), read.task.sampling.max_tokens)
-            response = json_response(report, 200, {"x-fal-billable-units": "0"})
+            response = json_response(report, 200, NO_CHARGE)
             name_ignored_fields(response, read.ignored)
             return response
 

@@ -12,7 +12,8 @@ The token in a path is enough to send bytes: one client sends no credentials the
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -69,13 +70,9 @@ class StorageRoutes:
 
     async def upload(self, request: Request) -> Response:
         """A file in one request. The owner is the account of the token or key."""
-        body = IncomingFile(request)
-        try:
+        async with _incoming(request) as body:
             opened, address = await self._begin(request, **_named_in_headers(request))
             file = await self._receive(opened, body)
-        except OmnireelError:
-            await body.discard()
-            raise
         return _stored(file, {"access_url": address})
 
     async def begin_multipart(self, request: Request) -> Response:
@@ -85,25 +82,18 @@ class StorageRoutes:
 
     async def put_file(self, request: Request) -> Response:
         """The whole file, sent to the address that `initiate` returned."""
-        body = IncomingFile(request)
-        try:
+        async with _incoming(request) as body:
             file = await self.uploads.receive(*_upload(request), body.chunks(), num_bytes=body.num_bytes)
-        except OmnireelError:
-            await body.discard()
-            raise
         return _stored(file, {})
 
     async def put_part(self, request: Request) -> Response:
         """One part. Its etag is in a header and in the body, because each official client reads one of them."""
-        body, text = IncomingFile(request), request.path_params["number"]
-        try:
-            number = int(text) if text.isdecimal() and len(text) < 10 else 0
+        text = request.path_params["number"]
+        number = int(text) if text.isdecimal() and len(text) < 10 else 0
+        async with _incoming(request) as body:
             etag = await self.uploads.receive_part(
                 *_upload(request), number, body.chunks(), num_bytes=body.num_bytes
             )
-        except OmnireelError:
-            await body.discard()
-            raise
         return json_response({"partNumber": number, "etag": f'"{etag}"'}, 200, {"etag": f'"{etag}"'})
 
     async def complete(self, request: Request) -> Response:
@@ -137,6 +127,17 @@ class StorageRoutes:
         except OmnireelError:
             await self.uploads.abandon(opened.id)
             raise
+
+
+@asynccontextmanager
+async def _incoming(request: Request) -> AsyncIterator[IncomingFile]:
+    """The body of an upload. If it is refused, the rest is read, so that the client gets the response."""
+    body = IncomingFile(request)
+    try:
+        yield body
+    except OmnireelError:
+        await body.discard()
+        raise
 
 
 async def cdn_owner(uploads: Uploads, request: Request, settings: Settings) -> str:
