@@ -225,6 +225,13 @@ def test_an_internal_failure_is_typed_and_hides_its_text(body, failure, status, 
     assert "secret" not in answer.text
 
 
+@pytest.mark.parametrize("failure", [RuntimeError("the reason"), UpstreamError("the reason")])
+def test_the_log_has_the_reason_of_an_internal_failure(body, failure, capfd):
+    with serving(Scripted(failure)) as url:
+        assert post(url, body).status_code == 500
+    assert "the reason" in capfd.readouterr().out
+
+
 def test_a_web_page_may_read_an_internal_failure(body):
     with serving(Scripted(RuntimeError("secret"))) as url:
         answer = post(url, body, origin="https://page.example")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -32,6 +33,8 @@ from omnireel.jobs.submit import Submitter
 from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
 from omnireel.store.keys import read_pepper
+
+log = structlog.get_logger()
 
 _EXPOSED_HEADERS = (
     "x-fal-request-id",
@@ -104,7 +107,10 @@ async def _omnireel_error(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # the client has disconnected and does not read it
     if not isinstance(error, OmnireelError):
         raise error
-    return error_response(request.scope, render_error(error, getattr(request.state, "task", None)))
+    rendered = render_error(error, getattr(request.state, "task", None))
+    if rendered.status == 500:
+        log.error("internal error", exc_info=error)  # the caller does not see the reason
+    return error_response(request.scope, rendered)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -39,7 +39,10 @@ class TaskRun:
                 raise
             return failure_of(error)
         except OmnireelError as error:
-            return failure_of(error)
+            failure = failure_of(error)
+            if failure is INTERNAL:  # the caller does not see the reason
+                log.error("internal error", exc_info=error)
+            return failure
         except Exception:  # a bug of ours must end only this job
             log.exception("internal error")
             return INTERNAL
