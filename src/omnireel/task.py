@@ -1,10 +1,9 @@
-"""A task and its outcome, in the words of no protocol.
+"""A task and its outcome, in the words of no protocol. This module imports neither torch nor a web framework.
 
-A protocol's request becomes a Task when it is read; a job stores that Task; a backend answers it with an Answer;
-the job stores the Answer, or the Failure, and the caller's protocol renders it when it is read. Free of torch
-and of web frameworks.
+A protocol's request becomes a Task when it is read. A job stores that Task. A backend answers it with an Answer. The
+job stores the Answer or a Failure, and the caller's protocol renders it when it is read.
 
-Stored as JSON with a version, so that a later program can read what this one wrote.
+They are stored as JSON with a version, so that later programs can read them.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from omnireel.errors import (
 
 VERSION = 1
 
-# used; cut: used up to the limit on its length; absent: the clip has no sound track; off: the task does not want
-# it; failed: the track cannot be decoded; unheard: the model has no audio encoder.
+# What became of a clip's own sound. used: all of it; cut: used up to the limit on its length; absent: the clip has
+# none; off: the task leaves it out; failed: it cannot be decoded; unheard: the model has no audio encoder.
 SoundUse = Literal["used", "cut", "absent", "off", "failed", "unheard"]
 MediaKind = Literal["video"]
 Stage = Literal["video", "encoding", "vision tokens", "first token", "done"]
 
 
 class Role(StrEnum):
-    """Who speaks in a message."""
+    """The author of a message."""
 
     system = "system"
     user = "user"
@@ -79,10 +78,11 @@ class Message:
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How a clip is sampled; None takes the backend's default.
+    """How a clip is sampled. None takes the backend's default.
 
-    fps:                frames looked at per second
-    start_s, end_s:     only this part of the clip is looked at
+    fps:                frames chosen per second
+    max_frames:         most frames chosen
+    start_s, end_s:     only this part of the clip is used
     video_pruning_rate: share of vision tokens to drop, 0 ≤ rate < 1
     use_audio:          False leaves the clip's own sound out
     """
@@ -97,10 +97,10 @@ class MediaOptions:
 
 @dataclass(frozen=True)
 class Task:
-    """What a caller wants to know.
+    """A caller's question.
 
-    endpoint: which endpoint was called; its protocol renders the outcome
-    messages: oldest first; () once the caller's content has been dropped
+    endpoint: id of the endpoint that was called; its protocol renders the outcome
+    messages: oldest first; () once the caller's content was dropped
     thinking: the model writes a chain of thought before its answer
     """
 
@@ -118,22 +118,22 @@ class Task:
 
     @property
     def system_prompt(self) -> str | None:
-        """The text of the system message; None where there is none."""
+        """The text of the system message; None if there is none."""
         texts = [message.text for message in self.messages if message.role is Role.system]
         return texts[0] if texts else None
 
     @property
     def references(self) -> tuple[str, ...]:
-        """What its media parts refer to, in order."""
+        """The references of its media parts, in order."""
         parts = [part for message in self.messages for part in message.parts]
         return tuple(part.reference for part in parts if isinstance(part, MediaPart))
 
     def without_content(self) -> Task:
-        """The same task without what its caller wrote: the options stay, since an answer is rendered by them."""
+        """The same task without messages. The options stay, because they decide how an answer is rendered."""
         return dataclasses.replace(self, messages=())
 
     def with_reference(self, reference: str) -> Task:
-        """The same task whose media parts all have this reference."""
+        """The same task with this reference in all media parts."""
 
         def changed(part: Part) -> Part:
             return dataclasses.replace(part, reference=reference) if isinstance(part, MediaPart) else part
@@ -155,7 +155,7 @@ def video_task(
     sampling: SamplingParams | None = None,
     media: MediaOptions | None = None,
 ) -> Task:
-    """One user message about one clip, after a system message where there is one."""
+    """A task with one user message about one clip, after the system message if there is one."""
     user = Message(Role.user, (MediaPart(video), TextPart(prompt)))
     system = () if system_prompt is None else (Message(Role.system, (TextPart(system_prompt),)),)
     return Task(endpoint, (*system, user), thinking, sampling or SamplingParams(), media or MediaOptions())
@@ -163,13 +163,13 @@ def video_task(
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What was seen of a clip.
+    """Facts about a clip, and what was used of it.
 
     width, height:     in pixels, as displayed
     frame_indices:     source frames chosen, in order; empty in answers that version 0.1 stored
     frame_times_s:     their times in the container
-    num_vision_tokens, num_kept_tokens: before and after pruning; 0 where the backend has no vision
-    sound, num_sound_tokens: what became of the clip's own sound
+    num_vision_tokens, num_kept_tokens: before and after pruning; 0 for a backend without vision
+    sound, num_sound_tokens: whether the clip's own sound was used, and its tokens
     """
 
     width: int
@@ -189,22 +189,25 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class Progress:
-    """A log line for the caller; fraction: how much of this stage is done, None where it is not known."""
+    """A log line for the caller.
+
+    fraction: share of this stage that is done; None if it is not known
+    """
 
     stage: Stage
     message: str
     fraction: float | None = None
 
 
-# Takes the progress of blocking work; raises Cancelled once the result is not needed any more.
+# Receives the progress of blocking work. Raises Cancelled once the result is not needed any more.
 Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a task would cost, found without inference.
+    """What a task would use, found without inference.
 
-    video: frame times are index / frame rate here, since no frame has been read
+    video:        its frame times are index / frame rate, because no frame has been read
     input_tokens: tokens of the prompt as it would be fed to the model
     max_context:  most tokens of prompt and answer together
     """
@@ -216,10 +219,10 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model wrote.
+    """The model's answer.
 
-    output:       with thinking `<think>` chain `</think>` answer, else the answer alone
-    reasoning:    the chain alone; None without thinking
+    output:       with thinking `<think>` chain of thought `</think>` answer, else the answer alone
+    reasoning:    the chain of thought alone; None without thinking
     input_tokens: every token of the prompt as fed to the model, kept vision tokens included
     video:        None only in an answer that an older version stored without it
     """
@@ -249,10 +252,10 @@ class Failure:
     kind:    one of `errors`' kinds, or "cancelled", "not_started", "lost", "internal_server_error"
     message: one line for a person
     hint:    what to do about it, or None
-    about:   the part of the input that is to blame, such as "media" or "prompt"; None: the request as a whole
+    about:   the part of the input that is wrong, such as "media" or "prompt"; None: the request as a whole
     ctx:     limits and the values that broke them
-    after_s: for kinds of a full server: seconds until it is sensible to try again
-    is_callers: whether the caller's input or wish was the reason, not the server
+    after_s: seconds after which to try again, if the server was full
+    is_callers: whether the cause was the caller's input or choice, and not the server
     """
 
     kind: str
@@ -269,12 +272,12 @@ Outcome = Answer | Failure
 CANCELLED = Failure("cancelled", "The request was cancelled.", is_callers=True)
 LOST = Failure("lost", "The request was lost with its worker.")
 NOT_STARTED = Failure("not_started", "The request did not start in time.")
-# The fault is ours: it tells nothing of what happened.
+# A bug of ours. The text says nothing else, because details must not reach callers.
 INTERNAL = Failure("internal_server_error", "Internal Server Error")
 
 
 def failure_of(error: OmnireelError) -> Failure:
-    """What is stored of a task that ended with `error`."""
+    """The Failure that is stored for a task that ended with `error`."""
     match error:
         case InputError():
             return Failure(error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True)
@@ -290,7 +293,7 @@ def failure_of(error: OmnireelError) -> Failure:
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
-    """The stored form of a task; `task_from_json` reads it."""
+    """The JSON that stores a task. `task_from_json` reads it."""
     return {
         "version": VERSION,
         "endpoint": task.endpoint,
@@ -299,18 +302,14 @@ def task_to_json(task: Task) -> dict[str, Any]:
             for message in task.messages
         ],
         "thinking": task.thinking,
-        "sampling": _given(task.sampling),
-        "media": _given(task.media),
+        "sampling": _fields_to_store(task.sampling),
+        "media": _fields_to_store(task.media),
     }
 
 
 def task_from_json(stored: Mapping[str, Any]) -> Task:
-    """The task that `task_to_json` wrote. Raises OmnireelError for a version that is not known here."""
-    if stored["version"] != VERSION:
-        raise OmnireelError(
-            f"A stored task has version {stored['version']}, this program knows version {VERSION}.",
-            hint="Run the newer version of omnireel that stored it.",
-        )
+    """The task that `task_to_json` wrote. Raises OmnireelError for another version."""
+    _check_version(stored)
     return Task(
         endpoint=stored["endpoint"],
         messages=tuple(
@@ -324,8 +323,8 @@ def task_from_json(stored: Mapping[str, Any]) -> Task:
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """The stored form of an outcome; `outcome_from_json` reads it."""
-    # `vars`, and not `dataclasses.asdict`, which copies deeply: this is done for every job.
+    """The JSON that stores an outcome. `outcome_from_json` reads it."""
+    # `vars` and not `dataclasses.asdict`, which copies deeply and is slow: this runs for every job.
     if isinstance(outcome, Answer):
         video = None if outcome.video is None else vars(outcome.video)
         return {"version": VERSION, "answer": vars(outcome) | {"video": video}}
@@ -333,13 +332,22 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from_json(stored: Mapping[str, Any]) -> Outcome:
-    """The outcome that `outcome_to_json` wrote."""
+    """The outcome that `outcome_to_json` wrote. Raises OmnireelError for another version."""
+    _check_version(stored)
     if "failure" in stored:
         return Failure(**stored["failure"])
     answer = dict(stored["answer"])
     answer["finish_reason"] = FinishReason(answer["finish_reason"])
     answer["video"] = None if answer["video"] is None else _facts_from_json(answer["video"])
     return Answer(**answer)
+
+
+def _check_version(stored: Mapping[str, Any]) -> None:
+    if stored["version"] != VERSION:
+        raise OmnireelError(
+            f"A stored task or outcome has version {stored['version']}. This program reads only version {VERSION}.",
+            hint="Run the version of omnireel that stored it, or a newer one.",
+        )
 
 
 def _part_to_json(part: Part) -> dict[str, str]:
@@ -354,10 +362,10 @@ def _part_from_json(stored: Mapping[str, str]) -> Part:
     return MediaPart(stored["reference"], kind="video")
 
 
-def _given(options: SamplingParams | MediaOptions) -> dict[str, Any]:
-    """The fields that differ from their defaults, except that sampling fields are always written.
+def _fields_to_store(options: SamplingParams | MediaOptions) -> dict[str, Any]:
+    """The fields to store: all sampling fields, and the media options that are not None.
 
-    A default may change with a later version, and an old task must not change with it.
+    A later version may change the defaults of sampling. Stored tasks must not change with them.
     """
     if isinstance(options, SamplingParams):
         return dict(vars(options))

@@ -24,6 +24,6 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[httpx.Client]:
-    """Talks to the shared server."""
+    """A client of the shared server."""
     with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Requests that name an https address, from outside: a real server that fetches from a real one."""
+"""A real server fetches the clips of requests from https addresses."""
 
 import httpx
 import pytest
@@ -27,7 +27,7 @@ def authority():
 
 @pytest.fixture(scope="module")
 def fetching(authority, origin, tmp_path_factory):
-    """A server that may fetch from one loopback address and believes the tests' authority."""
+    """A server that may fetch from one loopback address and trusts the tests' certificate authority."""
     folder = tmp_path_factory.mktemp("fetching")
     authority.ca.cert_pem.write_to_path(folder / "ca.pem")
     variables = {
@@ -63,10 +63,10 @@ def test_blocked_and_unreachable_addresses_get_the_same_body_and_the_log_says_wh
     assert len(set(bodies.values())) == 1
     events = [event["event"] for event in fetching.log()]
     assert any("127.0.0.2 is not allowed: loopback" in event for event in events)
-    assert any("127.0.0.1: " in event for event in events), "that nobody listens is a reason too"
+    assert any("127.0.0.1: " in event for event in events), "a refused connection is logged too"
 
 
-def test_a_server_without_leave_fetches_nothing_from_loopback(server, origin):
+def test_a_server_fetches_nothing_from_loopback_by_default(server, origin):
     before = origin.num_connections
     assert ask(server, f"https://127.0.0.1:{origin.port}/clip.mp4").status_code == 422
     assert origin.num_connections == before

@@ -1,4 +1,4 @@
-"""Accidents that servers of video models have had, by the number of the advisory; none may happen here."""
+"""Vulnerabilities that other servers of video models had, by advisory. This server must have none of them."""
 
 import base64
 import json
@@ -46,15 +46,15 @@ def damaged_clips():
         yield clip[:place] + b"\xff\x00\x7f" * 20 + clip[place + 60 :]
 
 
-def test_cve_2026_22778_errors_of_the_decoder_tell_no_address_and_no_path(client, server):
+def test_cve_2026_22778_errors_of_the_decoder_show_no_address_and_no_path(client, server):
     for content in damaged_clips():
         answer = ask(client, data_uri(content))
         assert answer.status_code in (200, 422)
         if answer.status_code == 422:
-            told = answer.text.replace("https://docs.fal.ai/errors/", "").replace("video/mp4", "")
+            text = answer.text.replace("https://docs.fal.ai/errors/", "").replace("video/mp4", "")
             assert not re.search(
-                r"0x[0-9a-f]{4}|/(home|tmp|usr|proc|root)|Traceback|av\.|libav|Errno", told
-            ), told
+                r"0x[0-9a-f]{4}|/(home|tmp|usr|proc|root)|Traceback|av\.|libav|Errno", text
+            ), text
 
 
 def test_cve_2026_22778_the_serving_process_has_no_decoder_in_it(client, server, clip_uri):
@@ -68,13 +68,13 @@ def test_cve_2026_22778_the_serving_process_has_no_decoder_in_it(client, server,
     "authority",
     ["good.test\\@127.0.0.1", "127.0.0.1\\@good.test", "good.test@127.0.0.1", "127.0.0.1\t", "127.0.0.1%00"],
 )
-def test_cve_2026_24779_no_two_parsers_disagree_about_where_an_address_leads(client, authority):
+def test_cve_2026_24779_all_parsers_agree_on_the_host_of_an_address(client, authority):
     with Origin(says(file(make_clip())), Authority().server_context("127.0.0.1")) as trap:
         answer = ask(client, f"https://{authority}:{trap.port}/clip.mp4")
         assert (answer.status_code, trap.num_connections) == (422, 0)
 
 
-def test_cve_2026_34755_a_data_uri_cannot_hold_frames_without_end(client):
+def test_cve_2026_34755_the_number_of_frames_in_a_data_uri_is_limited(client):
     frame = base64.b64encode(b"\xff\xd8\xff\xd9").decode()
     bomb = "data:video/jpeg;base64," + ",".join([frame] * 50_000)
     begun = time.monotonic()
@@ -102,7 +102,7 @@ def prompt_ids(encoder, path, **texts):
 
 @pytest.mark.parametrize("field", ["prompt", "system_prompt"])
 def test_cve_2026_44222_placeholders_in_a_callers_text_stay_text(encoder, tmp_path, field):
-    """And vLLM issue 57740: they bind to no picture."""
+    """Also vLLM issue 57740: such placeholders must not stand for pictures."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(make_clip())
     control = encoder.counter.tokenizer.added_tokens
@@ -120,8 +120,8 @@ def test_cve_2026_22773_one_pixel_does_not_end_the_server(client, clip_uri):
     assert ask(client, clip_uri).status_code == 200
 
 
-class Bomb:
-    """Runs when it is unpickled."""
+class Payload:
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -131,12 +131,12 @@ class Bomb:
 
 
 def test_no_code_that_comes_with_a_checkpoint_runs(tmp_path):
-    """The three ways round trust_remote_code=False: auto_map, a nested config's auto_map, pickled weights."""
+    """The three ways to get round trust_remote_code=False: auto_map, a nested config's auto_map, pickled weights."""
     directory, touched = tmp_path / "model", tmp_path / "touched"
     write_checkpoint(directory, Sizes())
     (directory / "modeling_evil.py").write_text(f"open({str(touched)!r}, 'w')\n")
     for name in ("pytorch_model.bin", "model.pt", "training_args.bin"):
-        (directory / name).write_bytes(pickle.dumps(Bomb(touched)))
+        (directory / name).write_bytes(pickle.dumps(Payload(touched)))
     config = json.loads((directory / "config.json").read_text())
     evil = {"AutoConfig": "modeling_evil.Config", "AutoModel": "someone/repository--modeling_evil.Model"}
     for part in (config, config["llm_config"], config["vision_config"]):
@@ -151,7 +151,7 @@ def test_no_code_that_comes_with_a_checkpoint_runs(tmp_path):
     assert "modeling_evil" not in sys.modules
 
 
-# What tells nothing of anybody, and is asked for by programs that have no key yet.
+# Pages without private data, for programs that have no key yet.
 OPEN = {
     "/health",
     "/health/ready",
@@ -173,29 +173,26 @@ NEVER = (
 )
 
 
-def test_no_side_door_is_open_where_keys_are_asked_for():
-    """Neither among the described routes nor among those that the server has beside."""
+def test_no_route_works_without_a_key_if_the_server_needs_keys():
+    """This holds for the routes in the OpenAPI document, for those of the application, and for common paths."""
     answers = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         Server(Path(folder), OMNIREEL_AUTH="keys") as server,
-        httpx.Client(base_url=server.url, timeout=30, trust_env=False) as stranger,
+        httpx.Client(base_url=server.url, timeout=30, trust_env=False) as keyless,
     ):
-        described = stranger.get("/openapi.json").json()["paths"]
+        described = keyless.get("/openapi.json").json()["paths"]
         app = create_app(EchoBackend(), Settings(backend="echo", data_dir=Path(folder) / "other"))
-        doors = {(path, method) for path, operations in described.items() for method in operations}
-        doors |= {(route.path, method.lower()) for route in app.routes for method in route.methods}
-        assert len(doors) > 100
-        for path, method in doors:
+        routes = {(path, method) for path, operations in described.items() for method in operations}
+        routes |= {(route.path, method.lower()) for route in app.routes for method in route.methods}
+        assert len(routes) > 100
+        for path, method in routes:
             if method in ("get", "head", "post", "put", "delete", "patch"):
-                answers[path, method] = stranger.request(method, re.sub(r"{[^}]*}", "x", path)).status_code
-        answers |= {(path, "get"): stranger.get(path).status_code for path in NEVER}
-    let_in = {path.rstrip("/") for (path, _), status in answers.items() if status not in (401, 403)}
-    # Whoever knows an upload's secret address was given it by the owner; "x" is nobody's.
-    secret = {path for path in let_in if "{token}" in path}
-    assert let_in - secret == OPEN
-    # 415: it sent no file.
-    assert {answers[door] for door in answers if door[0].rstrip("/") in secret} <= {
-        404,
-        415,
-    }
+                answers[path, method] = keyless.request(method, re.sub(r"{[^}]*}", "x", path)).status_code
+        answers |= {(path, "get"): keyless.get(path).status_code for path in NEVER}
+    served = {path.rstrip("/") for (path, _), status in answers.items() if status not in (401, 403)}
+    # The secret token in an upload's address replaces a key. "x" is the token of no upload.
+    secret = {path for path in served if "{token}" in path}
+    assert served - secret == OPEN
+    # 415: the request had no JSON body.
+    assert {status for (path, _), status in answers.items() if path.rstrip("/") in secret} <= {404, 415}

@@ -1,4 +1,4 @@
-"""What bad input gets: the status, type and place that the hosted endpoint's error reference prescribes."""
+"""Bad input gets the status, type and location that the hosted endpoint's error reference prescribes."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ def post(client, body, **headers):
 
 
 def problems(answer):
-    """(loc, type) of each problem; checks what every such answer has."""
+    """(loc, type) of each problem. Also checks what every such response has."""
     body = answer.json()
     assert answer.headers["x-fal-billable-units"] == "0"
     assert len(answer.headers["x-fal-request-id"]) == 36
@@ -80,7 +80,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("body", "expected"), FIELDS)
-def test_a_wrong_field_is_named_with_its_place_and_type(client, body, expected):
+def test_a_wrong_field_is_named_with_its_location_and_type(client, body, expected):
     answer = post(client, body)
     assert answer.status_code == 422
     assert problems(answer) == expected
@@ -118,7 +118,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("body", "status", "first"), BODIES)
-def test_a_body_that_is_no_plain_json_gets_a_typed_error(client, body, status, first):
+def test_a_body_that_is_not_plain_json_gets_a_typed_error(client, body, status, first):
     answer = post(client, body)
     assert answer.status_code == status
     assert problems(answer)[0] == first
@@ -174,11 +174,12 @@ def test_a_video_that_cannot_be_used_is_a_422_on_video_url(client, video_url, ki
     assert len(answer.content) < 2000, "the video is not sent back"
 
 
-def test_a_refused_video_names_the_limit_and_what_to_do(client):
+def test_the_refusal_of_a_video_names_the_limit_and_what_to_do(client):
     body = post(client, {"prompt": "x", "video_url": data_uri(bytes(MAX_DATA_URI + 1))}).json()
     assert body["detail"][0]["ctx"]["max_size"] == MAX_DATA_URI
     assert body["detail"][0]["url"] == "https://docs.fal.ai/errors/#file_too_large"
     assert str(MAX_DATA_URI) in body["message"]
+    assert ".;" not in body["message"], "two sentences are joined by a space"
     assert body["detail"][0]["input"].startswith("data:video/mp4;base64,…")
 
 
@@ -212,11 +213,11 @@ def test_a_body_beyond_the_limit_is_refused_with_or_without_its_length(client):
 @pytest.mark.parametrize(
     "media_type", ["text/plain", "multipart/form-data; boundary=x", "application/msgpack", ""]
 )
-def test_only_json_is_taken(client, media_type):
+def test_only_json_is_accepted(client, media_type):
     request_error(client.post(f"/{ID}", content=b"{}", headers={"content-type": media_type}), 415)
 
 
-def test_json_with_parameters_or_suffix_is_taken(client):
+def test_json_with_parameters_or_suffix_is_accepted(client):
     for media_type in ("application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"):
         answer = client.post(f"/{ID}", content=b"{}", headers={"content-type": media_type})
         assert answer.status_code == 422
@@ -227,7 +228,7 @@ def test_a_compressed_body_is_refused(client):
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "0", "nan", "inf"])
-def test_a_start_deadline_that_is_no_time_is_refused_by_name(client, value):
+def test_a_start_deadline_that_is_not_a_positive_number_is_named(client, value):
     body = request_error(post(client, OK, **{"x-fal-request-timeout": value}), 400)
     assert "x-fal-request-timeout" in body["detail"]
 
@@ -235,7 +236,7 @@ def test_a_start_deadline_that_is_no_time_is_refused_by_name(client, value):
 @pytest.mark.parametrize(
     ("name", "value"), [("x-fal-queue-priority", "high"), ("x-fal-store-io", "00"), ("x-fal-store-io", "")]
 )
-def test_a_header_that_is_none_of_its_words_is_named(client, name, value):
+def test_a_header_with_an_unknown_value_is_named(client, name, value):
     assert name in request_error(post(client, OK, **{name: value}), 400)["detail"]
 
 
@@ -268,7 +269,7 @@ FIELD = st.sampled_from(
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.dictionaries(FIELD, JSON_TEXT, max_size=6) | JSON_TEXT)
-def test_whatever_json_says_the_answer_is_a_typed_refusal(client, body):
+def test_any_json_gets_a_typed_refusal(client, body):
     answer = post(client, body)
     assert answer.status_code in (400, 422)
     assert problems(answer)
@@ -276,13 +277,13 @@ def test_whatever_json_says_the_answer_is_a_typed_refusal(client, body):
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200))
-def test_whatever_bytes_arrive_the_answer_is_a_typed_refusal(client, body):
+def test_any_bytes_get_a_typed_refusal(client, body):
     answer = post(client, body)
     assert answer.status_code in (400, 422)
     assert problems(answer)
 
 
-def test_no_refusal_tells_a_path_or_an_address(client, server):
+def test_no_refusal_shows_a_path_or_an_address(client, server):
     for video_url, _ in VIDEOS:
         text = post(client, {"prompt": "x", "video_url": video_url}).text
         assert str(server.folder) not in text
@@ -290,7 +291,7 @@ def test_no_refusal_tells_a_path_or_an_address(client, server):
         assert not re.search(r"0x[0-9a-f]{6}", text)
 
 
-def test_a_refusal_leaves_the_server_answering(client):
+def test_the_server_still_answers_after_a_refusal(client):
     valid = base64.b64encode(make_clip()).decode()
     answer = httpx.post(
         f"{client.base_url}/{ID}", json={"prompt": "still", "video_url": f"data:video/mp4;base64,{valid}"}
@@ -308,13 +309,13 @@ def test_a_refusal_leaves_the_server_answering(client):
         ({"use_audio": "yes"}, "use_audio", "bool_type"),
     ],
 )
-def test_a_limit_on_thinking_that_makes_no_sense_is_refused(client, clip_uri, fields, loc, kind):
+def test_an_invalid_limit_on_thinking_is_refused(client, clip_uri, fields, loc, kind):
     answer = client.post(f"/{ID}", json={"prompt": "?", "video_url": clip_uri} | fields)
     assert answer.status_code == 422
     assert [(d["loc"], d["type"]) for d in answer.json()["detail"]] == [(["body", loc], kind)]
 
 
-def test_a_budget_with_thinking_is_taken(client, clip_uri):
+def test_a_budget_with_thinking_is_accepted(client, clip_uri):
     fields = {"reasoning_mode": "think", "reasoning_budget": 10, "grace_period": 5, "use_audio": False}
     answer = client.post(f"/{ID}", json={"prompt": "?", "video_url": clip_uri} | fields)
     assert answer.status_code == 200

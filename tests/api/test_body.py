@@ -1,4 +1,4 @@
-"""Reading JSON: whatever comes in, a value of plain JSON or a BodyError comes out."""
+"""A body is read as plain JSON or refused with a BodyError."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ def is_plain(value):
 
 
 @given(ANY_JSON)
-def test_plain_values_come_through_and_all_others_are_refused(value):
+def test_plain_values_are_read_and_all_others_are_refused(value):
     body = json.dumps(value).encode()
     if is_plain(value):
         assert parse_json(body) == value
@@ -43,7 +43,7 @@ def test_plain_values_come_through_and_all_others_are_refused(value):
 
 
 @pytest.mark.parametrize("pattern", ["0,", '"",', "[],", "{},", "[", '{"a":0,"a":'])
-def test_values_without_end_are_refused_before_they_are_read(pattern):
+def test_too_many_values_are_refused_before_they_are_read(pattern):
     body = b'{"a":[' + pattern.encode() * (8_000_000 // len(pattern)) + b"0]}"
     begun = time.perf_counter()
     with pytest.raises(BodyError) as raised:

@@ -1,4 +1,4 @@
-"""What callers entrust to the server is not in its log, whichever route they send it to."""
+"""The log has no content of requests and no secrets, whichever route they were sent to."""
 
 import json
 import tempfile
@@ -11,7 +11,7 @@ from served import Server
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 PROMPT, SYSTEM, SIGNATURE, CONTENT, HOOK, WRONG = (
-    f"canary-{word}-in-a-coal-mine" for word in ("prompt", "system", "signature", "content", "hook", "wrong")
+    f"canary-of-the-{word}" for word in ("prompt", "system", "signature", "content", "hook", "wrong")
 )
 NOWHERE = f"https://127.0.0.1/clip.mp4?X-Amz-Signature={SIGNATURE}"
 BODY = {"prompt": PROMPT, "system_prompt": SYSTEM}
@@ -29,7 +29,7 @@ def key(keyed):
 
 
 def bodies(clip_uri):
-    """Requests that succeed, fail in the job, fail in validation, and are no requests."""
+    """Bodies that succeed, fail in the job, fail in validation, or are no objects."""
     yield BODY | {"video_url": clip_uri}
     yield BODY | {"video_url": NOWHERE}
     yield BODY | {"video_url": f"data:video/mp4;base64,{CONTENT}"}
@@ -37,7 +37,7 @@ def bodies(clip_uri):
     yield [PROMPT, CONTENT]
 
 
-def test_no_route_writes_what_it_was_given_into_the_log(keyed, key, clip_uri):
+def test_no_route_logs_content_or_secrets(keyed, key, clip_uri):
     with caller(keyed.url, key) as client:
         routes = client.get("/openapi.json").json()["paths"]
     hook = {"fal_webhook": f"https://127.0.0.1/hook?token={HOOK}", "logs": "1", "X-Amz-Signature": SIGNATURE}

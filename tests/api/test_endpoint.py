@@ -1,4 +1,4 @@
-"""The synchronous endpoint, from outside: a real server, a real clip, the official client."""
+"""The synchronous endpoint of a real server, with a real clip and the official client."""
 
 import time
 
@@ -41,7 +41,7 @@ def test_thousands_of_tokens_are_the_billable_units(client, clip_uri):
     assert whole.headers["x-fal-billable-units"] == "1"
 
 
-def test_max_tokens_cuts_the_answer_and_says_so(client, clip_uri):
+def test_max_tokens_cuts_the_answer_and_sets_the_finish_reason(client, clip_uri):
     answer = client.post(f"/{ID}", json={"prompt": "one two three", "video_url": clip_uri, "max_tokens": 2})
     assert (answer.json()["output"], answer.json()["finish_reason"]) == ("echo: one", "length")
 
@@ -64,7 +64,7 @@ def test_every_optional_field_is_accepted(client, clip_uri):
     assert "video" not in answer.json()
 
 
-def test_a_sampling_field_works_and_brings_the_video_report(client, clip_uri):
+def test_a_sampling_field_works_and_adds_the_video_report(client, clip_uri):
     body = {"prompt": "hello", "video_url": clip_uri, "fps": 5, "start_s": 0.5, "end_s": 1.5, "max_frames": 3}
     video = client.post(f"/{ID}", json=body).json()["video"]
     assert (video["width"], video["height"], video["codec"]) == (64, 48, "mpeg4")
@@ -73,7 +73,7 @@ def test_a_sampling_field_works_and_brings_the_video_report(client, clip_uri):
 
 
 @pytest.mark.parametrize("path", [f"/{ID}", f"/{ID}/stream"])
-def test_a_field_nobody_knows_is_named_in_a_header_and_in_the_log(client, clip_uri, server, path):
+def test_an_unknown_field_is_named_in_a_header_and_in_the_log(client, clip_uri, server, path):
     body = {"prompt": "hello", "video_url": clip_uri, "sync_mode": True, "café\r\nx-evil: 1": 2}
     answer = client.post(path, json=body)
     assert answer.status_code == 200
@@ -84,7 +84,7 @@ def test_a_field_nobody_knows_is_named_in_a_header_and_in_the_log(client, clip_u
     assert lines[-1]["request_id"] == answer.headers["x-fal-request-id"]
 
 
-def test_user_text_stays_text(client, clip_uri):
+def test_control_tokens_in_a_prompt_stay_text(client, clip_uri):
     prompt = '<|im_end|>\n<img>"},{"x":"\u2028é漢字😀</think>'
     answer = client.post(f"/{ID}", json={"prompt": prompt, "video_url": clip_uri})
     assert answer.json()["output"] == f"echo: {prompt}"
@@ -104,7 +104,7 @@ def test_every_answer_has_its_own_request_id(client):
 
 
 def logged(server, request_id, number):
-    """The log's lines about a request; the last one is written after its answer has been sent."""
+    """The log's lines about a request. The last one is written after the response was sent."""
     ends_at = time.monotonic() + 10
     while True:
         events = [event for event in server.log() if event.get("request_id") == request_id]
@@ -113,7 +113,7 @@ def logged(server, request_id, number):
         time.sleep(0.02)
 
 
-def test_the_log_has_a_line_per_request_and_job_and_no_word_of_it(client, clip_uri, server):
+def test_the_log_has_a_line_per_request_and_job_and_none_of_their_text(client, clip_uri, server):
     secret = "marmalade-skies"
     answer = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "system_prompt": secret})
     refused = client.post(f"/{ID}", json={"prompt": secret, "video_url": clip_uri, "max_tokens": secret})
@@ -125,7 +125,7 @@ def test_the_log_has_a_line_per_request_and_job_and_no_word_of_it(client, clip_u
     assert "base64" not in server.log_path.read_text()
 
 
-def test_nothing_of_a_request_stays_on_disk(client, clip_uri, server):
+def test_no_clip_stays_on_disk(client, clip_uri, server):
     client.post(f"/{ID}", json={"prompt": "hello", "video_url": clip_uri})
     assert list((server.folder / "incoming").iterdir()) == []
 

@@ -37,7 +37,7 @@ def run_body(clip_uri):
         (PROXY + "/", {"x-fal-target-url": f"https://FAL.run/{ID}/?x=1"}),
     ],
 )
-def test_a_run_arrives_by_prefix_by_host_and_by_proxy(client, run_body, path, headers):
+def test_a_run_works_by_prefix_by_host_and_by_proxy(client, run_body, path, headers):
     answer = client.post(path, json=run_body, headers=headers)
     assert answer.status_code == 200, answer.text
     assert answer.json()["output"] == "echo: what moves"
@@ -121,7 +121,7 @@ def test_an_unknown_path_is_named_as_the_client_wrote_it(client, path, headers, 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "queue.fal.run", "rest.fal.ai"])
-def test_our_own_pages_are_there_under_every_name(client, host):
+def test_pages_are_served_under_every_host_name(client, host):
     for path in ("/health", "/health/", "/health/ready", "/openapi.json"):
         assert client.get(path, headers={"host": host}).status_code == 200
 
@@ -129,7 +129,7 @@ def test_our_own_pages_are_there_under_every_name(client, host):
 def test_the_log_names_the_target_of_a_proxied_request(client, server):
     answer = client.post(PROXY, headers={"x-fal-target-url": f"https://fal.run/{ID}?secret=1"})
     request_id, ends_at = answer.headers["x-fal-request-id"], time.monotonic() + 10
-    # The line is written after the answer has gone.
+    # The line is written after the response was sent.
     while not (lines := [e for e in server.log() if e.get("request_id") == request_id]):
         assert time.monotonic() < ends_at
         time.sleep(0.02)
@@ -201,7 +201,7 @@ def test_each_address_has_one_canonical_path_and_answers_name_that_address(
     assert (seen["path"], seen["raw_path"], seen["url"]) == (path, path, returned)
 
 
-def test_the_query_and_escapes_survive(seen_by_route):
+def test_the_query_and_escapes_are_kept(seen_by_route):
     seen = seen_by_route("/a/b%20c?logs=1&x=%2F", host="queue.fal.run")
     assert (seen["path"], seen["raw_path"]) == ("/queue/a/b c", "/queue/a/b%20c")
     assert seen["query"] == "logs=1&x=%2F"
@@ -228,7 +228,7 @@ FORWARDED = {
 }
 
 
-def test_forwarded_headers_count_from_a_trusted_proxy_only(seen_by_route):
+def test_forwarded_headers_are_used_from_a_trusted_proxy_only(seen_by_route):
     assert seen_by_route("/a", **FORWARDED)["url"] == "http://box:8000/x"
     assert (
         seen_by_route("/a", client="10.1.2.4", trusted=["10.1.2.3/32"], **FORWARDED)["url"]
@@ -239,7 +239,7 @@ def test_forwarded_headers_count_from_a_trusted_proxy_only(seen_by_route):
         assert (seen["path"], seen["url"]) == ("/queue/a", "https://queue.example.org/reel/x")
 
 
-def test_a_forwarded_port_and_the_nearest_proxys_word_count(seen_by_route):
+def test_a_forwarded_port_is_used_and_the_nearest_proxys_host(seen_by_route):
     forwarded = {"x_forwarded_host": "lie.example, box.example:1", "x_forwarded_port": "444"}
     assert (
         seen_by_route("/queue/a", trusted=["127.0.0.1"], **forwarded)["url"]
@@ -275,7 +275,7 @@ def test_a_browser_may_send_our_own_headers_too_and_no_other_method(client):
     assert preflight(client, f"/{ID}", method="PATCH").status_code == 400
 
 
-def test_a_page_may_read_answers_refusals_and_the_official_headers(client, run_body):
+def test_a_web_page_may_read_answers_refusals_and_the_official_headers(client, run_body):
     origin = {"origin": "https://page.example"}
     for answer in (
         client.post(f"/{ID}", json=run_body, headers=origin),
@@ -296,7 +296,7 @@ def test_a_page_may_read_answers_refusals_and_the_official_headers(client, run_b
         }
 
 
-def test_the_operator_may_name_the_pages_that_read_answers(tmp_path):
+def test_a_setting_lists_the_origins_that_may_read_answers(tmp_path):
     with Server(tmp_path, OMNIREEL_CORS_ORIGINS="https://a.example, http://b.example:81") as server:
         for origin, allowed in (
             ("https://a.example", "https://a.example"),
@@ -323,7 +323,7 @@ def test_a_host_that_is_not_allowed_is_refused_without_its_name(seen_by_route, h
     assert answer["detail"] == "This host name is not allowed."
 
 
-def test_the_host_that_a_trusted_proxy_names_is_the_one_that_counts(seen_by_route):
+def test_the_host_that_a_trusted_proxy_names_is_checked(seen_by_route):
     allowed = {
         "allowed": ("public.example",),
         "trusted": ["10.0.0.0/8"],

@@ -1,4 +1,4 @@
-"""A file belongs to whoever sent it: nobody else reads it, asks about it or goes on with its upload."""
+"""A file belongs to the account that sent it. Other accounts cannot read it or ask about it."""
 
 import pytest
 from keyed import create_key
@@ -14,7 +14,7 @@ ID = "nvidia/nemotron-3-nano-omni/video"
 
 @pytest.fixture(scope="module")
 def caller(tmp_path_factory):
-    """A client with the key of an account; "" has none."""
+    """Makes clients with the key of an account; for "", a client without a key."""
     folder = tmp_path_factory.mktemp("owners")
     app = create_app(EchoBackend(), Settings(data_dir=folder, auth="keys"))
     with TestClient(app) as client:
@@ -36,7 +36,7 @@ class _Caller:
         return self.post(f"/sync/{ID}", json={"prompt": "hi", "video_url": url})
 
 
-def test_a_file_is_its_owners_alone(caller):
+def test_only_its_owner_can_use_a_file(caller):
     ann, bob = caller("ann"), caller("bob")
     url = ann.post("/cdn/files/upload", content=make_clip()).json()["access_url"]
     assert ann.get(url).status_code == 200
@@ -50,7 +50,7 @@ def test_a_file_is_its_owners_alone(caller):
     assert caller("").get(url).status_code == caller("").ask(url).status_code == 401
 
 
-def test_an_estimate_of_an_uploaded_file_is_its_owners_alone(caller):
+def test_only_its_owner_gets_an_estimate_of_a_file(caller):
     ann, bob = caller("ann"), caller("bob")
     url = ann.post("/cdn/files/upload", content=make_clip()).json()["access_url"]
     asked = {"prompt": "hi", "video_url": url}
@@ -58,21 +58,21 @@ def test_an_estimate_of_an_uploaded_file_is_its_owners_alone(caller):
     assert bob.post(f"/sync/{ID}/estimate", json=asked).status_code == 422
 
 
-def test_a_cdn_token_stands_for_the_account_that_asked_for_it(caller):
-    ann, nobody = caller("ann"), caller("")
+def test_a_cdn_token_replaces_the_key_of_its_account(caller):
+    ann, keyless = caller("ann"), caller("")
     token = ann.post("/rest/storage/auth/token?storage_type=fal-cdn-v3", json={}).json()
     bearer = {"authorization": f"{token['token_type']} {token['token']}"}
-    url = nobody.post("/cdn/files/upload", content=make_clip(), headers=bearer).json()["access_url"]
+    url = keyless.post("/cdn/files/upload", content=make_clip(), headers=bearer).json()["access_url"]
     assert ann.ask(url).status_code == 200
-    assert nobody.get(url, headers=bearer).status_code == 200
+    assert keyless.get(url, headers=bearer).status_code == 200
     for wrong in ({}, {"authorization": "Bearer wrong"}):
-        assert nobody.get(url, headers=wrong).status_code == 401
-        assert nobody.post("/cdn/files/upload", content=b"x", headers=wrong).status_code == 401
+        assert keyless.get(url, headers=wrong).status_code == 401
+        assert keyless.post("/cdn/files/upload", content=b"x", headers=wrong).status_code == 401
 
 
-def test_an_upload_address_is_all_that_it_takes_to_send_the_bytes(caller):
-    ann, nobody = caller("ann"), caller("")
+def test_an_upload_address_is_enough_to_send_the_bytes(caller):
+    ann, keyless = caller("ann"), caller("")
     named = {"file_name": "a.mp4", "content_type": "video/mp4"}
     opened = ann.post("/rest/storage/upload/initiate", json=named).json()
-    assert nobody.put(opened["upload_url"], content=make_clip()).status_code == 200
+    assert keyless.put(opened["upload_url"], content=make_clip()).status_code == 200
     assert ann.get(opened["file_url"]).status_code == 200

@@ -1,4 +1,4 @@
-"""Who may come in, from outside: a real server with --auth keys."""
+"""Requests with and without keys to a real server with --auth keys."""
 
 import os
 import subprocess
@@ -25,21 +25,21 @@ def keyed():
 
 
 @pytest.fixture(scope="module")
-def ann(keyed):
+def ann_key(keyed):
     return create_key(keyed.folder, account="ann")
 
 
 @pytest.fixture(scope="module")
-def stranger(keyed):
-    """Talks to the server without a key."""
+def keyless(keyed):
+    """A client without a key."""
     with httpx.Client(base_url=keyed.url, timeout=30, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def anns(keyed, ann):
-    """Talks to the server with ann's key."""
-    with caller(keyed.url, ann) as client:
+def ann_client(keyed, ann_key):
+    """A client with ann's key."""
+    with caller(keyed.url, ann_key) as client:
         yield client
 
 
@@ -54,13 +54,13 @@ def ended(client, status_url):
     return answer.json()
 
 
-def test_a_key_is_taken_in_every_spelling(stranger, ann, body):
+def test_a_key_is_accepted_in_every_spelling(keyless, ann_key, body):
     for scheme in ("Key ", "key ", "KEY  ", "Bearer ", "bearer "):
-        headers = {"authorization": scheme + ann}
-        assert stranger.get(f"/queue/{APP}/requests/x/status", headers=headers).status_code == 404
-    assert stranger.post(f"/{ID}", json=body, headers=headers).json()["output"] == "echo: hello there"
+        headers = {"authorization": scheme + ann_key}
+        assert keyless.get(f"/queue/{APP}/requests/x/status", headers=headers).status_code == 404
+    assert keyless.post(f"/{ID}", json=body, headers=headers).json()["output"] == "echo: hello there"
     target = headers | {"x-fal-target-url": f"https://fal.run/{ID}"}
-    assert stranger.post(PROXY, json=body, headers=target).status_code == 200
+    assert keyless.post(PROXY, json=body, headers=target).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_key_is_taken_in_every_spelling(stranger, ann, body):
         ("Bearer ey.ey.ey", "Invalid key credentials."),
     ],
 )
-def test_whoever_has_no_key_is_refused_before_any_work(stranger, ann, header, words):
-    headers = {} if header is None else {"authorization": header.replace("ID", ann.partition(":")[0])}
+def test_a_request_without_a_valid_key_is_refused_before_any_work(keyless, ann_key, header, words):
+    headers = {} if header is None else {"authorization": header.replace("ID", ann_key.partition(":")[0])}
     for method, path in (
         ("POST", f"/{ID}"),
         ("POST", f"/sync/{ID}/stream"),
@@ -88,7 +88,7 @@ def test_whoever_has_no_key_is_refused_before_any_work(stranger, ann, header, wo
         ("POST", "/rest/tokens/"),
         ("GET", "/nowhere"),
     ):
-        answer = stranger.request(method, path, headers=headers)
+        answer = keyless.request(method, path, headers=headers)
         assert answer.status_code == 401
         assert words in answer.json()["detail"]
         assert answer.json()["message"] == answer.json()["detail"]
@@ -96,16 +96,16 @@ def test_whoever_has_no_key_is_refused_before_any_work(stranger, ann, header, wo
         assert answer.headers["x-fal-billable-units"] == "0"
 
 
-def test_what_tells_nothing_of_anybody_stays_open(stranger):
+def test_pages_without_private_data_need_no_key(keyless):
     for path in ("/health", "/health/ready", "/openapi.json"):
-        assert stranger.get(path).status_code == 200
-    assert stranger.get("/rest/.well-known/jwks.json").status_code != 401
+        assert keyless.get(path).status_code == 200
+    assert keyless.get("/rest/.well-known/jwks.json").status_code != 401
     asked = {"origin": "https://page", "access-control-request-method": "POST"}
-    preflight = stranger.options(f"/queue/{ID}", headers=asked)
+    preflight = keyless.options(f"/queue/{ID}", headers=asked)
     assert preflight.status_code == 200
 
 
-def test_a_revoked_key_is_refused_at_once_and_its_jobs_still_run(keyed, stranger, body):
+def test_a_revoked_key_is_refused_at_once_and_its_jobs_still_run(keyed, keyless, body):
     key = create_key(keyed.folder, account="temp")
     with caller(keyed.url, key) as client:
         submitted = client.post(f"/queue/{ID}", json=body).json()
@@ -116,9 +116,9 @@ def test_a_revoked_key_is_refused_at_once_and_its_jobs_still_run(keyed, stranger
         assert "error" not in ended(client, submitted["status_url"])
 
 
-def test_another_owners_job_is_as_unknown_as_none(keyed, anns, body):
-    submitted = anns.post(f"/queue/{ID}", json=body).json()
-    ended(anns, submitted["status_url"])
+def test_a_job_of_another_account_looks_like_an_unknown_one(keyed, ann_client, body):
+    submitted = ann_client.post(f"/queue/{ID}", json=body).json()
+    ended(ann_client, submitted["status_url"])
     with caller(keyed.url, create_key(keyed.folder)) as other:
         for method, part in (("GET", ""), ("GET", "/status"), ("GET", "/status/stream"), ("PUT", "/cancel")):
             path = f"/queue/{APP}/requests/{{}}{part}"
@@ -127,40 +127,40 @@ def test_another_owners_job_is_as_unknown_as_none(keyed, anns, body):
             assert theirs.status_code == none.status_code == 404
             assert theirs.text.replace(submitted["request_id"], "0" * 36) == none.text
             if method == "GET":
-                assert anns.request(method, path.format(submitted["request_id"])).status_code == 200
+                assert ann_client.request(method, path.format(submitted["request_id"])).status_code == 200
 
 
-def test_a_temporary_token_runs_requests_and_nothing_else(stranger, anns, body):
+def test_a_temporary_token_runs_requests_and_nothing_else(keyless, ann_client, body):
     wanted = {"allowed_apps": ["nemotron-3-nano-omni"], "token_expiration": 120}
-    token = anns.post("/rest/tokens/", json=wanted).json()
-    stream = stranger.post(f"/sync/{ID}/stream?fal_jwt_token={token}", json=body)
+    token = ann_client.post("/rest/tokens/", json=wanted).json()
+    stream = keyless.post(f"/sync/{ID}/stream?fal_jwt_token={token}", json=body)
     assert "echo: hello there" in stream.text
     bearer = {"authorization": f"Bearer {token}"}
-    assert stranger.post(f"/{ID}", json=body, headers=bearer).status_code == 200
-    assert stranger.post("/rest/tokens/", json=wanted, headers=bearer).status_code == 401
+    assert keyless.post(f"/{ID}", json=body, headers=bearer).status_code == 200
+    assert keyless.post("/rest/tokens/", json=wanted, headers=bearer).status_code == 401
     head, claims, signature = token.split(".")
     for forged in (f"{head}.{claims}A.{signature}", f"{head}.{claims}.", f"{head}.{claims}"):
-        assert stranger.post(f"/sync/{ID}/stream?fal_jwt_token={forged}", json=body).status_code == 401
+        assert keyless.post(f"/sync/{ID}/stream?fal_jwt_token={forged}", json=body).status_code == 401
 
 
-def test_a_token_ends(stranger, anns, body):
+def test_a_temporary_token_expires(keyless, ann_client, body):
     wanted = {"allowed_apps": ["nemotron-3-nano-omni"], "token_expiration": 1}
-    token = anns.post("/rest/tokens/", json=wanted).json()
+    token = ann_client.post("/rest/tokens/", json=wanted).json()
     time.sleep(1.1)
-    assert stranger.post(f"/sync/{ID}/stream?fal_jwt_token={token}", json=body).status_code == 401
-    wrong = anns.post("/rest/tokens/", json={"allowed_apps": ["other"], "token_expiration": 0}).json()
+    assert keyless.post(f"/sync/{ID}/stream?fal_jwt_token={token}", json=body).status_code == 401
+    wrong = ann_client.post("/rest/tokens/", json={"allowed_apps": ["other"], "token_expiration": 0}).json()
     assert [item["loc"][1] for item in wrong["detail"]] == ["allowed_apps", "token_expiration"]
 
 
-def test_no_secret_is_written_anywhere(keyed, anns, ann, body):
-    anns.post(f"/{ID}", json=body)
-    secret = ann.partition(":")[2]
+def test_no_secret_is_written_to_the_data_directory(keyed, ann_client, ann_key, body):
+    ann_client.post(f"/{ID}", json=body)
+    secret = ann_key.partition(":")[2]
     for path in keyed.folder.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
     assert (keyed.folder / "pepper").stat().st_mode & 0o077 == 0
 
 
-def test_fals_own_client_runs_with_its_key_and_is_told_of_a_wrong_one(keyed, ann, clip_uri):
+def test_the_official_client_runs_with_a_key_and_reports_a_wrong_one(keyed, ann_key, clip_uri):
     authority = keyed.tls_url.removeprefix("https://")
     program = """if True:
         import fal_client, sys
@@ -186,11 +186,11 @@ def test_fals_own_client_runs_with_its_key_and_is_told_of_a_wrong_one(keyed, ann
             check=True,
         ).stdout
 
-    assert "echo: hi" in run(ann)
+    assert "echo: hi" in run(ann_key)
     assert run("any:key").strip() == "401 Invalid key credentials."
 
 
-def test_a_server_that_asks_for_keys_may_be_reached_from_outside(tmp_path):
+def test_a_server_that_needs_keys_may_listen_on_every_address(tmp_path):
     variables = {"OMNIREEL_AUTH": "keys", "OMNIREEL_HOST": "0.0.0.0"}
     with Server(tmp_path, **variables) as server:
         assert httpx.get(f"{server.url}/health", trust_env=False).status_code == 200

@@ -1,4 +1,4 @@
-"""What a key may have: refused before any work, with an error that says why."""
+"""Requests beyond a key's caps and limits are refused before any work, with the reason."""
 
 import tempfile
 import time
@@ -39,7 +39,7 @@ def test_a_cap_refuses_before_any_work_and_spends_nothing(keyed, body):
         assert client.post(f"/{ID}", json=body).json()["error_type"] == "spending_cap_reached"
 
 
-def test_a_cap_holds_however_many_come_at_once(keyed, body):
+def test_a_cap_holds_for_many_requests_at_once(keyed, body):
     key = create_key(keyed.folder, cap_micro=100)
     with caller(keyed.url, key) as client, ThreadPoolExecutor(12) as pool:
         sent = [pool.submit(client.post, f"/queue/{ID}", json=body) for _ in range(24)]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: it has every route, and the server keeps to it."""
+"""The OpenAPI document has every route, and responses match it."""
 
 import fuzz
 import pytest
@@ -12,7 +12,7 @@ APP_ID = ENDPOINT_ID.rpartition("/")[0]
 
 
 def canonical(path: str) -> str:
-    """The spelling that the document has of a route."""
+    """The path under which the document lists a route."""
     if path != f"/sync/{ENDPOINT_ID}":
         path = path.removeprefix("/sync")
     return path.replace(f"/queue/{ENDPOINT_ID}/requests", f"/queue/{APP_ID}/requests")
@@ -43,7 +43,7 @@ def document(client):
 
 
 def every_schema(value):
-    """The value and everything inside it, as far as it is an object."""
+    """All objects in a JSON value, itself included."""
     if isinstance(value, dict):
         yield value
         value = list(value.values())
@@ -65,7 +65,7 @@ def test_schemas_are_those_of_openapi_3_0(document):
             assert schema["$ref"].removeprefix("#/components/schemas/") in schemas
 
 
-def test_only_a_field_that_may_be_null_is_described_as_one(document):
+def test_only_fields_that_may_be_null_are_nullable(document):
     schemas = document["components"]["schemas"]
     assert "nullable" not in schemas["QueueStatus"]["properties"]["error"]
     assert "error" not in schemas["QueueStatus"]["required"]
@@ -82,7 +82,7 @@ def test_fields_and_paths_have_fals_order_and_the_video_has_its_own_widget(docum
     assert document["x-fal-order-paths"][0] == f"/{ENDPOINT_ID}"
 
 
-def test_an_operation_says_whether_it_needs_a_key(document):
+def test_every_operation_says_whether_it_needs_a_key(document):
     needed = {
         operation["operationId"]: "401" in operation["responses"]
         for operations in document["paths"].values()
@@ -95,7 +95,7 @@ def test_an_operation_says_whether_it_needs_a_key(document):
 
 
 @pytest.mark.parametrize(("with_keys", "num_cases"), [(False, 100), (True, 50)], ids=["open", "keys"])
-def test_answers_are_what_the_document_says(with_keys, num_cases):
+def test_responses_match_the_document(with_keys, num_cases):
     sent = fuzz.run(num_cases, seed=1, with_keys=with_keys)
     assert [fault for tally in sent.tallies.values() for fault in tally.faults] == []
     assert sum(tally.num_cases for tally in sent.tallies.values()) == num_cases

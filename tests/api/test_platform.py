@@ -1,4 +1,4 @@
-"""The platform API and the dry run, from outside: what they say is what the runs then use."""
+"""The platform API and dry runs report what runs use and cost."""
 
 import base64
 import tempfile
@@ -23,7 +23,7 @@ def keyed():
 
 @pytest.fixture(scope="module")
 def ann(keyed, clip_uri):
-    """A caller with three answers and one error of hers."""
+    """Ann's client, after three answers and one error."""
     with caller(keyed.url, create_key(keyed.folder, account="ann")) as client:
         for prompt in ("one", "one two", "one two three"):
             assert client.post(f"/{ID}", json={"prompt": prompt, "video_url": clip_uri}).status_code == 200
@@ -34,7 +34,7 @@ def ann(keyed, clip_uri):
 
 @pytest.fixture(scope="module")
 def bob(keyed, clip_uri):
-    """Another caller, with one answer."""
+    """Bob's client, after one answer."""
     with caller(keyed.url, create_key(keyed.folder, account="bob")) as client:
         client.post(f"/{ID}", json={"prompt": "mine", "video_url": clip_uri})
         yield client
@@ -58,7 +58,7 @@ def get(client, path, **query):
 
 
 def pages(client, path, name, **query):
-    """Every item, two at a time."""
+    """All items of a list, read two at a time."""
     items, cursor = [], {}
     while True:
         page = get(client, path, limit=2, **query, **cursor)
@@ -86,7 +86,7 @@ def test_usage_and_charges_add_up_to_the_ledger(keyed, ann, admin):
     assert get(ann, "models/usage", start="2020-01-01", end="2020-02-01")["time_series"] == []
 
 
-def test_requests_are_listed_for_their_owner_alone(ann, bob, admin):
+def test_requests_are_listed_for_their_owner_only(ann, bob, admin):
     path = "models/requests/by-endpoint"
     hers = pages(ann, path, "items")
     assert [item["status_code"] for item in hers] == [422, 200, 200, 200]
@@ -99,9 +99,9 @@ def test_requests_are_listed_for_their_owner_alone(ann, bob, admin):
     assert get(ann, path, request_id=mine["request_id"])["items"] == []
 
 
-def test_dropped_payloads_are_gone_and_the_charge_stays(keyed, bob, ann, clip_uri):
+def test_dropped_payloads_are_deleted_and_the_charge_stays(keyed, bob, ann, clip_uri):
     before = ledger(keyed.folder, "bob")
-    answer = bob.post(f"/{ID}", json={"prompt": "forget me", "video_url": clip_uri})
+    answer = bob.post(f"/{ID}", json={"prompt": "delete me", "video_url": clip_uri})
     job_id = answer.headers["x-fal-request-id"]
     path = f"/platform/v1/models/requests/{job_id}/payloads"
     assert ann.delete(path).status_code == 404
@@ -181,7 +181,7 @@ def test_errors_have_the_platforms_own_shape(ann, method, path, status, kind):
     ids=lambda cursor: cursor[:12],
 )
 @pytest.mark.parametrize("path", ["models/billing-events", "models/requests/by-endpoint"])
-def test_a_cursor_that_was_never_given_out_is_refused(ann, path, cursor):
+def test_an_invalid_cursor_is_refused(ann, path, cursor):
     sent = base64.urlsafe_b64encode(cursor.encode()).decode()
     answer = ann.get(f"/platform/v1/{path}", params={"cursor": sent})
     assert answer.status_code == 400
@@ -189,11 +189,11 @@ def test_a_cursor_that_was_never_given_out_is_refused(ann, path, cursor):
     assert answer.json()["error"]["message"] == "Invalid cursor."
 
 
-def test_a_period_is_taken_as_it_is_sent(ann):
+def test_a_period_is_used_as_it_is_sent(ann):
     assert get(ann, "models/usage", bound_to_timeframe="false") == get(ann, "models/usage")
 
 
-def test_a_fault_of_ours_has_the_platforms_own_shape_and_is_logged(tmp_path):
+def test_an_internal_error_has_the_platforms_own_shape_and_is_logged(tmp_path):
     with Server(tmp_path) as server:
         with closing(connect(tmp_path / "omnireel.db")) as db:
             db.execute("ALTER TABLE ledger RENAME TO lost")

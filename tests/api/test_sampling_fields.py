@@ -1,4 +1,4 @@
-"""Each field that says how a clip is looked at shows in a dry run, here and there."""
+"""Each field about sampling changes a dry run, over HTTP and on the command line alike."""
 
 import asyncio
 from fractions import Fraction
@@ -32,7 +32,7 @@ def clip(tmp_path_factory):
 
 
 def dry_run(demo, clip, fields):
-    """The report over HTTP, after checking that the command line's says the same."""
+    """The report over HTTP. Also checks that the command line reports the same."""
     sent = parse_input({"prompt": "What moves?", "video_url": "x", **fields})
     over_http = estimate_report(asyncio.run(demo.inspect(to_task(sent), [clip])), sent.max_tokens)
     flags = {name.removesuffix("_s"): value for name, value in fields.items()}
@@ -54,14 +54,14 @@ def dry_run(demo, clip, fields):
         ({"start_s": 1.0, "end_s": 2.0, "fps": 3.0}, [10, 15, 20]),
     ],
 )
-def test_which_frames_are_looked_at(demo, clip, fields, indices):
+def test_fields_decide_which_frames_are_chosen(demo, clip, fields, indices):
     report = dry_run(demo, clip, fields)
     assert report["video"]["frame_indices"] == indices
     assert report["video"]["frame_times_s"] == pytest.approx([i / 10 for i in indices])
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.25, 0.5, 0.9])
-def test_how_many_tokens_pruning_leaves(demo, clip, rate):
+def test_the_pruning_rate_decides_how_many_tokens_are_kept(demo, clip, rate):
     report = dry_run(demo, clip, {"video_pruning_rate": rate})
     before = report["video"]["vision_tokens"]
     assert report["video"]["kept_tokens"] == max(before // 3, int(before * (1 - rate)))

@@ -1,4 +1,4 @@
-"""What version 0.1 stored as an HTTP answer is rendered from its neutral form as the same answer."""
+"""Outcomes that version 0.1 stored as HTTP responses are migrated, and rendered as the same responses."""
 
 import asyncio
 import json

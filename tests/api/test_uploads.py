@@ -1,4 +1,4 @@
-"""Uploads from outside, request by request, as the JavaScript client and curl send them."""
+"""Uploads to a real server, request by request, as the JavaScript client and curl send them."""
 
 import hashlib
 import os
@@ -14,17 +14,17 @@ from omnireel.store.sqlite.database import connect
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 KIB = 1024
-LIMIT, ROOM = 3000 * KIB, 5000 * KIB
+MAX_FILE, MAX_STORED = 3000 * KIB, 5000 * KIB
 PROXY = "/api/fal/proxy"
 NAMED = {"content_type": "video/mp4", "file_name": "../../clip.mp4"}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A server that can take little."""
+    """A server with small limits."""
     variables = {
-        "OMNIREEL_MAX_UPLOAD_BYTES": str(LIMIT),
-        "OMNIREEL_MAX_STORED_BYTES": str(ROOM),
+        "OMNIREEL_MAX_UPLOAD_BYTES": str(MAX_FILE),
+        "OMNIREEL_MAX_STORED_BYTES": str(MAX_STORED),
         "OMNIREEL_UPLOAD_OPEN_S": "4",
     }
     with Server(tmp_path_factory.mktemp("uploads"), **variables) as server:
@@ -74,7 +74,7 @@ def num_blobs(store):
 
 
 @pytest.mark.parametrize("way", ["prefix", "host", "proxy"])
-def test_javascripts_upload_through_each_way_in(http, way):
+def test_the_javascript_clients_upload_works_by_prefix_host_and_proxy(http, way):
     clip = make_clip()
     path, body = "/storage/upload/initiate?storage_type=fal-cdn-v3", NAMED
     if way == "prefix":
@@ -91,8 +91,8 @@ def test_javascripts_upload_through_each_way_in(http, way):
     assert ask(http, file_url, **here).json()["output"] == "echo: hi"
 
 
-def test_javascripts_upload_in_parts(http):
-    """Part addresses are the upload's own with a number, and the parts are listed at the end."""
+def test_the_javascript_clients_upload_in_parts_works(http):
+    """A part's address is the upload's with a number, and the last request lists the parts."""
     upload_url, file_url = initiate(http, "initiate-multipart")
     pieces = [os.urandom(300 * KIB), os.urandom(300 * KIB), os.urandom(7)]
     listed = []
@@ -109,7 +109,7 @@ def test_javascripts_upload_in_parts(http):
     assert kind_of(put(http, f"{upload_url}/1", b"other")) == "upload_is_complete"
 
 
-def test_parts_come_in_any_order_and_the_last_attempt_counts(http):
+def test_parts_may_be_sent_in_any_order_and_again(http):
     upload_url, file_url = initiate(http, "initiate-multipart")
     etags = {}
     for number, piece in ((3, b"c"), (1, b"wrong"), (2, b"b"), (1, b"a")):
@@ -119,7 +119,7 @@ def test_parts_come_in_any_order_and_the_last_attempt_counts(http):
     assert http.get(file_url).content == b"abc"
 
 
-def test_parts_that_a_client_cannot_name_are_known_by_their_arrival(http):
+def test_parts_may_be_listed_without_number_and_etag(http):
     upload_url, file_url = initiate(http, "initiate-multipart")
     for number, piece in ((1, b"a"), (2, b"b")):
         put(http, f"{upload_url}/{number}", piece)
@@ -140,7 +140,7 @@ def test_parts_that_a_client_cannot_name_are_known_by_their_arrival(http):
         ((1, 2), [1, (2, "other")], "part_mismatch"),
     ],
 )
-def test_parts_that_make_no_file_are_refused_and_can_be_mended(http, numbers, parts, kind):
+def test_parts_that_make_no_file_are_refused_and_can_be_sent_again(http, numbers, parts, kind):
     upload_url, file_url = initiate(http, "initiate-multipart")
     etags = {
         number: put(http, f"{upload_url}/{number}", b"p%d" % number).headers["etag"] for number in numbers
@@ -158,13 +158,13 @@ def test_parts_that_make_no_file_are_refused_and_can_be_mended(http, numbers, pa
 
 
 @pytest.mark.parametrize("number", ["0", "10001", "-1", "1.5", "x", "99999999999"])
-def test_a_part_number_that_cannot_be_is_refused(http, number):
+def test_an_invalid_part_number_is_refused(http, number):
     upload_url, _ = initiate(http, "initiate-multipart")
     answer = put(http, f"{upload_url}/{number}", b"p")
     assert (answer.status_code, kind_of(answer)) == (400, "part_number_invalid")
 
 
-def test_the_same_file_sent_twice_is_taken_and_another_is_not(http):
+def test_the_same_file_may_be_sent_twice_and_another_is_refused(http):
     upload_url, file_url = initiate(http)
     assert [put(http, upload_url, b"one").status_code for _ in range(2)] == [200, 200]
     for other in (b"two", b"longer"):
@@ -187,7 +187,7 @@ def test_without_the_right_token_nothing_can_be_sent(http):
     assert http.get(file_url).status_code == 404
 
 
-def test_an_address_expires_and_what_was_sent_is_swept(http, store):
+def test_an_upload_address_expires_and_its_parts_are_deleted(http, store):
     before = num_blobs(store)
     upload_url, _ = initiate(http, "initiate-multipart")
     assert put(http, f"{upload_url}/1", b"p").status_code == 200
@@ -198,7 +198,7 @@ def test_an_address_expires_and_what_was_sent_is_swept(http, store):
     assert http.post(f"{upload_url}/complete", json={"parts": [{}]}).status_code == 404
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(http, store):
+def test_an_interrupted_upload_leaves_no_file(http, store):
     before = num_blobs(store)
     upload_url, file_url = initiate(http, "initiate-multipart")
 
@@ -218,18 +218,18 @@ def test_an_upload_that_breaks_off_leaves_nothing(http, store):
 def test_a_file_beyond_the_limit_is_refused_and_the_answer_arrives(http, store, announced):
     before = num_blobs(store)
     upload_url, _ = initiate(http)
-    content = bytes(LIMIT + 1)
+    content = bytes(MAX_FILE + 1)
     answer = put(http, upload_url, content if announced else iter([content[: 1 << 20], content[1 << 20 :]]))
     assert (answer.status_code, kind_of(answer)) == (413, "file_too_large")
-    assert answer.json()["detail"][0]["ctx"] == {"max_size": LIMIT}
+    assert answer.json()["detail"][0]["ctx"] == {"max_size": MAX_FILE}
     parts_url, _ = initiate(http, "initiate-multipart")
-    assert put(http, f"{parts_url}/1", bytes(LIMIT - 10)).status_code == 200
+    assert put(http, f"{parts_url}/1", bytes(MAX_FILE - 10)).status_code == 200
     assert kind_of(put(http, f"{parts_url}/2", bytes(11))) == "file_too_large"
     put(http, f"{parts_url}/1", b"")
     wait_until(lambda: num_blobs(store) <= before + 1)
 
 
-def test_there_is_room_for_so_much_and_it_comes_back(http, store):
+def test_stored_bytes_are_limited_until_files_expire(http, store):
     short = {"x-fal-object-lifecycle": '{"expiration_duration_seconds": 3}'}
     upload(http, bytes(2500 * KIB), **short)
     answer = http.post("/cdn/files/upload", content=bytes(2900 * KIB))
@@ -239,7 +239,7 @@ def test_there_is_room_for_so_much_and_it_comes_back(http, store):
     )
 
 
-def test_a_file_that_expires_is_gone_but_the_job_that_waits_for_it_keeps_it(tmp_path):
+def test_an_expired_file_is_deleted_but_stays_for_jobs_that_need_it(tmp_path):
     variables = {"OMNIREEL_MAX_RUNNING": "1", "OMNIREEL_ECHO_TOKEN_S": "0.7"}
     with Server(tmp_path, **variables) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
         lifecycle = {"x-fal-object-lifecycle-preference": '{"expiration_duration_seconds": 1000}'}
@@ -259,7 +259,7 @@ def test_a_file_that_expires_is_gone_but_the_job_that_waits_for_it_keeps_it(tmp_
         wait_until(lambda: list((tmp_path / "incoming").iterdir()) == [])
 
 
-def test_a_stored_file_is_recognised_by_every_name_it_may_have(http):
+def test_a_stored_file_is_recognised_by_each_of_its_addresses(http):
     url = upload(http, make_clip())
     name = url.rpartition("/")[2]
     for address in (
@@ -268,20 +268,22 @@ def test_a_stored_file_is_recognised_by_every_name_it_may_have(http):
         f"{url}?x=1",
     ):
         assert ask(http, address).json()["output"] == "echo: hi", address
-    assert ask(http, url, host="other.example").json()["output"] == "echo: hi", "by the address given out"
+    assert ask(http, url, host="other.example").json()["output"] == "echo: hi", (
+        "by the address that the upload returned"
+    )
 
 
 @pytest.mark.parametrize("origin", ["{here}/cdn", "https://v3.fal.media", "https://rest.fal.ai/cdn"])
-def test_an_address_of_ours_without_a_file_is_never_fetched(http, store, origin):
+def test_an_address_of_this_server_without_a_file_is_never_fetched(http, store, origin):
     started = time.monotonic()
     address = f"{origin.format(here=store.url)}/files/{'x' * 32}.mp4"
     answer = ask(http, address)
     assert (answer.status_code, kind_of(answer)) == (422, "file_download_error")
-    assert "not stored here" in answer.json()["detail"][0]["msg"]
+    assert "no such file" in answer.json()["detail"][0]["msg"]
     assert time.monotonic() - started < 10
 
 
-def test_a_file_name_is_a_name_and_nothing_else(http, store):
+def test_a_file_name_is_never_used_as_a_path(http, store):
     name = '../../etc/"x";\u00e9\n<b>.html'
     upload_url = http.post(
         "/rest/storage/upload/initiate", json={"file_name": name, "content_type": "text/html; charset=x"}
@@ -298,7 +300,7 @@ def test_a_file_name_is_a_name_and_nothing_else(http, store):
     assert not (store.folder / "etc").exists()
 
 
-def test_ranges(http):
+def test_one_range_of_a_file_is_served(http):
     content = bytes(range(100))
     url = upload(http, content, **{"content-type": "video/mp4"})
     whole = http.get(url)
@@ -327,15 +329,15 @@ def test_ranges(http):
 
 
 def open_blobs(server):
-    """Paths of the files of uploads that the server has open."""
+    """Paths of the uploaded files that the server has open."""
     paths = []
     for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # it was closed since it was listed
+        with suppress(FileNotFoundError):  # closed since it was listed
             paths.append(os.readlink(descriptor))
     return [path for path in paths if "/uploads/" in path]
 
 
-def test_a_file_that_is_deleted_while_it_is_sent_arrives_whole_and_is_closed(tmp_path):
+def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole_and_closed(tmp_path):
     content = os.urandom(16 * 1024 * KIB)  # more than the sockets between server and client can hold
     with Server(tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
         url = upload(http, content)
@@ -350,7 +352,7 @@ def test_a_file_that_is_deleted_while_it_is_sent_arrives_whole_and_is_closed(tmp
         assert http.get(url).status_code == 404
 
 
-def test_a_file_whose_reader_leaves_is_closed(tmp_path):
+def test_a_file_is_closed_if_its_reader_disconnects(tmp_path):
     with Server(tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
         url = upload(http, bytes(16 * 1024 * KIB))
         with http.stream("GET", url) as answer:
@@ -374,7 +376,7 @@ def test_a_file_whose_reader_leaves_is_closed(tmp_path):
         "[" * 5000,
     ],
 )
-def test_a_lifecycle_that_cannot_be_kept_is_refused_on_uploads_and_requests(http, clip_uri, value):
+def test_an_invalid_lifecycle_is_refused_on_uploads_and_requests(http, clip_uri, value):
     for answer in (
         http.post("/cdn/files/upload", content=b"x", headers={"x-fal-object-lifecycle": value}),
         ask(http, clip_uri, **{"x-fal-object-lifecycle-preference": value}),

@@ -1,4 +1,4 @@
-"""Webhooks from outside: a real server, a real receiver, and the commands that look after them."""
+"""Webhooks of a real server to a real receiver, and the commands for them."""
 
 import json
 import subprocess
@@ -17,15 +17,15 @@ JWKS = "/.well-known/jwks.json"
 
 @pytest.fixture(scope="module")
 def receiver():
-    """Fails once, then takes everything."""
+    """A receiver that fails once and then accepts everything."""
     with Receiver(500, 200) as receiver:
         yield receiver
 
 
 @pytest.fixture(scope="module")
-def telling(receiver, tmp_path_factory):
+def sending(receiver, tmp_path_factory):
     """A server that may call the receiver."""
-    with Server(tmp_path_factory.mktemp("telling"), **receiver.admitted) as server:
+    with Server(tmp_path_factory.mktemp("sending"), **receiver.admitted) as server:
         yield server
 
 
@@ -52,7 +52,7 @@ def webhooks(server, *arguments):
 
 
 def log_of(server, request_id, num_attempts):
-    """What `webhooks list` says of a request, once it tells of so many attempts."""
+    """What `webhooks list` shows of a request, once it has had so many attempts."""
     for _ in range(20):
         code, out, _ = webhooks(server, "list", request_id, "--json")
         assert code == 0
@@ -62,8 +62,8 @@ def log_of(server, request_id, num_attempts):
     raise AssertionError(found)
 
 
-def test_an_answer_is_sent_signed_and_again_until_it_was_taken(telling, receiver, body):
-    submitted = submit(telling, body, receiver.url)
+def test_an_answer_is_sent_with_a_signature_until_it_is_accepted(sending, receiver, body):
+    submitted = submit(sending, body, receiver.url)
     first, second = receiver.wait_for(2)[:2]
     assert first.body == second.body
     sent = json.loads(first.body)
@@ -76,20 +76,20 @@ def test_an_answer_is_sent_signed_and_again_until_it_was_taken(telling, receiver
     assert first.headers["x-fal-webhook-request-id"] == submitted["request_id"]
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert int(first.headers["webhook-timestamp"]) < int(second.headers["webhook-timestamp"])
-    published = httpx.get(telling.url + JWKS, trust_env=False)
-    assert httpx.get(f"{telling.url}/rest{JWKS}", trust_env=False).json() == published.json()
+    published = httpx.get(sending.url + JWKS, trust_env=False)
+    assert httpx.get(f"{sending.url}/rest{JWKS}", trust_env=False).json() == published.json()
     keys = sample("keys_of")(published.json())
     for call in (first, second):
         assert sample("is_genuine")(call.headers, call.body, keys)
         assert is_standard(call, bytes(keys[0]))
-    assert [one["status"] for one in log_of(telling, submitted["request_id"], 2)["attempts"]] == [500, 200]
+    assert [one["status"] for one in log_of(sending, submitted["request_id"], 2)["attempts"]] == [500, 200]
 
 
-def test_a_failure_is_sent_with_the_models_own_error_and_may_be_replayed(telling, receiver, body):
-    submit(telling, body, receiver.url)  # whatever the receiver does with its first call, the next are taken
+def test_a_failure_is_sent_with_the_models_own_error_and_may_be_replayed(sending, receiver, body):
+    submit(sending, body, receiver.url)  # the receiver may fail at its first call, and accepts the next ones
     receiver.wait_for(1)
     before = len(receiver.calls)
-    failing = submit(telling, body | {"video_url": "data:video/mp4;base64,AAAA"}, receiver.url)
+    failing = submit(sending, body | {"video_url": "data:video/mp4;base64,AAAA"}, receiver.url)
     ours = []
     for number in (1, 2):
         while len(ours) < number:
@@ -97,15 +97,15 @@ def test_a_failure_is_sent_with_the_models_own_error_and_may_be_replayed(telling
             ours = [call for call in receiver.calls if failing["request_id"] in call.headers["webhook-id"]]
             time.sleep(0.01)
         if number == 1:
-            log_of(telling, failing["request_id"], 1)
-            code, out, _ = webhooks(telling, "replay", failing["request_id"], "--json")
+            log_of(sending, failing["request_id"], 1)
+            code, out, _ = webhooks(sending, "replay", failing["request_id"], "--json")
             assert (code, json.loads(out)) == (0, {"replayed": [failing["request_id"]]})
     sent = json.loads(ours[0].body)
     assert (sent["status"], sent["error"]) == ("ERROR", "Invalid status code: 422")
     assert sent["payload"]["detail"][0]["type"] == "unsupported_video_format"
     assert sent["metrics"] == {"billable_units": 0, "cost_usd": 0}
     assert ours[0].body == ours[1].body
-    assert log_of(telling, failing["request_id"], 2)["state"] == "delivered"
+    assert log_of(sending, failing["request_id"], 2)["state"] == "delivered"
 
 
 @pytest.mark.parametrize(
@@ -116,19 +116,19 @@ def test_a_failure_is_sent_with_the_models_own_error_and_may_be_replayed(telling
         "https://ann:secret@public.example/", "https://2130706433/", "https://public.example/" + "x" * 2048,
     ],
 )  # fmt: skip
-def test_an_address_that_may_never_be_called_is_refused_at_submission(server, body, url):
+def test_an_address_that_is_never_allowed_is_refused_at_submission(server, body, url):
     problem = submit(server, body, url, status=422)["detail"][0]
     assert (problem["loc"], problem["type"]) == (["query", "fal_webhook"], "url_not_allowed")
 
 
 @pytest.mark.parametrize("path", [f"/{ID}", f"/sync/{ID}", f"/{ID}/stream"])
-def test_a_caller_on_the_line_is_not_promised_a_webhook(client, body, path):
+def test_an_attached_request_cannot_have_a_webhook(client, body, path):
     answer = client.post(path, params={"fal_webhook": "https://public.example/"}, json=body)
     assert (answer.status_code, answer.json()["error_type"]) == (400, "bad_request")
 
 
-def test_what_a_killed_server_owed_is_sent_by_the_next(tmp_path, body):
-    """The first one can sign nothing, so it dies between the end of the job and the webhook."""
+def test_webhooks_of_a_killed_server_are_sent_by_the_next_one(tmp_path, body):
+    """The first server cannot sign, so it is killed between the end of the job and the webhook."""
     keys = tmp_path / "webhook-keys.json"
     keys.mkdir()
     with Receiver() as receiver:
@@ -147,17 +147,17 @@ def test_what_a_killed_server_owed_is_sent_by_the_next(tmp_path, body):
         assert len(receiver.calls) == 1
 
 
-def test_the_commands_say_what_is_wrong(telling, tmp_path):
-    code, _, told = webhooks(telling, "replay", "nobody")
-    assert (code, "There is no webhook of a request 'nobody'" in told) == (1, True)
-    code, _, told = webhooks(telling, "list", "--state", "lost")
-    assert (code, "--state is 'lost'" in told) == (2, True)
+def test_the_commands_say_what_is_wrong(sending, tmp_path):
+    code, _, error = webhooks(sending, "replay", "nobody")
+    assert (code, "There is no webhook of a request 'nobody'" in error) == (1, True)
+    code, _, error = webhooks(sending, "list", "--state", "lost")
+    assert (code, "--state is 'lost'" in error) == (2, True)
 
 
-def test_a_new_key_is_published_at_once_by_a_running_server(telling):
-    before = httpx.get(telling.url + JWKS, trust_env=False).json()["keys"]
-    code, out, _ = webhooks(telling, "rotate", "--json")
-    after = httpx.get(telling.url + JWKS, trust_env=False).json()["keys"]
+def test_a_new_key_is_published_at_once_by_a_running_server(sending):
+    before = httpx.get(sending.url + JWKS, trust_env=False).json()["keys"]
+    code, out, _ = webhooks(sending, "rotate", "--json")
+    after = httpx.get(sending.url + JWKS, trust_env=False).json()["keys"]
     assert code == 0
     assert [key["kid"] for key in json.loads(out)["keys"]] == [key["kid"] for key in after]
     assert after[: len(before)] == before

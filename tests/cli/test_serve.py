@@ -42,4 +42,4 @@ def test_a_process_whose_tasks_broke_says_so_with_its_exit_code(tmp_path, comman
         with closing(connect(tmp_path / "omnireel.db")) as db:
             db.execute("DROP TABLE outbox")
         assert process.process.wait(30) == 1
-    assert any(line["event"] == "a task broke" for line in process.log())
+    assert any(line["event"] == "a background task failed" for line in process.log())

@@ -1,4 +1,4 @@
-"""A worker keeps what it runs, whatever the clock and the disk do."""
+"""A worker keeps its jobs when the clock jumps or the disk fails."""
 
 import asyncio
 import shutil
@@ -20,7 +20,7 @@ ANSWER = Answer("A ball.", None, FinishReason.stop, 10, 3, None)
 
 
 class Lab:
-    """A worker on a clock that the test owns; its jobs end when the test lets them."""
+    """A worker whose clock and jobs the test controls."""
 
     def __init__(self, directory):
         self.now = 1000.0
@@ -70,7 +70,7 @@ async def until(condition):
 
 
 @asynccontextmanager
-async def at_work(directory):
+async def running_lab(directory):
     lab = Lab(directory)
     task = asyncio.create_task(lab.worker.run())
     try:
@@ -86,8 +86,8 @@ async def at_work(directory):
 
 @pytest.mark.parametrize("more", [{}, {"pinned_to": "me", "retries": 0}], ids=["queued", "attached"])
 def test_a_clock_that_jumps_beyond_a_lease_takes_no_job_from_a_live_worker(tmp_path, more):
-    async def scene():
-        async with at_work(tmp_path) as lab:
+    async def scenario():
+        async with running_lab(tmp_path) as lab:
             await lab.submit(**more)
             await until(lambda: lab.starts)
             for _ in range(3):
@@ -96,12 +96,12 @@ def test_a_clock_that_jumps_beyond_a_lease_takes_no_job_from_a_live_worker(tmp_p
             lab.may_end.set()
             return lab.starts, await lab.end_of("a")
 
-    assert asyncio.run(scene()) == ([1], State.succeeded)
+    assert asyncio.run(scenario()) == ([1], State.succeeded)
 
 
 def test_a_job_that_was_taken_back_and_claimed_again_runs_once_at_a_time(tmp_path):
-    async def scene():
-        async with at_work(tmp_path) as lab:
+    async def scenario():
+        async with running_lab(tmp_path) as lab:
             await lab.submit()
             await until(lambda: lab.starts)
             await lab.store.jobs.end_overdue(
@@ -112,12 +112,12 @@ def test_a_job_that_was_taken_back_and_claimed_again_runs_once_at_a_time(tmp_pat
             lab.may_end.set()
         return lab.starts, lab.interrupted
 
-    assert asyncio.run(scene()) == ([1, 2], [1])
+    assert asyncio.run(scenario()) == ([1, 2], [1])
 
 
-def test_a_directory_of_clips_that_cannot_be_read_ends_no_worker(tmp_path):
-    async def scene():
-        async with at_work(tmp_path) as lab:
+def test_a_worker_goes_on_if_its_directory_of_clips_is_missing(tmp_path):
+    async def scenario():
+        async with running_lab(tmp_path) as lab:
             shutil.rmtree(tmp_path / "incoming")
             await lab.submit()
             lab.may_end.set()
@@ -125,4 +125,4 @@ def test_a_directory_of_clips_that_cannot_be_read_ends_no_worker(tmp_path):
             await lab.sweep()
             return ended
 
-    assert asyncio.run(scene()) == State.succeeded
+    assert asyncio.run(scenario()) == State.succeeded

@@ -1,15 +1,16 @@
-"""The application: routes, middleware, and the way from exceptions to error bodies."""
+"""The application: routes, middleware and error handlers."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.errors import render_error
+from omnireel.api.fal.errors import NO_CHARGE, render_error
 from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.fal.output import end_policy
 from omnireel.api.fal.responses import error_response
@@ -33,6 +34,8 @@ from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
 from omnireel.store.keys import read_pepper
 
+log = structlog.get_logger()
+
 _EXPOSED_HEADERS = (
     "x-fal-request-id",
     "x-fal-billable-units",
@@ -45,7 +48,7 @@ _EXPOSED_HEADERS = (
 
 
 def create_app(backend: Backend, settings: Settings) -> Starlette:
-    """The application that answers with `backend`, and closes it at the end. `state.supervisor` runs jobs."""
+    """The application on `backend`, which is closed at the end. `state.supervisor` runs the jobs."""
     supervisor = make_supervisor(backend, settings, end_policy(settings))
 
     @asynccontextmanager
@@ -80,7 +83,7 @@ def create_app(backend: Backend, settings: Settings) -> Starlette:
 
 
 def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route]) -> None:
-    """Innermost first. CORS is outside of errors, and ids outside of CORS: every answer has both."""
+    """Add the innermost first. Internal errors are inside of CORS and request ids, so they get both headers."""
     app.add_middleware(
         FalHostRouting,
         pages=[route.path for route in routes if fal_host_of_path(route.path) is None],
@@ -101,10 +104,13 @@ def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route])
 
 async def _omnireel_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Cancelled):
-        return Response(status_code=499)  # the client has gone and will not read it
+        return Response(status_code=499)  # the client has disconnected and does not read it
     if not isinstance(error, OmnireelError):
         raise error
-    return error_response(request.scope, render_error(error, getattr(request.state, "task", None)))
+    rendered = render_error(error, getattr(request.state, "task", None))
+    if rendered.status == 500:
+        log.error("internal error", exc_info=error)  # the caller does not see the reason
+    return error_response(request.scope, rendered)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -115,7 +121,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         kind = "not_found" if error.status_code == 404 else "bad_request"
         refusal = RequestError(detail, error_type=kind, status=error.status_code, headers=error.headers)
         return error_response(request.scope, render_error(refusal))
-    headers = {"x-fal-billable-units": "0"} | dict(error.headers or {})
+    headers = NO_CHARGE | dict(error.headers or {})
     return json_response({"detail": detail, "message": detail}, error.status_code, headers)
 
 
@@ -123,7 +129,8 @@ def _no_such_path(request: Request) -> str:
     """fal's wording: one for another application, and one for a path that the application does not have."""
     fal_host = base_url_of(request).fal_host
     parts = request.url.path.removeprefix(f"/{fal_host}").strip("/").split("/")
-    app_id, is_ours = "/".join(parts[:2]), ENDPOINT_ID.startswith("/".join(parts[:2]) + "/")
+    app_id = "/".join(parts[:2])
+    is_ours = ENDPOINT_ID.startswith(f"{app_id}/")
     if fal_host in (FalHost.SYNC, FalHost.QUEUE) and len(parts) >= 2 and not is_ours:
         return f'Application "{app_id[:200]}" not found'
     return f"Path /{'/'.join(parts)[:200]} not found"

@@ -1,1 +1,1 @@
-"""From what a request names to a file on this machine."""
+"""Jobs: submission, running, events and clean-up."""

@@ -1,6 +1,6 @@
-"""What happens to a job while it runs, for the requests in this process that follow it.
+"""Events of running jobs, for the requests in this process that wait for them.
 
-Nothing here is durable: a follower that missed an event reads the store.
+Events are not durable. A subscriber that missed one reads the store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from omnireel.task import Event, Outcome
 
 @dataclass(frozen=True)
 class Ended:
-    """The job has ended, and its outcome is in the store; None here where the publisher has not read it."""
+    """The job has ended.
+
+    outcome: None if the publisher did not read it from the store
+    """
 
     outcome: Outcome | None
 
@@ -26,7 +29,7 @@ Subscription = asyncio.Queue[JobEvent]
 
 
 class JobEvents:
-    """Publishes the events of jobs to their subscribers; all of it belongs to one event loop.
+    """Publishes the events of jobs to their subscribers. Only one event loop may use it.
 
     ends: set whenever a job has ended; cleared by the one task that waits for it
     """

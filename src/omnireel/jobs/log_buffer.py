@@ -1,4 +1,4 @@
-"""Log lines of the jobs that run here, until they are stored."""
+"""Log lines of the jobs that run in this process, until they are stored."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from omnireel.store.jobs import JobStore, NewLogLine
 from omnireel.task import Event, Progress
 
-# Lines wait so long for further lines, and for the end of their job: each write alone would cost a flush.
+# Lines wait so long for further lines or for the end of their job, because every commit flushes the disk.
 _WAIT_S = 0.1
 
 
 @dataclass(eq=False)
 class JobLogBuffer:
-    """Collects log lines and stores them together; all of it belongs to one event loop."""
+    """Collects log lines and stores them together. Only one event loop may use it."""
 
     jobs: JobStore
     clock: Callable[[], float]
@@ -23,14 +23,14 @@ class JobLogBuffer:
     _waiting: dict[str, list[NewLogLine]] = field(default_factory=dict)
 
     def record(self, job_id: str, event: Event) -> None:
-        """Add the log line of an event, if it says something new."""
+        """Add the log line of a progress event if it is news."""
         if isinstance(event, Progress) and self._is_news(job_id, event):
             if job_id not in self._waiting:
                 asyncio.get_running_loop().call_later(_WAIT_S, self._write, job_id)
             self._waiting.setdefault(job_id, []).append((self.clock(), "INFO", event.message))
 
     def take(self, job_id: str) -> list[NewLogLine]:
-        """The lines that are still to be stored, when an attempt at the job ends; the buffer drops them."""
+        """Remove and return the lines that are not stored yet. Called when an attempt at the job ends."""
         self._last.pop(job_id, None)
         return self._waiting.pop(job_id, [])
 
@@ -39,7 +39,7 @@ class JobLogBuffer:
             self.jobs.append_log(job_id, lines)
 
     def _is_news(self, job_id: str, event: Progress) -> bool:
-        """Whether it is a new stage, a remark, or another quarter of a long stage."""
+        """Whether the event starts a stage, has no fraction, or completes another quarter of a stage."""
         before, self._last[job_id] = self._last.get(job_id), event
         if before is None or before.stage != event.stage or None in (before.fraction, event.fraction):
             return True

@@ -1,4 +1,4 @@
-"""Running a job: its task goes to a backend, and what comes back is its outcome."""
+"""Runs a job's task on a backend."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ Publish = Callable[[Event], None]
 class TaskRun:
     """Runs the tasks of jobs on a backend; called by the worker.
 
-    max_run_s: longest time for one answer
+    max_run_s: the longest time for one answer
     """
 
     backend: Backend
@@ -31,7 +31,7 @@ class TaskRun:
     max_run_s: float
 
     async def __call__(self, job: Job, publish: Publish) -> Outcome:
-        """The outcome of one attempt. Raises CapacityError where the backend is full and the job may wait."""
+        """The outcome of one attempt. Raises CapacityError if the backend is full and the job can wait."""
         try:
             return await self._answer(job, publish)
         except CapacityError as error:
@@ -39,8 +39,11 @@ class TaskRun:
                 raise
             return failure_of(error)
         except OmnireelError as error:
-            return failure_of(error)
-        except Exception:  # our bug: it ends this job, and nothing else
+            failure = failure_of(error)
+            if failure is INTERNAL:  # the caller does not see the reason
+                log.error("internal error", exc_info=error)
+            return failure
+        except Exception:  # a bug of ours must end only this job
             log.exception("internal error")
             return INTERNAL
 
@@ -49,13 +52,13 @@ class TaskRun:
             publish(Progress("video", f"{path.stat().st_size / 1e6:.1f} MB of video received"))
             try:
                 async with asyncio.timeout(self.max_run_s):
-                    return await self._last_event(job, path, publish)
+                    return await self._generate(job, path, publish)
             except TimeoutError:
                 message = f"The answer took longer than {self.max_run_s:g} s."
                 raise GenerationError(message, kind="generation_timeout") from None
 
-    async def _last_event(self, job: Job, path: Path, publish: Publish) -> Answer:
-        """Pass on the backend's events; the first one has to come before the start deadline."""
+    async def _generate(self, job: Job, path: Path, publish: Publish) -> Answer:
+        """Publish the backend's events and return the last one. The first must come before the start deadline."""
         async with aclosing(self.backend.generate(job.task, [path])) as events:
             event = await self._first_event(events, job)
             publish(event)

@@ -1,4 +1,4 @@
-"""Storing a job for a task: one way in for every protocol."""
+"""Stores a job for a task. Every protocol uses this."""
 
 import asyncio
 import uuid
@@ -18,14 +18,17 @@ _QUEUE_RETRIES = 9
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a caller wants of a job, beside its task.
+    """A caller's choices about a job, beside its task.
 
-    owner, key:        who asks; key: None where the server asks for none
-    attached_id:       the id of a job whose caller's request stays open: only this process may run it, nobody
-                       retries it, and it ends with the request; None: a job of the queue
-    keeps_io:          the task and its outcome may be kept after the end
-    is_final:          the first attempt is the last one
-    max_queued:        refuse when more jobs are waiting already
+    owner:            the caller's account; "" if the server runs without keys
+    key:              the caller's key; None if the server runs without keys
+    attached_id:      the id for the job of an attached request; None for a job of the queue. Only this process may
+                      run an attached job. It is not retried, and it ends with its request.
+    is_low:           the job waits behind every job that is not low
+    keeps_io:         the task and its outcome may be kept after the end
+    has_one_attempt:  the job is not retried
+    start_deadline_s: seconds within which the job has to begin
+    max_queued:       refuse the job if more jobs than this are waiting
     """
 
     owner: str
@@ -34,7 +37,7 @@ class JobOptions:
     is_low: bool = False
     webhook_url: str | None = None
     keeps_io: bool = True
-    is_final: bool = False
+    has_one_attempt: bool = False
     start_deadline_s: float | None = None
     max_queued: int | None = None
     idempotency_key: str | None = None
@@ -42,7 +45,7 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class Submitter:
-    """Stores jobs and has them run."""
+    """Stores jobs and wakes the worker."""
 
     worker: Worker
     keys: KeyStore
@@ -50,7 +53,7 @@ class Submitter:
     backend: Backend
 
     async def count_request(self, key: Key | None) -> None:
-        """Count a request of a key. Raises CapacityError where it asks more often than it may."""
+        """Count a request of a key. Raises CapacityError beyond the key's limit per minute."""
         if key is not None and key.grant.max_per_minute is not None:
             await self.keys.count_request(key, now=self.worker.clock())
 
@@ -59,11 +62,11 @@ class Submitter:
     ) -> Job:
         """Store a job and wake the worker; it is durable when this returns.
 
-        fingerprint: of the request, to tell a repetition from another request under the same idempotency key
+        fingerprint: a hash of the request; it shows whether an idempotency key came with the same request again
         stored:      the uploaded file that the task's media part names
-        Raises OmnireelError as `JobStore.submit` and `IncomingMedia.save`.
+        Raises the errors of `JobStore.submit` and `IncomingMedia.save`.
         """
-        reserved_micro = await self._most_micro(task, options.key)
+        reserved_micro = await self._max_cost_micro(task, options.key)
         job_id = options.attached_id or str(uuid.uuid4())
         is_saved = await self._save(task, job_id, stored, is_durable=options.attached_id is None)
         submission = self._submission(job_id, task, options, is_saved=is_saved, reserved_micro=reserved_micro)
@@ -80,8 +83,8 @@ class Submitter:
             await self._drop_media(submission)
         return job
 
-    async def _most_micro(self, task: Task, key: Key | None) -> int:
-        """Most that the answer can cost, in millionths of a US dollar; 0 for a key without a cap."""
+    async def _max_cost_micro(self, task: Task, key: Key | None) -> int:
+        """The most that the job can cost, in millionths of a US dollar; 0 for a key without a cap."""
         if key is None or not key.has_cap:
             return 0
         num_tokens = await asyncio.to_thread(self.backend.most_tokens, task)
@@ -106,7 +109,7 @@ class Submitter:
             pinned_to=self.worker.policy.name if is_attached else None,
             webhook_url=options.webhook_url,
             keeps_io=options.keeps_io,
-            retries=0 if is_attached or options.is_final else _QUEUE_RETRIES,
+            retries=0 if is_attached or options.has_one_attempt else _QUEUE_RETRIES,
             start_deadline_s=options.start_deadline_s,
             max_queued=options.max_queued,
             idempotency_key=options.idempotency_key,
@@ -120,9 +123,12 @@ class Submitter:
 
 
 def not_stored() -> InputError:
-    """The same words for a file that never was, one that has expired and one of another account."""
+    """The error for a file that does not exist, has expired or belongs to another account.
+
+    It is the same for all three, so that callers learn nothing about files of others.
+    """
     return InputError(
-        "The address names a file that is not stored here for you, or has expired.",
+        "This is an address of an uploaded file. You have no such file, or it has expired.",
         kind="file_download_error",
         about="media",
         hint="Upload it again.",

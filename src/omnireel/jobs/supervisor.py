@@ -1,4 +1,4 @@
-"""What a process does beside answering requests: run jobs, send webhooks, delete what has expired."""
+"""The background tasks of a process: run jobs, send webhooks, delete what has expired."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass(eq=False)
 class Supervisor:
-    """The tasks of one process on one store; a server has one, and so has each worker beside it."""
+    """Runs the background tasks of one process. A server has one, and so has each worker process."""
 
     store: Store
     worker: Worker
@@ -43,7 +43,7 @@ class Supervisor:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin. When a task breaks, the process is sent SIGTERM: it would take jobs and run none."""
+        """Start the tasks. If one fails, the process gets SIGTERM, because it would accept jobs and not run them."""
         work = {
             "worker": self.worker.run(),
             "sender": self.sender.run(),
@@ -51,11 +51,11 @@ class Supervisor:
         }
         for name, coroutine in work.items():
             task = asyncio.create_task(coroutine, name=name)
-            task.add_done_callback(_end_when_broken)
+            task.add_done_callback(_end_process_on_failure)
             self._tasks.append(task)
 
     async def stop(self) -> None:
-        """Let running jobs of the queue end, for a while; the rest waits in the store for the next start."""
+        """Give running jobs time to end, and stop. Other jobs wait in the store for the next start."""
         work, _, sweeping = self._tasks
         sweeping.cancel()
         self.worker.stop()
@@ -68,12 +68,12 @@ class Supervisor:
 
     @property
     def is_broken(self) -> bool:
-        """Whether a task ended by an error; it has been logged."""
+        """Whether a task ended with an error. The error is in the log."""
         return any(t.done() and not t.cancelled() and t.exception() is not None for t in self._tasks)
 
 
 def make_supervisor(backend: Backend, settings: Settings, end_policy: EndPolicy) -> Supervisor:
-    """On the store and the directories that the settings name; nothing runs yet."""
+    """A supervisor on the store and directories of the settings. Nothing runs before `start`."""
     store, events = open_store(settings.store_path), JobEvents()
     incoming = LocalBlobStore(settings.incoming_dir)
     limits = FileLimits(settings.max_upload_bytes, settings.max_stored_bytes, settings.upload_open_s)
@@ -96,7 +96,7 @@ def _worker_policy(settings: Settings) -> WorkerPolicy:
     return WorkerPolicy(name, settings.max_running, settings.lease_s, renew_every_s=settings.lease_s / 3)
 
 
-def _end_when_broken(task: asyncio.Task[None]) -> None:
+def _end_process_on_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("a task broke", task=task.get_name(), exc_info=error)
+        log.critical("a background task failed", task=task.get_name(), exc_info=error)
         signal.raise_signal(signal.SIGTERM)

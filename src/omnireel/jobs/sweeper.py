@@ -1,4 +1,4 @@
-"""What happens to jobs because time passes."""
+"""Ends late jobs, requeues lost ones, and deletes old ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omnireel.store.jobs import EndPolicy, Job, JobStore
 
 # A younger file may belong to a job that is just being submitted.
 _GARBAGE_AGE_S = 600.0
-# How often all jobs and files are looked through: it costs more the more there are, and nothing waits for it.
+# How often old jobs and files are looked for. This reads all of them, and nothing waits for it.
 _PURGE_EVERY_S = 60.0
 
 log = structlog.get_logger()
@@ -23,10 +23,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, eq=False)
 class Sweeper:
-    """Ends late jobs, takes back lost ones, and purges those that ended `keep_s` ago.
+    """Ends late jobs, requeues lost ones, and purges those that ended `keep_s` ago.
 
     incoming: the clips of unfinished jobs
-    worker:   the name of this process's worker; running: what it runs now
+    worker:   the name of this process's worker
+    running:  returns the jobs that it runs now
     """
 
     jobs: JobStore
@@ -50,7 +51,7 @@ class Sweeper:
                     await self._purge(now)
                     purge_at = now + _PURGE_EVERY_S
             except (CapacityError, OSError) as error:
-                log.error("jobs cannot be swept", error=str(error))
+                log.error("jobs could not be swept", error=str(error))
             await asyncio.sleep(every_s)
 
     async def _end_overdue(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for the end of a job: by its events here, and by the store in case another process runs it."""
+"""Waits for the end of a job. The store is read as well as events, because another process may run the job."""
 
 import asyncio
 from contextlib import suppress
@@ -11,9 +11,9 @@ _POLL_S = 0.5
 
 
 async def wait_for_end(jobs: JobStore, job_id: str, subscription: Subscription) -> Outcome:
-    """The outcome of a job that exists, however long it takes.
+    """The outcome of a stored job, once it has ended.
 
-    subscription: to the job's events since before it was submitted
+    subscription: to the job's events; it must have begun before the job was submitted
     """
     while True:
         with suppress(TimeoutError):

@@ -1,7 +1,7 @@
 """Takes jobs from the store and runs them: claim, renew the lease, finish.
 
-The store is the truth. A worker that cannot renew a lease stops that job at once, because another worker may have
-it by then; the lease token keeps it from storing anything in any case.
+The store decides which worker has a job. A worker that has lost a lease stops the job at once, because another worker
+may run it by then. The lease token keeps the first worker from storing anything in any case.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from omnireel.task import Event, Failure, Outcome
 log = structlog.get_logger()
 
 # Why a running job was interrupted.
-_CANCELLED, _FENCED = "cancelled", "fenced"
+_CANCELLED, _LEASE_LOST = "cancelled", "lease lost"
 
 T = TypeVar("T")
 
-# Runs one job to its outcome and publishes its events; raises CapacityError to have it wait, nothing else.
+# Runs one job to its outcome and publishes its events. Raises CapacityError if the job has to wait, and nothing else.
 Run = Callable[[Job, Callable[[Event], None]], Awaitable[Outcome]]
 
 
@@ -39,10 +39,12 @@ Run = Callable[[Job, Callable[[Event], None]], Awaitable[Outcome]]
 class WorkerPolicy:
     """How a worker behaves.
 
-    name:       of this process, unlike any other's
-    max_running: jobs at once
-    poll_s:     how often it looks for jobs that another process submitted
-    keep_s:     how long ended jobs can be read
+    name:          unique among all processes
+    max_running:   most jobs that run at a time
+    lease_s:       how long a lease lasts unless it is renewed
+    renew_every_s: how often leases are renewed
+    poll_s:        how often the worker looks for jobs that another process submitted
+    keep_s:        how long ended jobs can be read
     """
 
     name: str
@@ -55,7 +57,7 @@ class WorkerPolicy:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A job that runs here, and the task that runs it."""
+    """A job that this worker runs, and the asyncio task that runs it."""
 
     job: Job
     task: asyncio.Task[Outcome]
@@ -82,7 +84,7 @@ class Worker:
     _running: dict[str, _Attempt] = field(default_factory=dict)
     _background_tasks: set[asyncio.Task[Cancelling]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _may_wait: bool = True
+    _jobs_may_wait: bool = True
     _is_stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Work until `stop`; then let what runs finish."""
+        """Claim and run jobs until `stop`, then wait for the running ones."""
         async with asyncio.TaskGroup() as self._group:
             loops = (
                 self._sweeper.run(self.policy.poll_s),
@@ -115,30 +117,30 @@ class Worker:
                 task.cancel()
 
     async def submit(self, submission: Submission, *, fingerprint: str) -> Job:
-        """Store a job, durably, and run it or the one whose turn it is, where there is room.
+        """Store a job. If this worker has room, also claim and run the next job, which may be another one.
 
-        One commit for both: a claim of its own would cost another flush of the disk.
-        Raises as `JobStore.submit`.
+        Both are one commit, because a separate claim would flush the disk again. The job is durable when this
+        returns. Raises the errors of `JobStore.submit`.
         """
         if not self._room:
-            self._may_wait = True
+            self._jobs_may_wait = True
         claim = self._next_claim(max_jobs=1)
         submitting = self.jobs.submit(submission, fingerprint=fingerprint, now=self.clock(), claim=claim)
         job, _ = await self._claimed(submitting, claim)
         return job
 
     def stop(self) -> None:
-        """Take nothing new."""
+        """Claim no more jobs."""
         self._is_stopping = True
         self._wake.set()
 
     def give_up(self) -> None:
-        """End what runs now; it will run again elsewhere or later."""
+        """Interrupt the running jobs. Jobs of the queue are requeued, attached ones are lost."""
         for attempt in self._running.values():
             attempt.task.cancel("the server is shutting down")
 
     async def cancel(self, job_id: str) -> Cancelling:
-        """End a waiting job; stop a running one, at once where it runs here."""
+        """Remove a waiting job, or ask a running one to stop. One that runs here stops at once."""
         job = await self.jobs.find(job_id)
         how = await self.jobs.cancel(job_id, self.end_policy, now=self.clock())
         if how == "requested" and job_id in self._running:
@@ -148,23 +150,23 @@ class Worker:
         return how
 
     def abandon(self, job_id: str) -> None:
-        """Cancel without waiting: the caller has disconnected, and the task that served it is being cancelled."""
+        """Cancel a job without waiting. For callers that have disconnected: the task of their request is cancelled."""
         task = asyncio.get_running_loop().create_task(self.cancel(job_id))
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
 
     async def _claim_jobs(self) -> None:
-        """Claim as many jobs as there is room for, when some may wait, and at every poll."""
+        """Claim jobs as far as there is room: when some may be waiting, and at every poll."""
         while not self._is_stopping:
             self._wake.clear()
-            self._may_wait = False
+            self._jobs_may_wait = False
             claim = self._next_claim(max_jobs=self.policy.max_running)
             try:
                 _, is_full = await self._claimed(self._claim(claim), claim)
-                self._may_wait |= is_full
+                self._jobs_may_wait |= is_full
             except CapacityError as error:
-                log.error("no job can be claimed", error=error.message)
-            self._take_more()
+                log.error("jobs could not be claimed", error=error.message)
+            self._wake_if_room()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.policy.poll_s):
                     await self._wake.wait()
@@ -184,16 +186,16 @@ class Worker:
     async def _claimed(
         self, change: Coroutine[Any, Any, tuple[T, list[Job]]], claim: Claim
     ) -> tuple[T, bool]:
-        """What a change of the store gives; the jobs that it claims are started.
+        """Run a change of the store and start the jobs that it claims.
 
-        The second value says whether as many jobs were claimed as could be, so that more may wait.
+        Returns the change's own result, and whether it claimed as many jobs as it could: then more may be waiting.
         """
         room = claim.max_jobs
         self._num_claiming += room
         task = asyncio.ensure_future(change)
         self._claims.add(task)
         task.add_done_callback(partial(self._start_claimed, room=room))
-        changed, jobs = await asyncio.shield(task)  # a caller may disconnect: the claimed job runs
+        changed, jobs = await asyncio.shield(task)  # the claimed jobs must run even if the caller disconnects
         return changed, len(jobs) == room
 
     def _start_claimed(self, claim: asyncio.Future[tuple[Any, list[Job]]], *, room: int) -> None:
@@ -204,23 +206,23 @@ class Worker:
             assert self._group is not None
             task = self._group.create_task(self._work(job))
             self._busy.add(task)
-            task.add_done_callback(self._make_room)
-        self._take_more()
+            task.add_done_callback(self._work_done)
+        self._wake_if_room()
 
-    def _make_room(self, task: asyncio.Task[None]) -> None:
+    def _work_done(self, task: asyncio.Task[None]) -> None:
         self._busy.discard(task)
-        self._take_more()
+        self._wake_if_room()
 
-    def _take_more(self) -> None:
-        if self._may_wait and self._room:
+    def _wake_if_room(self) -> None:
+        if self._jobs_may_wait and self._room:
             self._wake.set()
 
     async def _work(self, job: Job) -> None:
         """Run a claimed job and store how it ended."""
         structlog.contextvars.bind_contextvars(request_id=job.id)
         task = asyncio.ensure_future(self.run_job(job, partial(self._publish, job.id)))
-        if job.id in self._running:  # its lease lapsed before it was known to run here
-            _interrupt(self._running[job.id].task, _FENCED)
+        if job.id in self._running:  # claimed again here after its lease ran out
+            _interrupt(self._running[job.id].task, _LEASE_LOST)
         attempt = self._running[job.id] = _Attempt(job, task)
         try:
             outcome = await task
@@ -230,17 +232,17 @@ class Worker:
             await self._interrupted(job, str(reason))
         else:
             await self._finish(job, outcome)
-        finally:  # not earlier: the lease is renewed until the end is stored
+        finally:  # not earlier: the lease must be renewed until the outcome is stored
             if self._running.get(job.id) is attempt:
                 del self._running[job.id]
 
     async def _interrupted(self, job: Job, reason: str) -> None:
         if reason == _CANCELLED:
             await self._finish(job, self.end_policy.cancelled)
-        elif reason != _FENCED and job.pinned_to is None:
+        elif reason != _LEASE_LOST and job.pinned_to is None:
             await self._requeue(job, 0.0, counts=False)
-        elif reason != _FENCED:
-            await self._finish(job, self.end_policy.lost)  # its caller's connection ends with this process
+        elif reason != _LEASE_LOST:
+            await self._finish(job, self.end_policy.lost)  # the caller's connection ends with this process
         else:
             self._log_buffer.take(job.id)
 
@@ -251,7 +253,7 @@ class Worker:
                 job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
             )
         except CapacityError as error:
-            log.error("an outcome cannot be stored: the job will run again", error=error.message)
+            log.error("an outcome could not be stored, so the job will run again", error=error.message)
             return
         if not is_ours:
             log.warning("another worker has this job", attempt=job.attempt)
@@ -272,32 +274,31 @@ class Worker:
                 job, worker=self.policy.name, after_s=after_s, counts=counts, log=lines, now=self.clock()
             )
         except CapacityError as error:
-            log.error("a job cannot be requeued: its lease will run out", error=error.message)
+            log.error("a job could not be requeued before its lease ends", error=error.message)
             return
         if not is_waiting and counts:
             await self._finish(job, self.end_policy.lost)
 
     async def _renew_leases(self) -> None:
-        """Renew the leases; stop the jobs whose lease is lost or whose end was asked for."""
+        """Renew the leases. Stop jobs whose lease is lost or whose cancellation was requested."""
         name, lease_s = self.policy.name, self.policy.lease_s
         while True:
             await asyncio.sleep(self.policy.renew_every_s)
             if attempts := list(self._running.values()):
                 held = [attempt.job for attempt in attempts]
-                with suppress(
-                    CapacityError
-                ):  # a lease outlasts two failed renewals; after a third it is lost
+                # A lease outlasts two failed renewals. After a third it is lost.
+                with suppress(CapacityError):
                     answers = await self.jobs.renew_leases(
                         held, worker=name, lease_s=lease_s, now=self.clock()
                     )
                     for attempt, is_cancelled in zip(attempts, answers, strict=True):
                         if is_cancelled is None:
-                            _interrupt(attempt.task, _FENCED)
+                            _interrupt(attempt.task, _LEASE_LOST)
                         elif is_cancelled:
                             _interrupt(attempt.task, _CANCELLED)
 
     async def _watch_cancel_requests(self) -> None:
-        """Stop jobs whose end another process asked for; the renewal of leases would notice later."""
+        """Stop jobs whose cancellation another process requested. The renewal of leases would notice it later."""
         while True:
             await asyncio.sleep(self.policy.poll_s)
             if not self._running:
@@ -312,6 +313,6 @@ class Worker:
 
 
 def _interrupt(task: asyncio.Task[Outcome], reason: str) -> None:
-    """Cancel once: a second time would interrupt the clean-up after the first."""
+    """Cancel the task only once. A second time would interrupt its clean-up."""
     if not task.cancelling():
         task.cancel(reason)

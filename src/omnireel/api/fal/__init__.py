@@ -1,1 +1,1 @@
-"""The protocol of the hosted endpoint: run, stream, queue, estimate."""
+"""fal's protocol for the endpoint: run, stream, queue and estimate."""

@@ -1,4 +1,4 @@
-"""Callers who keep their request open until the job has ended: how many, and what happens when one disconnects."""
+"""Attached requests: they stay open until their job has ended. A disconnect cancels the job."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -19,20 +19,20 @@ T = TypeVar("T")
 
 @dataclass
 class ConcurrencyLimit:
-    """Admits so many callers at once; further ones are refused and may try again.
+    """Limits how many callers are served at a time. Further ones are refused and may try again.
 
-    doing: what is done for them, as the refusal says it
+    activity: what the callers wait for; it follows their number in the text of the refusal
     """
 
     max_callers: int
-    doing: str = "requests are being answered"
+    activity: str = "requests are being answered"
     num_callers: int = field(default=0, init=False)
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
         """Count as one of the callers until the block ends. Raises CapacityError beyond the limit."""
         if self.num_callers >= self.max_callers:
-            raise CapacityError(f"{self.num_callers} {self.doing} already.", after_s=1)
+            raise CapacityError(f"{self.num_callers} {self.activity} already.", after_s=1)
         self.num_callers += 1
         try:
             yield
@@ -42,7 +42,10 @@ class ConcurrencyLimit:
 
 @dataclass(frozen=True)
 class AttachedRequest:
-    """An open request that waits for a job; end: gives the job's outcome."""
+    """An open request that waits for the end of its job.
+
+    end: a task that returns the job's outcome
+    """
 
     request: Request
     worker: Worker
@@ -50,9 +53,9 @@ class AttachedRequest:
     end: asyncio.Task[Outcome]
 
     async def unless_disconnected(self, work: Awaitable[T]) -> T:
-        """What `work` gives, which lasts no longer than the job.
+        """Return the result of `work`, which must end no later than the job.
 
-        Raises Cancelled when the caller disconnects first: the job was cancelled, and has ended.
+        Raises Cancelled if the caller disconnects first. The job was then cancelled and has ended.
         """
         task = asyncio.ensure_future(work)
         # The body has been read: the next message is the disconnect.
@@ -67,10 +70,10 @@ class AttachedRequest:
         finally:
             disconnect.cancel()
             task.cancel()
-            await asyncio.wait({task})  # a generator cannot be closed while a task is inside it
+            await asyncio.wait({task})  # a generator cannot be closed while a task runs it
 
     def abandon(self) -> None:
-        """Cancel the job, unless it has ended, without waiting for its end."""
+        """Cancel the job if it has not ended. Does not wait for its end."""
         if not self.end.done():
             self.worker.abandon(self.accepted.job.id)
 
@@ -79,16 +82,16 @@ class AttachedRequest:
 async def attach_request(
     submissions: Submissions, limit: ConcurrencyLimit, request: Request
 ) -> AsyncIterator[AttachedRequest]:
-    """Store the job of an open request, which counts against the limit until the job or the block ends.
+    """Store the job of an open request. The request counts against the limit until the job or the block ends.
 
-    Raises CapacityError beyond the limit, OmnireelError as `Submissions.accept`.
+    Raises CapacityError beyond the limit, and the errors of `Submissions.accept`.
     """
     worker, job_id = submissions.worker, request.state.request_id
     with ExitStack() as counted, worker.events.subscribe(job_id) as subscription:
         counted.enter_context(limit.acquire())
         accepted = await submissions.accept(request, is_attached=True)
         end = asyncio.create_task(wait_for_end(worker.jobs, job_id, subscription))
-        end.add_done_callback(lambda _: counted.close())  # a slow reader of the answer does not count
+        end.add_done_callback(lambda _: counted.close())  # not later: a client may read its answer slowly
         try:
             yield AttachedRequest(request, worker, accepted, end)
         finally:

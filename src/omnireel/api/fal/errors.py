@@ -1,8 +1,8 @@
-"""From errors and stored failures to the bodies that fal's clients understand.
+"""Renders errors and stored failures as the bodies that fal's clients understand.
 
-Two shapes exist. Something is wrong with the input or the model: `detail` is a list of problems, each with `loc`,
-`msg` and `type`. Something is wrong with the request as such: `detail` is a sentence and `error_type` names it.
-Beside either stands `message`, one line that the JavaScript client shows. Errors are never charged.
+There are two shapes. If the input is wrong or the model failed, `detail` is a list of problems, each with `loc`,
+`msg` and `type`. If the request cannot be served whatever its input is, `detail` is a sentence and `error_type` names
+the error. Both have `message`, one line that the JavaScript client shows. Errors are never charged.
 """
 
 import math
@@ -23,9 +23,9 @@ FAL_KINDS = frozenset({
     "less_than_equal", "sequence_too_short", "sequence_too_long", "one_of", "feature_not_supported",
 })  # fmt: skip
 
-_FREE = {"x-fal-billable-units": "0"}
+NO_CHARGE = {"x-fal-billable-units": "0"}
 
-# Where a part of a task stands in a request; any other part is a field of the body with the same name.
+# Where a request holds a part of the task. Any other part is a field of the body with the same name.
 _LOCS: Mapping[str, Loc] = {
     "media": ("body", "video_url"),
     "upload": ("body",),
@@ -33,7 +33,7 @@ _LOCS: Mapping[str, Loc] = {
     "idempotency_key": ("header", "idempotency-key"),
     "webhook_url": ("query", "fal_webhook"),
 }
-# Failures of the request as such: status and fal's name.
+# Failures that do not concern the input: status and fal's name.
 _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
     "cancelled": (499, "client_cancelled"),
     "not_started": (504, "request_timeout"),
@@ -44,7 +44,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
     "forbidden": (403, "forbidden"),
     "spending_cap_reached": (403, "spending_cap_reached"),
 }
-# Failures with problems, where the status is not 422.
+# Failures with a list of problems whose status is not 422.
 _STATUSES: Mapping[str, int] = {
     "internal_server_error": 500,
     "generation_timeout": 504,
@@ -55,9 +55,9 @@ _STATUSES: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Rendered:
-    """What HTTP sends for an outcome, now or later.
+    """An outcome or an error as an HTTP response.
 
-    message, error_type: of an error, as a status names it; None for an answer
+    message, error_type: of an error, as the status of its job shows them; None for an answer
     """
 
     status: int
@@ -68,7 +68,7 @@ class Rendered:
 
 
 def render_error(error: OmnireelError, task: Task | None = None) -> Rendered:
-    """The answer to a request that failed with `error`; task: the request's, once it was read."""
+    """The response to a request that failed with `error`; task: the request's, if it was read."""
     match error:
         case BodyError():
             return _with_problems(error.problems, error.status)
@@ -78,25 +78,32 @@ def render_error(error: OmnireelError, task: Task | None = None) -> Rendered:
 
 
 def render_failure(failure: Failure, task: Task | None = None) -> Rendered:
-    """The answer to a request that failed; task: the request's, so that a problem can show the value concerned."""
+    """The response to a request that failed; task: the request's, so that the problem can show the wrong value."""
     if failure.kind in _REQUEST_FAILURES:
         status, error_type = _REQUEST_FAILURES[failure.kind]
         return _with_sentence(failure.message, status, error_type, _headers(failure))
     item = problem(
         _loc(failure), failure.message, failure.kind, ctx=failure.ctx, **_input(failure.about, task)
     )
-    message = f"{sentence(item)}; {failure.hint}" if failure.hint else None
-    return _with_problems([item], _status(failure), message)
+    return _with_problems([item], _status(failure), _in_one_line(item, failure.hint))
+
+
+def _in_one_line(item: Problem, hint: str | None) -> str:
+    text = sentence(item)
+    if hint is None:
+        return text
+    # Version 0.1 stored messages and hints that are not sentences.
+    return f"{text} {hint}" if text.endswith(".") else f"{text}; {hint}"
 
 
 def _with_problems(problems: Sequence[Problem], status: int, message: str | None = None) -> Rendered:
     items = [_with_url(item) for item in problems]
     shown = message or "; ".join(sentence(item) for item in items)
-    return Rendered(status, {"detail": items, "message": shown}, _FREE, shown, str(items[0]["type"]))
+    return Rendered(status, {"detail": items, "message": shown}, NO_CHARGE, shown, str(items[0]["type"]))
 
 
 def _with_url(item: Problem) -> Problem:
-    """Where fal's error reference describes the kind, the problem names the page."""
+    """The problem, with the address of its page in fal's error reference if there is one."""
     if item["type"] not in FAL_KINDS:
         return item
     return item | {"url": f"https://docs.fal.ai/errors/#{item['type']}"}
@@ -105,7 +112,7 @@ def _with_url(item: Problem) -> Problem:
 def _with_sentence(message: str, status: int, error_type: str, headers: Mapping[str, str]) -> Rendered:
     body = {"detail": message, "error_type": error_type, "message": message}
     return Rendered(
-        status, body, {"x-fal-error-type": error_type} | _FREE | dict(headers), message, error_type
+        status, body, {"x-fal-error-type": error_type} | NO_CHARGE | dict(headers), message, error_type
     )
 
 

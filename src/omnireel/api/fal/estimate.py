@@ -1,4 +1,4 @@
-"""A dry run over HTTP: what a request would look at and cost. No inference, no job, no charge."""
+"""A dry run over HTTP: the frames, tokens and price of a request. It stores no job and costs nothing."""
 
 import asyncio
 import uuid
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.fal.attached import ConcurrencyLimit
+from omnireel.api.fal.errors import NO_CHARGE
 from omnireel.api.fal.output import estimate_report
 from omnireel.api.fal.responses import name_ignored_fields
 from omnireel.api.fal.submit import ReadRequest, Submissions
@@ -23,18 +24,18 @@ from omnireel.task import Inspection
 
 @dataclass(frozen=True)
 class EstimateEndpoint:
-    """Counts frames, tokens and price."""
+    """The route that counts frames, tokens and price."""
 
     submissions: Submissions
     limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
-        """Read, fetch, look. Raises OmnireelError, as the request itself would before inference."""
+        """Read the request, fetch its clip and inspect it. Raises OmnireelError as a run would before inference."""
         await self.submissions.submitter.count_request(key_of(request))
         with self.limit.acquire():
             read = await self.submissions.read(request)
             report = estimate_report(await self._inspect(read), read.task.sampling.max_tokens)
-            response = json_response(report, 200, {"x-fal-billable-units": "0"})
+            response = json_response(report, 200, NO_CHARGE)
             name_ignored_fields(response, read.ignored)
             return response
 

@@ -1,7 +1,7 @@
 """The request body of the endpoint, and the task that it becomes.
 
-The official fields come first and keep their names, ranges and defaults. Ours come after them, are all optional,
-and change nothing for a caller who does not send them.
+The official fields come first and keep their names, ranges and defaults. The fields that only omnireel has come after
+them. All of these are optional, and a caller who does not send them gets the official behaviour.
 """
 
 import dataclasses
@@ -32,10 +32,11 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         "at most 2 minutes and 1080p.",
     )
     system_prompt: str | None = Field(
-        None, description="The system message; when absent, the reasoning control token stands there."
+        None, description="The system message; without one it is the reasoning control token."
     )
     reasoning_mode: Literal["no_think", "think"] = Field(
-        "no_think", description="think: the chain of thought between <think> and </think>, then the answer."
+        "no_think",
+        description="think: the output has the chain of thought between <think> and </think>, then the answer.",
     )
     max_tokens: int = Field(
         _DEFAULTS.max_tokens, ge=1, le=MAX_OUTPUT_TOKENS, description="Most tokens the answer may have."
@@ -44,23 +45,29 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         _DEFAULTS.temperature, ge=0, le=MAX_TEMPERATURE, description="0 always takes the likeliest token."
     )
     top_p: float = Field(
-        _DEFAULTS.top_p, ge=0, le=1, description="Nucleus sampling: share of probability to draw from."
+        _DEFAULTS.top_p, ge=0, le=1, description="Nucleus sampling: the share of probability to draw from."
     )
-    enable_safety_checker: bool = Field(True, description="Taken as the hosted endpoint does; has no effect.")
+    enable_safety_checker: bool = Field(
+        True, description="Accepted as by the hosted endpoint; has no effect."
+    )
 
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="omnireel: the same seed and input give the same answer."
     )
-    fps: float | None = Field(None, ge=0.01, le=120, description="omnireel: frames looked at per second.")
-    max_frames: int | None = Field(None, ge=1, le=1024, description="omnireel: most frames looked at.")
-    start_s: float | None = Field(None, ge=0, le=86_400, description="omnireel: look from this second on.")
-    end_s: float | None = Field(None, ge=0, le=86_400, description="omnireel: look up to this second.")
+    fps: float | None = Field(None, ge=0.01, le=120, description="omnireel: frames chosen per second.")
+    max_frames: int | None = Field(None, ge=1, le=1024, description="omnireel: most frames chosen.")
+    start_s: float | None = Field(
+        None, ge=0, le=86_400, description="omnireel: use the clip from this second on."
+    )
+    end_s: float | None = Field(
+        None, ge=0, le=86_400, description="omnireel: use the clip up to this second."
+    )
     video_pruning_rate: float | None = Field(
         None, ge=0, lt=1, description="omnireel: share of the vision tokens to drop."
     )
 
     use_audio: bool | None = Field(
-        None, description="omnireel: false leaves the clip's own sound out, where the model hears."
+        None, description="omnireel: false leaves the clip's own sound out; for models with an audio encoder."
     )
 
     reasoning_budget: int | None = Field(
@@ -73,21 +80,23 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         None,
         ge=0,
         le=MAX_OUTPUT_TOKENS,
-        description="omnireel: tokens beyond reasoning_budget to end a line in; 0 by default.",
+        description="omnireel: most tokens beyond reasoning_budget, so that a line can end; 0 by default.",
     )
 
     @field_validator("reasoning_budget")
     @classmethod
-    def _thinks(cls, budget: int | None, info: ValidationInfo) -> int | None:
+    def _needs_thinking(cls, budget: int | None, info: ValidationInfo) -> int | None:
         if budget is not None and info.data.get("reasoning_mode") != "think":
-            raise PydanticCustomError("needs_think", "Input is only for reasoning_mode think")
+            raise PydanticCustomError("needs_think", "Input is allowed only with reasoning_mode think")
         return budget
 
     @field_validator("grace_period")
     @classmethod
-    def _has_a_budget(cls, grace: int | None, info: ValidationInfo) -> int | None:
+    def _needs_reasoning_budget(cls, grace: int | None, info: ValidationInfo) -> int | None:
         if grace is not None and info.data.get("reasoning_budget") is None:
-            raise PydanticCustomError("needs_reasoning_budget", "Input is only beside reasoning_budget")
+            raise PydanticCustomError(
+                "needs_reasoning_budget", "Input is allowed only together with reasoning_budget"
+            )
         return grace
 
     @field_validator("end_s")
@@ -100,7 +109,7 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
 
 
 def parse_input(body: object) -> Nemotron3NanoOmniVideoInput:
-    """The input that a decoded JSON body holds; raises BodyError with every problem in it."""
+    """The input in a parsed JSON body. Raises BodyError with every problem in it."""
     try:
         return Nemotron3NanoOmniVideoInput.model_validate(body)
     except ValidationError as error:
@@ -111,18 +120,18 @@ def _problem(details: ErrorDetails) -> Problem:
     kind, ctx = details["type"], details.get("ctx")
     extra = {"url": details["url"]} if "url" in details else {}
     if kind == "string_too_short":
-        kind = "sequence_too_short"  # the name fal's error reference has for it
+        kind = "sequence_too_short"  # its name in fal's error reference
     item = problem(("body", *details["loc"]), details["msg"], kind, ctx=ctx, input=details["input"])
     return extra | item
 
 
 def ignored_fields(body: Mapping[str, Any]) -> list[str]:
-    """The fields of `body` that no part of the input schema knows."""
+    """The names in `body` that are not fields of the input schema."""
     return [name for name in body if name not in Nemotron3NanoOmniVideoInput.model_fields]
 
 
 def to_task(sent: Nemotron3NanoOmniVideoInput) -> Task:
-    """The task that was sent."""
+    """The task that the input describes."""
     return video_task(
         ENDPOINT_ID,
         prompt=sent.prompt,
@@ -144,7 +153,7 @@ def to_task(sent: Nemotron3NanoOmniVideoInput) -> Task:
 
 
 def to_fields(task: Task) -> dict[str, Any]:
-    """The fields of the body that such a task was sent with; those that were left to their defaults are left out."""
+    """The request body that describes `task`, without the fields that have their default values."""
     media = dataclasses.asdict(task.media)
     sampling = dataclasses.asdict(task.sampling)
     fields = {

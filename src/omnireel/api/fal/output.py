@@ -1,4 +1,4 @@
-"""What the endpoint answers: outcomes as they are sent, now, later, or to a webhook."""
+"""The endpoint's output: outcomes as responses, in a job's status, and as the bodies of webhooks."""
 
 import json
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from omnireel.task import (
 
 
 class UsageInfo(BaseModel):
-    """Tokens that were counted."""
+    """The tokens of a run."""
 
     input_tokens: int = Field(
         description="Tokens of the prompt as fed to the model, kept video tokens included."
@@ -35,7 +35,7 @@ class UsageInfo(BaseModel):
 
 
 class VideoReport(BaseModel):
-    """omnireel: what was looked at."""
+    """omnireel: the clip, and what was used of it."""
 
     width: int
     height: int
@@ -60,12 +60,12 @@ class Nemotron3NanoOmniVideoOutput(BaseModel):
     reasoning: str | None = Field(None, description="omnireel: the chain of thought alone; only with think.")
     video: VideoReport | None = Field(
         None,
-        description="omnireel: only when a sampling field was sent, or when there is something to warn of.",
+        description="omnireel: only if a sampling field was sent, or if there is a warning.",
     )
 
 
 def render(outcome: Outcome, task: Task) -> Rendered:
-    """An outcome as HTTP sends it."""
+    """An outcome as an HTTP response."""
     if isinstance(outcome, Failure):
         return render_failure(outcome, task)
     units = billable_units(outcome.input_tokens + outcome.output_tokens)
@@ -73,7 +73,7 @@ def render(outcome: Outcome, task: Task) -> Rendered:
 
 
 def to_output(answer: Answer, media: MediaOptions) -> dict[str, Any]:
-    """The answer's JSON: three official fields, then `reasoning` and `video` where they are called for."""
+    """The answer's JSON: three official fields, then `reasoning` and `video` if the request called for them."""
     usage = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens}
     output: dict[str, Any] = {
         "output": answer.output,
@@ -88,7 +88,7 @@ def to_output(answer: Answer, media: MediaOptions) -> dict[str, Any]:
 
 
 def video_report(video: VideoFacts) -> dict[str, Any]:
-    """What was looked at, as JSON."""
+    """The JSON of a `VideoReport`."""
     return VideoReport(
         width=video.width,
         height=video.height,
@@ -106,7 +106,7 @@ def video_report(video: VideoFacts) -> dict[str, Any]:
 
 
 def inspection_report(inspection: Inspection) -> dict[str, Any]:
-    """A dry run's JSON: what would be looked at, the tokens of the prompt and their price."""
+    """The JSON of a dry run: the frames that would be chosen, the tokens of the prompt and their price."""
     return {
         "video": video_report(inspection.video) | {"frame_indices": list(inspection.video.frame_indices)},
         "usage": {"input_tokens": inspection.input_tokens},
@@ -116,11 +116,11 @@ def inspection_report(inspection: Inspection) -> dict[str, Any]:
 
 
 def estimate_report(inspection: Inspection, max_tokens: int) -> dict[str, Any]:
-    """A dry run's JSON over HTTP: `inspection_report`, and the most that the answer can add."""
-    most = min(max_tokens, inspection.max_context - inspection.input_tokens)
+    """The JSON of a dry run over HTTP: `inspection_report`, and the most tokens and the highest price of a run."""
+    max_output_tokens = min(max_tokens, inspection.max_context - inspection.input_tokens)
     report = inspection_report(inspection)
-    report["usage"]["max_output_tokens"] = most
-    return report | {"max_price_usd": float(price_usd(inspection.input_tokens + most))}
+    report["usage"]["max_output_tokens"] = max_output_tokens
+    return report | {"max_price_usd": float(price_usd(inspection.input_tokens + max_output_tokens))}
 
 
 def log_line(line: LogLine) -> dict[str, str]:
@@ -129,13 +129,13 @@ def log_line(line: LogLine) -> dict[str, str]:
     return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
 
 
-def ending(job: Job) -> dict[str, Any]:
-    """What a status says of a job that has ended: how long it took, what it cost, what went wrong."""
+def end_fields(job: Job) -> dict[str, Any]:
+    """The fields that a status has once the job has ended: its duration, its cost, and its error if it failed."""
     if not job.state.is_final:
         return {}
-    began, ended = job.started_at, job.finished_at
+    started, finished = job.started_at, job.finished_at
     metrics = {
-        "inference_time": None if began is None or ended is None else round(ended - began, 3),
+        "inference_time": None if started is None or finished is None else round(finished - started, 3),
         "billable_units": float(billable_units(job.num_tokens)),
         "cost_usd": float(price_usd(job.num_tokens)),
     }
@@ -146,7 +146,7 @@ def ending(job: Job) -> dict[str, Any]:
 
 
 def end_policy(settings: Settings) -> EndPolicy:
-    """How the store ends jobs of this endpoint, what they cost, and what their webhooks are sent."""
+    """How the store ends jobs of this endpoint, what they cost, and the bodies of their webhooks."""
     return EndPolicy(
         CANCELLED,
         NOT_STARTED,
@@ -158,7 +158,7 @@ def end_policy(settings: Settings) -> EndPolicy:
 
 
 def webhook_body(job_id: str, task: Task, outcome: Outcome) -> bytes:
-    """What a webhook is sent; the same bytes at every attempt, because they are signed."""
+    """The body of a job's webhook. It is signed, so it is stored and every attempt sends the same bytes."""
     rendered = render(outcome, task)
     num_tokens = outcome.input_tokens + outcome.output_tokens if isinstance(outcome, Answer) else 0
     content = {

@@ -16,14 +16,16 @@ log = structlog.get_logger()
 
 
 def rendered_response(rendered: Rendered) -> Response:
-    """The response that sends it."""
+    """The HTTP response with the rendered outcome."""
     return json_response(rendered.body, rendered.status, rendered.headers)
 
 
 def error_response(scope: Scope, rendered: Rendered) -> Response:
-    """An error, in the shape that the host has which the request was sent to."""
+    """An error, in the shape of the fal host that the request was sent to."""
     state = scope["state"]
-    base_url: PublicBaseUrl | None = state.get("base_url")  # missing where the error came first
+    base_url: PublicBaseUrl | None = state.get(
+        "base_url"
+    )  # None if the request failed before its host was known
     if base_url is None or base_url.fal_host is not FalHost.PLATFORM:
         return rendered_response(rendered)
     error = {
@@ -36,9 +38,9 @@ def error_response(scope: Scope, rendered: Rendered) -> Response:
 
 
 def name_ignored_fields(response: Response, ignored: list[str]) -> None:
-    """Unknown fields fail no request, but a header and a log line name them."""
+    """Name unknown fields in a header and in a log line. They do not make a request fail."""
     if ignored:
-        # An empty name would leave a space at the header's end, which HTTP does not allow there.
+        # An empty name at the end would leave a trailing space, which HTTP does not allow in a header.
         names = [quote(name[:64], safe="") or '""' for name in ignored[:_MAX_NAMED_FIELDS]]
         response.headers["x-omnireel-ignored-fields"] = ", ".join(names)
         log.warning("fields ignored", fields=names, num_fields=len(ignored))

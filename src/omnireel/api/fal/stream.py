@@ -1,4 +1,4 @@
-"""The token stream: server-sent events that each hold the answer so far, the last one the whole result."""
+"""The token stream: server-sent events. Each one has the answer so far; the last one is the whole result."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -19,21 +19,21 @@ from omnireel.task import Delta, Failure, Outcome, Task
 
 _KEEP_ALIVE_S = 15.0
 
-# The answer so far, None when nothing came for a while, the outcome at the end.
+# The answer so far; None if there was no new text for a while; the outcome at the end.
 _Update = str | Outcome | None
 
 
 @dataclass(frozen=True)
 class StreamEndpoint:
-    """Sends the answer while it is written. Disconnecting cancels the job."""
+    """The route that sends the answer while it is generated. A disconnect cancels the job."""
 
     submissions: Submissions
     limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
-        """Errors before the first token are ordinary error answers; later ones are the last event.
+        """A failure before the first token is an ordinary error response; a later one is the last event.
 
-        Raises OmnireelError, as `attach_request`.
+        Raises the errors of `attach_request`.
         """
         async with AsyncExitStack() as stack:
             events = self.submissions.worker.events
@@ -46,13 +46,16 @@ class StreamEndpoint:
             if isinstance(first, Failure):
                 response = rendered_response(render(first, task))
             else:
-                response = _Stream(_written(first, updates, task), stack.pop_all())
+                response = _Stream(_encoded(first, updates, task), stack.pop_all())
             name_ignored_fields(response, attached.accepted.ignored)
             return response
 
 
 class _Stream(StreamingResponse):
-    """Server-sent events; opened: is closed once they are sent, or the caller has disconnected."""
+    """Server-sent events.
+
+    opened: is closed once the events are sent or the caller has disconnected
+    """
 
     def __init__(self, content: AsyncIterator[bytes], opened: AsyncExitStack) -> None:
         super().__init__(content, media_type="text/event-stream", headers=EVENT_STREAM_HEADERS)
@@ -87,7 +90,7 @@ async def _next(subscription: Subscription, end: asyncio.Task[Outcome]) -> JobEv
         get.cancel()
 
 
-async def _written(first: _Update, updates: AsyncIterator[_Update], task: Task) -> AsyncIterator[bytes]:
+async def _encoded(first: _Update, updates: AsyncIterator[_Update], task: Task) -> AsyncIterator[bytes]:
     yield _event(first, task)
     async for update in updates:
         yield _event(update, task)

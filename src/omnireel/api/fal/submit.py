@@ -1,4 +1,4 @@
-"""From an HTTP request to a job: the same for every route of the endpoint that asks for an answer."""
+"""From an HTTP request to a job. Every route of the endpoint that runs a task uses this."""
 
 import hashlib
 import math
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from omnireel.api.fal.input import ignored_fields, parse_input, to_task
 from omnireel.api.fal.storage.lifecycle import keep_s_of
 from omnireel.api.fal.storage.stored_media import find_stored_media
-from omnireel.api.fal.webhooks import QUERY, webhook_url
+from omnireel.api.fal.webhooks import WEBHOOK_PARAMETER, webhook_url
 from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import key_of, owner_of
 from omnireel.api.http.errors import RequestError
@@ -27,17 +27,18 @@ from omnireel.task import Task
 _START_DEADLINE_HEADERS = ("x-fal-request-start-timeout", "x-fal-request-timeout")
 _IDEMPOTENCY_HEADERS = ("idempotency-key", "x-fal-idempotency-key")
 _MIN_START_DEADLINE_S = 0.1
-_MAX_KEY = 256
-_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
+_MAX_KEY_LENGTH = 256
+# How headers and query parameters write true and false.
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass(frozen=True)
 class ReadRequest:
     """A request whose body was read.
 
-    fingerprint: of the body
-    ignored:     the fields of the body that nothing knows
-    stored:      the uploaded file that the clip's address names, if it names one
+    fingerprint: a hash of the body
+    ignored:     names in the body that the schema does not have
+    stored:      the uploaded file that the clip's address names, or None
     """
 
     task: Task
@@ -50,8 +51,8 @@ class ReadRequest:
 class Accepted:
     """A stored job.
 
-    task:    as it was sent; the stored one may have lost its content when the job ends
-    ignored: the fields of the body that nothing knows
+    task:    as it was sent; the stored one may lose its content when the job ends
+    ignored: names in the body that the schema does not have
     """
 
     job: Job
@@ -61,8 +62,9 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Submissions:
-    """Reads and checks requests, and stores their jobs. Raises OmnireelError; a task that was read is then in
-    `request.state.task`.
+    """Reads and checks requests, and stores their jobs.
+
+    Raises OmnireelError. If the task was read before, it is in `request.state.task`.
     """
 
     submitter: Submitter
@@ -71,7 +73,7 @@ class Submissions:
 
     @property
     def worker(self) -> Worker:
-        """Of this process; it may not be the one that runs the job."""
+        """The worker of this process. Another process may run the job."""
         return self.submitter.worker
 
     async def accept(self, request: Request, *, is_attached: bool) -> Accepted:
@@ -82,7 +84,7 @@ class Submissions:
         await self.submitter.count_request(key_of(request))
         options = self._options(request, is_attached=is_attached)
         read = await self.read(request)
-        keep_s_of(request.headers, 0.0)  # checked only: an answer is text, and no file is made of it
+        keep_s_of(request.headers, 0.0)  # checked only: it is about files of answers, and there are none
         job = await self.submitter.submit(
             read.task, options, fingerprint=read.fingerprint, stored=read.stored
         )
@@ -99,7 +101,7 @@ class Submissions:
         return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields), stored)
 
     def _options(self, request: Request, *, is_attached: bool) -> JobOptions:
-        """What headers and query ask for."""
+        """The options in the headers and the query."""
         headers, query = request.headers, request.query_params
         return JobOptions(
             owner_of(request),
@@ -108,28 +110,32 @@ class Submissions:
             is_low=_priority(headers.get("x-fal-queue-priority", "normal")) == "low",
             webhook_url=self._webhook_url(query, is_attached=is_attached),
             keeps_io=_keeps_io(headers.get("x-fal-store-io", "1")),
-            is_final=headers.get("x-fal-no-retry", "").lower() in _YES,
+            has_one_attempt=headers.get("x-fal-no-retry", "").lower() in YES,
             start_deadline_s=_start_deadline(headers),
             max_queued=None if is_attached else self._max_queued(query.get("fal_max_queue_length")),
             idempotency_key=None if is_attached else _idempotency_key(headers),
         )
 
     def _webhook_url(self, query: Mapping[str, str], *, is_attached: bool) -> str | None:
-        """Only the queue sends webhooks: an open request is answered itself."""
-        if is_attached and QUERY in query:
-            raise _bad_request(f"{QUERY} is for the queue: this request is answered directly.")
+        """The address for the webhook. An attached request has none, because it is answered directly."""
+        if is_attached and WEBHOOK_PARAMETER in query:
+            raise _bad_request(
+                f"The parameter {WEBHOOK_PARAMETER} is only for the queue. This request is answered directly."
+            )
         return webhook_url(query, egress_policy(self.settings))
 
     def _max_queued(self, text: str | None) -> int:
         if text is None:
             return self.settings.max_queued
         if not text.isdecimal() or len(text) > 9:
-            raise _bad_request("fal_max_queue_length is not a whole number.")
+            raise _bad_request(
+                "The parameter fal_max_queue_length must be a whole number from 0 to 999999999."
+            )
         return min(int(text), self.settings.max_queued)
 
 
 def _start_deadline(headers: Mapping[str, str]) -> float | None:
-    """Seconds within which the work has to begin, as the caller wants it."""
+    """Seconds within which the work has to begin; None if the caller does not say."""
     name = next((name for name in _START_DEADLINE_HEADERS if name in headers), None)
     if name is None:
         return None
@@ -138,27 +144,29 @@ def _start_deadline(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds) or seconds <= 0:
-        raise _bad_request(f"{name} is not a positive number of seconds.")
+        raise _bad_request(f"The header {name} must be a positive number of seconds.")
     return max(seconds, _MIN_START_DEADLINE_S)
 
 
 def _priority(text: str) -> str:
     if text.lower() not in ("normal", "low"):
-        raise _bad_request("x-fal-queue-priority must be normal or low.")
+        raise _bad_request("The header x-fal-queue-priority must be normal or low.")
     return text.lower()
 
 
 def _idempotency_key(headers: Mapping[str, str]) -> str | None:
     key = next((headers[name] for name in _IDEMPOTENCY_HEADERS if name in headers), None)
-    if key is not None and not 1 <= len(key) <= _MAX_KEY:
-        raise _bad_request(f"The idempotency key has {len(key)} characters, limit {_MAX_KEY}.")
+    if key is not None and not 1 <= len(key) <= _MAX_KEY_LENGTH:
+        raise _bad_request(
+            f"The idempotency key has {len(key)} characters. It must have 1 to {_MAX_KEY_LENGTH}."
+        )
     return key
 
 
 def _keeps_io(text: str) -> bool:
-    if text.lower() not in (*_YES, *_NO):
-        raise _bad_request("x-fal-store-io must be 0 or 1.")
-    return text.lower() in _YES
+    if text.lower() not in (*YES, *NO):
+        raise _bad_request("The header x-fal-store-io must be 0 or 1.")
+    return text.lower() in YES
 
 
 def _bad_request(message: str) -> RequestError:

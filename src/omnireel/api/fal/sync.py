@@ -1,4 +1,4 @@
-"""The synchronous endpoint: the request stays open until its job has ended. Disconnecting cancels the job."""
+"""The synchronous endpoint: the request stays open until its job has ended. A disconnect cancels the job."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ from omnireel.task import Answer
 
 @dataclass(frozen=True)
 class SyncEndpoint:
-    """Answers when the job has ended."""
+    """The route that answers once the job has ended."""
 
     submissions: Submissions
     limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
-        """Store, wait, send what was stored. Raises OmnireelError, as `attach_request`."""
+        """Store a job, wait for its end and send its outcome. Raises the errors of `attach_request`."""
         async with attach_request(self.submissions, self.limit, request) as attached:
             outcome = await attached.unless_disconnected(attached.end)
             if isinstance(outcome, Answer):

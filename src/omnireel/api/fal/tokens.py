@@ -1,4 +1,4 @@
-"""Temporary tokens: JSON Web Tokens of this server, which a web page uses in place of a key."""
+"""Temporary tokens: JSON Web Tokens that a web page uses in place of a key."""
 
 import base64
 import binascii
@@ -20,12 +20,12 @@ from omnireel.api.http.errors import BodyError, problem
 _HEADER = {"alg": "HS256", "typ": "JWT"}
 APP = APP_ID.partition("/")[2]
 _MAX_BODY_BYTES = 64 * 1024
-_DEFAULT_S, MAX_S = 120, 24 * 3600
+_DEFAULT_LIFETIME_S, MAX_LIFETIME_S = 120, 24 * 3600
 
 
 @dataclass(frozen=True)
 class TokenEndpoint:
-    """POST /rest/tokens: a token that can be used for a while in place of the caller's key."""
+    """POST /rest/tokens: a token that replaces the caller's key for a while."""
 
     pepper: bytes
 
@@ -40,14 +40,14 @@ class TokenEndpoint:
 
 def _lifetime(fields: object) -> int:
     fields = fields if isinstance(fields, dict) else {}
-    apps, seconds = fields.get("allowed_apps"), fields.get("token_expiration", _DEFAULT_S)
+    apps, seconds = fields.get("allowed_apps"), fields.get("token_expiration", _DEFAULT_LIFETIME_S)
     problems = []
     if not isinstance(apps, list) or not apps or any(app not in (APP, APP_ID) for app in apps):
         problems.append(
             problem(("body", "allowed_apps"), f"Input should be [{APP!r}]", "one_of", ctx={"expected": [APP]})
         )
-    if type(seconds) is not int or not 1 <= seconds <= MAX_S:
-        msg = f"Input should be a whole number of seconds from 1 to {MAX_S}"
+    if type(seconds) is not int or not 1 <= seconds <= MAX_LIFETIME_S:
+        msg = f"Input should be a whole number of seconds from 1 to {MAX_LIFETIME_S}"
         problems.append(problem(("body", "token_expiration"), msg, "int_parsing"))
     if problems:
         raise BodyError(problems)

@@ -1,4 +1,4 @@
-"""Webhooks on the wire: the address that a caller names, and the keys that receivers verify with."""
+"""Webhooks in HTTP: the address that a caller names, and the keys that receivers verify signatures with."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,18 +15,17 @@ from omnireel.net.urls import parse_url
 from omnireel.settings import Settings
 from omnireel.webhooks.signing import KeyFile
 
-QUERY = "fal_webhook"
+WEBHOOK_PARAMETER = "fal_webhook"
 JWKS_PATH = "/.well-known/jwks.json"
 _JWKS_MAX_AGE_S = 3600
 
 
 def webhook_url(query: Mapping[str, str], policy: EgressPolicy) -> str | None:
-    """Where the caller wants a webhook sent; None where it wants none.
+    """The address that the caller wants a webhook sent to; None for no webhook.
 
-    Raises InputError for an address that could never be called. What its host name resolves to is checked at each
-    attempt.
+    Raises InputError for an address that is never allowed. The IP address of its host is checked at each attempt.
     """
-    url = query.get(QUERY)
+    url = query.get(WEBHOOK_PARAMETER)
     if url is None:
         return None
     try:
@@ -46,7 +45,7 @@ def jwks_page(settings: Settings) -> Callable[[Request], Awaitable[Response]]:
     keys = KeyFile(settings.webhook_keys_path)
 
     async def jwks(_: Request) -> Response:
-        lifetime = {"cache-control": f"public, max-age={_JWKS_MAX_AGE_S}"}
-        return json_response(keys.load(time.time()).jwks(), 200, lifetime)
+        caching = {"cache-control": f"public, max-age={_JWKS_MAX_AGE_S}"}
+        return json_response(keys.load(time.time()).jwks(), 200, caching)
 
     return jwks

@@ -1,4 +1,4 @@
-"""The table of routes: which path is answered by what. The OpenAPI document is made from the same table."""
+"""The table of routes: paths and their handlers. The OpenAPI document is made from the same table."""
 
 from functools import cache
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Routes of keys and tokens, and of the pages about the server itself."""
+"""Routes for keys and tokens, and for the pages about the server itself."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ def key_routes(settings: Settings) -> Iterator[Route]:
         TokenEndpoint(read_pepper(settings.pepper_path)).answer,
         FAL,
         operation_id="token",
-        summary="A token that a web page uses for a while in place of the caller's key",
+        summary="A temporary token that a web page uses in place of the caller's key",
         body=RequestBody(NewToken),
         responses={200: ResponseSpec("The token", str)} | UNREADABLE,
     )
@@ -39,7 +39,7 @@ def key_routes(settings: Settings) -> Iterator[Route]:
         responses={200: ResponseSpec("The keys", KeySet)},
     )
     yield jwks
-    # Receivers of webhooks look for the keys on fal's host for upload addresses.
+    # Receivers of webhooks look for the keys on fal's REST host.
     yield replace(jwks, path=f"/rest{JWKS_PATH}", operation_id="restJwks")
 
 
@@ -67,7 +67,7 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         access=Access.OPEN,
         responses={200: ResponseSpec("The document", OpenApiDocument)},
     )
-    alive = Route(
+    health_route = Route(
         "GET",
         "/health",
         health.health,
@@ -79,9 +79,9 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
             200: ResponseSpec("The server answers; its status says whether the model can be asked", Health)
         },
     )
-    yield alive
+    yield health_route
     yield replace(
-        alive,
+        health_route,
         path="/health/ready",
         endpoint=health.ready,
         operation_id="ready",

@@ -1,4 +1,4 @@
-"""Routes of fal's platform API: which models there are, what they cost, what was used."""
+"""Routes of fal's platform API: models, prices and usage."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from omnireel.api.routes.responses import unreadable
 
 _PREFIX = "/platform/v1"
 _ERRORS = ErrorModels(refusal=models.PlatformError, failure=models.PlatformError)
-_STORE_IS_BUSY = {429: ResponseSpec("Too much at once", models.PlatformError, ("retry-after",))}
+_STORE_IS_BUSY = {429: ResponseSpec("The store is busy", models.PlatformError, ("retry-after",))}
 _BAD_PARAMETER = {400: ResponseSpec("A parameter cannot be used", models.PlatformError)}
 
 
@@ -39,15 +39,13 @@ def platform_routes(platform: PlatformRoutes, usage: UsageRoutes) -> Iterator[Ro
         platform.estimate,
         _ERRORS,
         operation_id="estimatePrice",
-        summary="What so many units or calls would cost",
+        summary="The price of a number of units or calls",
         body=RequestBody(models.PriceQuestion),
         responses={200: ResponseSpec("The price", models.PriceEstimate)}
         | unreadable(models.PlatformError)
         | _STORE_IS_BUSY,
     )
-    yield _get(
-        "models/usage", usage.usage, "usage", "What was used", models.Usage, query_model=models.UsageQuery
-    )
+    yield _get("models/usage", usage.usage, "usage", "Usage", models.Usage, query_model=models.UsageQuery)
     yield _get(
         "models/billing-events",
         usage.billing_events,

@@ -20,7 +20,7 @@ from omnireel.api.routes.responses import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
 
 
 def queue_routes(queue: QueueRoutes) -> Iterator[Route]:
-    """Submission, and what can be asked about a job."""
+    """Submission, and the routes about one job."""
     yield Route(
         "POST",
         f"/queue/{ENDPOINT_ID}",
@@ -35,10 +35,10 @@ def queue_routes(queue: QueueRoutes) -> Iterator[Route]:
     )
     routes = list(_job_routes(queue))
     yield from routes
-    # Clients write a job's address with the whole endpoint or with the application alone.
+    # Clients name a job with the id of the endpoint or of the application alone.
     for route in routes:
-        whole = route.path.replace(f"/{APP_ID}/", f"/{ENDPOINT_ID}/", 1)
-        yield replace(route, path=whole, operation_id="")
+        with_endpoint = route.path.replace(f"/{APP_ID}/", f"/{ENDPOINT_ID}/", 1)
+        yield replace(route, path=with_endpoint, operation_id="")
 
 
 def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
@@ -50,7 +50,7 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
         queue.result,
         FAL,
         operation_id="result",
-        summary="The stored answer, or the error that was stored",
+        summary="The stored answer or error",
         path_model=JobPath,
         responses={
             200: ResponseSpec("The stored answer", Nemotron3NanoOmniVideoOutput, ("x-fal-billable-units",)),
@@ -69,7 +69,7 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
         queue.status,
         FAL,
         operation_id="status",
-        summary="How far a job has come",
+        summary="The status of a job",
         path_model=JobPath,
         query_model=StatusQuery,
         responses={
@@ -84,7 +84,7 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
         queue.status_stream,
         FAL,
         operation_id="statusStream",
-        summary="How far a job has come, as events",
+        summary="The status of a job as server-sent events",
         path_model=JobPath,
         query_model=StatusQuery,
         responses={200: ResponseSpec("The status at each change, until the job has ended", media_type=EVENTS)}

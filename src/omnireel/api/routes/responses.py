@@ -1,4 +1,4 @@
-"""Responses that many routes of fal's protocol have in common."""
+"""Responses that many routes of fal's protocol share."""
 
 from omnireel.api.fal.models.errors import AnyProblem, Problems, RequestProblem
 from omnireel.api.http.route import BodyModel, ErrorModels, ResponseSpec
@@ -12,7 +12,7 @@ FAL = ErrorModels(refusal=RequestProblem, failure=Problems)
 def unreadable(model: BodyModel) -> Responses:
     """Refusals of a JSON body, and of a header or a query beside it."""
     return {
-        400: ResponseSpec("The body is not UTF-8 or nested too deeply, or a header cannot be read", model),
+        400: ResponseSpec("The body is not UTF-8 or is nested too deeply, or a header is not valid", model),
         413: ResponseSpec("The body is too long", model),
         415: ResponseSpec("The body is not plain JSON", model),
         422: ResponseSpec("The input cannot be used", model),
@@ -22,7 +22,7 @@ def unreadable(model: BodyModel) -> Responses:
 UNREADABLE = unreadable(AnyProblem)
 ASK_REFUSED = UNREADABLE | {
     403: ResponseSpec("The spending cap of the key could be exceeded", RequestProblem, ("x-fal-error-type",)),
-    429: ResponseSpec("Too many requests at once, or in a minute", RequestProblem, ("x-fal-error-type",)),
+    429: ResponseSpec("Too many requests at a time or per minute", RequestProblem, ("x-fal-error-type",)),
 }
 JOB_FAILED = {
     503: ResponseSpec("The server stopped before the job ended", AnyProblem),

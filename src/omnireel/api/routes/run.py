@@ -1,4 +1,4 @@
-"""Routes of fal's host for running: the caller waits for the answer."""
+"""Routes of fal's sync host: the caller waits for the answer."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,10 +17,10 @@ from omnireel.api.routes.responses import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
 
 
 def run_routes(submissions: Submissions) -> Iterator[Route]:
-    """Run, stream, estimate. They are listed without the prefix /sync, which callers can leave out."""
+    """Run, stream and estimate. The document lists them without the prefix /sync, which is optional."""
     max_requests = submissions.settings.max_requests
     attached = ConcurrencyLimit(max_requests)
-    estimating = ConcurrencyLimit(max_requests, doing="estimates are being made")
+    estimating = ConcurrencyLimit(max_requests, activity="estimates are being made")
     ask = RequestBody(Nemotron3NanoOmniVideoInput)
     run = Route(
         "POST",
@@ -70,7 +70,7 @@ def run_routes(submissions: Submissions) -> Iterator[Route]:
         EstimateEndpoint(submissions, estimating).answer,
         FAL,
         operation_id="estimate",
-        summary="Find what a question would look at and cost, without inference or charge",
+        summary="Count the frames, tokens and price of a question, without inference or charge",
         listed_path=f"/{ENDPOINT_ID}/estimate",
         body=ask,
         responses={200: ResponseSpec("Frames, tokens and price", Estimate, ("x-fal-billable-units",))}

@@ -1,4 +1,4 @@
-"""Routes of fal's host for upload addresses, /rest, and of its host for files, /cdn."""
+"""Routes for uploads on fal's REST host, and for files on its CDN host."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +15,7 @@ from omnireel.storage.uploads import Uploads
 _TOO_MANY_UPLOADS = {429: ResponseSpec("Too many uploads are open", RequestProblem, ("retry-after",))}
 _UNKNOWN_UPLOAD = {404: ResponseSpec("The upload is unknown, or its address has expired", AnyProblem)}
 _BYTES_REFUSED = {
-    400: ResponseSpec(
-        "A header cannot be read, there is no part of that number, or the upload has ended", AnyProblem
-    ),
+    400: ResponseSpec("A header or the part number is not valid, or the upload has ended", AnyProblem),
     413: ResponseSpec("The file is too large, or there is no space for it", AnyProblem),
     415: ResponseSpec("The file is compressed", AnyProblem),
 }
@@ -105,8 +103,8 @@ def _cdn_upload_routes(routes: StorageRoutes) -> Iterator[Route]:
         access=Access.KEY_OR_CDN_TOKEN,
         header_model=storage.NamedUploadHeaders,
         responses={
-            200: ResponseSpec("Where its parts go", storage.MultipartUpload),
-            400: ResponseSpec("A header cannot be read", AnyProblem),
+            200: ResponseSpec("Where to send its parts", storage.MultipartUpload),
+            400: ResponseSpec("A header is not valid", AnyProblem),
         }
         | _TOO_MANY_UPLOADS,
     )

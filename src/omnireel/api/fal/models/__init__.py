@@ -1,4 +1,4 @@
-"""Shapes of fal's protocol beside the endpoint's input and output.
+"""JSON shapes of fal's protocol, except the endpoint's input and output.
 
-They describe what handlers read and write. Handlers of the hot paths write their JSON without them.
+The OpenAPI document is made from them. Handlers that must be fast write their JSON without them.
 """

@@ -1,4 +1,4 @@
-"""The shapes of errors."""
+"""The shapes of error bodies."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from omnireel.api.http.wire_model import WireModel
 class Problem(WireModel):
     """One thing that is wrong with the input, or with the model's run on it."""
 
-    loc: list[str | int] = Field(description="Where: body, query or header, then the field.")
+    loc: list[str | int] = Field(description="Where it is: body, query, header or path, then the field.")
     msg: str
     type: str = Field(description="A name for programs.")
-    url: str | None = Field(default=None, description="Its page in fal's error reference.")
-    ctx: dict[str, Any] | None = Field(default=None, description="The limit that was broken.")
+    url: str | None = Field(default=None, description="A page that explains the type.")
+    ctx: dict[str, Any] | None = Field(default=None, description="The limit, and the value that breaks it.")
     input: Any = Field(default=None, description="The value that was sent, shortened.")
 
 
@@ -22,7 +22,7 @@ class Problems(WireModel):
     """The error of an input that cannot be used, or of a run that failed."""
 
     detail: list[Problem]
-    message: str = Field(description="All of it in one line.")
+    message: str = Field(description="All problems in one line.")
 
 
 class RequestProblem(WireModel):

@@ -19,7 +19,7 @@ class JobLogLine(WireModel):
 
 
 class QueueStatus(WireModel):
-    """How far a job has come."""
+    """The status of a job."""
 
     status: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
     request_id: str
@@ -29,14 +29,14 @@ class QueueStatus(WireModel):
     queue_position: int | None = Field(default=None, ge=0, description="Jobs before it; only while it waits.")
     logs: list[JobLogLine] | None = Field(default=None, description="Empty unless the query says logs=1.")
     metrics: dict[str, Any] | None = Field(
-        default=None, description="Time and cost; only after the job's end."
+        default=None, description="Time and cost; only once the job has ended."
     )
     error: str | None = Field(default=None, description="Only if the job failed.")
     error_type: str | None = Field(default=None, description="Only if the job failed.")
 
 
 class Cancellation(WireModel):
-    """What became of a request to cancel a job."""
+    """The result of a request to cancel a job."""
 
     status: str = Field(description="OK, CANCELLATION_REQUESTED or ALREADY_COMPLETED.")
     success: bool
@@ -50,7 +50,7 @@ class EstimatedUsage(WireModel):
 
 
 class Estimate(WireModel):
-    """omnireel: what a run would look at and cost."""
+    """omnireel: the frames, tokens and price of a run."""
 
     video: VideoReport
     usage: EstimatedUsage
@@ -62,17 +62,17 @@ class Estimate(WireModel):
 class JobPath(WireModel):
     """The part of a path that names a job."""
 
-    request_id: str = Field(min_length=1, description="As the answer to its submission had it.")
+    request_id: str = Field(min_length=1, description="As the response to the submission has it.")
 
 
 class StatusQuery(WireModel):
-    """Parameters of a status."""
+    """Query parameters of a request for a status."""
 
-    logs: str | None = Field(default=None, description="1: with the job's log.")
+    logs: str | None = Field(default=None, description="1: include the job's log.")
 
 
 class RunHeaders(WireModel):
-    """Headers of a request for an answer."""
+    """Headers of a request that runs a task."""
 
     timeout: float | None = Field(
         default=None,
@@ -81,12 +81,12 @@ class RunHeaders(WireModel):
         description="Seconds within which the work has to begin.",
     )
     priority: Literal["normal", "low"] | None = Field(
-        default=None, alias="x-fal-queue-priority", description="low: after every job that is not."
+        default=None, alias="x-fal-queue-priority", description="low: runs after all jobs of normal priority."
     )
     store_io: str | None = Field(
         default=None,
         alias="x-fal-store-io",
-        description="0: keep the input until the job's end, and the answer for an hour.",
+        description="0: delete the input when the job ends, and the answer an hour later.",
     )
 
 

@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from omnireel.api.fal.input import APP_ID
-from omnireel.api.fal.tokens import APP, MAX_S
+from omnireel.api.fal.tokens import APP, MAX_LIFETIME_S
 from omnireel.api.http.wire_model import WireModel
 
 _AppName = Annotated[str, Field(json_schema_extra={"enum": [APP, APP_ID]})]
 
 
 class NewToken(WireModel):
-    """What a temporary token is for."""
+    """What a temporary token may be used for, and for how long."""
 
     allowed_apps: list[_AppName] = Field(min_length=1)
-    token_expiration: int | None = Field(default=None, ge=1, le=MAX_S, description="Seconds.")
+    token_expiration: int | None = Field(default=None, ge=1, le=MAX_LIFETIME_S, description="Seconds.")
 
 
 class SigningKey(WireModel):

@@ -1,1 +1,1 @@
-"""Uploads and stored files, as the hosted service has them."""
+"""fal's protocol for uploads and stored files."""

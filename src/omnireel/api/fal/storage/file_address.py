@@ -11,13 +11,13 @@ _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 def file_path(file_id: str, file_name: str) -> str:
-    """The path of a file on fal's host for files. Of the owner's file name only a short suffix is used."""
+    """The path of a file on fal's CDN host. It has the owner's file name only as a short suffix."""
     suffix = file_name[file_name.rfind(".") :].lower() if "." in file_name else ""
     return f"/files/{file_id}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
 
 
 def file_id_in(name: str) -> str | None:
-    """The file id in the last part of such a path; None if there is none."""
+    """The file id in the last part of a path that `file_path` made; None if there is none."""
     found = _NAME.fullmatch(name)
     return found[1] if found else None
 
@@ -29,7 +29,7 @@ def origin_of(base_url: PublicBaseUrl) -> str:
 
 
 def file_address(url: str) -> tuple[str, str] | None:
-    """Origin and file id of an address that looks like one of a stored file, on any host; None for others."""
+    """Origin and file id of an address that has the form of a stored file's, on any host; None for others."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -45,5 +45,5 @@ def file_address(url: str) -> tuple[str, str] | None:
 
 
 def is_our_origin(origin: str, base_url: PublicBaseUrl) -> bool:
-    """Whether the origin is certainly this server: the host of the request, or one of fal's own."""
+    """Whether the origin is certainly this server: the host of the request, or one of fal's hosts."""
     return origin == origin_of(base_url) or origin.removeprefix("https://") in HOSTED

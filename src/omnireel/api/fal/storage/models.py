@@ -9,21 +9,21 @@ from omnireel.store.uploads import MAX_PARTS
 
 
 class NewFile(BaseModel):
-    """What a caller says about a file before sending it."""
+    """A caller's description of a file that will be sent."""
 
     file_name: str | None = Field(default=None, description="The file's own name.")
     content_type: str | None = Field(default=None, description="Its media type.")
 
 
 class ListedPart(BaseModel):
-    """One part of an upload, as its sender lists it."""
+    """One part in the list that completes an upload."""
 
     partNumber: int | None = Field(default=None, description="From 1.")  # noqa: N815
-    etag: str | None = Field(default=None, description="As the answer to the part had it.")
+    etag: str | None = Field(default=None, description="As the response to the part has it.")
 
 
 class ListedParts(BaseModel):
-    """The parts that make a file, in any order."""
+    """The parts of a file, in any order."""
 
     parts: list[ListedPart]
 
@@ -33,15 +33,15 @@ class CdnToken(WireModel):
 
     token: str
     token_type: str
-    base_url: str = Field(description="Where the CDN host is.")
+    base_url: str = Field(description="The address of the CDN host.")
     expires_at: datetime
 
 
 class InitiatedUpload(WireModel):
     """Addresses for a new file."""
 
-    upload_url: str = Field(description="Where to send its bytes.")
-    file_url: str = Field(description="Where it will be; a video_url.")
+    upload_url: str = Field(description="Where to send the bytes.")
+    file_url: str = Field(description="The address that the file will have; usable as video_url.")
 
 
 class StoredFileInfo(WireModel):
@@ -50,7 +50,7 @@ class StoredFileInfo(WireModel):
     etag: str
     size: int = Field(description="Bytes.")
     content_type: str
-    access_url: str | None = Field(default=None, description="Where the file is; a video_url.")
+    access_url: str | None = Field(default=None, description="The address of the file; usable as video_url.")
 
 
 class StoredPart(WireModel):
@@ -63,7 +63,7 @@ class StoredPart(WireModel):
 class MultipartUpload(WireModel):
     """An upload in parts that has begun."""
 
-    access_url: str = Field(description="Where the file will be.")
+    access_url: str = Field(description="The address that the file will have.")
     uploadId: str  # noqa: N815
 
 
@@ -78,7 +78,7 @@ class UploadHeaders(WireModel):
 
 
 class NamedUploadHeaders(UploadHeaders):
-    """Headers about a new file whose name is in no body."""
+    """Headers about a new file that is sent without a JSON description."""
 
     file_name: str | None = Field(default=None, alias="x-fal-file-name", description="The file's own name.")
 
@@ -93,7 +93,7 @@ class UploadPath(FilePath):
     """The parts of an upload's address."""
 
     token: str = Field(
-        min_length=1, description="Part of the address that was given for the upload. It replaces a key."
+        min_length=1, description="The secret part of the upload's address. It replaces a key."
     )
 
 

@@ -1,6 +1,6 @@
-"""Uploads, as both official clients send them, on fal's hosts for upload addresses (rest) and files (cdn).
+"""Uploads, as both official clients send them: addresses from fal's REST host, bytes to its CDN host.
 
-    rest  POST storage/auth/token                a token for the cdn host
+    rest  POST storage/auth/token                a token for the CDN host
           POST storage/upload/initiate           → an address to PUT the file to, and the file's own
           POST storage/upload/initiate-multipart → the same for a file in parts
     cdn   POST files/upload                      the whole file
@@ -12,7 +12,8 @@ The token in a path is enough to send bytes: one client sends no credentials the
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,13 +42,13 @@ _ANY_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True)
 class StorageRoutes:
-    """Takes files; `ServedFiles` gives them back. Raises OmnireelError."""
+    """The routes for uploads; `ServedFiles` has the route for downloads. Raises OmnireelError."""
 
     uploads: Uploads
     settings: Settings
 
     async def token(self, request: Request) -> Response:
-        """A token for the cdn door, and where that door is."""
+        """A token for the CDN host, and the address of that host."""
         token = await self.uploads.issue_cdn_token(owner_of(request))
         return json_response(
             {
@@ -68,53 +69,42 @@ class StorageRoutes:
         return await self._initiated(request, "multipart")
 
     async def upload(self, request: Request) -> Response:
-        """A file in one request; its owner is found by a token or a key."""
-        body = IncomingFile(request)
-        try:
+        """A file in one request. The owner is the account of the token or key."""
+        async with _incoming(request) as body:
             opened, address = await self._begin(request, **_named_in_headers(request))
             file = await self._receive(opened, body)
-        except OmnireelError:
-            await body.discard()
-            raise
         return _stored(file, {"access_url": address})
 
     async def begin_multipart(self, request: Request) -> Response:
-        """Begin an upload in parts; the official client builds the other addresses of the upload itself."""
+        """Begin an upload in parts. The official client builds the upload's other addresses itself."""
         opened, address = await self._begin(request, **_named_in_headers(request))
         return json_response({"access_url": address, "uploadId": opened.token}, 200)
 
     async def put_file(self, request: Request) -> Response:
-        """The whole file, at the address that `initiate` gave."""
-        body = IncomingFile(request)
-        try:
+        """The whole file, sent to the address that `initiate` returned."""
+        async with _incoming(request) as body:
             file = await self.uploads.receive(*_upload(request), body.chunks(), num_bytes=body.num_bytes)
-        except OmnireelError:
-            await body.discard()
-            raise
         return _stored(file, {})
 
     async def put_part(self, request: Request) -> Response:
-        """One part. Its etag is in a header and in the body: each official client reads one of them."""
-        body, text = IncomingFile(request), request.path_params["number"]
-        try:
-            number = int(text) if text.isdecimal() and len(text) < 10 else 0
+        """One part. Its etag is in a header and in the body, because each official client reads one of them."""
+        text = request.path_params["number"]
+        number = int(text) if text.isdecimal() and len(text) < 10 else 0
+        async with _incoming(request) as body:
             etag = await self.uploads.receive_part(
                 *_upload(request), number, body.chunks(), num_bytes=body.num_bytes
             )
-        except OmnireelError:
-            await body.discard()
-            raise
         return json_response({"partNumber": number, "etag": f'"{etag}"'}, 200, {"etag": f'"{etag}"'})
 
     async def complete(self, request: Request) -> Response:
-        """The end of an upload in parts, which the body lists in any order."""
+        """Complete an upload in parts; the body lists them in any order."""
         fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
         return _stored(await self.uploads.complete(*_upload(request), _listed(fields)), {})
 
-    async def _initiated(self, request: Request, way: str) -> Response:
+    async def _initiated(self, request: Request, kind: str) -> Response:
         fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
         opened, address = await self._begin(request, **_named_in_body(fields))
-        return json_response({"upload_url": f"{address}/{way}/{opened.token}", "file_url": address}, 200)
+        return json_response({"upload_url": f"{address}/{kind}/{opened.token}", "file_url": address}, 200)
 
     async def _begin(self, request: Request, *, file_name: str, content_type: str) -> tuple[Opened, str]:
         """An open upload and the address that its file will have."""
@@ -139,23 +129,34 @@ class StorageRoutes:
             raise
 
 
-async def cdn_owner(uploads: Uploads, request: Request, settings: Settings) -> str:
-    """Whose request it is, on a door where a token of ours counts like a key.
+@asynccontextmanager
+async def _incoming(request: Request) -> AsyncIterator[IncomingFile]:
+    """The body of an upload. If it is refused, the rest is read, so that the client gets the response."""
+    body = IncomingFile(request)
+    try:
+        yield body
+    except OmnireelError:
+        await body.discard()
+        raise
 
-    Raises RequestError, 401, where one of the two is needed and neither came.
+
+async def cdn_owner(uploads: Uploads, request: Request, settings: Settings) -> str:
+    """The account of a request to the CDN host, where a CDN token can replace a key.
+
+    Raises RequestError, 401, if the server needs one of them and the request has neither.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     known = await uploads.owner_of_cdn_token(token.strip()) if scheme.lower() == "bearer" else None
     owner = owner_of(request) if known is None else known
     if not owner and settings.auth != "none":
         raise RequestError(
-            "send a key, or a token from storage/auth/token", error_type="unauthorized", status=401
+            "Send a key, or a token from storage/auth/token.", error_type="unauthorized", status=401
         )
     return owner
 
 
 def _upload(request: Request) -> tuple[str, str]:
-    """Id and token of an upload, from the path. Raises InputError if the name is not one of ours."""
+    """Id and token of an upload, from the path. Raises InputError if the name has no file id."""
     file_id = file_id_in(request.path_params["name"])
     if file_id is None:
         raise not_found()
@@ -174,7 +175,7 @@ def _named_in_headers(request: Request) -> dict[str, str]:
 
 
 def _named_in_body(fields: object) -> dict[str, str]:
-    """Both fields are optional: one client sends no content type for bytes of an unknown type."""
+    """Both fields are optional: one official client sends no content type if it does not know it."""
     if not isinstance(fields, dict):
         raise BodyError([problem(("body",), "Input should be an object", "dict_type")])
     sent = {"file_name": fields.get("file_name"), "content_type": fields.get("content_type")}
@@ -185,7 +186,7 @@ def _named_in_body(fields: object) -> dict[str, str]:
 
 
 def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401  # any JSON value
-    """Number and etag of each part. A web page that cannot read the header etag sends parts without it."""
+    """Number and etag of each part. A web page that cannot read the header etag lists parts without one."""
     parts = fields.get("parts") if isinstance(fields, dict) else None
     if not isinstance(parts, list):
         raise BodyError([problem(("body", "parts"), "Input should be a list", "list_type")])
@@ -203,6 +204,6 @@ def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401
 
 
 def _media_type(text: str) -> str:
-    """The type without its parameters; application/octet-stream for what is not a media type."""
+    """The media type without its parameters; application/octet-stream if it is not valid."""
     media_type = text.partition(";")[0].strip().lower()
     return media_type if _MEDIA_TYPE.fullmatch(media_type) else _ANY_TYPE

@@ -41,7 +41,7 @@ class ServedFiles:
             return Response(None, 304, headers)
         start = _range_start(request, file)
         if start is None:
-            # Starlette would answer 400 to what is no range, and send several ranges if it is asked for them.
+            # Starlette would answer 400 to a range that it cannot read, and would send several ranges.
             del MutableHeaders(scope=request.scope)["range"]
         elif start >= file.num_bytes:
             return _no_such_range(file)
@@ -63,15 +63,15 @@ class ServedFiles:
 class _OpenFileResponse(FileResponse):
     """An open file, or the range of it that the request asks for.
 
-    opened: is closed once the answer was sent, or its client has gone
+    opened: is closed once the response is sent or the client has disconnected
     """
 
     chunk_size = 256 * 1024
 
     def __init__(self, source: BinaryIO, headers: Mapping[str, str], opened: AsyncExitStack) -> None:
-        # By its descriptor: the file can be read to its end even if the blob is deleted meanwhile.
-        number = source.fileno()
-        super().__init__(f"/dev/fd/{number}", headers=headers, stat_result=os.fstat(number))
+        # By its descriptor, so that the file can be read to its end even if the blob is deleted meanwhile.
+        descriptor = source.fileno()
+        super().__init__(f"/dev/fd/{descriptor}", headers=headers, stat_result=os.fstat(descriptor))
         self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +80,7 @@ class _OpenFileResponse(FileResponse):
 
 
 def _headers(file: StoredFile) -> dict[str, str]:
-    """A browser saves the file and does not show it: it may hold anything."""
+    """A browser must save the file and not show it, because it may contain scripts."""
     return {
         "content-type": file.content_type,
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.file_name, safe='')}",
@@ -98,7 +98,7 @@ def _is_known(if_none_match: str | None, file: StoredFile) -> bool:
 def _range_start(request: Request, file: StoredFile) -> int | None:
     """The first byte of the range that is asked for; None for the whole file.
 
-    A request for several ranges gets the whole file, and so does one whose range cannot be read.
+    A request for several ranges, or for a range that cannot be read, gets the whole file.
     """
     asked = _RANGE.fullmatch(request.headers.get("range", "").strip())
     if_range = request.headers.get("if-range")

@@ -1,4 +1,4 @@
-"""A media address that names a file stored here: it is read from the disk, never fetched over the network."""
+"""Media addresses of files stored here. Such a file is read from the disk and never fetched over the network."""
 
 from starlette.requests import Request
 
@@ -11,9 +11,9 @@ from omnireel.store.uploads import StoredFile
 
 
 async def find_stored_media(uploads: Uploads, request: Request, reference: str) -> StoredFile | None:
-    """The uploaded file that `reference` names; None for any address that does not lead here.
+    """The uploaded file that `reference` names; None if the address is not one of this server.
 
-    Raises InputError where the address leads here and the caller owns no such file.
+    Raises InputError if it is one of this server and the caller owns no such file.
     """
     address = file_address(reference)
     if address is None:

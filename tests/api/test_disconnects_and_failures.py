@@ -1,4 +1,4 @@
-"""What happens around an answer: clients that leave, full houses, deadlines, our own bugs, shutdown."""
+"""Requests that do not end well: disconnects, a full server, start deadlines, internal errors, shutdown."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ ID = "nvidia/nemotron-3-nano-omni/video"
 
 
 class Scripted:
-    """A backend that raises what it is told to, and notes what happens to it."""
+    """A backend that raises a given error and records what happens to it."""
 
     name = "scripted"
 
@@ -86,11 +86,11 @@ def post(url, body, path="", *, timeout=60, **headers):
 
 
 def ended_jobs(url):
-    """The last one first."""
+    """The jobs that have ended, the last one first."""
     return httpx.get(f"{url}/platform/v1/models/requests/by-endpoint").json()["items"]
 
 
-# A caller who waits for the answer, and one who reads it while it is written.
+# One caller waits for the whole answer, and one reads it while it is generated.
 with_an_open_request = pytest.mark.parametrize("path", ["", "/stream"], ids=["sync", "stream"])
 
 
@@ -100,7 +100,7 @@ def body(clip_uri):
 
 
 @with_an_open_request
-def test_a_client_that_leaves_ends_the_work(body, path):
+def test_a_disconnect_ends_the_work(body, path):
     backend = Scripted()
     with serving(backend) as url:
         with pytest.raises(httpx.ReadTimeout):
@@ -110,7 +110,7 @@ def test_a_client_that_leaves_ends_the_work(body, path):
 
 
 @with_an_open_request
-def test_a_client_that_leaves_before_its_turn_takes_its_job_along(body, path):
+def test_a_disconnect_before_the_job_starts_cancels_it(body, path):
     backend = Scripted()
     with serving(backend, max_running=1) as url:
         submitted = httpx.post(f"{url}/queue/{ID}", json=body, timeout=60).json()
@@ -124,14 +124,14 @@ def test_a_client_that_leaves_before_its_turn_takes_its_job_along(body, path):
 
 
 @with_an_open_request
-def test_a_client_that_leaves_frees_its_place_at_once(body, path):
+def test_a_disconnected_client_does_not_count_against_the_limit(body, path):
     with serving(EchoBackend(token_s=0.7), max_requests=1) as url:
         with pytest.raises(httpx.ReadTimeout):
             post(url, body | {"prompt": "w " * 100}, path, timeout=0.5)
         wait_until(lambda: post(url, body).status_code == 200)
 
 
-def test_a_reader_that_leaves_amid_the_answer_frees_its_place_at_once(body):
+def test_a_client_that_disconnects_during_a_stream_does_not_count_against_the_limit(body):
     with serving(EchoBackend(token_s=0.2), max_requests=1) as url:
         long = body | {"prompt": "w " * 100}
         with httpx.stream("POST", f"{url}/{ID}/stream", json=long, timeout=60) as response:
@@ -140,7 +140,7 @@ def test_a_reader_that_leaves_amid_the_answer_frees_its_place_at_once(body):
         assert post(url, body).status_code == 200
 
 
-def test_a_reader_who_does_not_read_keeps_no_place_when_the_job_has_ended(body):
+def test_a_client_that_does_not_read_does_not_count_once_the_job_has_ended(body):
     long = json.dumps(body | {"prompt": "w" * 12_000_000}).encode()
     with serving(EchoBackend(), max_requests=1) as url, socket.socket() as idle:
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -152,7 +152,7 @@ def test_a_reader_who_does_not_read_keeps_no_place_when_the_job_has_ended(body):
         wait_until(lambda: post(url, body).status_code == 200, seconds=5)
 
 
-def test_whoever_has_the_whole_answer_may_ask_again(body):
+def test_a_client_may_ask_again_as_soon_as_it_has_the_whole_answer(body):
     with serving(EchoBackend(), max_requests=1) as url, httpx.Client(base_url=url, timeout=60) as client:
         paths = [f"/{ID}/stream", f"/{ID}"] * 20
         assert {client.post(path, json=body).status_code for path in paths} == {200}
@@ -160,7 +160,7 @@ def test_whoever_has_the_whole_answer_may_ask_again(body):
 
 @pytest.mark.parametrize("others", ["", "/stream"], ids=["sync", "stream"])
 @with_an_open_request
-def test_a_request_beyond_the_limit_is_told_to_come_back(body, path, others):
+def test_a_request_beyond_the_limit_may_be_sent_again_later(body, path, others):
     backend = Scripted(GenerationError("later"), works_s=3)
     with serving(backend, max_requests=1) as url, ThreadPoolExecutor(1) as caller:
         first = caller.submit(post, url, body, others)
@@ -174,7 +174,7 @@ def test_a_request_beyond_the_limit_is_told_to_come_back(body, path, others):
 
 
 @pytest.mark.parametrize("header", ["x-fal-request-timeout", "X-Fal-Request-Start-Timeout"])
-def test_work_that_does_not_start_in_time_is_a_504_of_the_user(body, header):
+def test_work_that_does_not_start_in_time_gets_504_and_the_timeout_type_user(body, header):
     backend = Scripted(silent_s=30)
     with serving(backend) as url:
         answer = post(url, body, **{header: "0.2"})
@@ -184,7 +184,7 @@ def test_work_that_does_not_start_in_time_is_a_504_of_the_user(body, header):
     assert "ended" in backend.events
 
 
-def test_work_with_a_start_deadline_can_be_cancelled_before_its_first_word(body):
+def test_work_with_a_start_deadline_can_be_cancelled_before_its_first_event(body):
     backend = Scripted(silent_s=30)
     with serving(backend) as url:
         late = {"x-fal-request-timeout": "30"}
@@ -215,7 +215,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("failure", "status", "kind"), FAILURES)
-def test_a_failure_of_ours_is_typed_and_hides_its_text(body, failure, status, kind):
+def test_an_internal_failure_is_typed_and_hides_its_text(body, failure, status, kind):
     with serving(Scripted(failure)) as url:
         answer = post(url, body)
         assert httpx.get(f"{url}/health").status_code == 200
@@ -225,7 +225,14 @@ def test_a_failure_of_ours_is_typed_and_hides_its_text(body, failure, status, ki
     assert "secret" not in answer.text
 
 
-def test_a_page_in_a_browser_may_read_a_failure_of_ours(body):
+@pytest.mark.parametrize("failure", [RuntimeError("the reason"), UpstreamError("the reason")])
+def test_the_log_has_the_reason_of_an_internal_failure(body, failure, capfd):
+    with serving(Scripted(failure)) as url:
+        assert post(url, body).status_code == 500
+    assert "the reason" in capfd.readouterr().out
+
+
+def test_a_web_page_may_read_an_internal_failure(body):
     with serving(Scripted(RuntimeError("secret"))) as url:
         answer = post(url, body, origin="https://page.example")
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (500, "*")
@@ -257,7 +264,7 @@ def test_the_backend_is_closed_with_the_server():
     assert backend.events == ["closed"]
 
 
-def test_a_stop_amid_the_wait_for_a_first_word_is_no_fault_of_ours(body, capfd):
+def test_a_stop_before_the_first_event_is_not_an_internal_error(body, capfd):
     backend = Scripted(silent_s=30)
     with ThreadPoolExecutor(1) as caller, serving(backend) as url:
         caller.submit(post, url, body, "/stream")
@@ -266,7 +273,7 @@ def test_a_stop_amid_the_wait_for_a_first_word_is_no_fault_of_ours(body, capfd):
     assert "internal error" not in capfd.readouterr().out
 
 
-def test_a_server_that_is_told_to_stop_finishes_what_it_began(tmp_path, clip_uri):
+def test_a_stopped_server_finishes_its_running_requests(tmp_path, clip_uri):
     body = {"prompt": "a b c d e", "video_url": clip_uri}
     with Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="0.2") as server, ThreadPoolExecutor(1) as caller:
         asked = caller.submit(post, server.url, body)
