@@ -32,11 +32,11 @@ PER_TUBELET, NUM_TUBELETS = 8, 3
 def greedy_by_hand(model, directory, clip, task, count):
     """The same answer without backend, engine or cache: one forward pass over everything for each token."""
     tokenizer = Tokenizer.from_directory(directory)
-    rule = PixelSpec(32, 16, 2, model.config.norm_mean, model.config.norm_std)
+    spec = PixelSpec(32, 16, 2, model.config.norm_mean, model.config.norm_std)
     with open_clip(clip) as reader:
         frames = [frame.rgb for frame in reader.read_frames()]
         labels = time_labels(reader.facts.indices, reader.facts.source_fps)
-    tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), rule))))
+    tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), spec))))
     kept = keep_mask(tokens, 0.5)
     pieces = ChatTemplate.from_directory(directory).render(
         video_messages(task.prompt, system_prompt=None, thinking=task.thinking), enable_thinking=task.thinking

@@ -61,12 +61,12 @@ def test_the_frames_are_those_at_the_chosen_places(traced, decoded, model):
     assert indices == np.linspace(0, 29, 5).astype(int).tolist()
     assert traced["frame_times_s"].tolist() == pytest.approx([decoded[i][1] for i in indices])
     config = model.config
-    rule = PixelSpec(
+    spec = PixelSpec(
         config.vision.target_patches, config.vision.patch_size, 2, config.norm_mean, config.norm_std
     )
     frames = [decoded[i][0] for i in [*indices, indices[-1]]]
-    rows, cols = target_grid(frames[0].shape[1], frames[0].shape[0], rule.target_patches)
-    pixels = torch.stack([frame_pixels(frame, rows, cols, rule) for frame in frames])
+    rows, cols = target_grid(frames[0].shape[1], frames[0].shape[0], spec.target_patches)
+    pixels = torch.stack([frame_pixels(frame, rows, cols, spec) for frame in frames])
     assert torch.equal(traced["pixels"], pixels.reshape(3, 6, *pixels.shape[2:]))
 
 

@@ -31,7 +31,7 @@ def grid(model):
 
 
 @pytest.fixture(scope="module")
-def rule(model):
+def spec(model):
     config = model.config
     return PixelSpec(
         config.vision.target_patches, config.vision.patch_size, 2, config.norm_mean, config.norm_std
@@ -39,15 +39,15 @@ def rule(model):
 
 
 @pytest.fixture(scope="module")
-def vision_tokens(model, frames, grid, rule):
+def vision_tokens(model, frames, grid, spec):
     """As they are served: in batches, here of two tubelets."""
-    batches = tubelet_batches(frames, *grid, rule, max_tubelets=2)
+    batches = tubelet_batches(frames, *grid, spec, max_tubelets=2)
     return torch.cat([model.encode_video(batch) for batch in batches])
 
 
 @pytest.fixture(scope="module")
-def pixels(frames, grid, rule):
-    return torch.stack([frame_pixels(frame, *grid, rule) for frame in frames])
+def pixels(frames, grid, spec):
+    return torch.stack([frame_pixels(frame, *grid, spec) for frame in frames])
 
 
 def lay_out(checkpoint, counts):

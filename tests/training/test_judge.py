@@ -14,8 +14,8 @@ from training.questions.view import View
 from training.questions.whole import describe, on_screen
 from training.questions.yes_no import yes_no
 from training.scenes import make_scene
-from training.styles import chain, conclusion, dress
-from training.talk_batch import LESSONS
+from training.styles import answer_in_style, chain, conclusion
+from training.talk_batch import QUESTION_SHARES
 
 
 def some_views(count):
@@ -41,13 +41,13 @@ def some_questions(builder, count=40):
     return found
 
 
-@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("builder", QUESTION_SHARES, ids=lambda builder: builder.__name__)
 @pytest.mark.parametrize("style", ["plain", "one sentence", "json"])
 def test_the_true_answer_is_right(builder, style):
     for _, question in some_questions(builder):
         if question.kind == "describe" and style == "json":
             continue  # nobody is taught to describe in JSON
-        assert is_right(question, dress(question, style)), question
+        assert is_right(question, answer_in_style(question, style)), question
 
 
 @pytest.mark.parametrize("builder", [colour, shape, how_many, direction, on_screen, describe, yes_no])
@@ -146,10 +146,10 @@ def test_a_second_named_unasked_is_judged_apart():
 BUILDERS_BY_NAME = {builder.__name__: builder for builder in BUILDERS}
 
 
-@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("builder", QUESTION_SHARES, ids=lambda builder: builder.__name__)
 def test_a_true_chain_agrees_with_its_answer(builder):
     for view, question in some_questions(builder):
-        output = f"<think>\n{chain(view, question)}\n</think>\n{dress(question, 'plain')}"
+        output = f"<think>\n{chain(view, question)}\n</think>\n{answer_in_style(question, 'plain')}"
         thoughts, answer = split_thoughts(output)
         assert answer == question.sentence
         assert agrees(question, conclusion_of(thoughts), answer), output

@@ -31,7 +31,7 @@ def test_words_that_an_estranged_question_takes_in_are_none_of_the_worlds():
     rng, known = Random(2), _words_of_the_world()
     for _ in range(2000):
         plain = outside.question(rng)
-        assert not (_words(outside.estranged(rng, plain)) - _words(plain)) & known
+        assert not (_words(outside.with_unknown_words(rng, plain)) - _words(plain)) & known
 
 
 def test_the_words_that_make_it_a_question_stay_and_some_of_the_others_change():
@@ -39,7 +39,7 @@ def test_the_words_that_make_it_a_question_stay_and_some_of_the_others_change():
     changed = 0
     for _ in range(500):
         plain = outside.question(rng)
-        other = outside.estranged(rng, plain)
+        other = outside.with_unknown_words(rng, plain)
         assert re.findall(r"[^A-Za-z]+", plain) == re.findall(r"[^A-Za-z]+", other)
         assert plain.split()[0] == other.split()[0] or plain.split()[0].lower() not in ("what", "who", "is")
         changed += plain != other
@@ -50,4 +50,4 @@ def test_a_share_of_none_leaves_the_question_as_it_is():
     rng = Random(4)
     for _ in range(100):
         plain = outside.question(rng)
-        assert outside.estranged(rng, plain, share=0.0) == plain
+        assert outside.with_unknown_words(rng, plain, share=0.0) == plain

@@ -10,7 +10,7 @@ from training.questions.places import SIDES, position
 from training.questions.view import View
 from training.questions.yes_no import yes_no
 from training.scenes import make_scene
-from training.talk_batch import LESSONS, make_timing
+from training.talk_batch import QUESTION_SHARES, make_timing
 
 
 def views(count):
@@ -31,14 +31,14 @@ def asked(builder, count=600):
 def test_no_two_questions_of_a_clip_contradict_each_other():
     for rng, view in views(60):
         said = {}
-        for builder in LESSONS:
+        for builder in QUESTION_SHARES:
             for _ in range(30):
                 question = builder(rng, view)
                 if question is not None and question.kind != "outside my world":
                     assert said.setdefault(question.text, question.short) == question.short, question.text
 
 
-@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("builder", QUESTION_SHARES, ids=lambda builder: builder.__name__)
 def test_a_second_that_is_taught_is_right(builder):
     for _, question in asked(builder, 300):
         if question.seconds is not None:

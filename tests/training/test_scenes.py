@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.paint import paint
-from training.scenes import COLOURS, DIRECTIONS, SHAPES, make_crowd, make_scene
+from training.scenes import COLOURS, DIRECTIONS, SHAPES, make_crowded_scene, make_scene
 
 RNG_SEEDS = range(60)
 
@@ -64,11 +64,11 @@ def test_a_thing_is_painted_where_it_is_in_its_colour(width, height):
 
 
 def test_the_same_seed_gives_the_same_pixels():
-    for make in (make_scene, make_crowd):
+    for make in (make_scene, make_crowded_scene):
         one, two = (paint(make(Random(5), 6.0, 1.0), [0.0, 3.0], 96, 96) for _ in range(2))
         assert (one == two).all()
 
 
 def test_a_crowd_holds_more_than_a_scene():
-    crowds = [make_crowd(Random(seed), 8.0, 16 / 9) for seed in RNG_SEEDS]
+    crowds = [make_crowded_scene(Random(seed), 8.0, 16 / 9) for seed in RNG_SEEDS]
     assert sum(len(c.things) + len(c.words) for c in crowds) / len(crowds) > 5

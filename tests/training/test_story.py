@@ -14,7 +14,7 @@ from training.questions.view import View, caption
 from training.questions.whole import on_screen
 from training.scenes import COLOURS, SHAPES, make_scene
 from training.story import story_targets
-from training.watch import LETTERS_AND_NONE, NUM_KINDS
+from training.watch import CHARACTERS_OR_NONE, NUM_KINDS
 
 NAMES = ["nothing", *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)]
 
@@ -95,8 +95,8 @@ def test_the_letters_at_the_end_spell_the_word_on_screen():
     asked = [(v, q) for v, q in _asked(on_screen) if q.kind == "on-screen word"]
     assert len(asked) > 10
     for view, question in asked:
-        letters = "".join(LETTERS_AND_NONE[i] for i in story_targets(view)["spelling"][-1].tolist())
-        assert letters.rstrip("-") == question.short
+        characters = "".join(CHARACTERS_OR_NONE[i] for i in story_targets(view)["spelling"][-1].tolist())
+        assert characters.rstrip("-") == question.short
 
 
 def test_what_is_told_of_the_start_does_not_know_the_end():

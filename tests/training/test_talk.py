@@ -11,11 +11,11 @@ import omnireel
 from training import talk_batch
 from training.dense import NO_LOSS
 from training.loop import digest
-from training.recipe import demo_config, pixel_rule
+from training.recipe import demo_config, pixel_spec
 from training.scenes import COLOURS, SHAPES
-from training.start import Start, carry_words
-from training.talk import HEADS_FIRST, TalkStage
-from training.talk_batch import Course, Row, TalkBatches, padded
+from training.start import Start, move_word_rows
+from training.talk import HEADS_ONLY_STEPS, TalkStage
+from training.talk_batch import Curriculum, Row, TalkBatches, padded
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
@@ -31,10 +31,10 @@ def test_words_keep_their_rows_wherever_a_new_vocabulary_has_them():
     fresh = {name: torch.full((3, 2), -1.0) for name in tables}
     place_table = "vision_model.radio_model.model.patch_generator.pos_embed"
     weights[place_table] = fresh[place_table] = torch.ones(1, 3, 2)
-    carried = carry_words(weights, fresh, old, new)
+    moved = move_word_rows(weights, fresh, old, new)
     for name in tables:
-        assert torch.equal(carried[name], torch.stack([weights[name][1], fresh[name][1], weights[name][0]]))
-    assert carried[place_table] is weights[place_table]
+        assert torch.equal(moved[name], torch.stack([weights[name][1], fresh[name][1], weights[name][0]]))
+    assert moved[place_table] is weights[place_table]
     assert weights[tables[0]][0, 0] == 0, "what is given stays as it is"
 
 
@@ -51,7 +51,7 @@ def test_a_continued_run_sees_clips_of_its_own_even_when_its_start_has_an_old_na
 
 
 def test_each_step_nudges_the_experts_by_the_visits_of_the_step_before_and_forgets_these():
-    stage = TalkStage(Start(DEMO, None), DEMO, Course(tubelets=6, questions=12))
+    stage = TalkStage(Start(DEMO, None), DEMO, Curriculum(tubelets=6, questions=12))
     batch = stage.batch(Random(1), 0)
     biases = [router.e_score_correction_bias for router in stage.routers]
     before = [bias.clone() for bias in biases]
@@ -77,7 +77,7 @@ def test_a_decision_weighs_the_same_after_thoughts_of_any_length():
 
 
 def test_a_decision_begins_where_the_chain_concludes():
-    batches = TalkBatches(Course(tubelets=6, questions=12), DEMO, pixel_rule(demo_config()))
+    batches = TalkBatches(Curriculum(tubelets=6, questions=12), DEMO, pixel_spec(demo_config()))
     decisions = []
     for step in range(6):
         for group in batches.make(Random(step), step).suffixes:
@@ -92,7 +92,7 @@ def test_a_decision_begins_where_the_chain_concludes():
 
 def test_what_is_decided_after_a_chain_that_the_clip_contradicts_follows_from_it(monkeypatch):
     monkeypatch.setattr(talk_batch, "COUNTERFACTUAL", 1.0)
-    batches = TalkBatches(Course(tubelets=6, questions=24), DEMO, pixel_rule(demo_config()))
+    batches = TalkBatches(Curriculum(tubelets=6, questions=24), DEMO, pixel_spec(demo_config()))
     name = re.compile(f"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
     chains, named = set(), 0
     for step in range(8):
@@ -113,19 +113,19 @@ def test_what_is_decided_after_a_chain_that_the_clip_contradicts_follows_from_it
 
 
 def test_the_model_does_not_hear_the_heads_before_they_read():
-    stage = TalkStage(Start(DEMO, None), DEMO, Course(tubelets=6, questions=12))
+    stage = TalkStage(Start(DEMO, None), DEMO, Curriculum(tubelets=6, questions=12))
     batch = stage.batch(Random(1), 0)
 
     def pull(step: int) -> torch.Tensor:
-        stage.talker.zero_grad()
+        stage.model_with_heads.zero_grad()
         stage.loads.clear()  # or the experts' balance would change what is compared
         stage.loss(batch, step)[0].backward()
         return torch.cat([p.grad.flatten() for p in stage.model.mlp1.parameters()])
 
-    deaf, hearing = pull(0), pull(HEADS_FIRST)
+    deaf, hearing = pull(0), pull(HEADS_ONLY_STEPS)
     with torch.no_grad():
-        for name, parameter in stage.talker.named_parameters():
+        for name, parameter in stage.model_with_heads.named_parameters():
             if not name.startswith("model."):
                 parameter.mul_(3)
     torch.testing.assert_close(pull(0), deaf)
-    assert (pull(HEADS_FIRST) - hearing).norm() > 0.1 * hearing.norm()
+    assert (pull(HEADS_ONLY_STEPS) - hearing).norm() > 0.1 * hearing.norm()

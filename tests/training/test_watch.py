@@ -9,10 +9,10 @@ from training.dense import NO_LOSS, stacked, tubelet_targets
 from training.questions.view import View
 from training.scenes import COLOURS, SHAPES, Thing, make_scene
 from training.watch import (
-    LETTERS_AND_NONE,
+    CHARACTERS_OR_NONE,
     bind_targets,
+    character_targets,
     frame_pairs,
-    letter_targets,
     watch_targets,
 )
 
@@ -60,10 +60,10 @@ def test_letters_stand_in_reading_order_and_spell_the_word():
     written = [s for s in scenes if s.word]
     assert written
     for scene in written:
-        letters = letter_targets(scene, (4, 8))
-        places = [(letters[..., i] > 0).nonzero() for i in range(letters.shape[-1])]
+        characters = character_targets(scene, (4, 8))
+        places = [(characters[..., i] > 0).nonzero() for i in range(characters.shape[-1])]
         found = [(i, p[0].tolist()) for i, p in enumerate(places) if len(p)]
         assert scene.word is not None
-        spelled = "".join(LETTERS_AND_NONE[letters[r, c, i]] for i, (r, c) in found)
+        spelled = "".join(CHARACTERS_OR_NONE[characters[r, c, i]] for i, (r, c) in found)
         assert spelled == scene.word.text.upper()
         assert [c for _, (_, c) in found] == sorted(c for _, (_, c) in found)
