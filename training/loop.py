@@ -184,10 +184,12 @@ class _Report:
         self.sums: dict[str, list[float]] = {}
 
     def add(self, step: int, loss: float, figures: dict[str, float]) -> None:
+        if self.quiet:
+            return
         for key, value in {"loss": loss, **figures}.items():
             if not math.isnan(value):
                 self.sums.setdefault(key, []).append(value)
-        if self.quiet or (step + 1) % 20:
+        if (step + 1) % 20:
             return
         per_step = (time.monotonic() - self.began) / (step + 1 - self.start)
         left = per_step * (self.steps - step - 1) / 60
