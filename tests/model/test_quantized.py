@@ -126,7 +126,7 @@ def test_every_weight_is_within_half_a_step_of_the_original(quantized, model):
     loaded, original = load_checkpoint(directory), model.state_dict()
     for name, scheme in table.items():
         packed = loaded.get_submodule(name)
-        weight, error = original[f"{name}.weight"], None
+        weight = original[f"{name}.weight"]
         error = (packed.unpacked() - weight).abs()
         if scheme == FP8:
             scale = packed.get_buffer("weight_scale")

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from clips import ClipSpec, write_clip
+from processes import children_of, is_running, parent_of
 
 from omnireel.errors import InputError
 from omnireel.video.limits import VideoLimits
@@ -92,14 +92,6 @@ def test_a_child_ends_with_the_process_that_started_it():
     assert not is_running(pid)
 
 
-def is_running(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
-
-
 def test_every_clip_has_its_own_child_of_one_fork_server(clip):
     every = Sampling(fps=None)
     with open_clip(clip, every) as one, open_clip(clip, every) as other:
@@ -151,14 +143,6 @@ def test_a_finished_child_leaves_no_process_and_no_open_file(clip):
     assert len(os.listdir(f"/proc/{fork_server}/fd")) < 8
 
 
-def parent_of(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def children_of(pid):
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
 def test_a_child_that_closes_its_output_and_keeps_running_is_ended(hostile, clip):
     hostile("os.close(1); time.sleep(60)")
     began = time.monotonic()
@@ -186,7 +170,7 @@ def test_the_shared_memory_cannot_be_resized():
         os.close(fd)
 
 
-def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path, monkeypatch):
+def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path):
     """Only waiting counts: the caller may take longer for the frames than the whole timeout."""
     path = write_clip(tmp_path / "clip.mp4", ClipSpec(num_frames=30))
     with open_clip(path, Sampling(fps=None)) as reader:
@@ -196,5 +180,5 @@ def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path, monkeypatch):
         for frame in reader.read_frames():
             seen.append(frame.index)
             if len(seen) % 10 == 0:
-                process.time.sleep(0.5)
+                time.sleep(0.5)
     assert seen == list(range(30))
