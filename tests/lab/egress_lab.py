@@ -43,7 +43,7 @@ from omnireel.store.open import open_store
 
 NUM_CALLERS = 6
 CLIP = make_clip(seconds=0.3)
-# These must be reached, or the lab would prove nothing.
+# These must be reached; otherwise the lab would prove nothing.
 REACHABLE = (
     f"https://{PUBLIC_NAME}/clip.mp4", f"https://{PUBLIC_IPV4}/clip.mp4", f"https://[{PUBLIC_IPV6}]/clip.mp4",
     "https://admitted.test/clip.mp4", redirect(f"https://{PUBLIC_NAME}/clip.mp4", 307), f"https://{PUBLIC_NAME.upper()}./clip.mp4",
@@ -92,7 +92,7 @@ def ask_all(ask: Callable[[str], tuple[int, str]]) -> dict[Vector, tuple[int, st
 
 
 def outcome_of(sink: str, answers: dict[Vector, tuple[int, str]]) -> dict[str, object]:
-    """What callers see from one sink: statuses, and the distinct bodies for well-formed addresses."""
+    """What one sink answers to callers: statuses, and the distinct bodies for silent vectors."""
     silent = Counter(answer for vector, answer in answers.items() if vector.is_silent)
     return {
         "sink": sink,

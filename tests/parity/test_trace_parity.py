@@ -1,4 +1,4 @@
-"""`omnireel trace`: its file holds what transformers and plain PyAV make of the same clip and weights."""
+"""The file of `omnireel trace` agrees with transformers and plain PyAV on the same clip and weights."""
 
 from fractions import Fraction
 
@@ -46,7 +46,7 @@ def traced(checkpoint, clip, tmp_path_factory):
     assert result.exit_code == 0, result.output
     with safe_open(out, "pt") as file:
         assert (file.metadata()["dtype"], file.metadata()["model"]) == ("float32", str(checkpoint))
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is not a mapping
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def decoded(clip):
         return [(frame.to_ndarray(format="rgb24"), float(frame.time)) for frame in container.decode(video=0)]
 
 
-def test_the_frames_are_those_at_the_chosen_places(traced, decoded, model):
+def test_the_frames_are_those_at_the_chosen_indices(traced, decoded, model):
     indices = traced["frame_indices"].tolist()
     assert indices == np.linspace(0, 29, 5).astype(int).tolist()
     assert traced["frame_times_s"].tolist() == pytest.approx([decoded[i][1] for i in indices])

@@ -40,7 +40,7 @@ def spec(model):
 
 @pytest.fixture(scope="module")
 def vision_tokens(model, frames, grid, spec):
-    """As they are served: in batches, here of two tubelets."""
+    """Encoded in batches as in serving, here of two tubelets."""
     batches = tubelet_batches(frames, *grid, spec, max_tubelets=2)
     return torch.cat([model.encode_video(batch) for batch in batches])
 
@@ -93,7 +93,7 @@ def test_the_answer_to_a_video_is_that_of_transformers(model, oracle, checkpoint
 def test_logits_of_a_pruned_video_are_those_of_transformers_parts(
     model, oracle, checkpoint, vision_tokens, pixels
 ):
-    """Its forward cannot prune; its tower, pruning function and language model are joined here."""
+    """Its forward pass cannot prune, so its tower, pruning function and language model are combined here."""
     mask = keep_mask(vision_tokens, 0.5)
     prompt = lay_out(checkpoint, mask.flatten(1).sum(1).tolist())
     x = embed(model, prompt, vision_tokens[mask])[None]

@@ -16,7 +16,7 @@ def noise_frames(count, height, width, seed=0):
 
 @pytest.mark.parametrize(("rows", "cols"), GRIDS)
 def test_vision_tokens_are_those_of_transformers(model, oracle, rows, cols):
-    """Grids smaller than, as large as and larger than the position table, few of them square."""
+    """The grids are smaller than, as large as and larger than the position table. Few are square."""
     frames = torch.randn(4, 3, 16 * rows, 16 * cols, generator=torch.Generator().manual_seed(0))
     ours = model.encode_video(frames.reshape(2, 6, 16 * rows, 16 * cols))
     assert ours.shape[1:3] == (rows // 2, cols // 2)
@@ -42,7 +42,7 @@ def test_pixels_are_those_of_transformers_video_processor(width, height, target)
     rows, cols = target_grid(width, height, target)
     ours = torch.stack([frame_pixels(frame, rows, cols, spec) for frame in frames])
     processor = VideoProcessor(norm_mean=list(MEAN), norm_std=list(STD), video_target_num_patches=target)
-    # Not called as a whole: what comes before _preprocess converts file formats, with torchvision.
+    # Only _preprocess is called: the steps before it convert file formats and need torchvision.
     theirs = processor._preprocess([torch.from_numpy(frames).permute(0, 3, 1, 2)])
     torch.testing.assert_close(ours, theirs["pixel_values_videos"], **TOLERANCE)
     assert theirs["num_tokens"] == [rows * cols // 4] * 2

@@ -1,4 +1,4 @@
-"""A stage that goes on begins with the weights it was given."""
+"""A stage that continues starts with the given weights, and an export writes them."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def _same(a: nn.Module, b: nn.Module) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
-def test_a_tower_goes_on_from_a_finished_model_and_from_either_stages_checkpoint(
+def test_tower_training_continues_from_a_finished_model_and_from_the_checkpoint_of_either_stage(
     shipped: Omni, tmp_path: Path
 ):
     stage = TowerStage(DEMO)
@@ -46,7 +46,7 @@ def test_a_tower_goes_on_from_a_finished_model_and_from_either_stages_checkpoint
     assert _same(TowerStage(tmp_path / "whole.pt").tower, stage.tower)
 
 
-def test_answers_go_on_from_a_model_with_another_tower_under_it(shipped: Omni, tmp_path: Path):
+def test_question_training_continues_from_a_model_with_another_tower(shipped: Omni, tmp_path: Path):
     tower = TowerStage()
     torch.save({"module": tower.state_dict()}, tmp_path / "last.pt")
     model = TalkStage(Start(DEMO, tmp_path / "last.pt"), DEMO, Curriculum()).model
@@ -55,7 +55,7 @@ def test_answers_go_on_from_a_model_with_another_tower_under_it(shipped: Omni, t
     assert _same(model.mlp1, shipped.mlp1)
 
 
-def test_what_is_gone_on_from_and_exported_again_is_the_same_model(shipped: Omni, tmp_path: Path):
+def test_loading_and_exporting_a_model_changes_nothing(shipped: Omni, tmp_path: Path):
     stage = TalkStage(Start(DEMO, None), DEMO, Curriculum())
     torch.save({"module": stage.trained().state_dict()}, tmp_path / "last.pt")
     export(tmp_path / "last.pt", tmp_path / "again")
@@ -64,7 +64,7 @@ def test_what_is_gone_on_from_and_exported_again_is_the_same_model(shipped: Omni
     assert torch.equal(logits[0], LOGIT_SCALE * logits[1])
 
 
-def test_a_stages_checkpoint_brings_its_words_with_it(tmp_path: Path):
+def test_word_rows_are_moved_from_the_vocabulary_of_the_checkpoint(tmp_path: Path):
     words = read_words(DEMO / "tokenizer.json")
     shifted = {word: (number + 1) % len(words) for word, number in words.items()}
     stage = TalkStage(Start(DEMO, None), DEMO, Curriculum())
@@ -87,21 +87,21 @@ def test_a_checkpoint_that_lacks_a_weight_of_the_model_is_refused(tmp_path: Path
         TalkStage(Start(tmp_path / "last.pt", None), DEMO, Curriculum())
 
 
-def test_what_is_not_the_same_kind_of_model_has_no_part_in_a_mean(tmp_path: Path):
+def test_models_of_different_kinds_cannot_be_averaged(tmp_path: Path):
     torch.save({"module": TowerStage().state_dict()}, tmp_path / "tower.pt")
     saved = TalkStage(Start(DEMO, None), DEMO, Curriculum()).model_with_heads.state_dict()
     torch.save({"module": saved}, tmp_path / "whole.pt")
     del saved["model.mlp1.0.weight"]
-    torch.save({"module": saved}, tmp_path / "poorer.pt")
+    torch.save({"module": saved}, tmp_path / "smaller.pt")
     with pytest.raises(ValueError, match="a tower alone"):
         export(tmp_path / "whole.pt", tmp_path / "demo", [tmp_path / "tower.pt"])
-    for one, other in (("whole.pt", "poorer.pt"), ("poorer.pt", "whole.pt")):
-        with pytest.raises(ValueError, match=r"poorer\.pt.*mlp1\.0\.weight"):
+    for one, other in (("whole.pt", "smaller.pt"), ("smaller.pt", "whole.pt")):
+        with pytest.raises(ValueError, match=r"smaller\.pt.*mlp1\.0\.weight"):
             export(tmp_path / one, tmp_path / "demo", [tmp_path / other])
     assert not (tmp_path / "demo").exists()
 
 
-def test_an_export_with_others_is_the_mean_of_them_all(tmp_path: Path):
+def test_an_export_with_other_models_writes_their_mean(tmp_path: Path):
     stage = TalkStage(Start(DEMO, None), DEMO, Curriculum())
     saved = stage.model_with_heads.state_dict()
     before = saved["model.mlp1.1.weight"].clone()

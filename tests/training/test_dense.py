@@ -1,4 +1,4 @@
-"""What patches are asked agrees with what is painted."""
+"""The targets of patches agree with the painted scene."""
 
 from random import Random
 

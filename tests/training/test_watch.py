@@ -1,4 +1,4 @@
-"""What vision tokens are asked in training is what the scene says."""
+"""The auxiliary targets of vision tokens agree with the scene."""
 
 from random import Random
 
@@ -35,7 +35,7 @@ def _number(thing: Thing) -> int:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_tokens_of_a_thing_know_when_it_came_and_nobody_else_does(seed: int):
+def test_only_the_tokens_of_a_thing_have_the_second_of_its_appearance(seed: int):
     view = _view(seed)
     bound = _bound(view)
     assert set(bound["kind"].unique().tolist()) == {0, *map(_number, view.things)}
@@ -45,7 +45,7 @@ def test_the_tokens_of_a_thing_know_when_it_came_and_nobody_else_does(seed: int)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_thing_is_gone_in_one_tubelet_and_the_question_about_it_has_that_second(seed: int):
+def test_a_thing_is_gone_in_one_tubelet_whose_second_answers_when_it_disappears(seed: int):
     view = _view(seed)
     bound = _bound(view)
     for thing in view.things:
@@ -55,7 +55,7 @@ def test_a_thing_is_gone_in_one_tubelet_and_the_question_about_it_has_that_secon
         assert [int(bound["now"][t, 0, 0]) for t in tubelets] == ([] if gone is None else [gone])
 
 
-def test_letters_stand_in_reading_order_and_spell_the_word():
+def test_characters_are_in_reading_order_and_spell_the_word():
     scenes = [make_scene(Random(seed), 3.0, ASPECT) for seed in range(40)]
     written = [s for s in scenes if s.word]
     assert written

@@ -1,4 +1,4 @@
-"""What a compromised child can and cannot do to its reader."""
+"""A reader stays correct, whatever a compromised decoding child does."""
 
 import logging
 import os
@@ -75,7 +75,7 @@ def test_a_child_that_never_answers_is_ended(hostile, clip):
 
 
 def test_a_child_ends_with_the_process_that_started_it():
-    """Also a child that ignores its closed socket: the kernel ends it."""
+    """The kernel ends it, so a child that ignores its closed socket ends as well."""
     script = "import sys, time; sys.path.insert(0, sys.argv[1]); from omnireel.video.decoder.sandbox import die_with;"
     script += "die_with(int(sys.argv[2])); print('ready', flush=True); time.sleep(60)"
     packages = children._PACKAGES
@@ -121,7 +121,7 @@ def test_a_child_has_no_open_files_but_its_standard_streams(hostile):
     try:
         child.send(b"go")
         assert child.wait() == 1
-        # The fourth is the one that lists the directory.
+        # The fourth one is the directory that is listed.
         assert os.read(child.stderr, 100) == b"0 1 2 3"
     finally:
         neighbour.end()
@@ -171,7 +171,7 @@ def test_the_shared_memory_cannot_be_resized():
 
 
 def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path):
-    """Only waiting counts: the caller may take longer for the frames than the whole timeout."""
+    """Only waiting for the decoder counts. The caller may take longer for the frames than the timeout."""
     path = write_clip(tmp_path / "clip.mp4", ClipSpec(num_frames=30))
     with open_clip(path, Sampling(fps=None)) as reader:
         used_s = reader._limits.timeout_s - reader._wait_left_s
