@@ -38,7 +38,7 @@ class FastProducts(TorchFunctionMode):
 
 
 class PlainAttention(TorchFunctionMode):
-    """Attention as separate operations: on a CPU, the backward pass of the fused one takes three times as long in bf16."""
+    """Attention as separate operations. The backward pass of fused attention takes three times as long in bf16 on a CPU."""
 
     def __torch_function__(
         self,

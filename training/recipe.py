@@ -178,7 +178,8 @@ def init_neighbour_attention(
 ) -> None:
     """Initialise each head so that it attends to the patch itself or to one of its eight neighbours.
 
-    On a table of `sinusoidal_positions`, a shift is a rotation of sine-cosine pairs, so queries are keys turned by the offset.
+    In a table of `sinusoidal_positions`, a shift is a rotation of sine-cosine pairs. So queries are keys that are rotated
+    by the offset.
     Source: the idea of ConViT (arXiv 2103.10697), for sinusoidal positions.
     """
     heads, width = attention.num_heads, attention.qkv.in_features

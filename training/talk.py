@@ -36,13 +36,8 @@ BIND_WEIGHT = 0.15  # of each head in `bind_heads`
 STORY_WEIGHT = 0.25
 # In the first steps the auxiliary losses train only the heads: gradients of untrained heads would harm the model.
 HEADS_ONLY_STEPS = 60
-SHOWN_FIGURES = (
-    "shape",
-    "character",
-    "index",
-    "following",
-    "spot",
-)  # which figures of the token head are printed
+# The figures of the token head that are printed.
+SHOWN_FIGURES = ("shape", "character", "index", "following", "spot")
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,8 @@ class TalkStage:
         bind_loss, bound = self._bind(prompts, batch, head_input)
         ends = torch.arange(batch.num_clips)[:, None], prompts.ends
         watch_loss, seen = self.model_with_heads.watch_head(head_input(watched[ends]), batch.watched)
-        # Before the last attention layer: the first ones have compared the vision tokens, and questions can still attend here.
+        # The entry of the last attention layer: earlier layers have compared the vision tokens, and the questions can
+        # still attend to the result.
         story_loss, happened = self.model_with_heads.story_head(
             head_input(self.entries[-1][ends]), batch.story
         )
@@ -136,7 +132,7 @@ class TalkStage:
         return total, figures
 
     def _answer(self, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
-        """Continue the state of every clip with its questions. Returns the loss, and the shares of right tokens and answers."""
+        """Continue the state of every clip with its questions. Returns the loss and the shares of right predictions."""
         total, weight = torch.zeros(()), torch.zeros(())
         right, whole = [], []
         for group in batch.suffixes:

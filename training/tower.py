@@ -88,7 +88,7 @@ class TowerStage(nn.Module):
         self.tower.radio_model.model.blocks[OUTLINE_BLOCK].register_forward_hook(self._keep)
 
     def batch(self, rng: Random, step: int) -> DenseBatch:
-        """Make a batch: one or two tubelets of each of many scenes. Early scenes have large things and dark backgrounds."""
+        """Make a batch: one or two tubelets of each of many scenes. The scenes of early steps are simple."""
         step += self.steps
         aspect = choose_aspect(rng)
         grid = target_grid(round(1000 * aspect), 1000, self.spec.target_patches)
