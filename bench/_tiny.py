@@ -1,4 +1,4 @@
-"""A video that costs as little as a video can, and reading it without anything around."""
+"""A very small video, and a caller that reads it without HTTP and without a store."""
 
 import base64
 import functools
@@ -16,7 +16,7 @@ from omnireel.task import Answer, video_task
 
 @functools.cache
 def clip() -> bytes:
-    """Half a second of a grey picture, 64 × 48: one frame is looked at."""
+    """Half a second of grey frames, 64 × 48. One frame of it is chosen."""
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -33,7 +33,7 @@ def clip_uri() -> str:
 
 
 async def read_alone() -> Callable[[], Awaitable[None]]:
-    """A call that asks the echo backend, without HTTP and without a store."""
+    """A call that passes the video to the echo backend, without HTTP and without a store."""
     backend, path = _echo(), _clip_file()
     task = video_task("bench", prompt="hello there", video=str(path))
 
@@ -46,7 +46,6 @@ async def read_alone() -> Callable[[], Awaitable[None]]:
 
 @functools.cache
 def _echo() -> EchoBackend:
-
     return EchoBackend()
 
 

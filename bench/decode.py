@@ -1,10 +1,10 @@
-"""Reading a two-minute 1080p clip: our reader and preprocessing against plain PyAV.
+"""Reading a two-minute 1080p clip: omnireel's reader and preprocessing against plain PyAV.
 
     python bench/decode.py [--repeats 5]
 
-Each contender runs in a process of its own, in turn; medians are reported. Speed is frames of the source per
-second of wall time, from opening the file to the last result. Memory is the sum of the peaks of the process
-and its decoding child; the frame slots that they share count twice.
+Each contender runs in its own process, one after the other; medians are reported. Speed is the number of source
+frames per second of wall time, from opening the file to the last result. Memory is the sum of the peaks of the
+process and its decoding child; the frame slots that they share are counted twice.
 """
 
 import argparse
@@ -37,7 +37,9 @@ Reader = Callable[[Path], int]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--contender", choices=CONTENDERS, help="run this one once, print JSON")
+    parser.add_argument(
+        "--contender", choices=CONTENDERS, help="run only this contender, once, and print JSON"
+    )
     arguments = parser.parse_args()
     clip = bench_clip()
     if arguments.contender:
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def bench_clip() -> Path:
-    """The clip, encoded once: ten seconds of a noisy test pattern, repeated to two minutes."""
+    """The clip: ten seconds of a noisy test pattern, repeated to two minutes. Encoded once, then kept."""
     path = Path(tempfile.gettempdir()) / f"omnireel-bench-{WIDTH}x{HEIGHT}-{RATE}-{SECONDS}.mp4"
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
@@ -95,27 +97,27 @@ def repeat_packets(source: Path, target: Path) -> None:
 
 
 def omnireel_tubelets() -> Reader:
-    """Child, chosen frames, resize, normalise: up to what the vision tower reads."""
-    from omnireel.video.patch_grid import target_grid  # noqa: PLC0415  as the next line
+    """Decode in the child, choose, resize and normalise: everything before the vision tower."""
+    from omnireel.video.patch_grid import target_grid  # noqa: PLC0415  costs memory
     from omnireel.video.tubelets import PixelSpec, tubelet_batches  # noqa: PLC0415  costs memory
 
-    rule = PixelSpec(1024, 16, 2, (0.481, 0.458, 0.408), (0.269, 0.261, 0.276))
-    grid = target_grid(WIDTH, HEIGHT, rule.target_patches)
+    spec = PixelSpec(1024, 16, 2, (0.481, 0.458, 0.408), (0.269, 0.261, 0.276))
+    grid = target_grid(WIDTH, HEIGHT, spec.target_patches)
 
     def consume(frames: Iterator[NDArray[np.uint8]]) -> None:
-        num_tubelets = sum(len(batch) for batch in tubelet_batches(frames, *grid, rule))
+        num_tubelets = sum(len(batch) for batch in tubelet_batches(frames, *grid, spec))
         assert num_tubelets == SECONDS * FPS / 2
 
     return lambda clip: watch_reader(clip, consume)
 
 
 def omnireel_frames() -> Reader:
-    """The same without preprocessing: RGB frames at source size."""
+    """The same without preprocessing: RGB frames in the size of the source."""
     return lambda clip: watch_reader(clip, lambda frames: sum(0 for _ in frames))
 
 
 def pyav_rgb() -> Reader:
-    """Every frame decoded and converted to RGB."""
+    """Decode every frame and convert it to RGB."""
 
     def read(clip: Path) -> int:
         with av.open(str(clip)) as container:
@@ -127,7 +129,7 @@ def pyav_rgb() -> Reader:
 
 
 def pyav_decode() -> Reader:
-    """Every frame decoded, none converted."""
+    """Decode every frame and convert none."""
 
     def read(clip: Path) -> int:
         with av.open(str(clip)) as container:
@@ -139,7 +141,7 @@ def pyav_decode() -> Reader:
 
 
 def watch_reader(clip: Path, consume: Callable[[Iterator[NDArray[np.uint8]]], object]) -> int:
-    """Feed the frames to `consume`; returns the child's peak memory in bytes."""
+    """Pass the frames to `consume`. Returns the child's peak memory in bytes."""
     from omnireel.video.reader.frames import Sampling, open_clip  # noqa: PLC0415  costs memory
 
     peak_bytes = 0
@@ -164,9 +166,10 @@ CONTENDERS: dict[str, Callable[[], Reader]] = {
 
 
 def peak_memory_bytes(pid: int | None) -> int:
-    """The high-water mark of a process, 0 once it has ended; ru_maxrss would inherit the parent's.
+    """The peak resident memory of a process; 0 if it has ended.
 
-    A decoding child ends, and is reaped by its parent, while its last frames are still being read.
+    ru_maxrss would include what the parent used before the fork. A decoding child may end, and be reaped, while its
+    last frames are still being read.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text()

@@ -1,10 +1,10 @@
-"""What hundreds of connections that drip cost a caller who behaves.
+"""The latency of a normal caller beside hundreds of very slow connections.
 
     python -m bench.dripping [--repeats 5] [--drips 500]
 
-One caller sends synchronous requests, a backend answering at once without opening the video; alone, and
-beside connections that send a byte of a header, or of a body, every second and are opened again when they are
-hung up on. Both in turn on one server; the ratio is the median of the pairs. Goal: p99 at most doubles.
+One caller sends synchronous requests to a backend that answers at once. It does so alone, and then beside slow
+connections. Each of these sends one byte of a header or of a body every second, and connects again when the server
+closes it. Both are measured in turn on one server; the ratio is the median of the pairs. Goal: p99 at most doubles.
 """
 
 import argparse
@@ -18,8 +18,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bench._connection import KeptConnection
-from bench.gateway import omnireel, run_body, sync_line
+from bench._connection import KeepAliveConnection
+from bench.gateway import run_body, running_server, sync_caller
 
 NUM_CALLS = 300
 GAP_S = 1.0
@@ -36,9 +36,9 @@ def main() -> None:
 
 
 async def measure(folder: Path, repeats: int, num_drips: int) -> list[tuple[list[float], list[float]]]:
-    """Milliseconds of each call: alone, then beside the drips; as often as said."""
+    """Milliseconds of each call, alone and beside the slow connections: one pair per repeat."""
     pairs = []
-    async with omnireel(folder, "instant") as port:
+    async with running_server(folder, "instant") as port:
         await call_times(port)
         for _ in range(repeats):
             alone = await call_times(port)
@@ -53,7 +53,7 @@ async def measure(folder: Path, repeats: int, num_drips: int) -> list[tuple[list
 
 
 async def call_times(port: int) -> list[float]:
-    call = await sync_line(port)
+    call = await sync_caller(port)
     times = []
     for _ in range(NUM_CALLS):
         started = time.perf_counter()
@@ -63,22 +63,22 @@ async def call_times(port: int) -> list[float]:
 
 
 async def drip(port: int, *, in_body: bool) -> None:
-    """Never finishes a request; for ever."""
+    """Send an endless request, slowly. Connect again when the server closes the connection."""
     head = (
         b"POST /nvidia/nemotron-3-nano-omni/video HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
     )
     start = head + b"content-length: %d\r\n\r\n" % len(run_body()) if in_body else head + b"x-slow: "
     while True:
         with suppress(OSError):
-            line = await KeptConnection.open(port)
+            connection = await KeepAliveConnection.open(port)
             try:
-                line.writer.write(start)
-                while not line.writer.is_closing() and not line.reader.at_eof():
+                connection.writer.write(start)
+                while not connection.writer.is_closing() and not connection.reader.at_eof():
                     await asyncio.sleep(GAP_S)
-                    line.writer.write(b" ")
-                    await line.writer.drain()
+                    connection.writer.write(b" ")
+                    await connection.writer.drain()
             finally:
-                line.writer.close()
+                connection.writer.close()
 
 
 def report(pairs: list[tuple[list[float], list[float]]], num_drips: int) -> None:

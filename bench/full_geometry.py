@@ -1,11 +1,11 @@
-"""The published model at its true size on this machine: open, read a prompt, write ten tokens.
+"""The published model in its real size on this machine: load it, read a prompt, write ten tokens.
 
     python -m bench.full_geometry [--layers 52] [--keep FOLDER]
 
-A checkpoint of the NVFP4 layout with random bytes is written first: 22.4 GB of disk, minutes of time; --keep
-leaves it for the next run. Fewer layers show that the bench works. Reported are times, and what memory was
-used: `anon` is what the process holds for itself, `file` what of the checkpoint was mapped at the end, which
-the system may drop and read again. Nothing is compared: no other engine runs this layout on a CPU.
+A checkpoint of the NVFP4 layout with random bytes is written first. That takes 22.4 GB of disk and some minutes;
+--keep leaves it for the next run. A few layers are enough to check that the benchmark works. It reports times and
+memory. `anon` is private memory of the process. `file` is the part of the checkpoint that was mapped at the end; the
+system may drop it and read it again. There is no comparison: no other engine runs this layout on a CPU.
 """
 
 import argparse
@@ -25,13 +25,15 @@ PROMPT, ANSWER = 32, 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--layers", type=int, default=52)
-    parser.add_argument("--keep", type=Path, help="where the checkpoint lies, or is written and left")
+    parser.add_argument(
+        "--keep", type=Path, help="directory of the checkpoint; it is written if missing, and kept"
+    )
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = arguments.keep or Path(folder)
         if not (checkpoint / "model.safetensors.index.json").exists():
-            from tools.full_checkpoint import write_full_checkpoint  # noqa: PLC0415  not for the second run
+            from tools.full_checkpoint import write_full_checkpoint  # noqa: PLC0415  not needed when the checkpoint exists
 
             started = time.perf_counter()
             num_bytes = write_full_checkpoint(checkpoint, arguments.layers)
@@ -40,8 +42,8 @@ def main() -> None:
 
 
 def measure(checkpoint: Path, dtype: torch.dtype) -> dict[str, float]:
-    """Seconds and GB."""
-    from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  after the writing
+    """Load the checkpoint and run one request. Returns seconds and GB by name."""
+    from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  must not add to the memory of writing
     from omnireel.engine.params import SamplingParams  # noqa: PLC0415
     from omnireel.engine.request import Request  # noqa: PLC0415
     from omnireel.model.checkpoint.load import load_checkpoint  # noqa: PLC0415
@@ -72,7 +74,7 @@ def measure(checkpoint: Path, dtype: torch.dtype) -> dict[str, float]:
 
 
 def memory() -> dict[str, float]:
-    """What the kernel says of this process, in GB."""
+    """The memory of this process by kind, in GB. Source: proc(5), /proc/pid/status."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     wanted = ("RssAnon", "RssFile", "VmSwap")
     return {

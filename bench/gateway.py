@@ -1,19 +1,19 @@
-"""What the endpoint adds around a backend: HTTP, checks, durable commits, leases, the way back.
+"""The time that the endpoint adds to a backend's: HTTP, checks, durable commits, leases, the response.
 
     python -m bench.gateway [--repeats 5] [--scale 1]
 
-Contenders, each in processes of its own, in turn; medians of all repeats are reported:
+Each contender runs in its own processes, one after the other; medians of all repeats are reported:
 
-  sync           POST, answer on the same line; a backend that answers at once without opening the video
+  sync           one POST, answered on the same connection; the backend answers at once without opening the video
   queue          submit, status stream until COMPLETED, result: three requests; the same backend
   echo-sync      sync with the echo backend, which reads the video in a child process as every backend does
-  video          reading the same video alone, no HTTP and no store: what echo-sync cannot do without
-  procrastinate  defer and wait for the end, with a real PostgreSQL and a worker process: a well-known durable
-                 queue. No HTTP, no validation, no log and no charge around it, and the end is looked up every
-                 2 ms for all jobs together: all of that in its favour.
+  video          reading the same video without HTTP and without a store: the lower bound of echo-sync
+  procrastinate  a well-known durable queue, with a real PostgreSQL and a worker process: defer a job and wait for
+                 its end. It has no HTTP, validation, log or charges, and one query every 2 ms finds the ends of all
+                 jobs. All of this is in its favour.
 
-Every job is committed to disk before its submission is answered, in all of them. `commit` is what the disk
-allows: 4 KiB appended and flushed, one after another. Latency is that of one request as its caller sees it.
+All of them commit each job to disk before they confirm its submission. `commits` is the limit of the disk: 4 KiB
+appended and flushed, one after another. Latency is that of one request, measured by its caller.
 """
 
 import argparse
@@ -31,15 +31,15 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench._connection import KeptConnection
+from bench._connection import KeepAliveConnection
 from bench._tiny import clip_uri, read_alone
 
 ENDPOINT = "/nvidia/nemotron-3-nano-omni/video"
 CONCURRENCIES = (1, 16, 128)
 NUM_CALLS = {1: 200, 16: 1600, 128: 3200}
-# Reading a video costs a process each time: fewer calls say as much.
+# Each call starts a process to read the video, and fewer calls give figures as stable.
 SLOW = {"echo-sync": 0.1, "video": 0.1}
-JUDGED, GOAL_MS = ("sync", 16), {"p50": 5.0, "p99": 25.0}
+GOAL_CASE, GOAL_MS = ("sync", 16), {"p50": 5.0, "p99": 25.0}
 
 Call = Callable[[], Awaitable[None]]
 NewCaller = Callable[[], Awaitable[Call]]
@@ -48,7 +48,7 @@ Contender = Callable[[Path], AbstractAsyncContextManager[NewCaller]]
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one run."""
+    """Latencies in ms and throughput of one run."""
 
     p50: float
     p99: float
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        from bench._gateway_server import serve  # noqa: PLC0415  the parent needs none of it
+        from bench._gateway_server import serve  # noqa: PLC0415  only the server process needs it
 
         serve(arguments.serve, arguments.folder)
         return
@@ -82,8 +82,8 @@ def main() -> None:
 
 
 @asynccontextmanager
-async def omnireel(folder: Path, backend: str) -> AsyncIterator[int]:
-    """A server in a process of its own; its port."""
+async def running_server(folder: Path, backend: str) -> AsyncIterator[int]:
+    """Run a server in its own process. Yields its port."""
     command = [sys.executable, "-m", "bench.gateway", "--serve", backend, "--folder", str(folder)]
     with (folder / "log").open("wb") as log:
         server = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=log)
@@ -97,15 +97,15 @@ async def omnireel(folder: Path, backend: str) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def sync_calls(folder: Path, backend: str = "instant") -> AsyncIterator[NewCaller]:
-    async with omnireel(folder, backend) as port:
-        yield lambda: sync_line(port)
+    async with running_server(folder, backend) as port:
+        yield lambda: sync_caller(port)
 
 
-async def sync_line(port: int) -> Call:
-    line, body = await KeptConnection.open(port), run_body()
+async def sync_caller(port: int) -> Call:
+    connection, body = await KeepAliveConnection.open(port), run_body()
 
     async def call() -> None:
-        answer = json.loads(await line.request("POST", f"/sync{ENDPOINT}", body))
+        answer = json.loads(await connection.request("POST", f"/sync{ENDPOINT}", body))
         assert answer["output"] == "echo: hello there", answer
 
     return call
@@ -117,19 +117,19 @@ def echo_calls(folder: Path) -> AbstractAsyncContextManager[NewCaller]:
 
 @asynccontextmanager
 async def queue_calls(folder: Path) -> AsyncIterator[NewCaller]:
-    async with omnireel(folder, "instant") as port:
-        yield lambda: _queue_line(port)
+    async with running_server(folder, "instant") as port:
+        yield lambda: _queue_caller(port)
 
 
-async def _queue_line(port: int) -> Call:
-    line, body = await KeptConnection.open(port), run_body()
+async def _queue_caller(port: int) -> Call:
+    connection, body = await KeepAliveConnection.open(port), run_body()
     requests = f"/queue{ENDPOINT.rpartition('/')[0]}/requests"
 
     async def call() -> None:
-        job = json.loads(await line.request("POST", f"/queue{ENDPOINT}", body))["request_id"]
-        events = await line.request("GET", f"{requests}/{job}/status/stream")
+        job = json.loads(await connection.request("POST", f"/queue{ENDPOINT}", body))["request_id"]
+        events = await connection.request("GET", f"{requests}/{job}/status/stream")
         assert b'"COMPLETED"' in events
-        answer = json.loads(await line.request("GET", f"{requests}/{job}"))
+        answer = json.loads(await connection.request("GET", f"{requests}/{job}"))
         assert answer["output"] == "echo: hello there", answer
 
     return call
@@ -141,7 +141,7 @@ async def video_calls(_: Path) -> AsyncIterator[NewCaller]:
 
 
 def procrastinate_calls(folder: Path) -> AbstractAsyncContextManager[NewCaller]:
-    from bench._procrastinate import calls  # noqa: PLC0415  an own dependency of this bench
+    from bench._procrastinate import calls  # noqa: PLC0415  an optional dependency of this benchmark
 
     return calls(folder)
 
@@ -160,11 +160,11 @@ def run_body() -> bytes:
 
 
 async def measure(contender: Contender, folder: Path, concurrency: int, num_calls: int) -> Figures:
-    """As many callers as concurrency says, each sending its next call when the last one was answered."""
+    """Run `concurrency` callers. Each sends its next call when the last one has been answered."""
     async with AsyncExitStack() as stack:
         new_caller = await stack.enter_async_context(contender(folder))
         callers = [await new_caller() for _ in range(concurrency)]
-        await asyncio.gather(*(call() for call in callers))  # connections, caches, first pages
+        await asyncio.gather(*(call() for call in callers))  # warms up connections and caches
         left, seconds = num_calls, []
 
         async def call_until_done(call: Call) -> None:
@@ -184,7 +184,7 @@ async def measure(contender: Contender, folder: Path, concurrency: int, num_call
 
 
 def commits_per_s(seconds: float = 1.0) -> float:
-    """How often this disk can be made to keep 4 KiB."""
+    """How many times a second this disk can append and flush 4 KiB."""
     with tempfile.TemporaryFile() as file:
         number, started = 0, time.perf_counter()
         while time.perf_counter() - started < seconds:
@@ -220,13 +220,13 @@ def report(results: dict[tuple[str, int], list[Figures]], repeats: int) -> None:
 
 
 def remarks(summary: dict[str, dict[str, float]]) -> list[str]:
-    """What the table says about the goal, and about the video."""
+    """Whether the goal is met, and the share of time that reading the video takes."""
     lines = []
-    judged = summary.get("{}@{}".format(*JUDGED))
+    judged = summary.get("{}@{}".format(*GOAL_CASE))
     if judged is not None:
         met = all(judged[key] <= limit for key, limit in GOAL_MS.items())
         lines.append(
-            f"goal, {JUDGED[0]} at {JUDGED[1]} at once: p50 ≤ {GOAL_MS['p50']:g} ms,"
+            f"goal, {GOAL_CASE[0]} at {GOAL_CASE[1]} at once: p50 ≤ {GOAL_MS['p50']:g} ms,"
             f" p99 ≤ {GOAL_MS['p99']:g} ms: {'met' if met else 'missed'}"
         )
     if {"video@1", "echo-sync@1"} <= set(summary):

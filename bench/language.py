@@ -1,14 +1,14 @@
-"""Reading a prompt and writing an answer: our engine against transformers on the same weights.
+"""Reading a prompt and writing an answer: omnireel's engine against transformers, with the same weights.
 
     python bench/language.py [--repeats 5] [--threads 2]
 
-Random weights in the official layout, bf16, at two sizes: that of the demo checkpoint and a middle one. The
-contenders read the same ids, each in a process of its own, in turn; medians are reported. Ours goes through
-the engine, scheduling and sampling included; theirs is a loop of forwards with their cache, the cheapest way
-to use it. Greedy on both sides.
+The weights are random, in the official layout, bf16, in two sizes: that of the demo checkpoint and a larger one. The
+contenders read the same ids, each in its own process, one after the other; medians are reported. omnireel runs the
+engine with scheduling and sampling. transformers runs a loop of forward passes with its cache, which is the fastest
+way to use it. Both are greedy.
 
-The limits: a prefill cannot be faster than a large bf16 matmul on this machine, a decode step not faster than
-reading the weights that one token needs.
+The limits: a prefill cannot be faster than a large bf16 matmul on this machine, and a decode step cannot be faster
+than reading the weights that one token needs.
 """
 
 import argparse
@@ -46,7 +46,7 @@ SIZES = {
     ),
 }  # fmt: skip
 
-# Reads PROMPT ids and writes ANSWER; returns the seconds to the first token and those of the rest.
+# Seconds to the first token, and seconds of the ANSWER - 1 other tokens.
 Timing = tuple[float, float]
 
 
@@ -54,7 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--contender", choices=CONTENDERS, help="run this one once, print JSON")
+    parser.add_argument(
+        "--contender", choices=CONTENDERS, help="run only this contender, once, and print JSON"
+    )
     parser.add_argument("--checkpoint", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -66,7 +68,7 @@ def main() -> None:
 
 
 def omnireel(checkpoint: Path) -> Callable[[list[int]], Timing]:
-    """The engine."""
+    """A run through omnireel's engine."""
     from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  only this contender's process
     from omnireel.engine.params import SamplingParams  # noqa: PLC0415
     from omnireel.engine.request import Request  # noqa: PLC0415
@@ -90,10 +92,10 @@ def omnireel(checkpoint: Path) -> Callable[[list[int]], Timing]:
 
 
 def transformers(checkpoint: Path) -> Callable[[list[int]], Timing]:
-    """Their forward and their cache, repaired as far as it must be to compute the same."""
+    """A run through transformers with its cache, corrected so that it computes the same model."""
     library = import_module("transformers")
     raw = json.loads((checkpoint / "config.json").read_text())
-    del raw["model_type"]  # not registered there
+    del raw["model_type"]  # transformers has no such model_type
     config = library.NemotronH_Omni_Reasoning_V3_Config(**raw)
     kind = library.NemotronH_Omni_Reasoning_V3
     model = kind.from_pretrained(checkpoint, config=config, dtype=torch.bfloat16).eval().language_model
@@ -122,7 +124,7 @@ CONTENDERS: dict[str, Callable[[Path], Callable[[list[int]], Timing]]] = {
 
 
 def measure(run: Callable[[list[int]], Timing]) -> dict[str, float]:
-    """Tokens per second of a run after a warm one."""
+    """Tokens per second of a run, after one run to warm up."""
     ids = torch.randint(32, 1024, (PROMPT,), generator=torch.Generator().manual_seed(0)).tolist()
     run(ids)
     first_s, rest_s = run(ids)
@@ -153,7 +155,7 @@ def run_alternating(folder: Path, repeats: int, threads: int) -> dict[str, dict[
 
 
 def machine_limits() -> dict[str, float]:
-    """Bytes a second of reading memory, operations a second of a large bf16 matmul; the best of five."""
+    """Bytes per second of reading memory and operations per second of a large bf16 matmul, each the best of five."""
     block = torch.zeros(1 << 28, dtype=torch.float32)
     square = torch.randn(2048, 2048, dtype=torch.bfloat16)
     read_s = min(_seconds(block.sum) for _ in range(5))
@@ -168,7 +170,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def weights_per_token(sizes: Sizes) -> int:
-    """Weights that one token needs: of the experts those it visits, of the embeddings none."""
+    """How many weights one token needs: only the chosen experts, and none of the embeddings."""
     c = sizes
     inner, groups = c.mamba_num_heads * c.mamba_head_dim, c.num_groups * c.state_size
     mamba = c.hidden_size * (2 * inner + 2 * groups + c.mamba_num_heads) + inner * c.hidden_size

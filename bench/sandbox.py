@@ -1,11 +1,11 @@
-"""What it costs to decode in a confined child instead of in the process itself.
+"""The cost of decoding in a sandboxed child instead of in this process.
 
     python -m bench.sandbox [--repeats 9]
 
-The same packets are decoded and the same frames converted, by the same code: in this process; in a
-confined child forked for the clip, as servers do it; and in one for which an interpreter had to start first.
-In turn, clip by clip; medians of the pairs.
-Goal: at most 10 % and at most 60 ms a clip with a forked child.
+The same code decodes the same packets and converts the same frames in three places: in this process, in a sandboxed
+child that the fork server forks for the clip, and in a child for which an interpreter has to start first. They run
+in turn, clip by clip; medians of the pairs are reported.
+Goal: a forked child adds at most 10 % and at most 60 ms per clip.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CLIPS = {
     "1920x1080, 20 s": (1920, 1080, 20),
 }
 RATE, FPS = 30, 2.0
-WARM_UP_S = 0.6  # an interpreter with PyAV is ready by then
+WARM_UP_S = 0.6  # long enough for an interpreter to load PyAV
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def write(path: Path, width: int, height: int, seconds: int) -> Path:
-    """A moving, noisy picture."""
+    """Encode a moving, noisy pattern."""
     noise = np.random.default_rng(0).integers(0, 30, (height, width, 3), np.uint8)
     x = np.linspace(0, 200, width, dtype=np.uint8)[None, :, None]
     with av.open(str(path), "w") as container:
@@ -64,7 +64,7 @@ def write(path: Path, width: int, height: int, seconds: int) -> Path:
 
 
 def measure(path: Path, repeats: int) -> dict[str, list[float]]:
-    """Milliseconds, run by run."""
+    """Milliseconds of every run, by contender."""
     contenders: dict[str, Callable[[Path], int]] = {
         "in process": in_process,
         "forked child": in_child,
@@ -92,7 +92,7 @@ def in_child(path: Path) -> int:
 
 
 def in_process(path: Path) -> int:
-    """What the child does, without its limits, its pipe and its shared memory."""
+    """Do the child's work without its sandbox, its pipe and its shared memory."""
     limits = VideoLimits()
     request = Request(
         0, 0, 1, limits.max_duration_s, limits.max_long_side, limits.max_short_side, limits.min_side,
@@ -112,7 +112,7 @@ def in_process(path: Path) -> int:
             if index is not None:
                 rgb = reformatter.reformat(frame, format="rgb24")
                 num_bytes += 3 * rgb.width * rgb.height
-                bytes(rgb.planes[0])  # the child copies its pixels too
+                bytes(rgb.planes[0])  # the child copies its pixels as well
     return num_bytes
 
 

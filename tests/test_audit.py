@@ -1,4 +1,4 @@
-"""The audit of what we depend on finds what it is there for."""
+"""The audit of the dependencies finds each kind of fault."""
 
 import sys
 import tomllib
@@ -27,7 +27,7 @@ def test_the_lock_is_in_order():
 @pytest.mark.parametrize(
     "advisory", ADVISORIES, ids=lambda advisory: f"{advisory['package']} {advisory['id']}"
 )
-def test_a_version_before_the_mended_one_is_named(advisory):
+def test_a_version_older_than_the_fixed_one_is_named(advisory):
     old = "0.0.1"
     lines = [
         f"{advisory['package']}=={old}" if line.lower().startswith(f"{advisory['package']}==") else line
@@ -47,7 +47,7 @@ def test_a_pin_without_a_hash_is_named():
     place = next(i for i, line in enumerate(lines) if line.startswith("structlog=="))
     while lines[place + 1].startswith("    --hash"):
         del lines[place + 1]
-    assert audited("\n".join(lines)) == ["structlog is pinned without a hash: python tools/lock.py"]
+    assert audited("\n".join(lines)) == ["structlog is pinned without a hash. Run `python tools/lock.py`."]
 
 
 def test_a_line_without_a_version_is_named():

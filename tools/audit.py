@@ -1,7 +1,7 @@
-"""Audit of what we depend on, without a network: the lock, known faults, licences.
+"""Audit of the dependencies, without a network: the lock, known faults, licences.
 
-python tools/audit.py            exit 1 and a line for each complaint
-python tools/audit.py --notices  write THIRD_PARTY_NOTICES.md anew
+python tools/audit.py            print a line for each fault; exit 1 if there is one
+python tools/audit.py --notices  write THIRD_PARTY_NOTICES.md again
 """
 
 import argparse
@@ -27,7 +27,10 @@ WITHOUT_HASHES = {"torch"}
 
 @dataclass(frozen=True)
 class Lock:
-    """sections: heading of the lock's part → canonical name → version; hashed: the names with a hash"""
+    """The pins of both lock files.
+
+    sections: heading → canonical name → version; malformed: lines without a pin; hashed: names that have a hash
+    """
 
     sections: dict[str, dict[str, Version]]
     malformed: list[str]
@@ -40,17 +43,17 @@ class Lock:
 
     @property
     def run_time(self) -> dict[str, Version]:
-        """What a server needs."""
+        """The packages that a server needs."""
         return next(iter(self.sections.values()))
 
 
 def locked() -> str:
-    """Both locks, one after the other."""
+    """The text of both lock files."""
     return "".join(path.read_text("utf-8") for path in LOCKS)
 
 
 def read_lock(text: str) -> Lock:
-    """The lock's sections; the comment above a section is its heading."""
+    """Parse the text of the lock files. The comment above a section is its heading."""
     sections: dict[str, dict[str, Version]] = {}
     malformed, hashed, heading, name = [], set(), "", ""
     for line in text.splitlines():
@@ -67,20 +70,20 @@ def read_lock(text: str) -> Lock:
 
 
 def complaints(lock: Lock, advisories: list[dict[str, str]], ffmpeg: Version) -> list[str]:
-    """What is wrong, a line each."""
-    found = [f"the lock has a line that pins nothing: {line}" for line in lock.malformed]
+    """One sentence for each fault that is found."""
+    found = [f"The lock has a line that pins no version: {line}" for line in lock.malformed]
     found += [
-        f"{name} is pinned without a hash: python tools/lock.py"
+        f"{name} is pinned without a hash. Run `python tools/lock.py`."
         for name in sorted(lock.all.keys() - lock.hashed - WITHOUT_HASHES)
     ]
     found += _unlocked(lock)
     have = lock.all | {"ffmpeg": ffmpeg}
     for advisory in advisories:
         version = have.get(advisory["package"])
-        if version is not None and version < Version(advisory["mended_in"]):
+        if version is not None and version < Version(advisory["fixed_in"]):
             found.append(
-                f"{advisory['package']} {version} has {advisory['id']} ({advisory['what']});"
-                f" mended in {advisory['mended_in']}"
+                f"{advisory['package']} {version} has {advisory['id']} ({advisory['what']})."
+                f" It is fixed in {advisory['fixed_in']}."
             )
     return found
 
@@ -92,30 +95,30 @@ def _unlocked(lock: Lock) -> list[str]:
     for requirement in map(Requirement, wanted):
         version = lock.all.get(canonicalize_name(requirement.name))
         if version is None:
-            found.append(f"pyproject.toml asks for {requirement}, which the lock does not pin")
+            found.append(f"pyproject.toml requires {requirement}, which the lock does not pin.")
         elif not requirement.specifier.contains(version, prereleases=True):
-            found.append(f"pyproject.toml asks for {requirement}, the lock has {version}")
+            found.append(f"pyproject.toml requires {requirement}; the lock has {version}.")
     return found
 
 
 def not_as_locked(lock: Lock) -> list[str]:
-    """Installed packages that differ from the lock; local builds of a version count as it."""
+    """One sentence for each installed package that differs from the lock. A local build counts as its version."""
     found = []
     for name, version in lock.all.items():
         try:
             installed = Version(distribution(name).version)
         except PackageNotFoundError:
-            found.append(f"{name} {version} is locked but not installed")
+            found.append(f"{name} {version} is locked but not installed.")
             continue
         if installed.public != version.public:
-            found.append(f"{name} {installed} is installed, {version} is locked")
+            found.append(f"{name} {installed} is installed; {version} is locked.")
     return found
 
 
 def notices(lock: Lock) -> str:
-    """THIRD_PARTY_NOTICES.md."""
+    """The text of THIRD_PARTY_NOTICES.md."""
     rows = [f"| {name} | {version} | {_licence(name)} |" for name, version in sorted(lock.run_time.items())]
-    libraries = av._core.library_meta.values()  # PyAV shows it nowhere else
+    libraries = av._core.library_meta.values()  # PyAV gives the licence and the configuration nowhere else
     ffmpeg = next(iter(libraries))
     return "\n".join(
         [
@@ -152,7 +155,7 @@ def _licence(name: str) -> str:
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Run the audit, or write the notices."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--notices", action="store_true")
     lock = read_lock(locked())
@@ -164,7 +167,7 @@ def main() -> None:
     found = complaints(lock, advisories, Version(str(av.ffmpeg_version_info)))
     found += not_as_locked(lock)
     if not NOTICES.exists() or NOTICES.read_text("utf-8") != text:
-        found.append("THIRD_PARTY_NOTICES.md is out of date: run python tools/audit.py --notices")
+        found.append("THIRD_PARTY_NOTICES.md is out of date. Run `python tools/audit.py --notices`.")
     for line in found:
         print(line, file=sys.stderr)
     if found:

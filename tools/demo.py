@@ -1,6 +1,6 @@
-"""`make demo`: a clip made on the spot, a server, fal's own Python client as it is, one answer as JSON.
+"""`make demo`: make a clip, start a server, ask with fal's unchanged Python client, print the answer as JSON.
 
-Progress goes to stderr; the last line on stdout is the answer. Exits with 1 unless the server answers 200.
+Progress goes to stderr; the last line on stdout is the answer. The exit code is 1 unless the server answers 200.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ START_DEADLINE_S = 60
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server listens: its two ports on this machine, and the certificate to trust."""
+    """The two ports on this machine that the server listens on, and the certificate authority to trust."""
 
     port: int
     tls_port: int
@@ -35,19 +35,19 @@ class Address:
 
 
 def main() -> int:
-    """Run the demo; the exit code."""
+    """Run the demo. Returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="omnireel-demo-") as folder:
         clip = Path(folder, "clip.mp4")
-        tell(f"making a {SECONDS} s clip: a red circle moves right, a blue square stays")
+        print_progress(f"Making a {SECONDS} s clip: a red circle moves right, a blue square stays.")
         make_clip(clip)
-        tell("starting omnireel serve")
+        print_progress("Starting omnireel serve.")
         with running_server(Path(folder)) as address:
-            tell(f"asking https://127.0.0.1:{address.tls_port}: {PROMPT}")
+            print_progress(f"Asking https://127.0.0.1:{address.tls_port}: {PROMPT}")
             return ask(address, clip)
 
 
-def tell(line: str) -> None:
-    """One line of progress."""
+def print_progress(line: str) -> None:
+    """Write one line of progress to stderr."""
     print(f"demo: {line}", file=sys.stderr, flush=True)
 
 
@@ -63,7 +63,7 @@ def make_clip(path: Path) -> None:
 
 
 def draw(progress: float) -> np.ndarray:
-    """One picture; progress: how far through the clip, 0 to 1."""
+    """One frame of the clip. progress: position in the clip, 0 to 1."""
     picture = np.full((HEIGHT, WIDTH, 3), 205, np.uint8)
     y, x = np.ogrid[:HEIGHT, :WIDTH]
     centre = 160 + 900 * progress
@@ -74,7 +74,7 @@ def draw(progress: float) -> np.ndarray:
 
 @contextlib.contextmanager
 def running_server(folder: Path) -> Iterator[Address]:
-    """`omnireel serve` on free ports of this machine, ready for requests; its address."""
+    """Run `omnireel serve` on free ports. Yields its address when it is ready for requests."""
     port, tls_port = free_ports()
     address = Address(port, tls_port, folder / "tls" / "ca.pem")
     command = [str(Path(sys.executable).with_name("omnireel")), "serve", "--data-dir", str(folder)]
@@ -88,31 +88,31 @@ def running_server(folder: Path) -> Iterator[Address]:
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that nothing listens on."""
+    """Two ports that no process listens on."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
-    """Return when the server answers; exit when it has ended or takes too long."""
+    """Return when the server is ready. Exits if it has ended or takes longer than START_DEADLINE_S."""
     deadline = time.monotonic() + START_DEADLINE_S
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
                 return
         time.sleep(0.1)
-    sys.exit("demo: the server did not start")
+    sys.exit("demo: The server did not start.")
 
 
 def ask(address: Address, clip: Path) -> int:
-    """Send the official client's request and print the answer; the exit code."""
+    """Send a request with the official client and print the answer. Returns the exit code."""
     os.environ |= {
         "FAL_RUN_HOST": f"127.0.0.1:{address.tls_port}/sync",
         "SSL_CERT_FILE": str(address.ca),
-        "FAL_KEY": "demo:demo",  # the client refuses to start without a key; the server asks for none
+        "FAL_KEY": "demo:demo",  # the client requires a key, although the server does not
         "no_proxy": "127.0.0.1",
     }
-    import fal_client.client  # noqa: PLC0415  # it reads the variables when it is imported
+    import fal_client.client  # noqa: PLC0415  # it reads the variables at import
 
     arguments = {
         "prompt": PROMPT,
@@ -123,9 +123,9 @@ def ask(address: Address, clip: Path) -> int:
     try:
         answer = fal_client.run(ENDPOINT_ID, arguments=arguments)
     except fal_client.client.FalClientHTTPError as error:
-        tell(f"the server answered {error.status_code}: {error.message}")
+        print_progress(f"The server answered {error.status_code}: {error.message}")
         return 1
-    tell(f"answered in {time.monotonic() - started:.1f} s")
+    print_progress(f"Answered in {time.monotonic() - started:.1f} s.")
     print(json.dumps(answer, ensure_ascii=False))
     return 0
 

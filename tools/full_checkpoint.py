@@ -1,9 +1,9 @@
-"""Write a checkpoint of the published NVFP4 geometry with random bytes: 22.4 GB, every tensor there is.
+"""Write a checkpoint of the published NVFP4 geometry with random bytes: 22.4 GB, every tensor.
 
     python tools/full_checkpoint.py OUT [--layers 52]
 
-The numbers are noise with the spread of real weights, so that nothing overflows. Bytes are streamed to the
-disk: it needs no memory to speak of.
+The values are noise with the spread of real weights, so that nothing overflows. Bytes are streamed to the disk, so
+little memory is needed.
 """
 
 import argparse
@@ -35,19 +35,21 @@ BLOCK = 1 << 24
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the command line and write the checkpoint."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--layers", type=int, default=len(PUBLISHED.pattern), help="of the language model")
+    parser.add_argument(
+        "--layers", type=int, default=len(PUBLISHED.pattern), help="number of layers of the language model"
+    )
     arguments = parser.parse_args()
     num_bytes = write_full_checkpoint(arguments.out, arguments.layers)
     print(f"wrote {num_bytes / 1e9:.2f} GB to {arguments.out}")
 
 
 def write_full_checkpoint(out: Path, num_layers: int) -> int:
-    """All files, in 17 shards with an index; returns the bytes of the weights."""
+    """Write all files: 17 shards, their index, and the text files. Returns the size of the weights in bytes."""
     out.mkdir(parents=True, exist_ok=True)
     sizes = dataclasses.replace(PUBLISHED, pattern=PUBLISHED.pattern[:num_layers])
     raw = published_config_json(sizes)
@@ -70,7 +72,7 @@ def write_full_checkpoint(out: Path, num_layers: int) -> int:
 
 
 def _tensors(raw: dict[str, object]) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The table, and every tensor on the meta device as it is stored."""
+    """The quantisation table, and every tensor as stored, on the meta device."""
     model = empty_model(parse_config(raw), torch.bfloat16)
     names = [name.removesuffix(".weight") for name in model.state_dict() if name.endswith(".weight")]
     table = {name: scheme for name in names if (scheme := scheme_of(name, NVFP4))}
@@ -102,22 +104,22 @@ def _write_shard(path: Path, tensors: dict[str, Tensor], noise: "Noise") -> None
 
 
 class Noise:
-    """Bytes for tensors: cut from a few blocks of random ones, at another place each time."""
+    """Random bytes for tensors. They are cut from a few random blocks, at a different offset for each tensor."""
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng(0)
         random = self._rng.integers(0, 256, BLOCK, dtype=np.uint8)
-        # Without the bit that NaN needs, and small: an eighth at most.
+        # The mask clears bits of the exponent: no code is NaN, and every value is under a quarter.
         small = random & 0b1010_0111
         self._blocks = {torch.uint8: random, torch.float8_e4m3fn: small}
         self._normal = torch.randn(BLOCK // 2, generator=torch.Generator().manual_seed(0))
 
     def of(self, name: str, tensor: Tensor) -> Iterator[bytes]:
-        """The bytes of one tensor, in pieces."""
+        """Yield the bytes of one tensor in pieces."""
         if name.endswith(("scale", "scale_2")) and tensor.dtype == torch.float32:
             yield np.float32(_scale(name)).tobytes()
             return
-        if name.endswith("weight_scale"):  # one for every group: 1.0
+        if name.endswith("weight_scale"):  # 0x38 is 1.0 in FP8
             yield np.full(tensor.numel(), 0x38, np.uint8).tobytes()
             return
         if tensor.dtype in self._blocks:
@@ -144,7 +146,7 @@ class Noise:
 
 
 def _scale(name: str) -> float:
-    """Values of random E2M1 have a spread of 3, those of the FP8 block one of a twentieth."""
+    """A scale that gives weights a usual spread: random E2M1 values have a spread of 3, the FP8 block one of 0.05."""
     if name.endswith("weight_scale_2"):
         return 1 / (3 * 50)
     return 0.4 if name.endswith("weight_scale") else 1.0

@@ -1,4 +1,4 @@
-"""docs/http-api.md from the OpenAPI document: `python -m tools.http_api` writes it."""
+"""Write docs/http-api.md from the OpenAPI document: `python -m tools.http_api`."""
 
 import json
 import tempfile
@@ -28,7 +28,7 @@ INTRO = """\
 Written by `python -m tools.http_api` from the document that `GET /openapi.json` answers. Do not edit it here.
 
 Paths are shown with the prefix of their [fal host](clients.md#hosts). Requests to a server with `--auth keys`
-need `Authorization: Key KEY_ID:KEY_SECRET`, but for a few pages that tell nothing about callers.
+need `Authorization: Key KEY_ID:KEY_SECRET`, except for a few pages that contain nothing about callers.
 [Clients](clients.md#errors) explains the forms of errors.
 """
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def openapi_document() -> Document:
-    """What a server answers at /openapi.json."""
+    """The document that a server returns at /openapi.json."""
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(EchoBackend(), Settings(data_dir=Path(folder)))
         try:
@@ -52,7 +52,7 @@ def openapi_document() -> Document:
 
 
 def page_of(document: Document) -> str:
-    """The page as Markdown: routes by group, then every form of a body."""
+    """The page as Markdown: routes by group, then the schemas of all bodies."""
     parts = [INTRO]
     for group, paths in _grouped(document["paths"]).items():
         parts.append(f"## {group}\n")
@@ -72,7 +72,7 @@ def _grouped(paths: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _routes(routes: Sequence[tuple[str, str]], document: Document) -> Iterator[str]:
-    """Each route; one that does what another does is only named."""
+    """A section for each route. A route that equals an earlier one only refers to it."""
     described: dict[str, str] = {}
     for path, method in routes:
         name, operation = f"`{method.upper()} {path}`", document["paths"][path][method]
@@ -108,7 +108,7 @@ def _answer_row(status: str, answer: Document) -> str:
 
 
 def _form(media: str, form: Document) -> str:
-    """What an answer's body is: a form of JSON, or another media type."""
+    """The type of a response body: a JSON schema, or another media type."""
     return _type(form.get("schema", {})) if media == "application/json" else f"`{media}`"
 
 
@@ -127,7 +127,7 @@ def _body(name: str, schema: Document) -> str:
 
 
 def _type(schema: Document) -> str:
-    """A schema in a few words: its type, its values, its range, its default."""
+    """A short description of a schema: its type, its values, its range, its default."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
@@ -170,7 +170,7 @@ def _sentence(text: str) -> str:
 
 
 def _row(*cells: str) -> str:
-    """One row of a table; nothing in it is taken for markup."""
+    """One row of a table. Characters that Markdown would interpret are escaped."""
     texts = (" ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;") for cell in cells)
     return "| " + " | ".join(texts) + " |"
 

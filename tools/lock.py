@@ -1,8 +1,8 @@
-"""Write the hashes of every pinned package's files into requirements.lock: `python tools/lock.py`.
+"""Write the hashes of the files of every pinned package into requirements.lock: `python tools/lock.py`.
 
-Needs the package index. The versions stay as they are; pip then refuses any file that is not one of these.
-Taken are the source and the wheels that Linux on x86-64 and arm64 can use. Not here: torch, whose builds are
-many.
+It needs the package index. The versions stay as they are; pip then refuses any other file. The hashes are those of the
+source and of the wheels for Linux on x86-64 and arm64. torch is in torch.lock without hashes, because it has many
+builds.
 """
 
 import json
@@ -22,14 +22,14 @@ PLATFORMS = re.compile(r"any|(many)?linux.*_(x86_64|aarch64)")
 
 
 def main() -> None:
-    """Rewrite the lock."""
+    """Replace the hashes in the lock file."""
     lines = [line for line in LOCK.read_text("utf-8").splitlines() if not line.startswith("    --hash")]
     with ThreadPoolExecutor(8) as pool:
         LOCK.write_text("".join(pool.map(hashed, [line.removesuffix(" \\") for line in lines])), "utf-8")
 
 
 def hashed(line: str) -> str:
-    """A pin with the hashes of its files; any other line as it is."""
+    """A pin with the hashes of its files. Any other line is returned unchanged."""
     pin = PIN.fullmatch(line)
     if pin is None:
         return line + "\n"
@@ -37,12 +37,12 @@ def hashed(line: str) -> str:
         {file["hashes"]["sha256"] for file in files(pin[1]) if is_wanted(file["filename"], pin[2])}
     )
     if not hashes:
-        raise SystemExit(f"the index has no file of {line} for Linux")
+        raise SystemExit(f"The index has no file of {line} for Linux.")
     return " \\\n    ".join([line, *(f"--hash=sha256:{digest}" for digest in hashes)]) + "\n"
 
 
 def files(name: str) -> list[dict[str, Any]]:
-    """All files of a package, of every version. Source: PEP 691"""
+    """All files of all versions of a package. Source: PEP 691."""
     address = f"{INDEX}/{canonicalize_name(name)}/"
     asked = urllib.request.Request(address, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
     with urllib.request.urlopen(asked, timeout=60) as answer:
@@ -50,7 +50,7 @@ def files(name: str) -> list[dict[str, Any]]:
 
 
 def is_wanted(filename: str, version: str) -> bool:
-    """Whether it is of this version, and the source or a wheel that fits."""
+    """Whether a file has this version and is the source or a wheel for a supported platform."""
     if not filename.endswith(".whl"):
         return filename.endswith((f"-{version}.tar.gz", f"-{version}.zip"))
     try:

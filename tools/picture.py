@@ -1,8 +1,8 @@
-"""The picture of the README: frames of the demo's clip, and what the demo model answers about it.
+"""Make the picture of the README: frames of the demo's clip, and the demo model's answers about it.
 
     python -m tools.picture
 
-Writes docs/images/answer.png. The answers are asked for when the picture is made.
+Writes docs/images/answer.png. The answers are those of the model at that time.
 """
 
 import json
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def ask(clip: Path, question: str) -> str:
-    """What `omnireel ask` answers, always the likeliest token."""
+    """The answer of `omnireel ask`, with greedy decoding."""
     command = [str(Path(sys.executable).with_name("omnireel")), "ask", str(clip), question]
     command += ["--temperature", "0", "--json"]
     return str(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["output"])
@@ -64,7 +64,7 @@ def picture_of(answers: Sequence[str]) -> Image.Image:
 
 
 def font(weight: str, size_px: int) -> ImageFont.FreeTypeFont:
-    """Source Sans, as the development packages bring it."""
+    """Source Sans from the development packages."""
     path = Path(str(files("font_source_sans_pro"))) / "files" / f"SourceSansPro-{weight}.otf"
     return ImageFont.truetype(str(path), size_px)
 

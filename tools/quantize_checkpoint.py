@@ -1,9 +1,9 @@
-"""Quantise a checkpoint's language model as the published FP8 and NVFP4 checkpoints are.
+"""Quantise the language model of a checkpoint into the layout of the published FP8 and NVFP4 checkpoints.
 
     python tools/quantize_checkpoint.py IN OUT fp8|nvfp4
 
-Scales are the simplest that fit: the largest magnitude of a tensor or group is the format's largest. What the
-published files did to keep accuracy is not imitated; the layout is the same.
+A scale maps the largest magnitude of a tensor or group to the largest value of the format. The published files were
+calibrated to keep accuracy; that is not done here. The layout is the same.
 """
 
 import argparse
@@ -28,7 +28,7 @@ E4M3_MAX, E2M1 = 448.0, torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the command line and write the checkpoint."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def quantize_checkpoint(source: Path, out: Path, experts: str) -> dict[str, str]:
-    """Write `source`, in the BF16 layout, to `out`: experts in FP8 or NVFP4, other matrices in FP8.
+    """Quantise the BF16 checkpoint in `source` into `out`: experts in FP8 or NVFP4, other matrices in FP8.
 
     Returns module name → scheme.
     """
@@ -74,7 +74,7 @@ def quantize_checkpoint(source: Path, out: Path, experts: str) -> dict[str, str]
 
 
 def table_json(table: dict[str, str]) -> dict[str, Any]:
-    """hf_quant_config.json."""
+    """The content of hf_quant_config.json."""
     entries = {
         name: {"quant_algo": scheme} | ({"group_size": GROUP} if scheme == NVFP4 else {})
         for name, scheme in table.items()
@@ -89,7 +89,7 @@ def table_json(table: dict[str, str]) -> dict[str, Any]:
 
 
 def scheme_of(name: str, experts: str) -> str | None:
-    """How the published checkpoints keep a matrix; experts: how they keep those."""
+    """The scheme in which the published checkpoints store a matrix, or None. experts: the scheme of the experts."""
     if EXPERTS.fullmatch(name):
         return experts
     return FP8 if OTHERS.fullmatch(name) else None

@@ -1,10 +1,10 @@
-"""Write a checkpoint of this architecture with random weights, at any size, in the official layout.
+"""Write a checkpoint of this architecture with random weights, in any size, in the official layout.
 
     python tools/scaled_checkpoint.py OUT [--hidden-size 512] [--pattern 'MEM*E'] ...
 
-The result loads like a real one: shards with an index, official tensor names, config.json with the field
-names of the released files, a byte-level tokenizer with the official control tokens, a chat template.
-The answers are noise. For parity tests and speed measurements.
+The result loads like a real one: shards with an index, official tensor names, config.json with the field names of
+the released files, a byte-level tokenizer with the official control tokens, a chat template. Its answers are noise.
+It is meant for parity tests and speed measurements.
 """
 
 import argparse
@@ -52,7 +52,7 @@ TEMPLATE = """\
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is free to choose; names as in `LanguageConfig` and `VisionConfig`."""
+    """The sizes that can be chosen. Names are those of `LanguageConfig` and `VisionConfig`."""
 
     hidden_size: int = 64
     pattern: str = "MEM*E"
@@ -88,7 +88,7 @@ class Sizes:
     num_shards: int = 2
 
 
-# Of the published 30B-A3B checkpoints.
+# The sizes of the published 30B-A3B checkpoints.
 PUBLISHED = Sizes(
     hidden_size=2688, pattern="MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME", vocab_size=131072,
     num_heads=32, num_kv_heads=2, head_dim=128, mamba_num_heads=64, mamba_head_dim=64, state_size=128,
@@ -101,11 +101,11 @@ PUBLISHED = Sizes(
 
 
 def main() -> None:
-    """Read the sizes from the command line."""
+    """Read the sizes from the command line and write the checkpoint."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, help="directory to write; made if missing")
+    parser.add_argument("out", type=Path, help="directory to write to; made if missing")
     for field in fields(Sizes):
         flag = f"--{field.name.replace('_', '-')}"
         parser.add_argument(flag, type=type(field.default), default=field.default, help=f"{field.default}")
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def write_checkpoint(directory: Path, sizes: Sizes) -> int:
-    """Write all files of a checkpoint; returns the number of weights."""
+    """Write all files of a checkpoint. Returns the number of weights."""
     directory.mkdir(parents=True, exist_ok=True)
     raw = config_json(sizes)
     _write_json(directory / "config.json", raw)
@@ -129,7 +129,7 @@ def write_checkpoint(directory: Path, sizes: Sizes) -> int:
 
 
 def config_json(sizes: Sizes) -> dict[str, Any]:
-    """config.json with the field names of the released checkpoints."""
+    """The content of config.json, with the field names of the released checkpoints."""
     return {
         "architectures": ["NemotronH_Nano_Omni_Reasoning_V3"],
         "model_type": "NemotronH_Nano_Omni_Reasoning_V3",
@@ -160,7 +160,7 @@ def config_json(sizes: Sizes) -> dict[str, Any]:
 
 
 def published_config_json(sizes: Sizes = PUBLISHED) -> dict[str, Any]:
-    """config.json of the published checkpoints: their vision tower is named, not measured."""
+    """The config.json of the published checkpoints. It gives the name of the vision tower, not its sizes."""
     vision = {
         "patch_size": 16,
         "video_temporal_patch_size": 2,
@@ -221,7 +221,7 @@ def _language_json(sizes: Sizes) -> dict[str, Any]:
 
 
 def _vision_json(sizes: Sizes) -> dict[str, Any]:
-    """The released file names a ViT-H; the sizes of another tower are given in transformers' words."""
+    """The released file names a ViT-H. The sizes of any other tower are given under transformers' field names."""
     side_px = 16 * sizes.position_side
     return {
         "model_type": "radio",
@@ -263,10 +263,10 @@ def _sound_json(sizes: Sizes) -> dict[str, Any]:
 
 
 def random_tensors(sizes: Sizes) -> dict[str, Tensor]:
-    """Every tensor of the checkpoint; the same seed gives the same weights.
+    """Every tensor of the checkpoint. The same seed gives the same weights.
 
-    Spread so that no part drops out of a comparison: time steps from 0.001 to 0.1, norms away from 1, a
-    selection bias that changes which experts are chosen.
+    The values are such that an error in any part shows in a comparison: time steps from 0.001 to 0.1, norms that are
+    not 1, a selection bias that changes which experts are chosen.
     """
     model = empty_model(parse_config(config_json(sizes)), DTYPES[sizes.dtype])
     noise = Generator().manual_seed(sizes.seed)
@@ -285,7 +285,7 @@ def random_tensors(sizes: Sizes) -> dict[str, Tensor]:
 
 
 def stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
-    """Released checkpoints keep the selection bias alone in fp32."""
+    """The type in which a released checkpoint stores a tensor. Only the selection bias is in fp32."""
     if name.endswith("num_batches_tracked"):
         return torch.int64
     return torch.float32 if name.endswith("e_score_correction_bias") else dtype
@@ -307,14 +307,14 @@ def _log_uniform(low: float, high: float, shape: tuple[int, ...], noise: Generat
 
 def _time_step_bias(shape: tuple[int, ...], noise: Generator) -> Tensor:
     dt = _log_uniform(0.001, 0.1, shape, noise)
-    return dt + torch.log(-torch.expm1(-dt))  # softplus undone
+    return dt + torch.log(-torch.expm1(-dt))  # the inverse of softplus
 
 
 DRAWS: dict[str, Callable[[tuple[int, ...], Generator], Tensor]] = {
-    "num_batches_tracked": lambda shape, noise: torch.full(shape, 1000.0),  # noqa: ARG005  one signature for all
+    "num_batches_tracked": lambda shape, noise: torch.full(shape, 1000.0),  # noqa: ARG005  all have one signature
     "running_var": lambda shape, noise: 0.5 + torch.rand(shape, generator=noise),
     "running_mean": lambda shape, noise: torch.randn(shape, generator=noise) / 10,
-    # Fan-in of a convolution: all but the first side.
+    # The fan-in of a convolution is the product of all dimensions but the first.
     "depthwise_conv.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 3,
     "subsampling.layers.0.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 3,
     "subsampling.layers.2.weight": lambda shape, noise: torch.randn(shape, generator=noise) / 3,
@@ -347,11 +347,11 @@ def _write_shards(directory: Path, tensors: dict[str, Tensor], num_shards: int) 
 
 
 def tokenizer_json(vocab_size: int) -> dict[str, Any]:
-    """A tokenizer of single bytes behind the control tokens."""
+    """The content of tokenizer.json: the control tokens, then single bytes without merges."""
     added = {i: CONTROL_TOKENS.get(i, f"<SPECIAL_{i}>") for i in range(NUM_CONTROL_TOKENS)}
     tokens = [*added.values(), *sorted(pre_tokenizers.ByteLevel.alphabet())]
     if vocab_size < len(tokens):
-        raise SystemExit(f"the vocabulary needs at least {len(tokens)} entries")
+        raise SystemExit(f"vocab_size is {vocab_size}; it must be at least {len(tokens)}.")
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     bpe: dict[str, Any] = {
@@ -379,7 +379,7 @@ def tokenizer_json(vocab_size: int) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - JSON is anything
+def _write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
     path.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 

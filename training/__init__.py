@@ -1,8 +1,8 @@
 """How the demo checkpoint is made: scenes, questions, dense tower training, question training, evaluation.
 
-Reading order: scenes.py (the world), paint.py and degrade.py (its pixels), questions/ (what is asked and answered),
-vocabulary.py (its words are in tokenizer.json), recipe.py (the sizes), loop.py and precision.py (a step), dense.py
-(what patches are asked), tower.py, watch.py and story.py (what is asked beside questions), talk_batch.py, talker.py,
-start.py, talk.py, evaluate.py.
-Imports omnireel like any user.
+Reading order: scenes.py (what clips contain), paint.py and degrade.py (their pixels), questions/ (questions and true
+answers), vocabulary.py (the tokenizer; its words are in tokenizer.json), recipe.py (the sizes), loop.py and precision.py
+(a training step), dense.py (targets of patches), tower.py (the first stage), watch.py and story.py (auxiliary targets of
+the second stage), talk_batch.py, model_with_heads.py, start.py, talk.py (the second stage), evaluate.py.
+It uses omnireel like any other program.
 """

@@ -1,4 +1,4 @@
-"""Pixels of a scene, clean or as encoders and cameras leave them."""
+"""Pixels of a scene, either clean or with the artefacts of encoders and cameras."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CODECS = (("libx264", "crf", (18, 36)), ("libx264", "crf", (18, 36)), ("mpeg4", 
 
 
 def degraded_pixels(
-    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], rule: PixelSpec, rng: Random
+    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], spec: PixelSpec, rng: Random
 ) -> Tensor:
-    """Pixels of a scene as an encoder and a camera would leave them. [F, 3, H, W] normalised."""
-    height, width = grid[0] * rule.patch_size, grid[1] * rule.patch_size
+    """Pixels of a scene, often with artefacts of encoders and noise of cameras. [F, 3, H, W] normalised."""
+    height, width = grid[0] * spec.patch_size, grid[1] * spec.patch_size
     kind = rng.random()
     if kind < 0.72:
         frames = paint(scene, times_s, width, height)
@@ -34,25 +34,25 @@ def degraded_pixels(
         frames = through_video(frames, codec, options)
     elif 0.35 < kind < 0.55:
         frames = through_jpeg(frames, rng.randint(25, 90))
-    pixels = _all_pixels(frames, grid, rule)
+    pixels = _all_pixels(frames, grid, spec)
     if rng.random() < 0.25:
         generator = torch.Generator().manual_seed(rng.randrange(1 << 30))
         pixels += torch.randn(pixels.shape, generator=generator) * rng.uniform(0.01, 0.07)
     return pixels
 
 
-def _all_pixels(frames: Frame, grid: tuple[int, int], rule: PixelSpec) -> Tensor:
-    """`frame_pixels` of every frame; those that need no resizing at once, which is much faster."""
-    if frames.shape[1:3] != (grid[0] * rule.patch_size, grid[1] * rule.patch_size):
-        return torch.stack([frame_pixels(frame, grid[0], grid[1], rule) for frame in frames])
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (rule.mean, rule.std))
+def _all_pixels(frames: Frame, grid: tuple[int, int], spec: PixelSpec) -> Tensor:
+    """`frame_pixels` of every frame. Frames that need no resizing are converted together, which is much faster."""
+    if frames.shape[1:3] != (grid[0] * spec.patch_size, grid[1] * spec.patch_size):
+        return torch.stack([frame_pixels(frame, grid[0], grid[1], spec) for frame in frames])
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (spec.mean, spec.std))
     planes = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy())
     return planes.float().mul_(1 / (255 * std)).sub_(mean / std)
 
 
 def clean_pixels(
-    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], rule: PixelSpec, _rng: Random
+    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], spec: PixelSpec, _rng: Random
 ) -> Tensor:
-    """Pixels of a scene as painted. [F, 3, H, W] normalised."""
-    frames = paint(scene, times_s, grid[1] * rule.patch_size, grid[0] * rule.patch_size)
-    return _all_pixels(frames, grid, rule)
+    """Pixels of a scene without artefacts. [F, 3, H, W] normalised."""
+    frames = paint(scene, times_s, grid[1] * spec.patch_size, grid[0] * spec.patch_size)
+    return _all_pixels(frames, grid, spec)

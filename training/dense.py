@@ -1,4 +1,4 @@
-"""What every patch of a tubelet should say, and the read-outs that it says it with; thrown away after training."""
+"""Dense targets of the patches of a tubelet, and the linear heads that predict them. Heads are used in training only."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.paint import letter_spans, paint
-from training.scenes import COLOURS, DIRECTIONS, LETTERS, SHAPES, Background, Scene, Thing
+from training.paint import character_spans, paint
+from training.scenes import ALPHABET, COLOURS, DIRECTIONS, SHAPES, Background, Scene, Thing
 
-CHARACTERS = LETTERS + "0123456789"
-MAX_LETTERS = 7
+CHARACTERS = ALPHABET + "0123456789"
+MAX_CHARACTERS = 7
 NO_LOSS = -100  # cross entropy ignores it
-MOSTLY = 0.2  # share of a patch that an object covers for the patch to speak of it
+MIN_COVERED = 0.2  # a patch has the targets of an object that covers more than this share of it
 BLACK = Background("plain", (0, 0, 0), (0, 0, 0), 0)
 
 
 def cover(thing: Thing, times_s: tuple[float, float], aspect: float, grid: tuple[int, int]) -> Tensor:
-    """How much of each 64th of each patch an object covers, in both frames. [R, K, 128], 0 to 1"""
+    """The share that an object covers of each 64th of each patch, in both frames. [R, K, 128], 0 to 1"""
     rows, cols = grid
     alone = Scene(1.0, aspect, (replace(thing, rgb=(255, 255, 255)),), (), BLACK)
     mask = torch.from_numpy(paint(alone, times_s, cols * 8, rows * 8)[..., 0]) / 255  # [2, 8R, 8K]
@@ -31,7 +31,7 @@ def cover(thing: Thing, times_s: tuple[float, float], aspect: float, grid: tuple
 def tubelet_targets(
     scene: Scene, first_s: float, second_s: float, grid: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """What each patch should say of two frames at these times: of the object on it, and of its writing."""
+    """Targets of each patch for two frames at these times: about the object on it, and about its characters."""
     rows, cols = grid
     out = {name: torch.full(grid, NO_LOSS) for name in ("shape", "colour", "motion", "life")}
     out["object"] = torch.zeros(grid, dtype=torch.int64)
@@ -45,7 +45,7 @@ def tubelet_targets(
         x, y = thing.centre(second_s if seen[1] else first_s)
         cell = min(rows - 1, max(0, int(y * rows))), min(cols - 1, max(0, int(x / scene.aspect * cols)))
         out["object"][cell] = 1
-        on_it = covered.view(rows, cols, 2, 64).mean(-1).amax(-1) > MOSTLY
+        on_it = covered.view(rows, cols, 2, 64).mean(-1).amax(-1) > MIN_COVERED
         on_it[cell] = True
         out["shape"][on_it] = SHAPES.index(thing.shape)
         out["colour"][on_it] = list(COLOURS).index(thing.colour)
@@ -57,18 +57,19 @@ def tubelet_targets(
 
 
 def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
-    """character, its index in the word and how many follow it: where its centre is; glyph: wherever it reaches.
+    """Targets about characters, for each half of a patch; a half has at most one character.
 
-    Each half of a patch holds one at most.
+    character, index, following: the character whose centre is here, its index in the word, and how many follow it
+    glyph: a character of which any part is here; writing: whether the centre of a character is here
     """
     rows, cols = grid
     character, index, following, glyph = torch.full((4, *grid, 2), NO_LOSS)
     for word in scene.words:
         top, bottom = ((word.y + side * 0.3 * word.height) * rows for side in (-1, 1))
-        spans = letter_spans(word, scene.aspect)
-        for place, (span, letter) in enumerate(zip(spans, word.text.upper(), strict=True)):
+        spans = character_spans(word, scene.aspect)
+        for place, (span, char) in enumerate(zip(spans, word.text.upper(), strict=True)):
             ends = [share * 2 * cols for share in span]
-            kind = CHARACTERS.index(letter)
+            kind = CHARACTERS.index(char)
             halves = range(max(0, math.ceil(ends[0] - 0.25)), min(2 * cols, math.floor(ends[1] + 0.25)))
             for half in halves:
                 glyph[max(0, round(top)) : min(rows, round(bottom)), half // 2, half % 2] = kind
@@ -82,20 +83,20 @@ def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
-# What a patch is asked → how many classes, and how many such answers it has.
+# Target → number of classes, and number of answers per patch.
 READ_OUTS = {
     "shape": (4, 1), "colour": (8, 1), "motion": (5, 1), "life": (3, 1),
-    "character": (36, 2), "index": (MAX_LETTERS, 2), "following": (MAX_LETTERS, 2), "glyph": (36, 2),
+    "character": (36, 2), "index": (MAX_CHARACTERS, 2), "following": (MAX_CHARACTERS, 2), "glyph": (36, 2),
     "object": (2, 1), "writing": (2, 2),
 }  # fmt: skip
 
 
 class DenseHeads(nn.Module):
-    """Linear read-outs of each patch."""
+    """Linear heads that predict the targets of each patch."""
 
-    # The slowest to come weigh more.
+    # The targets that are learned last have a higher weight.
     WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0, "index": 2.0, "following": 2.0}
-    # Of the yes-or-no read-outs most answers are no.
+    # In targets of two classes, most answers are no.
     YES_WEIGHT = 15.0
 
     def __init__(self, width: int) -> None:
@@ -104,7 +105,7 @@ class DenseHeads(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
     def forward(self, grid: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """grid: [n, R, K, W] tower output → (loss, accuracies where there is something to see)."""
+        """grid: [n, R, K, W] tower output → (loss, accuracy of each target where it is not empty)."""
         features = F.layer_norm(grid.float(), grid.shape[-1:])
         out = {name: head(features) for name, head in self.heads.items()}
         losses, figures = [], {}
@@ -128,19 +129,19 @@ class DenseHeads(nn.Module):
 
 
 class Outlines(nn.Module):
-    """Reads what each patch holds of any object, early in the tower, so that later layers can tell shapes."""
+    """Predicts early in the tower which part of each patch objects cover. Later layers need it to recognise shapes."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.read = nn.Linear(width, 128)
 
     def forward(self, grid: Tensor, covered: Tensor) -> tuple[Tensor, float]:
-        """grid: [n, R, K, W]; covered: [n, R, K, 128] → (loss, share right of what is covered)."""
+        """grid: [n, R, K, W]; covered: [n, R, K, 128] → (loss, recall of the covered parts)."""
         out = self.read(F.layer_norm(grid.float(), grid.shape[-1:]))
         right = ((out > 0) == (covered > 0.5))[covered > 0.5].float().mean().item()
         return F.binary_cross_entropy_with_logits(out, covered, pos_weight=torch.tensor(6.0)), right
 
 
 def stacked(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Each of the tensors of many rows as one, [len(rows), ...]."""
+    """Stack the tensors of the rows by name. Each becomes [len(rows), ...]."""
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

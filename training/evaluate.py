@@ -1,4 +1,4 @@
-"""Held-out clips as real video files, answered through the full path, judged per kind of question."""
+"""Accuracy on held-out clips: real video files, answered through the full path, counted per kind of question."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ CODECS: tuple[tuple[str, str, str, tuple[int, int], dict[str, str]], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """One question's outcome.
+    """The judgement of one answer.
 
-    agrees: None without thinking; dated: whether the second is right that the answer names unasked, None if none is
+    agrees: whether the chain agrees with the answer; None without thinking
+    dated:  whether the second that the answer gives unasked is right; None if it gives none
     """
 
     kind: str
@@ -63,7 +64,7 @@ class Verdict:
 
 
 def make_clip(rng: Random, directory: Path, number: int) -> tuple[Path, View]:
-    """Write one clip and return what is in it."""
+    """Write one clip. Returns its path and what it shows."""
     width, height = rng.choices(list(SIZES), list(SIZES.values()))[0]
     longest = 20 if width * height <= 300_000 else 8
     fps = rng.choice((10, 15, 24, 25, 29.97, 30, 50, 60) if width * height <= 300_000 else (15, 24, 30))
@@ -83,7 +84,7 @@ def make_clip(rng: Random, directory: Path, number: int) -> tuple[Path, View]:
 
 
 def make_questions(rng: Random, view: View, count: int) -> list[Question]:
-    """Questions of different kinds; every builder has the same chance, so rare kinds are counted too."""
+    """Questions of different kinds. All builders are equally likely, so that rare kinds are counted as well."""
     found: dict[str, Question] = {}
     builders = [b for b in BUILDERS if b not in (describe, beyond)]
     for builder in rng.sample(builders, len(builders)):
@@ -97,16 +98,16 @@ def make_questions(rng: Random, view: View, count: int) -> list[Question]:
 
 
 def evaluate(checkpoint: Path, *, clips: int, seed: int, workers: int, temperature: float) -> list[Verdict]:
-    """Ask about `clips` fresh clips, three questions each in both modes; progress on stderr.
+    """Ask about three questions on each of `clips` new clips, with and without thinking. Progress goes to stderr.
 
-    An interrupt ends it early, with the verdicts so far.
+    An interrupt ends it early. The verdicts so far are returned.
     """
     jobs = [(checkpoint, seed, number, temperature) for number in range(clips)]
     verdicts: list[Verdict] = []
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers) as pool, Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("clips", total=clips)
-        is_file = not progress.console.is_terminal  # which shows the bar at its end only
+        is_file = not progress.console.is_terminal  # a file shows the bar only when it is complete
         with suppress(KeyboardInterrupt):
             for done, part in enumerate(pool.imap_unordered(_judge_clip, jobs), 1):
                 verdicts += part
@@ -153,7 +154,7 @@ def _judge(question: Question, task: Task, output: str) -> Verdict:
 
 
 async def _answers(backend: LocalBackend, tasks: list[Task], clip: Path) -> list[str]:
-    """All at once: the clip is read for the next one while the engine answers the one before."""
+    """Run all tasks at once, so that a clip can be read while the engine answers another task."""
     return await asyncio.gather(*(_answer(backend, task, clip) for task in tasks))
 
 
@@ -164,11 +165,11 @@ async def _answer(backend: LocalBackend, task: Task, clip: Path) -> str:
                 return event.output
     except OmnireelError as error:
         return f"error: {error.message}"
-    raise AssertionError("a backend ends with its answer")
+    raise AssertionError("The backend ended without an answer.")
 
 
 def show(verdicts: list[Verdict]) -> None:
-    """The table per kind, then one line of JSON; wrong answers are listed on stderr."""
+    """Print a table of accuracies per kind, then one line of JSON. Wrong answers are listed on stderr."""
     for verdict in sorted(verdicts, key=lambda v: (v.kind, v.thinking)):
         if not verdict.right:
             print(json.dumps(asdict(verdict)), file=sys.stderr)
@@ -188,8 +189,8 @@ def show(verdicts: list[Verdict]) -> None:
     Console(width=100).print(table)
     agreeing = _share([bool(v.agrees) for v in verdicts if v.thinking])
     dated = _share([v.dated for v in verdicts if v.dated is not None])
-    print(f"chains that agree with their conclusion: {agreeing:.1f} %")
-    print(f"seconds right that a right order names: {dated:.1f} %")
+    print(f"chains that agree with their answer: {agreeing:.1f} %")
+    print(f"right seconds in right answers about order: {dated:.1f} %")
     shares = {"chain_agrees": round(agreeing, 2), "order_dated": round(dated, 2)}
     print(json.dumps({"questions": len(verdicts), "accuracy": figures, **shares}))
 

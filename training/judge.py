@@ -1,4 +1,4 @@
-"""Whether an answer is right: by what it says, not by how it says it."""
+"""Whether an answer is right. Its meaning counts, not its wording."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _WAYS = (*DIRECTIONS, "still")
 _REFUSAL = re.findall(r"[a-z]+", outside.ANSWER.lower())
 _EVENTS = ("appears", "disappears")
 _PLACES = ("left", "right", "middle")
-# What a chain concludes → what an answer then says.
+# Conclusion of a chain → text that the answer then contains.
 _DENIALS = {"none": "there is no ", "unknown": "only know simple scenes"}
 
 
 def split_thoughts(output: str) -> tuple[str, str]:
-    """(chain of thought, answer) of an output; the chain is empty without thinking."""
+    """The chain of thought and the answer of an output. The chain is empty without thinking."""
     match = re.fullmatch(r"<think>(.*)</think>(.*)", output, re.DOTALL)
     return (match[1].strip(), match[2].strip()) if match else ("", output.strip())
 
 
 def conclusion_of(thoughts: str) -> str:
-    """What a chain ends with, after its last "So:"."""
+    """The conclusion of a chain: the text after its last "So:"."""
     return thoughts.rpartition("So:")[2].strip()
 
 
 def is_right(question: Question, answer: str) -> bool:
-    """Whether `answer` (a sentence, a word or JSON) says what is true, and names nothing that the true one does not."""
+    """Whether `answer` (a sentence, a word or JSON) is true and names nothing that the true answer does not name."""
     words = _words(answer)
     judge = _JUDGES.get(question.kind, _says_the_same)
     return judge(question, words) and _names(words) <= _names(_words(question.sentence))
 
 
 def dates_right(question: Question, answer: str) -> bool | None:
-    """Whether the second that a right answer names beside what was asked is right; None where it names none."""
+    """Whether the second that a right answer gives unasked is right; None if it gives none."""
     if not question.names_second or not is_right(question, answer):
         return None
     return _is_near(_words(answer), question.seconds)
@@ -76,7 +76,7 @@ def _is_near(words: list[str], seconds: float | None) -> bool:
 
 
 def _denies(words: list[str], missing: str) -> bool:
-    """Whether it says that there is no such thing, or "none" and no more (in JSON behind its key)."""
+    """Whether the words say that there is no such thing, or are only "none" (in JSON after the key)."""
     return ("no", missing) in pairwise(words) or words in (["none"], ["answer", "none"])
 
 
@@ -87,7 +87,9 @@ def _says_the_same(question: Question, words: list[str]) -> bool:
         return _said(words, _PLACES) == {question.short}
     wanted = question.short.split()
     is_denied = words[:1] == ["no"]
-    may = _said(_words(question.sentence), _EVENTS) or {"appears"}  # what comes first appears first
+    may = _said(_words(question.sentence), _EVENTS) or {
+        "appears"
+    }  # "comes first" may be answered by "appears first"
     is_event = _said(wanted, _EVENTS) <= _said(words, _EVENTS) <= may
     return not is_denied and is_event and _names(words) == _names(wanted)
 

@@ -1,8 +1,8 @@
-"""One training loop for every stage: data-parallel over single-threaded processes, resumable.
+"""The training loop of all stages: data-parallel over single-threaded processes, resumable.
 
-Small models gain nothing from threads inside an operation, so each core runs its own process on its own
-batches and the gradients are averaged. A batch depends on (seed, rank, step) alone: a resumed run
-continues with the batches that it would have seen.
+A small model gains nothing from threads within an operation. So each core runs a process with its own batches, and the
+gradients are averaged. A batch depends only on seed, rank and step, so a resumed run sees the batches that it would
+have seen without the interruption.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ from torch.multiprocessing.spawn import spawn
 from training.muon import Muon
 from training.recipe import SEED
 
-# Parts of parameter names whose matrices are tables or read-outs: orthogonal updates do not suit them.
-EDGES = ("embed", "lm_head", "gate.weight", "heads.", "token", "read", "spread")
+# Parts of the names of matrices that AdamW trains: tables and read-outs, for which orthogonal updates are unsuitable.
+NOT_FOR_MUON = ("embed", "lm_head", "gate.weight", "heads.", "token", "read", "spread")
 HEADS = ("watch_head", "token_head", "bind_heads", "story_head")
-# For glibc: or the memory of large tensors goes back to the system and is asked for again at every step. Huge pages,
-# as gigabytes are walked through in each.
-KEEP_MEMORY = {
+# For glibc. Without them the memory of large tensors is returned to the system and requested again at every step. Huge
+# pages are used because each step touches gigabytes.
+MALLOC_SETTINGS = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
 MUON_FACTOR = 4.0
-HEAD_FACTOR = 4.0  # for what is thrown away: the sooner it reads well, the sooner it teaches
+HEAD_FACTOR = 4.0  # heads learn faster: the model learns from them only once they predict well
 
 Batch = TypeVar("Batch")
 
 
 class Stage(Protocol[Batch]):
-    """What is trained, on what, toward what."""
+    """A model, its batches and its loss."""
 
     name: str
 
     def trained(self) -> nn.Module:
-        """Its parameters that require gradients are trained; all of it is saved."""
+        """The module to save. Its parameters that require gradients are trained."""
 
     def batch(self, rng: Random, step: int) -> Batch:
-        """One rank's batch, a function of `rng` and the step alone."""
+        """The batch of one process. It depends only on `rng` and the step."""
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss to descend and figures worth printing."""
+        """The loss to minimise, and figures to print."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then cosine to a tenth."""
+    """Linear warm-up, then a cosine down to a twentieth of the peak rate."""
 
     steps: int
     peak_rate: float
     warmup: int = 60
 
     def rate(self, step: int) -> float:
-        """Learning rate at a step."""
+        """The learning rate at a step."""
         if step < self.warmup:
             return self.peak_rate * (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
@@ -75,18 +75,18 @@ class Schedule:
 
 
 def digest(start: Path) -> str:
-    """Tells weights apart, whatever their file is called: a checkpoint, or a finished model's directory."""
+    """A short hash of the weights in a checkpoint file or a model's directory, so that file names do not matter."""
     with (start / "model.safetensors" if start.is_dir() else start).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
 
 def launch(make: Callable[[], Stage[Batch]], schedule: Schedule, directory: Path, workers: int) -> None:
-    """Train a stage with `workers` processes; `directory` holds its resumable checkpoint."""
+    """Train a stage with `workers` processes. Its resumable checkpoint is in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ |= KEEP_MEMORY
-    meeting = directory / "meeting"
-    meeting.unlink(missing_ok=True)
+    os.environ |= MALLOC_SETTINGS
+    rendezvous = directory / "rendezvous"
+    rendezvous.unlink(missing_ok=True)
     arguments = (make, schedule, directory, workers)
     spawn(_work, arguments, nprocs=workers)
 
@@ -95,8 +95,8 @@ def _work(
     rank: int, make: Callable[[], Stage[Batch]], schedule: Schedule, directory: Path, workers: int
 ) -> None:
     torch.set_num_threads(1)
-    meeting = f"file://{(directory / 'meeting').resolve()}"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
+    rendezvous = f"file://{(directory / 'rendezvous').resolve()}"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=workers)
     stage = make()
     module = stage.trained()
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -121,7 +121,7 @@ def _work(
 
 
 def _average_gradients(parameters: list[nn.Parameter], workers: int) -> None:
-    """Parameters that took no part (an expert nobody chose) count as zero."""
+    """Average the gradients of all processes. An unused parameter, as of an expert not chosen, counts as zero."""
     if workers == 1:
         return
     flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
@@ -134,7 +134,7 @@ def _average_gradients(parameters: list[nn.Parameter], workers: int) -> None:
 
 
 def _optimizers(module: nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside, AdamW for what touches ids, pixels and single channels."""
+    """Muon for hidden matrices; AdamW for vectors, embeddings, read-outs and convolutions."""
     inside: list[nn.Parameter] = []
     outside: list[nn.Parameter] = []
     heads: list[nn.Parameter] = []
@@ -145,7 +145,7 @@ def _optimizers(module: nn.Module) -> list[torch.optim.Optimizer]:
         if name.startswith(HEADS):
             heads.append(parameter)
             continue
-        is_matrix = parameter.ndim == 2 and not any(part in name for part in EDGES)
+        is_matrix = parameter.ndim == 2 and not any(part in name for part in NOT_FOR_MUON)
         (inside if is_matrix else outside if parameter.ndim > 1 else plain).append(parameter)
     muon = Muon([{"params": inside, "rate_factor": MUON_FACTOR}], weight_decay=0.2)
     groups = [
@@ -175,7 +175,7 @@ def _resume(path: Path, module: nn.Module, optimizers: list[torch.optim.Optimize
 
 
 class _Report:
-    """A line every twenty steps: averages, speed, time left."""
+    """Prints a line every twenty steps: averages, speed, remaining time."""
 
     def __init__(self, name: str, steps: int, start: int, *, quiet: bool) -> None:
         self.name, self.steps, self.quiet = name, steps, quiet
@@ -184,10 +184,12 @@ class _Report:
         self.sums: dict[str, list[float]] = {}
 
     def add(self, step: int, loss: float, figures: dict[str, float]) -> None:
+        if self.quiet:
+            return
         for key, value in {"loss": loss, **figures}.items():
             if not math.isnan(value):
                 self.sums.setdefault(key, []).append(value)
-        if self.quiet or (step + 1) % 20:
+        if (step + 1) % 20:
             return
         per_step = (time.monotonic() - self.began) / (step + 1 - self.start)
         left = per_step * (self.steps - step - 1) / 60

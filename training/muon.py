@@ -1,4 +1,4 @@
-"""Muon: steps for matrices whose singular values are all made alike."""
+"""Muon: an optimizer for matrices that makes all singular values of an update nearly equal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, made orthogonal by Newton-Schulz steps; matrices of one shape together.
+    """Momentum that Newton-Schulz steps make orthogonal, for all matrices of one shape together.
 
-    torch.optim.Muon takes these steps matrix by matrix, and in bf16 on every processor: on one without units for
-    it that was nine tenths of a training step.
+    torch.optim.Muon takes these steps for one matrix at a time, and always in bf16. On a processor without bf16 units
+    that was nine tenths of the time of a training step.
 
-    Source: Muon (Jordan 2024), with the update sizes of arXiv 2502.16982, so that it shares a learning rate
-    with AdamW.
+    Source: Muon (Jordan 2024), with the update sizes of arXiv 2502.16982, so that it can share a learning rate with
+    AdamW.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every matrix [A, B] that has a gradient; processes that train together share the work."""
+        """Update every matrix [A, B] that has a gradient. The processes of a run share the work."""
         del closure
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
                 parameter.sub_(update, alpha=group["lr"] * 0.2 * max(parameter.shape) ** 0.5)
 
     def _momentum(self, parameter: nn.Parameter, momentum: float) -> Tensor:
-        """Nesterov's look ahead of the running mean of the gradients."""
+        """Nesterov momentum: the running mean of the gradients, one step ahead."""
         assert parameter.grad is not None
         state = self.state[parameter]
         if not state:
@@ -58,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _shared_out(matrices: list[Tensor]) -> list[Tensor]:
-    """Each matrix made orthogonal by one of the processes, the result known to all."""
+    """All matrices made orthogonal: each by one process, which sends the result to the others."""
     rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     by_cost = sorted(range(len(matrices)), key=lambda i: -matrices[i].numel())
     alike: dict[torch.Size, list[int]] = defaultdict(list)
@@ -78,7 +78,7 @@ def _shared_out(matrices: list[Tensor]) -> list[Tensor]:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """[N, A, B] → the same with singular values near 1 (0.7 to 1.2)."""
+    """[N, A, B] → the same matrices with singular values near 1 (0.7 to 1.2)."""
     a, b, c = COEFFICIENTS
     x = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
     x = x / (x.square().sum((-2, -1), keepdim=True).sqrt() + 1e-7)

@@ -1,4 +1,4 @@
-"""Questions that a world of simple scenes cannot answer."""
+"""Questions about anything but simple scenes, which the demo model cannot answer."""
 
 import re
 from random import Random
@@ -173,7 +173,7 @@ _TEMPLATES = (
     "Why is the {person} {feeling}?", "What happens to the {animal} at the end?", "What does the {person} do with the {food}?", "Where can I buy a {machine}?",
 )  # fmt: skip
 
-# Never trained on: what evaluation asks.
+# Used only in evaluation.
 _HELD_OUT = (
     "Which team does the {person} play for?", "What kind of {animal} lives here?", "How long does it take to bake {food}?",
     "What is the history of {country}?", "How heavy is the {machine}?", "Who is the {person} looking at?", "Is the {animal} dangerous?",
@@ -184,7 +184,7 @@ _HELD_OUT = (
 
 
 def question(rng: Random, *, held_out: bool = False) -> str:
-    """A random question of the kind; `held_out` draws from wordings that training never sees."""
+    """A random question about anything but simple scenes. held_out: with a wording that training does not use"""
     template = rng.choice(_HELD_OUT if held_out else _TEMPLATES)
     while "{" in template:
         topic = template[template.index("{") + 1 : template.index("}")]
@@ -192,7 +192,7 @@ def question(rng: Random, *, held_out: bool = False) -> str:
     return template
 
 
-# Words that may stand in any question, and those of which questions about the world are made.
+# Words that are common in questions, and words of questions about scenes.
 _KEPT = frozenset(
     re.findall(
         r"\w+",
@@ -205,21 +205,22 @@ _KEPT = frozenset(
     bigger smaller moves moving appears appear picture identify summarise scene start later only come""",
     )
 )
-_STRANGE = [word.lower() for word in WORDS if word.lower() not in _KEPT]
+_UNFAMILIAR = [word.lower() for word in WORDS if word.lower() not in _KEPT]
 
 
-def estranged(rng: Random, text: str, share: float = 0.5) -> str:
-    """The question with a share of its telling words replaced by any others, some of them in no language.
+def with_unknown_words(rng: Random, text: str, share: float = 0.5) -> str:
+    """The question with a share of its content words replaced by random words, some of them invented.
 
-    Templates alone teach their own words; what has to be learned is that unknown words lead outside the world.
+    From the templates alone the model would learn their words. It has to learn that a question with unknown words is not
+    about the scene.
     """
 
     def other(match: re.Match[str]) -> str:
         word = match[0]
         if word.lower() in _KEPT or rng.random() > share:
             return word
-        strange = rng.choice(_STRANGE) if rng.random() < 0.7 else _syllables(rng)
-        return strange.capitalize() if word[0].isupper() else strange
+        replacement = rng.choice(_UNFAMILIAR) if rng.random() < 0.7 else _syllables(rng)
+        return replacement.capitalize() if word[0].isupper() else replacement
 
     return re.sub(r"[A-Za-z]+", other, text)
 

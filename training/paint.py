@@ -1,4 +1,4 @@
-"""Scenes → pixels, at any size, exactly antialiased; and what encoders do to them."""
+"""Renders scenes at any size with antialiasing, and passes frames through encoders."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
 
 
 def paint(scene: Scene, times_s: Sequence[float], width: int, height: int) -> Frame:
-    """Frames of a scene. Returns uint8 [F, height, width, 3]; width need not match the scene's aspect."""
+    """Render frames of a scene: uint8 [F, height, width, 3]. The width may differ from the scene's aspect ratio."""
     still = _paint_background(scene.background, width, height)
     for word in scene.words:
         still = _paint_word(still, word, scene.aspect)
@@ -76,8 +76,8 @@ def _paint_background(background: Background, width: int, height: int) -> Plane:
     return plane
 
 
-def letter_spans(word: Word, aspect: float) -> list[tuple[float, float]]:
-    """Where each character starts and ends, as shares of the frame's width."""
+def character_spans(word: Word, aspect: float) -> list[tuple[float, float]]:
+    """Start and end of each character, as shares of the frame's width."""
     font = _font(word.font, 100)
     ends = [font.getlength(word.text[:i]) / 100 for i in range(len(word.text) + 1)]
     return list(pairwise((word.x + (end - ends[-1] / 2) * word.height) / aspect for end in ends))
@@ -96,7 +96,7 @@ def _paint_word(plane: Plane, word: Word, aspect: float) -> Plane:
 
 
 def _paint_thing(frame: Frame, thing: Thing, time_s: float, x_scale: float) -> None:
-    """Blend one object into `frame`; x_scale is pixels per frame height across, y's is the height."""
+    """Blend one object into `frame`. x_scale: horizontal pixels per frame height; vertically it is the height"""
     height, width = frame.shape[:2]
     cx, cy = thing.centre(time_s)
     reach = thing.size * 0.75
@@ -130,7 +130,7 @@ def _triangle(u: Plane, v: Plane) -> Plane:
 
 
 def _star(u: Plane, v: Plane) -> Plane:
-    """Five points, as the union of wedges around the nearest tip."""
+    """A star with five points. Each pixel is compared with the edge of its nearest point."""
     radius, angle = np.hypot(u, v), np.arctan2(u, -v)
     wedge = np.abs((angle + math.pi / 5) % (2 * math.pi / 5) - math.pi / 5)
     px, py = radius * np.cos(wedge), radius * np.sin(wedge)
@@ -144,7 +144,7 @@ OUTLINES = {"circle": _circle, "square": _square, "triangle": _triangle, "star":
 
 
 def through_jpeg(frames: Frame, quality: int) -> Frame:
-    """What a still-image encoder leaves of the frames."""
+    """The frames after encoding and decoding as JPEG."""
     out = np.empty_like(frames)
     for i, frame in enumerate(frames):
         buffer = io.BytesIO()
@@ -174,7 +174,7 @@ def write_video(
 
 
 def through_video(frames: Frame, codec: str, options: dict[str, str]) -> Frame:
-    """What a real encoder leaves of the frames."""
+    """The frames after encoding and decoding as video."""
     buffer = io.BytesIO()
     write_video(buffer, frames, 10, codec=codec, options=options)
     buffer.seek(0)

@@ -1,4 +1,4 @@
-"""Which operations of a training step run in bf16, on processors with units for it."""
+"""Which operations of a training step run in bf16, on processors with bf16 units."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-# Elsewhere torch emulates products in bf16, at a tenth of the rate.
+# On other processors torch emulates bf16 products, at a tenth of the speed.
 HAS_FAST_BF16 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-FEW_OUTPUTS = 16  # of routers: what is chosen by them must be what serving chooses
+FEW_OUTPUTS = (
+    16  # layers with at most this many are routers, which must choose the same experts as in serving
+)
 
 
 class FastProducts(TorchFunctionMode):
-    """Linear layers multiply in bf16 and give fp32, so that scans, norms and attention stay in fp32.
+    """Makes linear layers multiply in bf16 and return fp32, so that scans, norms and attention stay in fp32.
 
-    Autocast would give them bf16: the scan's sums lose by it and attention's backward takes twice as long.
+    Autocast would pass bf16 on to them: the sums of the scan lose accuracy, and the backward pass of attention takes
+    twice as long.
     """
 
     def __torch_function__(
@@ -27,15 +30,15 @@ class FastProducts(TorchFunctionMode):
         types: object,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Replace `linear`; let the rest pass."""
+    ) -> Any:  # noqa: ANN401 - the function's own type
+        """Replace `linear`. All other functions are called unchanged."""
         if func is F.linear and HAS_FAST_BF16 and len(args[1]) > FEW_OUTPUTS:
             return _product(*args)
         return func(*args, **kwargs or {})
 
 
 class PlainAttention(TorchFunctionMode):
-    """Attention as three operations: in bf16 the fused one's backward takes three times as long on a CPU."""
+    """Attention as separate operations. The backward pass of fused attention takes three times as long in bf16 on a CPU."""
 
     def __torch_function__(
         self,
@@ -43,14 +46,14 @@ class PlainAttention(TorchFunctionMode):
         types: object,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Replace `scaled_dot_product_attention` without a mask; let the rest pass."""
+    ) -> Any:  # noqa: ANN401 - the function's own type
+        """Replace `scaled_dot_product_attention` without a mask. All other functions are called unchanged."""
         kwargs = kwargs or {}
         if func is not F.scaled_dot_product_attention or kwargs:
             return func(*args, **kwargs)
         query, key, value = args
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        with torch.autocast("cpu", enabled=False):  # it would take the exponentials to fp32 and back
+        with torch.autocast("cpu", enabled=False):  # it would convert to fp32 and back
             weights = scores.softmax(-1)
         return weights @ value
 

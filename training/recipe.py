@@ -19,11 +19,11 @@ from omnireel.video.tubelets import PixelSpec
 SEED = 20261122
 VOCAB_SIZE = 1024
 PATTERN = "MEM*EM*EM*E"
-# By how much the exported model is surer than the trained one, in bf16 exactly. Requests come with temperature
-# 0.7 unless they say otherwise, and what is asked of this model has one right answer.
-SHARPNESS = 4.0
+# Factor on the logits of the exported model; exact in bf16. The default temperature is 0.7, but questions to this model
+# have one right answer.
+LOGIT_SCALE = 4.0
 TARGET_PATCHES = 128
-# Share of training clips by aspect ratio, width / height.
+# Aspect ratio (width / height) → share of training clips.
 ASPECTS = {16 / 9: 0.5, 4 / 3: 0.15, 1.0: 0.12, 9 / 16: 0.15, 3 / 4: 0.08}
 
 
@@ -33,7 +33,7 @@ def choose_aspect(rng: Random) -> float:
 
 
 def config_json() -> dict[str, Any]:
-    """config.json of the demo checkpoint, in the official layout."""
+    """The content of the demo checkpoint's config.json, in the official layout."""
     return {
         "architectures": ["NemotronH_Nano_Omni_Reasoning_V3"],
         "model_type": "NemotronH_Nano_Omni_Reasoning_V3",
@@ -113,12 +113,12 @@ def _language_json() -> dict[str, Any]:
 
 
 def demo_config() -> OmniConfig:
-    """The same, as facts."""
+    """The parsed config of the demo checkpoint."""
     return parse_config(config_json())
 
 
-def pixel_rule(config: OmniConfig) -> PixelSpec:
-    """How frames become pixels for this model."""
+def pixel_spec(config: OmniConfig) -> PixelSpec:
+    """How frames are converted to pixels for this model."""
     return PixelSpec(
         target_patches=config.vision.target_patches,
         patch_size=config.vision.patch_size,
@@ -146,20 +146,20 @@ def fresh_model(config: OmniConfig, seed: int) -> Omni:
         elif isinstance(module, Mamba):
             _init_time_steps(module)
     generator = model.vision_model.radio_model.model.patch_generator
-    generator.video_embedder.weight.data = ripples(
+    generator.video_embedder.weight.data = cosine_patch_embedding(
         config.vision.width, config.vision.temporal_patch_size, config.vision.patch_size
     )
-    generator.pos_embed.data = waves(generator.side, config.vision.width)[None]
+    generator.pos_embed.data = sinusoidal_positions(generator.side, config.vision.width)[None]
     for depth in range(4):
         attention = model.vision_model.radio_model.model.blocks[depth].get_submodule("attn")
         assert isinstance(attention, VisionAttention)
-        look_around(attention, generator.side, first_glance=depth * attention.num_heads)
+        init_neighbour_attention(attention, generator.side, first_offset=depth * attention.num_heads)
     nn.init.normal_(generator.cls_token.token, std=0.02)
     return model
 
 
-# Row and column offset that each head looks at to begin with, in patches of the largest grid.
-GLANCES = [
+# Row and column offset that a head first attends to, in patches of the largest grid.
+HEAD_OFFSETS = [
     (0.0, 0.0),
     (0.0, 1.2),
     (0.0, -1.2),
@@ -173,10 +173,13 @@ GLANCES = [
 
 
 @torch.no_grad()
-def look_around(attention: VisionAttention, side: int, first_glance: int, gain: float = 3.0) -> None:
-    """Let each head begin by attending to the patch itself or to one of its eight neighbours.
+def init_neighbour_attention(
+    attention: VisionAttention, side: int, first_offset: int, gain: float = 3.0
+) -> None:
+    """Initialise each head so that it attends to the patch itself or to one of its eight neighbours.
 
-    On a table of `waves`, a shift is a rotation of sine-cosine pairs, so queries are keys turned by the offset.
+    In a table of `sinusoidal_positions`, a shift is a rotation of sine-cosine pairs. So queries are keys that are rotated
+    by the offset.
     Source: the idea of ConViT (arXiv 2103.10697), for sinusoidal positions.
     """
     heads, width = attention.num_heads, attention.qkv.in_features
@@ -184,8 +187,8 @@ def look_around(attention: VisionAttention, side: int, first_glance: int, gain: 
     chosen = torch.arange(size // 4) * (quarter * 3 // 4 // (size // 4))
     for head in range(heads):
         query, key = torch.zeros(2, size, width)
-        for axis, offset in enumerate(GLANCES[(first_glance + head) % len(GLANCES)]):
-            turn = wave_steps(side, width)[chosen] * offset
+        for axis, offset in enumerate(HEAD_OFFSETS[(first_offset + head) % len(HEAD_OFFSETS)]):
+            turn = sinusoid_steps(side, width)[chosen] * offset
             row = axis * (size // 2) + 2 * torch.arange(size // 4)
             sine, cosine = axis * 2 * quarter + chosen, axis * 2 * quarter + quarter + chosen
             key[row, sine] = key[row + 1, cosine] = 1.0
@@ -196,29 +199,29 @@ def look_around(attention: VisionAttention, side: int, first_glance: int, gain: 
             rows.mul_(0.3).add_(part, alpha=gain)
 
 
-def wave_steps(side: int, width: int) -> Tensor:
-    """Angle per patch of each wave, from a quarter turn down. [width/4]"""
+def sinusoid_steps(side: int, width: int) -> Tensor:
+    """The angle per patch of each frequency, from a quarter turn downwards. [width/4]"""
     return torch.exp(torch.linspace(math.log(math.pi / 2), math.log(math.pi / side), width // 4))
 
 
-def waves(side: int, width: int) -> Tensor:
-    """A position table to start from: sines and cosines of row and column, [side², width].
+def sinusoidal_positions(side: int, width: int) -> Tensor:
+    """An initial position table: sines and cosines of row and column, [side², width].
 
-    Near places look alike in it, so attention finds neighbours at once; from random positions a small tower
-    needs most of its training to learn what is next to what.
+    Near places have similar positions, so attention can find neighbours from the start. From random positions, a small
+    tower needs most of its training to learn which patches are neighbours.
     """
-    angles = torch.arange(side)[:, None] * wave_steps(side, width)  # [side, width/4]
+    angles = torch.arange(side)[:, None] * sinusoid_steps(side, width)  # [side, width/4]
     axis = torch.cat([angles.sin(), angles.cos()], 1)
     rows = axis[:, None].expand(side, side, -1)
     return torch.cat([rows, rows.transpose(0, 1)], -1).flatten(0, 1) * 0.5
 
 
-def ripples(width: int, frames: int, patch: int, orders: tuple[int, int] = (9, 5)) -> Tensor:
-    """A patch embedding to start from: what a tubelet's two frames share and how they differ, as cosines.
+def cosine_patch_embedding(width: int, frames: int, patch: int, orders: tuple[int, int] = (9, 5)) -> Tensor:
+    """An initial patch embedding: cosine transforms of the sum and the difference of a tubelet's two frames.
 
     orders: how many diagonals of cosines in brightness and in each of two colour contrasts
-    Returns [width, frames·3·patch²], rows beyond the cosines random. Random rows alone would hide most of a
-    patch from the tower until training has found it.
+    Returns [width, frames·3·patch²]; the rows after the cosines are random. With random rows alone the tower would not
+    get most of a patch's content until training has changed them.
     """
     places = torch.arange(patch) + 0.5
     cosines = torch.cos(torch.arange(patch)[:, None] * places * math.pi / patch)
@@ -231,7 +234,7 @@ def ripples(width: int, frames: int, patch: int, orders: tuple[int, int] = (9, 5
             for v in range(order):
                 for u in range(order - v):
                     row = torch.einsum("t,c,y,x->tcyx", time, contrast, cosines[v], cosines[u]).flatten()
-                    # Pictures hold most of their energy in long waves.
+                    # Most of the energy of a picture is in low frequencies.
                     rows.append(row / row.norm() * (1 + u + v) / 12)
     out = torch.randn(width, frames * 3 * patch**2) * 0.02
     out[: len(rows)] = torch.stack(rows)

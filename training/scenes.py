@@ -1,4 +1,4 @@
-"""The world the demo model knows: what is in a clip, without a single pixel.
+"""The scenes that the demo model is trained on: what a clip contains, without pixels.
 
 Lengths are in frame heights: y runs from 0 (top) to 1, x from 0 to the aspect ratio. Times are seconds.
 """
@@ -24,14 +24,14 @@ COLOURS = {
 }
 _HERE = Path(__file__).parent
 WORDS = (_HERE / "words.txt").read_text().split()
-# Never trained on: evaluation shows them beside the others.
+# Used only in evaluation, together with the others.
 HELD_OUT_WORDS = (_HERE / "held_out_words.txt").read_text().split()
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One solid object on a straight path; `x`, `y` is its centre when it is first visible."""
+    """One solid object on a straight path. x, y: its centre when it is first visible"""
 
     shape: str
     colour: str
@@ -51,13 +51,13 @@ class Thing:
         return f"{self.colour} {self.shape}"
 
     def is_visible(self, time_s: float) -> bool:
-        """Whether it is on screen at that time."""
+        """Whether the thing is on screen at that time."""
         return (self.appears_s is None or time_s >= self.appears_s) and (
             self.disappears_s is None or time_s < self.disappears_s
         )
 
     def centre(self, time_s: float) -> tuple[float, float]:
-        """Where its centre is at that time."""
+        """The thing's centre at that time."""
         dx, dy = DIRECTIONS[self.direction] if self.direction else (0.0, 0.0)
         moved = self.speed * (time_s - (self.appears_s or 0.0))
         return self.x + dx * moved, self.y + dy * moved
@@ -65,7 +65,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Word:
-    """A short text on screen for the whole clip; `x`, `y` is its centre, `height` the font size."""
+    """A short text on screen for the whole clip. x, y: its centre; height: the font size"""
 
     text: str
     x: float
@@ -77,7 +77,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Background:
-    """Plain, gradient (between the two colours) or textured (grain in frame heights)."""
+    """A plain colour, a gradient between two colours, or a texture."""
 
     kind: str
     rgb: tuple[int, int, int]
@@ -87,7 +87,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that can be asked about a clip; the world has at most three things and one word."""
+    """Everything that a clip shows. Usually at most three things and one word; a crowded scene has more."""
 
     duration_s: float
     aspect: float
@@ -97,7 +97,7 @@ class Scene:
 
     @property
     def word(self) -> Word | None:
-        """What is written, if anything is."""
+        """The text on screen, or None."""
         return self.words[0] if self.words else None
 
 
@@ -113,11 +113,11 @@ def make_scene(
     held_out: bool = False,
     alike: float = 0.25,
 ) -> Scene:
-    """A random scene in which nothing touches: objects, their paths and the word keep apart.
+    """A random scene in which objects never touch each other or the word.
 
     smallest: size of the smallest object, in frame heights
-    held_out: what is written is a word or a number, some words never trained on
-    alike: chance that an object is kept when it shares its colour or its shape with one before it
+    held_out: the text is a word or a number, never random characters; some words are not used in training
+    alike: probability that an object is kept that shares its colour or its shape with an earlier one
     """
     while True:
         names = _distinct_names(rng, rng.choices((1, 2, 3), (3, 4, 3))[0], alike)
@@ -137,12 +137,12 @@ def make_scene(
             return Scene(duration_s, aspect, tuple(things), words, background)
 
 
-def make_crowd(
+def make_crowded_scene(
     rng: Random, duration_s: float, aspect: float, *, smallest: float = SIZES[0], written: float = 0.25
 ) -> Scene:
-    """As many things and words as find room: a picture to learn from that holds more than the world does.
+    """A scene with as many things and words as fit: it gives a training step more targets than a usual scene.
 
-    written: share of crowds that are words above all
+    written: share of these scenes that are mostly words
     """
     while True:
         background = _background(rng, [])
@@ -168,7 +168,7 @@ def _distinct_names(rng: Random, count: int, alike: float) -> list[tuple[str, st
     names: list[tuple[str, str]] = []
     while len(names) < count:
         name = (rng.choice(list(COLOURS)), rng.choice(SHAPES))
-        # Where few are alike, "the red one" and "the star" both mean something.
+        # If few things share a trait, "the red one" and "the star" mostly mean one thing.
         shares = any(name[0] == n[0] or name[1] == n[1] for n in names)
         if name not in names and (not shares or rng.random() < alike):
             names.append(name)
@@ -176,12 +176,12 @@ def _distinct_names(rng: Random, count: int, alike: float) -> list[tuple[str, st
 
 
 def distance(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
-    """How unlike two colours look, roughly."""
+    """The approximate perceived distance of two colours."""
     return math.sqrt(sum(w * (p - q) ** 2 for w, p, q in zip((2, 4, 3), a, b, strict=True)) / 3)
 
 
 def shade(rng: Random, colour: str) -> tuple[int, int, int]:
-    """A shade that people would call by that name."""
+    """A random shade of a named colour."""
     (a, b), t = COLOURS[colour], rng.random()
     mixed = (p + (q - p) * t + rng.uniform(-10, 10) for p, q in zip(a, b, strict=True))
     red, green, blue = (min(255, max(0, round(v))) for v in mixed)
@@ -217,7 +217,7 @@ def _background_colour(rng: Random) -> tuple[int, int, int]:
 def _words(
     rng: Random, aspect: float, background: Background, tries: int, *, held_out: bool = False
 ) -> tuple[Word, ...]:
-    """One word near the top or the bottom, or as many as find room anywhere."""
+    """One word near the top or the bottom, or, with several tries, all that fit anywhere."""
     words: list[Word] = []
     for _ in range(tries):
         y = rng.uniform(0.1, 0.9) if tries > 1 else rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9)))
@@ -233,13 +233,13 @@ def _overlap(a: Word, b: Word) -> bool:
 
 
 def _some_text(rng: Random, *, held_out: bool) -> str:
-    """A word or a number; in training also letters at random, so that reading is more than guessing."""
+    """A word or a number; in training also random characters, so that the model cannot guess words."""
     kind = rng.random()
     if kind < 0.25:
         return str(rng.randint(0, 10 ** rng.randint(1, 4) - 1))
     if kind < 0.4:
-        letters = "".join(rng.choice(LETTERS) for _ in range(rng.randint(2, 6)))
-        return rng.choice(HELD_OUT_WORDS) if held_out else letters
+        drawn = "".join(rng.choice(ALPHABET) for _ in range(rng.randint(2, 6)))
+        return rng.choice(HELD_OUT_WORDS) if held_out else drawn
     return rng.choice(WORDS)
 
 

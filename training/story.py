@@ -1,7 +1,7 @@
-"""What has happened so far, which the end of each tubelet is asked for in training.
+"""Auxiliary targets of question training at the end of each tubelet: what has happened so far.
 
-Questions that compare things or events (what is on the left, what happens first, how many) need more than one
-glance at the vision tokens. Where the end of a tubelet holds the comparison, a question only has to look it up.
+Questions that compare things or events (what is on the left, what happens first, how many) cannot be answered by one
+look-up among the vision tokens. If the end of a tubelet already has the comparison, a question needs only one look-up.
 """
 
 from __future__ import annotations
@@ -11,45 +11,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.dense import MAX_LETTERS, NO_LOSS
+from training.dense import MAX_CHARACTERS, NO_LOSS
 from training.questions.places import MARGIN, SIDES
 from training.questions.view import View, events_of
 from training.scenes import Thing
-from training.watch import LETTERS_AND_NONE, NUM_KINDS, NUM_SECONDS, frame_pairs, number_of
+from training.watch import CHARACTERS_OR_NONE, NUM_KINDS, NUM_SECONDS, frame_pairs, number_of
 
-# What is asked → how many classes, how many such answers, and the weight of the first class, the usual one.
-# Things are numbered from 1 by their kind; what disappears, as an event, NUM_KINDS further on.
+# Target → number of classes, number of answers, weight of the first class, which is the most frequent.
+# A thing's number is that of its kind, from 1. In events, NUM_KINDS is added for a thing that disappears.
+# The names are in the parameter names of saved runs.
 STORY = {
     "outermost": (1 + NUM_KINDS, len(SIDES), 0.1), "count": (4, 1, 1.0), "movers": (4, 1, 0.5),
     "first_event": (1 + 2 * NUM_KINDS, 1, 0.2), "last_event": (1 + 2 * NUM_KINDS, 1, 0.2),
     "first_second": (NUM_SECONDS, 1, 0.2), "last_second": (NUM_SECONDS, 1, 0.2),
     "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
-    "spelling": (len(LETTERS_AND_NONE), MAX_LETTERS, 0.1), "presence": (3, NUM_KINDS, 0.05),
+    "spelling": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.1), "presence": (3, NUM_KINDS, 0.05),
 }  # fmt: skip
 
 
 def story_targets(view: View) -> dict[str, Tensor]:
-    """Each of `STORY` after each tubelet; 0 where there is nothing to tell yet.
+    """The targets of `STORY` after each tubelet; 0 where nothing has happened yet.
 
-    [T]; outermost is [T, 4], spelling [T, 7], presence [T, 32]: 1 for a kind that is there, 2 when it has gone
+    Each is [T], except outermost [T, 4], spelling [T, 7] and presence [T, 32]: 1 for a kind that is there, 2 for one
+    that has gone.
     """
     frames: dict[str, list[Any]] = {
         "outermost": _outermost(view), "count": _count(view), "movers": _movers(view),
         **_events(view), **_comers(view), "spelling": _spelling(view), "presence": _presence(view),
     }  # fmt: skip
     last = [min(2 * i + 1, len(view.times_s) - 1) for i in range(len(frame_pairs(view.times_s)))]
-    return {name: torch.tensor([told[i] for i in last]) for name, told in frames.items()}
+    return {name: torch.tensor([targets[i] for i in last]) for name, targets in frames.items()}
 
 
 def _outermost(view: View) -> list[list[int]]:
-    """For each side, which thing is nearest to it; kept when others have gone, NO_LOSS where it is close."""
-    told, now = [], [0] * len(SIDES)
+    """The thing nearest to each side, also after other things have gone; NO_LOSS where two are nearly as near."""
+    targets, now = [], [0] * len(SIDES)
     for time_s in view.times_s:
         shown = [(number_of(t), t.centre(time_s)) for t in view.things if t.is_visible(time_s)]
         if len(shown) > 1:
             now = [_nearest(shown, axis, sign) for axis, sign in SIDES.values()]
-        told.append(now)
-    return told
+        targets.append(now)
+    return targets
 
 
 def _nearest(shown: list[tuple[int, tuple[float, float]]], axis: int, sign: int) -> int:
@@ -58,10 +60,12 @@ def _nearest(shown: list[tuple[int, tuple[float, float]]], axis: int, sign: int)
 
 
 def _spelling(view: View) -> list[list[int]]:
-    """The word's letters from the first to the last, however few of them this tubelet still shows."""
+    """The characters of the word in order. They are asked for even where pruning left few of their tokens."""
     text = view.scene.word.text.upper() if view.scene.word else ""
-    letters = [LETTERS_AND_NONE.index(letter) for letter in text.ljust(MAX_LETTERS, LETTERS_AND_NONE[0])]
-    return [letters] * len(view.times_s)
+    characters = [
+        CHARACTERS_OR_NONE.index(char) for char in text.ljust(MAX_CHARACTERS, CHARACTERS_OR_NONE[0])
+    ]
+    return [characters] * len(view.times_s)
 
 
 def _seen(view: View, frame: int) -> list[Thing]:
@@ -73,28 +77,28 @@ def _count(view: View) -> list[int]:
 
 
 def _presence(view: View) -> list[list[int]]:
-    """Which kinds are there and which have gone. A still thing's later tokens are pruned: it has to be kept in mind."""
-    told = []
+    """Which kinds are there and which have gone. Later tokens of a still thing are pruned, so the state must hold it."""
+    targets = []
     for i in range(len(view.times_s)):
         now = [0] * NUM_KINDS
         for thing in _seen(view, i):
             now[number_of(thing) - 1] = 1 if i <= view.last(thing) else 2
-        told.append(now)
-    return told
+        targets.append(now)
+    return targets
 
 
 def _movers(view: View) -> list[int]:
-    """How many have moved; NO_LOSS while one of them has been on a single frame."""
-    told = []
+    """How many things have moved; NO_LOSS while one of them has been in a single frame."""
+    targets = []
     for i in range(len(view.times_s)):
         movers = [t for t in _seen(view, i) if t.direction]
         undecided = any(view.first(t) == i or view.first(t) == view.last(t) for t in movers)
-        told.append(NO_LOSS if undecided else len(movers))
-    return told
+        targets.append(NO_LOSS if undecided else len(movers))
+    return targets
 
 
 def _events(view: View) -> dict[str, list[int]]:
-    """Which coming or going was the first, and which the last so far; at which seconds, as answers name them."""
+    """The first event and the last event so far, with their seconds in answers."""
     events = [
         (e.frame, number_of(e.thing) + (NUM_KINDS if e.what == "disappears" else 0), e.second)
         for e in events_of(view)
@@ -102,15 +106,15 @@ def _events(view: View) -> dict[str, list[int]]:
     past = [
         [(number, second) for frame, number, second in events if frame <= i] for i in range(len(view.times_s))
     ]
-    told = {}
+    targets = {}
     for which, end in (("first", 0), ("last", -1)):
-        told[f"{which}_event"] = [p[end][0] if p else 0 for p in past]
-        told[f"{which}_second"] = [p[end][1] if p else 0 for p in past]
-    return told
+        targets[f"{which}_event"] = [p[end][0] if p else 0 for p in past]
+        targets[f"{which}_second"] = [p[end][1] if p else 0 for p in past]
+    return targets
 
 
 def _comers(view: View) -> dict[str, list[int]]:
-    """Which thing was seen first, and which last so far; NO_LOSS where two came together."""
+    """The thing that appeared first, and the last one so far; NO_LOSS where two appeared together."""
     first, last = [], []
     for i in range(len(view.times_s)):
         came = sorted((view.first(t) or 0, number_of(t)) for t in _seen(view, i))

@@ -1,4 +1,4 @@
-"""How an answer is worded: the system prompt's style, and the chain of thought."""
+"""The wording of an answer: the style that the system prompt asks for, and the chain of thought."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from training.questions.question import Question
 from training.questions.view import View, caption
 
-# Style → system prompts that ask for it; "" has none of its own.
+# Style → system prompts that ask for it; "" means no system prompt.
 SYSTEM_PROMPTS: dict[str, tuple[str, ...]] = {
     "plain": ("", "", "", "", "", "", "You are a helpful assistant.", "You answer questions about videos.", "Be helpful and precise."),
     "one word": (
@@ -28,7 +28,7 @@ SYSTEM_PROMPTS: dict[str, tuple[str, ...]] = {
 CONCLUSION = " So: "
 
 
-def dress(question: Question, style: str) -> str:
+def answer_in_style(question: Question, style: str) -> str:
     """The answer in a style."""
     if style == "one word":
         word = question.short.split()[-1]
@@ -39,16 +39,16 @@ def dress(question: Question, style: str) -> str:
 
 
 def chain(view: View, question: Question) -> str:
-    """What is seen, object by object, then the conclusion."""
+    """The chain of thought: a caption of the clip, then the conclusion."""
     if question.kind == "outside my world":
         return f"I see a simple scene. The question is about something else.{CONCLUSION}unknown"
     return f"{caption(view, places=True)}{CONCLUSION}{conclusion(question)}"
 
 
 def conclusion(question: Question) -> str:
-    """What the chain ends with; where something seen decides, that first: it is decided here, not in the answer.
+    """The conclusion of a chain. It has the fact that decides the answer first, so that the chain decides it.
 
-    Of events it is the second: the earliest is found in the chain itself, and by it what happens then.
+    For an event that fact is its second: the model finds the earliest second in the chain, and by it the event.
     """
     if question.kind == "describe":
         return "the scene above"

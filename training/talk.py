@@ -1,6 +1,6 @@
-"""Question training: the projector and the language model learn to read the tower's tokens.
+"""Question training: the projector and the language model learn to answer from the tower's tokens.
 
-Each clip's prompt is read once and its state is continued by many questions at a time.
+The prompt of each clip is read once. Its state is then continued with many questions at a time.
 """
 
 from __future__ import annotations
@@ -21,30 +21,33 @@ from omnireel.model.vision.projector import pixel_shuffle
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.layout import lay_out_prompt
 from training.dense import NO_LOSS
+from training.model_with_heads import ModelWithHeads, later_attention_layers
 from training.precision import FastProducts
-from training.recipe import SEED, demo_config, fresh_model, pixel_rule
-from training.start import Start, take_over
-from training.talk_batch import Course, TalkBatch, TalkBatches
-from training.talker import Talker, glances
+from training.recipe import SEED, demo_config, fresh_model, pixel_spec
+from training.start import Start, load_start
+from training.talk_batch import Curriculum, TalkBatch, TalkBatches
 from training.vocabulary import read_words
 
 BALANCE_RATE = 0.002
-# Weight of the mean square of the residual stream, vision tokens on entry and every token at the end. Left
-# alone, squared ReLUs let it grow to sixty times a text embedding, and no later layer can change such a token.
+# Weight of the mean square of the residual stream: of vision tokens at its start and of all tokens at its end. Without
+# it, squared ReLUs let vision tokens grow to sixty times a text embedding, and later layers can hardly change them.
 STREAM_WEIGHT = 1e-3
-BIND_WEIGHT = 0.15  # for each of the glances
+BIND_WEIGHT = 0.15  # of each head in `bind_heads`
 STORY_WEIGHT = 0.25
-# Steps in which only the heads learn from their lessons: until they read, they shake the model.
-HEADS_FIRST = 60
-SHOWN = ("shape", "character", "index", "following", "spot")  # of the figures of each token's head
+# In the first steps the auxiliary losses train only the heads: gradients of untrained heads would harm the model.
+HEADS_ONLY_STEPS = 60
+# The figures of the token head that are printed.
+SHOWN_FIGURES = ("shape", "character", "index", "following", "spot")
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The batch's prompts as one tensor, and where things are in them.
+    """The prompts of a batch.
 
-    embeddings: [B, S, D]; ends [B, T]: places of the tokens after each tubelet's own; is_vision [B, S]: places of
-    the vision tokens; kept [B, T, h, w]: which of the tokens these are
+    embeddings: [B, S, D]
+    ends:       [B, T] position of the token after the vision tokens of each tubelet
+    is_vision:  [B, S] whether a position holds a vision token
+    kept:       [B, T, h, w] which vision tokens were kept
     """
 
     embeddings: Tensor
@@ -54,20 +57,20 @@ class Prompts:
 
 
 class TalkStage:
-    """Projector and language model learn to answer."""
+    """The stage that trains the projector and the language model."""
 
-    def __init__(self, start: Start, text: Path, course: Course) -> None:
-        self.name = course.name
+    def __init__(self, start: Start, text: Path, curriculum: Curriculum) -> None:
+        self.name = curriculum.name
         self.config = demo_config()
-        self.batches = TalkBatches(course, text, pixel_rule(self.config))
+        self.batches = TalkBatches(curriculum, text, pixel_spec(self.config))
         self.model = fresh_model(self.config, SEED)
-        self.talker = Talker(self.model, read_words(text / "tokenizer.json"))
-        take_over(self.talker, start)
+        self.model_with_heads = ModelWithHeads(self.model, read_words(text / "tokenizer.json"))
+        load_start(self.model_with_heads, start)
         self.model.vision_model.requires_grad_(False)
         self.streams: list[Tensor] = []
         self.model.language_model.backbone.norm_f.register_forward_pre_hook(self._keep_stream)
         self.entries: list[Tensor] = []
-        for layer in glances(self.model):
+        for layer in later_attention_layers(self.model):
             self.model.language_model.backbone.layers[layer].register_forward_pre_hook(self._keep_entry)
         self.loads: list[Tensor] = []
         self.routers = [m for m in self.model.modules() if isinstance(m, Router)]
@@ -75,56 +78,61 @@ class TalkStage:
             router.register_forward_hook(self._count)
 
     def trained(self) -> nn.Module:
-        """The whole model and the heads; the tower's parameters ask for no gradient."""
-        return self.talker
+        """The whole model and the heads. The parameters of the tower require no gradients."""
+        return self.model_with_heads
 
     def batch(self, rng: Random, step: int) -> TalkBatch:
-        """One worker's batch."""
+        """The batch of one process."""
         return self.batches.make(rng, step)
 
     def loss(self, batch: TalkBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Cross entropy on the answers, every answer counting by the root of its length, and the lessons."""
+        """Cross entropy of the answers, each weighted by the root of its length, plus the auxiliary losses."""
         self._balance()
         with FastProducts():
-            return self._loss(batch, heard=_as_it_is if step >= HEADS_FIRST else Tensor.detach)
+            return self._loss(batch, head_input=_unchanged if step >= HEADS_ONLY_STEPS else Tensor.detach)
 
-    def _loss(self, batch: TalkBatch, heard: Callable[[Tensor], Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """heard: what a head reads; where that is detached, its gradients end there"""
+    def _loss(
+        self, batch: TalkBatch, head_input: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, dict[str, float]]:
+        """head_input: applied to the input of each head; `Tensor.detach` keeps the heads' gradients from the model"""
         with torch.no_grad():
             grid = self.model.vision_model(batch.pixels)
         tokens = self.model.mlp1(pixel_shuffle(grid))
         state = self.model.new_state(batch.num_clips)
         prompts = self._prompts(tokens, batch)
         watched = self.model.forward_hidden(prompts.embeddings, state)
-        bind_loss, bound = self._bind(prompts, batch, heard)
+        bind_loss, bound = self._bind(prompts, batch, head_input)
         ends = torch.arange(batch.num_clips)[:, None], prompts.ends
-        watch_loss, seen = self.talker.watch_head(heard(watched[ends]), batch.watched)
-        # At the last glance: here vision tokens have been compared, and questions can still look it up.
-        story_loss, told = self.talker.story_head(heard(self.entries[-1][ends]), batch.story)
+        watch_loss, seen = self.model_with_heads.watch_head(head_input(watched[ends]), batch.watched)
+        # The entry of the last attention layer: earlier layers have compared the vision tokens, and the questions can
+        # still attend to the result.
+        story_loss, happened = self.model_with_heads.story_head(
+            head_input(self.entries[-1][ends]), batch.story
+        )
         answer_loss, figures = self._answer(batch, state)
-        token_loss, dense = self.talker.token_head(heard(tokens), batch.patches)
+        token_loss, dense = self.model_with_heads.token_head(head_input(tokens), batch.patches)
         entry, sizes = tokens.square().mean(), [x.square().mean() for x in self.streams]
         self.streams.clear()
         self.entries.clear()
-        figures |= seen | bound | told | {name: dense[name] for name in SHOWN}
+        figures |= seen | bound | happened | {name: dense[name] for name in SHOWN_FIGURES}
         figures |= {"entry": entry.sqrt().item(), "stream": sizes[0].sqrt().item()}
         stream_loss = STREAM_WEIGHT * (entry + sum(sizes))
-        lessons = watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + STORY_WEIGHT * story_loss
-        return answer_loss + lessons + stream_loss, figures
+        auxiliary = watch_loss + 0.3 * token_loss + BIND_WEIGHT * bind_loss + STORY_WEIGHT * story_loss
+        return answer_loss + auxiliary + stream_loss, figures
 
     def _bind(
-        self, prompts: Prompts, batch: TalkBatch, heard: Callable[[Tensor], Tensor]
+        self, prompts: Prompts, batch: TalkBatch, head_input: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, dict[str, float]]:
-        """What `bind_heads` say of the vision tokens before each glance; figures of the last one."""
+        """Loss of all `bind_heads` on the vision tokens, and figures of the last one."""
         targets = {name: target[prompts.kept] for name, target in batch.bound.items()}
         total, figures = torch.zeros(()), {}
-        for head, entry in zip(self.talker.bind_heads, self.entries, strict=True):
-            loss, figures = head(heard(entry[prompts.is_vision]), targets)
+        for head, entry in zip(self.model_with_heads.bind_heads, self.entries, strict=True):
+            loss, figures = head(head_input(entry[prompts.is_vision]), targets)
             total = total + loss
         return total, figures
 
     def _answer(self, batch: TalkBatch, state: ModelState) -> tuple[Tensor, dict[str, float]]:
-        """Continue every clip's state by its questions."""
+        """Continue the state of every clip with its questions. Returns the loss and the shares of right predictions."""
         total, weight = torch.zeros(()), torch.zeros(())
         right, whole = [], []
         for group in batch.suffixes:
@@ -142,12 +150,12 @@ class TalkStage:
         return total / weight, shares
 
     def _prompts(self, tokens: Tensor, batch: TalkBatch) -> Prompts:
-        """tokens: [B·T, h, w, D]. Prompts are equally long, whatever is kept of each clip."""
+        """tokens: [B·T, h, w, D]. All prompts have one length, because the number of kept tokens is the same."""
         parts = [self._prompt(clip, batch) for clip in tokens.chunk(batch.num_clips)]
         return Prompts(*(torch.stack(part) for part in zip(*parts, strict=True)))
 
     def _prompt(self, tokens: Tensor, batch: TalkBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """tokens: [T, h, w, D] of one clip → its part of each of `Prompts`."""
+        """tokens: [T, h, w, D] of one clip → its row of each tensor of `Prompts`."""
         with torch.no_grad():
             mask = keep_mask(tokens, batch.rate)
         counts = mask.flatten(1).sum(1).tolist()
@@ -170,7 +178,7 @@ class TalkStage:
 
     @torch.no_grad()
     def _balance(self) -> None:
-        """Nudge the selection bias of experts that were visited less than average.
+        """Raise the selection bias of experts with less than the average load, and lower that of the others.
 
         Source: auxiliary-loss-free balancing, DeepSeek-V3 (arXiv 2412.19437) section 2.1.2.
         """
@@ -185,7 +193,7 @@ class TalkStage:
             router.e_score_correction_bias.add_((load.mean() - load).sign(), alpha=BALANCE_RATE)
 
 
-def _as_it_is(x: Tensor) -> Tensor:
+def _unchanged(x: Tensor) -> Tensor:
     return x
 
 

@@ -1,6 +1,6 @@
-"""What one step of question training is made of: clips, questions about them, and what else is asked of them.
+"""Batches of question training: clips, questions about them, and the targets of the auxiliary heads.
 
-A batch is a few clips with the same timing and grid, so that their prompts are equally long.
+A batch is a few clips with the same timing and grid, so that their prompts have one length.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.patch_grid import target_grid
 from omnireel.video.sample import choose_frames
 from omnireel.video.tubelets import PixelSpec
-from training.counterfactual import DECIDED, counterfactual
+from training.counterfactual import DECIDED_BY_CHAIN, counterfactual
 from training.degrade import degraded_pixels
 from training.dense import NO_LOSS, stacked, tubelet_targets
-from training.outside import estranged
+from training.outside import with_unknown_words
 from training.questions.ask import BUILDERS, ask, casual
 from training.questions.events import happening, lifecycle, order
 from training.questions.places import position
@@ -35,26 +35,26 @@ from training.questions.yes_no import is_beside, yes_no
 from training.recipe import SEED, choose_aspect
 from training.scenes import make_scene
 from training.story import story_targets
-from training.styles import CONCLUSION, SYSTEM_PROMPTS, chain, dress
+from training.styles import CONCLUSION, SYSTEM_PROMPTS, answer_in_style, chain
 from training.watch import bind_targets, frame_pairs, watch_targets
 
-THINKING = 0.6  # share of batches
-LONG = 0.7  # share of batches with clips of up to 20 s: seconds of two digits come late
-# Objects that share a trait are hard to tell apart, and rare where traits are drawn as evaluation draws them.
+THINKING = 0.6  # share of batches with thinking
+LONG = 0.7  # share of batches with clips of up to 20 s; seconds of two digits occur only there
+# `alike` of `make_scene`. Objects that share a trait are hard to distinguish, and rare at its default.
 ALIKE = 1.0
-COUNTERFACTUAL = 0.3  # share of chains
-# How often lessons ask each, where it is not as often as elsewhere.
-LESSONS: dict[Builder, float] = BUILDERS | {
+COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
+# Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
+QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
     how_many: 4.5, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
     describe: 0.8, beyond: 1.0, happening: 2.4,
 }  # fmt: skip
-# A description after a chain repeats all of it; what other questions answer after theirs, its end alone.
-THINKING_LESSONS = LESSONS | {describe: 3.0}
+# A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
+SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.0}
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a batch's clips share."""
+    """Length, frame rate and sampled frames that the clips of a batch share."""
 
     duration_s: float
     fps: float
@@ -67,7 +67,7 @@ class Timing:
 
 
 def make_timing(rng: Random, longest_s: float) -> Timing:
-    """A clip length, frame rate and the frames that serving would choose."""
+    """A random clip length and frame rate, with the frames that serving would choose."""
     duration = rng.uniform(2, longest_s)
     fps = rng.choice((10, 12, 15, 24, 25, 29.97, 30, 30, 50, 60))
     num_frames = max(2, round(duration * fps))
@@ -76,7 +76,7 @@ def make_timing(rng: Random, longest_s: float) -> Timing:
 
 @dataclass(frozen=True)
 class Suffixes:
-    """ids, targets, weights: [B·Q, L] ids after the video, what each position should predict, and its weight."""
+    """ids after the video, the id that each position should predict, and its weight; all [B·Q, L]"""
 
     ids: Tensor
     targets: Tensor
@@ -85,9 +85,10 @@ class Suffixes:
 
 @dataclass
 class TalkBatch:
-    """pixels [B·T, 6, H, W]; prompts laid out later, when pruning is known.
+    """A batch. Prompts are laid out later, because they depend on which tokens are pruned.
 
-    suffixes: the questions in groups of like length, as many about each clip in every group
+    pixels:   [B·T, 6, H, W]
+    suffixes: the questions in groups of similar length; each group has the same number of questions about each clip
     """
 
     pixels: Tensor
@@ -103,11 +104,12 @@ class TalkBatch:
 
 
 @dataclass(frozen=True)
-class Course:
-    """What batches are like.
+class Curriculum:
+    """Properties of the batches of a run.
 
-    name: also decides the clips: who goes on must not see the same ones again, or he learns them by heart
-    tubelets, questions: about so many in a batch; short_steps: in which clips grow to their full length
+    name: part of the random seed. A run that continues another one needs a different name: with the same clips again,
+    the model would memorise them.
+    tubelets, questions: the approximate numbers in a batch; short_steps: steps until clips reach their full length
     """
 
     name: str = "talk"
@@ -117,8 +119,8 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a batch's clips are asked about."""
+class AnswerMode:
+    """Style, system prompt and thinking mode of the questions of a batch."""
 
     style: str
     system: str | None
@@ -127,8 +129,11 @@ class Manner:
 
 @dataclass(frozen=True)
 class Row:
-    """A question and what is to be said, as ids: all after the video up to where the assistant speaks, and thoughts
-    that are given; thoughts of its own, up to their conclusion; that and the answer.
+    """A question and its answer, as ids.
+
+    question: everything between the video and the assistant's turn, then a counterfactual chain, if there is one
+    thoughts: the chain up to its conclusion, if the model has to write it
+    decision: the conclusion and the answer
     """
 
     question: list[int]
@@ -137,13 +142,13 @@ class Row:
 
     @property
     def ids(self) -> list[int]:
-        """All of it."""
+        """All ids in order."""
         return [*self.question, *self.thoughts, *self.decision]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip's part of a batch: its pixels [T, 6, H, W], the targets of each head, and what is asked."""
+    """One clip of a batch: its pixels [T, 6, H, W], the targets of each head, and its questions."""
 
     pixels: Tensor
     watched: dict[str, Tensor]
@@ -154,29 +159,29 @@ class Clip:
 
 
 class TalkBatches:
-    """Makes the batches of a course."""
+    """Makes the batches of a curriculum."""
 
-    def __init__(self, course: Course, text: Path, rule: PixelSpec) -> None:
-        self.course, self.rule = course, rule
+    def __init__(self, curriculum: Curriculum, text: Path, spec: PixelSpec) -> None:
+        self.curriculum, self.spec = curriculum, spec
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
 
     def make(self, rng: Random, step: int) -> TalkBatch:
-        """Clips with one timing, grid and system prompt; many questions about each. Short clips come first."""
-        # The workers wait for each other, so their batches have one shape.
-        common = Random(f"{SEED} {self.course.name} {step}")
+        """Make a batch: clips with one timing, grid and system prompt, many questions on each. Early clips are short."""
+        # The processes wait for each other at every step, so their batches have one shape.
+        common = Random(f"{SEED} {self.curriculum.name} {step}")
         aspect = choose_aspect(common)
-        longest_s = min(20.0, 5 + 15 * step / self.course.short_steps) if common.random() < LONG else 8
+        longest_s = min(20.0, 5 + 15 * step / self.curriculum.short_steps) if common.random() < LONG else 8
         timing = make_timing(common, longest_s)
         thinking = common.random() < THINKING
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
-        manner = Manner(style, rng.choice(SYSTEM_PROMPTS[style]) or None, thinking)
-        num_clips = min(12, max(3, self.course.tubelets // len(frame_pairs(timing.times_s))))
-        # As many questions about few long clips as about many short ones: long ones have more to tell.
-        questions = max(4, self.course.questions // num_clips)
-        clips = [self._clip(rng, timing, aspect, manner, questions) for _ in range(num_clips)]
-        pieces = self._render("?", manner)
-        # Half of the padding goes when each clip's shorter questions are read apart from its longer ones.
+        mode = AnswerMode(style, rng.choice(SYSTEM_PROMPTS[style]) or None, thinking)
+        num_clips = min(12, max(3, self.curriculum.tubelets // len(frame_pairs(timing.times_s))))
+        # The number of questions in a batch does not depend on the length of the clips.
+        questions = max(4, self.curriculum.questions // num_clips)
+        clips = [self._clip(rng, timing, aspect, mode, questions) for _ in range(num_clips)]
+        pieces = self._render("?", mode)
+        # Two groups of similar length need half as much padding as one.
         parts = (slice(questions // 2), slice(questions // 2, None))
         return TalkBatch(
             pixels=torch.cat([clip.pixels for clip in clips]),
@@ -191,16 +196,16 @@ class TalkBatches:
             story=stacked([clip.story for clip in clips]),
         )
 
-    def _clip(self, rng: Random, timing: Timing, aspect: float, manner: Manner, questions: int) -> Clip:
-        view = _some_view(rng, timing, aspect)
-        grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
-        frames = degraded_pixels(view.scene, timing.times_s, grid, self.rule, rng)
+    def _clip(self, rng: Random, timing: Timing, aspect: float, mode: AnswerMode, questions: int) -> Clip:
+        view = _rich_view(rng, timing, aspect)
+        grid = target_grid(round(1000 * aspect), 1000, self.spec.target_patches)
+        frames = degraded_pixels(view.scene, timing.times_s, grid, self.spec, rng)
         if len(frames) % 2:
             frames = torch.cat([frames, frames[-1:]])
         watched = watch_targets(view)
         patches = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
-        other = _drawn(rng, timing, aspect) if manner.thinking else None
-        rows = [self._row(rng, view, other, manner) for _ in range(questions)]
+        other = _random_view(rng, timing, aspect) if mode.thinking else None
+        rows = [self._row(rng, view, other, mode) for _ in range(questions)]
         return Clip(
             pixels=frames.reshape(len(frames) // 2, 6, *frames.shape[2:]),
             watched=watched,
@@ -210,46 +215,50 @@ class TalkBatches:
             rows=sorted(rows, key=lambda row: len(row.ids)),
         )
 
-    def _row(self, rng: Random, view: View, other: View | None, manner: Manner) -> Row:
+    def _row(self, rng: Random, view: View, other: View | None, mode: AnswerMode) -> Row:
         if other is not None and rng.random() < COUNTERFACTUAL:
-            asked, thoughts, decision = self._said(rng, counterfactual(rng, view, other), manner, DECIDED)
+            asked, thoughts, decision = self._parts(
+                rng, counterfactual(rng, view, other), mode, DECIDED_BY_CHAIN
+            )
             return Row([*asked, *thoughts], [], decision)
-        return Row(*self._said(rng, view, manner, THINKING_LESSONS if manner.thinking else LESSONS))
+        return Row(*self._parts(rng, view, mode, SHARES_WITH_THINKING if mode.thinking else QUESTION_SHARES))
 
-    def _said(
-        self, rng: Random, view: View, manner: Manner, lessons: Mapping[Builder, float]
+    def _parts(
+        self, rng: Random, view: View, mode: AnswerMode, shares: Mapping[Builder, float]
     ) -> tuple[list[int], list[int], list[int]]:
-        """One question about the view: the three parts of a `Row`."""
-        pool = list(lessons)
-        if manner.style in ("one word", "json"):
+        """A question about the view, as the three parts of a `Row`."""
+        pool = list(shares)
+        if mode.style in ("one word", "json"):
             pool.remove(describe)
-        question = ask(rng, view, pool, lessons)
-        answer = dress(question, manner.style)
+        question = ask(rng, view, pool, shares)
+        answer = answer_in_style(question, mode.style)
         thoughts = ""
-        if manner.thinking:
+        if mode.thinking:
             thoughts, decided = chain(view, question).rsplit(CONCLUSION, 1)
             answer = f"{CONCLUSION}{decided}\n</think>\n{answer}"
         text = question.text
         if question.kind == "outside my world" and rng.random() < 0.7:
-            text = estranged(rng, text)
-        pieces = self._render(casual(rng, text), manner)
+            text = with_unknown_words(rng, text)
+        pieces = self._render(casual(rng, text), mode)
         after = pieces[[p.kind for p in pieces].index("video") + 1 :]
         ids = self.tokenizer.encode_markup(thoughts + answer)
         split = len(self.tokenizer.encode_markup(thoughts))
         asked = lay_out_prompt(after, [], [], self.tokenizer).ids
         return asked, ids[:split], [*ids[split:], self.tokenizer.id_of("<|im_end|>")]
 
-    def _render(self, prompt: str, manner: Manner) -> list[Piece]:
-        messages = video_messages(prompt, system_prompt=manner.system, thinking=manner.thinking)
-        return self.template.render(messages, enable_thinking=manner.thinking)
+    def _render(self, prompt: str, mode: AnswerMode) -> list[Piece]:
+        messages = video_messages(prompt, system_prompt=mode.system, thinking=mode.thinking)
+        return self.template.render(messages, enable_thinking=mode.thinking)
 
 
-def _some_view(rng: Random, timing: Timing, aspect: float) -> View:
-    """One scene, or the richest of three: a batch has few clips, and plain ones teach the slow lessons nothing."""
-    return max((_drawn(rng, timing, aspect) for _ in range(rng.choices((1, 3), (2, 3))[0])), key=_richness)
+def _rich_view(rng: Random, timing: Timing, aspect: float) -> View:
+    """A random view, or the richest of three. A batch has few clips, and simple ones lack the hard questions."""
+    return max(
+        (_random_view(rng, timing, aspect) for _ in range(rng.choices((1, 3), (2, 3))[0])), key=_richness
+    )
 
 
-def _drawn(rng: Random, timing: Timing, aspect: float) -> View:
+def _random_view(rng: Random, timing: Timing, aspect: float) -> View:
     while True:
         view = View(make_scene(rng, timing.duration_s, aspect, alike=ALIKE), timing.times_s)
         if view.things:
@@ -257,14 +266,16 @@ def _drawn(rng: Random, timing: Timing, aspect: float) -> View:
 
 
 def _richness(view: View) -> int:
-    """How much happens, what could be taken for each other, and whether something is written, which counts twice."""
+    """The number of events and of pairs of things that share a trait, plus two if there is text."""
     alike = sum(a.shape == b.shape or a.colour == b.colour for a, b in combinations(view.things, 2))
     return len(events_of(view)) + alike + 2 * (view.scene.word is not None)
 
 
 def padded(rows: list[Row]) -> Suffixes:
-    """Thoughts weigh by the root of their length, and so does what is decided: one error there is one in the answer,
-    however long the thoughts were.
+    """Pad the rows to one length, with targets and weights.
+
+    The total weight of a chain is the root of its length, and so is that of a decision. So an error in the decision
+    counts the same after a chain of any length.
     """
     longest = max(len(row.ids) for row in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)

@@ -1,9 +1,8 @@
-"""Dense training of the vision tower: every patch says what it holds.
+"""Dense training of the vision tower: every patch predicts what it shows.
 
-Question answering alone does not teach a small tower to see motion and shape in reasonable time. Here each
-patch of a two-frame tubelet predicts the object centred on it (shape, colour, motion, appearing, vanishing),
-the characters centred on it and which of their word's they are from either end, and where it is. The heads
-are thrown away.
+From questions alone, a small tower would take too long to learn motion and shape. Here each patch of a two-frame tubelet
+predicts the object on it (shape, colour, motion, appearing, disappearing), the characters whose centres are on it with
+their positions from both ends of the word, and its own place. The heads are used in training only.
 """
 
 from __future__ import annotations
@@ -20,31 +19,31 @@ from omnireel.video.patch_grid import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
 from training.precision import HAS_FAST_BF16, PlainAttention
-from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_rule
-from training.scenes import SIZES, Scene, make_crowd, make_scene
+from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_spec
+from training.scenes import SIZES, Scene, make_crowded_scene, make_scene
 from training.weights import read_tower
 
-EARLY = 2  # the block after which outlines are read
+OUTLINE_BLOCK = 2  # the block after which outlines are read
 
 
 def _some_scene(rng: Random, aspect: float, smallest: float, written: float, *, easy: bool) -> Scene:
-    """A scene of the world or a crowd, the share `written` of crowds being words above all.
+    """A usual or a crowded scene. written: as in `make_crowded_scene`
 
-    easy: on a dark plain background, in quick motion. Where background and object may have any colour at once,
-    a small tower sees neither for a long time.
+    easy: a short clip, so that things move fast, on a dark plain background. If background and objects have any colour
+    from the start, a small tower takes long to learn either.
     """
     while True:
         duration_s = rng.uniform(2, 8 if easy else 20)
         if rng.random() < 0.3:
             scene = make_scene(rng, duration_s, aspect, smallest=smallest)
         else:
-            scene = make_crowd(rng, duration_s, aspect, smallest=smallest, written=written)
+            scene = make_crowded_scene(rng, duration_s, aspect, smallest=smallest, written=written)
         if not easy or (scene.background.kind == "plain" and sum(scene.background.rgb) < 200):
             return scene
 
 
 def _some_times(rng: Random, scene: Scene, count: int) -> list[tuple[float, float]]:
-    """Two times each for a few tubelets, as serving spaces them; many around a change."""
+    """The times of both frames of a few tubelets, spaced as in serving. Many are around an event."""
     changes = [t for thing in scene.things for t in (thing.appears_s, thing.disappears_s) if t]
     times = []
     for _ in range(count):
@@ -58,7 +57,7 @@ def _some_times(rng: Random, scene: Scene, count: int) -> list[tuple[float, floa
 
 @dataclass
 class DenseBatch:
-    """pixels [n, 6, H, W]; targets per name, [n, R, K] or [n, R, K, 2]; NO_LOSS where not asked."""
+    """pixels [n, 6, H, W], and targets by name, [n, R, K] or [n, R, K, 2]; NO_LOSS where there is no target"""
 
     pixels: Tensor
     targets: dict[str, Tensor]
@@ -67,8 +66,8 @@ class DenseBatch:
 class TowerStage(nn.Module):
     """The tower with its heads, as a training stage.
 
-    name:  also decides the clips: a stage that goes on must not see the same ones again
-    steps: taken before, of a stage that goes on: what is shown gets harder with them
+    name:  part of the random seed; a run that continues another one needs a different name, to see other clips
+    steps: number of steps of earlier runs; scenes get harder with the step
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class TowerStage(nn.Module):
         super().__init__()
         self.name, self.steps = name, steps
         config = demo_config()
-        self.rule = pixel_rule(config)
+        self.spec = pixel_spec(config)
         self.tubelets = tubelets
         self.tower: VisionTower = fresh_model(config, SEED).vision_model
         if start is not None:
@@ -86,30 +85,30 @@ class TowerStage(nn.Module):
         self.dense = DenseHeads(config.vision.width)
         self.outlines = Outlines(config.vision.width)
         self.early: list[Tensor] = []
-        self.tower.radio_model.model.blocks[EARLY].register_forward_hook(self._keep)
+        self.tower.radio_model.model.blocks[OUTLINE_BLOCK].register_forward_hook(self._keep)
 
     def batch(self, rng: Random, step: int) -> DenseBatch:
-        """A few tubelets of each of many scenes, many of them around a change; large and bright things first."""
+        """Make a batch: one or two tubelets of each of many scenes. The scenes of early steps are simple."""
         step += self.steps
         aspect = choose_aspect(rng)
-        grid = target_grid(round(1000 * aspect), 1000, self.rule.target_patches)
+        grid = target_grid(round(1000 * aspect), 1000, self.spec.target_patches)
         pixels: list[Tensor] = []
         targets: list[dict[str, Tensor]] = []
         while len(targets) < self.tubelets:
             is_easy = rng.random() < max(0.1, 1 - step / 300)
             smallest = max(SIZES[0], 0.22 - 0.14 * step / 900)
-            # Characters come last and are what limits the reading of words.
+            # Characters are learned last, and reading words depends on them.
             written = 0.25 + 0.5 * min(1.0, step / 1900)
             scene = _some_scene(rng, aspect, smallest, written, easy=is_easy)
             times = _some_times(rng, scene, 1 if len(scene.words) > 2 else 2)
             picture = clean_pixels if is_easy else degraded_pixels
-            frames = picture(scene, [t for pair in times for t in pair], grid, self.rule, rng)
+            frames = picture(scene, [t for pair in times for t in pair], grid, self.spec, rng)
             pixels.append(frames.reshape(len(times), 6, *frames.shape[2:]))
             targets += [tubelet_targets(scene, *pair, grid) for pair in times]
         return DenseBatch(torch.cat(pixels), stacked(targets))
 
     def loss(self, batch: DenseBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Dense cross entropies, summed."""
+        """The sum of the dense losses."""
         del step
         with torch.autocast("cpu", torch.bfloat16, enabled=HAS_FAST_BF16), PlainAttention():
             grid = self.tower(batch.pixels)
@@ -122,5 +121,5 @@ class TowerStage(nn.Module):
         self.early.append(output)
 
     def trained(self) -> nn.Module:
-        """Tower and heads."""
+        """The tower and its heads."""
         return self

@@ -17,19 +17,19 @@ from training.questions.ask import ask, casual
 from training.questions.view import View
 from training.recipe import SEED, VOCAB_SIZE
 from training.scenes import make_scene
-from training.styles import SYSTEM_PROMPTS, chain, dress
+from training.styles import SYSTEM_PROMPTS, answer_in_style, chain
 
-# Drawn once: the weights' rows stand by its ids, which must not change whenever a question is worded anew.
+# Trained once. The rows of the weights belong to its ids, so it must not change when the wording of a question changes.
 TOKENIZER = Path(__file__).with_name("tokenizer.json")
-# Ids that the official tokenizer gives its control tokens; 32 places are reserved.
+# The ids of control tokens in the official tokenizer; 32 ids are reserved.
 CONTROL_TOKENS = {
     0: "<unk>", 1: "<s>", 2: "</s>", 10: "<|im_start|>", 11: "<|im_end|>", 12: "<think>", 13: "</think>",
     14: "<tool_call>", 15: "</tool_call>", 16: "<tool_response>", 17: "</tool_response>", 18: "<image>",
     21: "<img>", 22: "</img>", 27: "<so_embedding>", 28: "<so_start>", 29: "<so_end>",
 }  # fmt: skip
 
-# Time labels are most of a prompt, so their phrases are words here; digits and capitals stand alone, so that
-# numbers and on-screen words are spelled.
+# Time labels are most of a prompt, so their phrases are whole words here. Digits and capitals are single, so that numbers
+# and words on screen are spelled.
 WORDS = Regex(
     r" sampled at | seconds and frame | seconds: |\d|[A-Z](?![a-z])|[A-Z][a-z]+| ?[a-z]+|[^\sA-Za-z\d]+|\s+"
 )
@@ -59,7 +59,7 @@ TEMPLATE = """\
 
 
 def write_text_files(directory: Path) -> None:
-    """tokenizer.json, tokenizer_config.json, chat_template.jinja, generation_config.json."""
+    """Write tokenizer.json, tokenizer_config.json, chat_template.jinja and generation_config.json."""
     directory.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(TOKENIZER, directory / "tokenizer.json")
     tokens = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "<|im_end|>", "pad_token": "<unk>"}
@@ -77,7 +77,7 @@ def read_words(tokenizer: Path) -> dict[str, int]:
 
 
 def train_tokenizer() -> BpeTokenizer:
-    """A byte-level BPE over what the scenes world says today."""
+    """Train a byte-level BPE on the current questions and answers."""
     tokenizer = BpeTokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -108,7 +108,7 @@ def _corpus(rng: Random) -> Iterator[str]:
             continue
         question = ask(rng, view)
         yield casual(rng, question.text)
-        yield dress(question, rng.choice(list(SYSTEM_PROMPTS)))
+        yield answer_in_style(question, rng.choice(list(SYSTEM_PROMPTS)))
         yield chain(view, question)
         yield rng.choice(rng.choice(list(SYSTEM_PROMPTS.values())))
     yield from [outside.question(rng) for _ in range(5000)]

@@ -22,7 +22,7 @@ def model():
 
 @pytest.fixture
 def local(model, text_directory):
-    """The real path with a model that has random weights."""
+    """The local backend with a small model of random weights."""
     backend = LocalBackend(tiny_encoder(model, text_directory), model_name="tiny")
     yield backend
     asyncio.run(backend.close())

@@ -83,7 +83,7 @@ def test_a_file_that_is_no_video_is_refused(echo, tmp_path):
     assert caught.value.kind == "unsupported_video_format"
 
 
-def test_the_limits_are_the_constructors(clip):
+def test_limits_can_be_given_to_the_constructor(clip):
     echo = EchoBackend(limits=VideoLimits(max_duration_s=1))
     with pytest.raises(InputError, match="limit 1 s"):
         answer_of(echo, make_task(clip))
@@ -105,7 +105,7 @@ def test_inspecting_counts_without_answering(echo, clip):
     assert inspection.video.frame_times_s == pytest.approx(answer.video.frame_times_s)
 
 
-def test_tokens_take_the_time_they_are_given(clip):
+def test_each_token_takes_the_configured_time(clip):
     echo = EchoBackend(token_s=0.05)
 
     async def arrivals():

@@ -29,14 +29,14 @@ PER_TUBELET, NUM_TUBELETS = 8, 3
 
 
 @torch.inference_mode()
-def greedy_by_hand(model, directory, clip, task, count):
-    """The same answer without backend, engine or cache: one forward pass over everything for each token."""
+def greedy_without_engine(model, directory, clip, task, count):
+    """The same answer without backend, engine or cache: each token takes one forward pass over the whole sequence."""
     tokenizer = Tokenizer.from_directory(directory)
-    rule = PixelSpec(32, 16, 2, model.config.norm_mean, model.config.norm_std)
+    spec = PixelSpec(32, 16, 2, model.config.norm_mean, model.config.norm_std)
     with open_clip(clip) as reader:
         frames = [frame.rgb for frame in reader.read_frames()]
         labels = time_labels(reader.facts.indices, reader.facts.source_fps)
-    tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), rule))))
+    tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), spec))))
     kept = keep_mask(tokens, 0.5)
     pieces = ChatTemplate.from_directory(directory).render(
         video_messages(task.prompt, system_prompt=None, thinking=task.thinking), enable_thinking=task.thinking
@@ -52,9 +52,9 @@ def greedy_by_hand(model, directory, clip, task, count):
     return text, len(ids)
 
 
-def test_the_answer_is_the_models(local, model, text_directory, clip):
+def test_the_answer_is_that_of_the_model(local, model, text_directory, clip):
     task = make_task(clip)
-    text, num_prompt_tokens = greedy_by_hand(model, text_directory, clip, task, 12)
+    text, num_prompt_tokens = greedy_without_engine(model, text_directory, clip, task, 12)
     answer = answer_of(local, task)
     assert answer.output == text.lstrip()
     assert answer.input_tokens == num_prompt_tokens
@@ -105,55 +105,55 @@ def test_inspecting_encodes_nothing(local, model, clip):
 
 
 @pytest.fixture
-def say(model, text_directory):
-    """Makes the model write a given text for any task; returns how many tokens that takes."""
+def set_output(model, text_directory):
+    """A function that makes the model write a given text for any task. It returns the number of tokens."""
 
-    def make_likeliest(text):
+    def force_tokens(text):
         ids = Tokenizer.from_directory(text_directory).encode_markup(text)
         left = iter(ids)
         model.logits = lambda _: torch.nn.functional.one_hot(torch.tensor(next(left)), 320).float()
         return len(ids)
 
-    return make_likeliest
+    return force_tokens
 
 
-def test_an_answer_ends_at_the_stop_token(local, say, clip):
-    num_tokens = say("Red é.<|im_end|>")
+def test_an_answer_ends_at_the_stop_token(local, set_output, clip):
+    num_tokens = set_output("Red é.<|im_end|>")
     answer = answer_of(local, make_task(clip))
     assert (answer.output, answer.reasoning, answer.finish_reason) == ("Red é.", None, "stop")
     assert answer.output_tokens == num_tokens
 
 
-def test_a_stop_token_that_has_text_is_not_part_of_the_answer(model, say, clip, tmp_path):
+def test_a_stop_token_that_has_text_is_not_part_of_the_answer(model, set_output, clip, tmp_path):
     toy_text.write_text_files(tmp_path)
     (end,) = Tokenizer.from_directory(tmp_path).encode_text("!")
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
     backend = local_backend(model, tmp_path)
-    say("Red!")
+    set_output("Red!")
     answer = answer_of(backend, make_task(clip))
     assert (answer.output, answer.finish_reason) == ("Red", "stop")
     asyncio.run(backend.close())
 
 
-def test_the_chain_of_thought_is_separated_from_the_answer(local, say, clip):
-    say("A red é.\n</think>\nRed é.</s>")
+def test_the_chain_of_thought_is_separated_from_the_answer(local, set_output, clip):
+    set_output("A red é.\n</think>\nRed é.</s>")
     answer = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": 99}))
     assert (answer.output, answer.reasoning) == ("<think>A red é.</think>Red é.", "A red é.")
     assert answer.finish_reason == "stop"
 
 
-def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, say, clip):
-    say("A red square")
+def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, set_output, clip):
+    set_output("A red square")
     answer = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": 5}))
     assert (answer.output, answer.finish_reason) == ("<think>A red</think>", "length")
 
 
-def test_a_reasoning_budget_ends_the_chain_and_the_answer_follows(local, clip, say):
+def test_a_reasoning_budget_ends_the_chain_and_the_answer_follows(local, clip, set_output):
     words = "A red é and a long tail of words, on and on and on."
-    say(words)
+    set_output(words)
     sampling = {"max_tokens": 20, "reasoning_budget": 5}
     answer = answer_of(local, make_task(clip, thinking=True, sampling=sampling))
-    say(words)
+    set_output(words)
     free = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": 20}))
     assert free.reasoning.startswith(answer.reasoning)
     assert len(answer.reasoning) < len(free.reasoning)
@@ -235,7 +235,7 @@ def test_closing_the_iterator_aborts_within_a_step_and_frees_the_state(local, mo
     asyncio.run(leave_after_the_first_token())
     gate.release(999)
     assert answer_of(local, make_task(clip)).output_tokens == 12
-    assert num_forwards[0] <= 2 + 12, "the prefill and at most one step more, then the next task's own"
+    assert num_forwards[0] <= 2 + 12, "the prefill, at most one more step, then the steps of the next task"
     gc.collect()
     assert [state() for state in states] == [None, None]
 

@@ -1,4 +1,4 @@
-"""A model without weights. Earlier tokens count less and less; the logits are a fixed mix of the hidden state."""
+"""A model without trained weights, whose outputs tests can compute in another way."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,10 @@ class FadingState(ModelState):
 
 
 class FadingModel:
-    """hidden[t] = 0.8 · hidden[t−1] + x[t]; so any split of a prompt gives the same, up to rounding.
+    """hidden[t] = 0.8 · hidden[t−1] + x[t], and logits are a fixed linear map of hidden.
 
-    breaks_at: a sequence fails when its state has seen this many tokens
+    So any split of a prompt into chunks gives the same result, up to rounding.
+    breaks_at: the forward pass fails when a state has this many tokens
     """
 
     def __init__(self, *, breaks_at=None):
@@ -47,7 +48,7 @@ class FadingModel:
             state.memory = 0.8 * state.memory + x[:, t]
             hidden.append(state.memory)
         state.num_tokens += x.shape[1]
-        assert state.num_tokens <= state.capacity, "the reserved room is too small"
+        assert state.num_tokens <= state.capacity, "the state has more tokens than its capacity"
         if self.breaks_at is not None and state.num_tokens >= self.breaks_at:
             raise FloatingPointError("broken on purpose")
         return torch.stack(hidden, 1)

@@ -34,7 +34,7 @@ def reasons(events):
 
 
 def greedy(model, prompt_ids, count):
-    """The same function, written without engine, state or steps."""
+    """The same model, computed without engine, state or steps."""
     ids = list(prompt_ids)
     for _ in range(count):
         weights = 0.8 ** torch.arange(len(ids) - 1, -1, -1.0)
@@ -182,4 +182,4 @@ def test_every_sequence_ends_exactly_once(operations, chunk, max_running, breaks
     assert sorted(ends) == list(range(num_added))
     for name in range(num_added):
         own = [event.finish_reason for event in events if event.sequence_id == name]
-        assert own[-1] is not None, "nothing may follow the end"
+        assert own[-1] is not None, "no event may follow the end"

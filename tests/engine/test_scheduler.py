@@ -66,25 +66,25 @@ operations = st.lists(
 @given(operations, st.integers(1, 4), st.integers(1, 3))
 def test_every_prompt_is_read_once_and_in_the_order_of_arrival(operations, chunk, max_running):
     scheduler = Scheduler(prefill_chunk=chunk, max_running=max_running)
-    lengths, read, living = [], {}, []
+    lengths, read, active = [], {}, []
     for what, n in operations:
         if what == "add":
-            living.append(len(lengths))
+            active.append(len(lengths))
             read[len(lengths)] = 0
             scheduler.add(len(lengths), n)
             lengths.append(n)
         elif what == "end":
             scheduler.end(n)
-            living = [name for name in living if name != n]
+            active = [name for name in active if name != n]
         else:
             plan = scheduler.next_step()
-            assert (plan is None) == (not living)
+            assert (plan is None) == (not active)
             if isinstance(plan, Prefill):
-                assert plan.sequence_id in living[:max_running]
+                assert plan.sequence_id in active[:max_running]
                 assert read[plan.sequence_id] == plan.start < plan.end <= plan.start + chunk
                 assert plan.is_last == (plan.end == lengths[plan.sequence_id])
                 read[plan.sequence_id] = plan.end
             elif isinstance(plan, Decode):
-                assert list(plan.sequence_ids) == living[:max_running]
+                assert list(plan.sequence_ids) == active[:max_running]
                 assert all(read[name] == lengths[name] for name in plan.sequence_ids)
-    assert scheduler.is_idle == (not living)
+    assert scheduler.is_idle == (not active)

@@ -1,4 +1,4 @@
-"""The limit on a chain of thought holds whatever the model would write, and the answer follows."""
+"""The limit on a chain of thought holds for any output of the model, and the answer follows."""
 
 import pytest
 from doubles import FadingModel, request
@@ -20,18 +20,18 @@ def limit(budget, grace=0):
     )
 
 
-def written(said, budget, grace=0):
-    """The output of a model that would write `said` without the limit."""
-    chain, out, wishes = ChainOfThought(limit(budget, grace)), [], list(said)
-    while wishes or chain.forced_id is not None:
-        token = wishes.pop(0) if chain.forced_id is None else chain.forced_id
+def written(unlimited, budget, grace=0):
+    """The output of a model that writes `unlimited` if there is no limit."""
+    chain, out, remaining = ChainOfThought(limit(budget, grace)), [], list(unlimited)
+    while remaining or chain.forced_id is not None:
+        token = remaining.pop(0) if chain.forced_id is None else chain.forced_id
         chain.append(token)
         out.append(token)
     return out
 
 
 @pytest.mark.parametrize(
-    ("said", "budget", "grace", "out"),
+    ("unlimited", "budget", "grace", "out"),
     [
         ([1, 2, 3, 4], 2, 0, [1, 2, *CLOSING, 3, 4]),
         ([1, 2, 3, 4], 9, 0, [1, 2, 3, 4]),
@@ -46,8 +46,8 @@ def written(said, budget, grace=0):
         ([1, 2, 3], 0, 2, [*CLOSING_LINE, 1, 2, 3]),
     ],
 )
-def test_the_closing_is_written_at_the_limit(said, budget, grace, out):
-    assert written(said, budget, grace) == out
+def test_the_closing_is_written_at_the_limit(unlimited, budget, grace, out):
+    assert written(unlimited, budget, grace) == out
 
 
 @given(
@@ -55,13 +55,15 @@ def test_the_closing_is_written_at_the_limit(said, budget, grace, out):
     st.integers(0, 12),
     st.integers(0, 12),
 )
-def test_no_chain_is_longer_than_its_limit_and_nothing_that_the_model_wrote_is_lost(said, budget, grace):
-    out = written(said, budget, grace)
+def test_no_chain_is_longer_than_its_limit_and_nothing_that_the_model_wrote_is_lost(unlimited, budget, grace):
+    out = written(unlimited, budget, grace)
     chain = out[: out.index(END)] if END in out else out
     own = chain[:-1] if chain[-1:] == [LINE] and len(chain) > budget + grace else chain
     assert len(own) <= budget + grace
-    forced = [*CLOSING] if len(out) - len(said) == len(CLOSING) else [*CLOSING_LINE]
-    assert out == said or any(out == said[:n] + forced + said[n:] for n in range(len(said) + 1))
+    forced = [*CLOSING] if len(out) - len(unlimited) == len(CLOSING) else [*CLOSING_LINE]
+    assert out == unlimited or any(
+        out == unlimited[:n] + forced + unlimited[n:] for n in range(len(unlimited) + 1)
+    )
 
 
 def run(thinking, **sampling):

@@ -22,7 +22,7 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import httpx
-from network import NameServer, World, make_every_address_local
+from network import LocalInternet, NameServer, make_every_address_local
 from origin import Authority
 from served import ENDPOINT_ID, Server, data_uri, make_clip
 from vectors import (
@@ -43,7 +43,7 @@ from omnireel.store.open import open_store
 
 NUM_CALLERS = 6
 CLIP = make_clip(seconds=0.3)
-# These must be reached, or the lab would prove nothing.
+# These must be reached; otherwise the lab would prove nothing.
 REACHABLE = (
     f"https://{PUBLIC_NAME}/clip.mp4", f"https://{PUBLIC_IPV4}/clip.mp4", f"https://[{PUBLIC_IPV6}]/clip.mp4",
     "https://admitted.test/clip.mp4", redirect(f"https://{PUBLIC_NAME}/clip.mp4", 307), f"https://{PUBLIC_NAME.upper()}./clip.mp4",
@@ -91,8 +91,8 @@ def ask_all(ask: Callable[[str], tuple[int, str]]) -> dict[Vector, tuple[int, st
         return dict(zip(asked, pool.map(ask, [vector.url for vector in asked]), strict=True))
 
 
-def told(sink: str, answers: dict[Vector, tuple[int, str]]) -> dict[str, object]:
-    """What callers see from one sink: statuses, and the distinct bodies for well-formed addresses."""
+def outcome_of(sink: str, answers: dict[Vector, tuple[int, str]]) -> dict[str, object]:
+    """What one sink answers to callers: statuses, and the distinct bodies for silent vectors."""
     silent = Counter(answer for vector, answer in answers.items() if vector.is_silent)
     return {
         "sink": sink,
@@ -121,18 +121,18 @@ def main(folder: Path) -> None:
     # Every name and address has a valid certificate, so that only the policy can prevent a connection.
     tls = authority.server_context(*zone, *FORBIDDEN_IPV4, *FORBIDDEN_IPV6, PUBLIC_IPV4, PUBLIC_IPV6)
     NameServer(zone)
-    world = World(frozenset({PUBLIC_IPV4, PUBLIC_IPV6, ADMITTED_IPV4}), tls, CLIP)
+    internet = LocalInternet(frozenset({PUBLIC_IPV4, PUBLIC_IPV6, ADMITTED_IPV4}), tls, CLIP)
     started = time.monotonic()
     with Server(folder, **environment(folder, authority)) as server:
         sinks = Sinks(server.url)
         reached = [sinks.video(url)[0] for url in REACHABLE]
         hooks = [sinks.webhook(url)[0] for url in REACHABLE]
-        reports = [told("video", ask_all(sinks.video)), told("webhook", ask_all(sinks.webhook))]
+        reports = [outcome_of("video", ask_all(sinks.video)), outcome_of("webhook", ask_all(sinks.webhook))]
         accepted = sum(len(report["accepted"]) for report in reports if report["sink"] == "webhook")
         attempts = asyncio.run(first_attempts(folder, accepted + len(REACHABLE)))
-    delivered = [line for line in world.served if line.startswith("POST") and "/redirect/" not in line]
+    delivered = [line for line in internet.served if line.startswith("POST") and "/redirect/" not in line]
     report = {
-        "trapped": world.trapped,
+        "trapped": internet.trapped,
         "sinks": reports,
         "videos_reached": reached,
         "webhooks_taken": hooks,

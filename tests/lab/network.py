@@ -75,7 +75,7 @@ class NameServer:
         return answers[min(number, len(answers) - 1)]
 
 
-class World:
+class LocalInternet:
     """Servers on every address: a web server on port 443 of those in `public`, a trap on every other.
 
     trapped: the addresses of forbidden connections
@@ -94,9 +94,9 @@ class World:
     def _accept(self) -> None:
         while True:
             for listener in select.select(self._listeners, [], [])[0]:
-                threading.Thread(target=self._meet, args=(listener.accept()[0],), daemon=True).start()
+                threading.Thread(target=self._handle, args=(listener.accept()[0],), daemon=True).start()
 
-    def _meet(self, sock: socket.socket) -> None:
+    def _handle(self, sock: socket.socket) -> None:
         host, port = sock.getsockname()[:2]
         address = ip_address(host.partition("%")[0])
         plain = address.ipv4_mapped if isinstance(address, IPv6Address) and address.ipv4_mapped else address

@@ -1,4 +1,4 @@
-"""Addresses that must not be reached, in the spellings and redirects by which other programs were deceived."""
+"""Addresses that must not be reached, in spellings and redirects that have got past the checks of other programs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote
 
 PUBLIC_IPV4, PUBLIC_IPV6, PUBLIC_NAME = "93.184.216.34", "2606:2800:220:1::1", "public.test"
-SILENT_IPV4 = "93.184.216.200"  # public, and nothing answers there
-ADMITTED_IPV4 = "10.9.0.1"  # private, and the operator allows it
+SILENT_IPV4 = "93.184.216.200"  # public, but unreachable
+ADMITTED_IPV4 = "10.9.0.1"  # private, but allowed by the operator
 
 FORBIDDEN_IPV4 = (
     "127.0.0.1", "127.8.9.10", "0.0.0.0", "10.0.0.5", "172.16.0.9", "192.168.1.1", "169.254.169.254", "169.254.170.2",
@@ -20,7 +20,7 @@ FORBIDDEN_IPV6 = (
     "64:ff9b:1::1", "2002:7f00:1::", "2001:0:7f00:1::1", "2001:db8::1", "3fff::1", "5f00::1", "fd00:ec2::254", "fc00::1",
     "fec0::1", "fe80::1", "100::1",
 )  # fmt: skip
-# Those that are written in every spelling; one of each kind.
+# One address of each kind, which is written in every spelling.
 _SPELLED = ("127.0.0.1", "169.254.169.254", "10.0.0.5", "0.0.0.0")
 _STATUSES = (301, 302, 303, 307, 308)
 
@@ -29,7 +29,7 @@ _STATUSES = (301, 302, 303, 307, 308)
 class Vector:
     """An address to send.
 
-    is_silent: it is well-formed, and whoever asks must not learn why nothing comes of it
+    is_silent: the address is well-formed, and the caller must not learn why it is not fetched
     """
 
     url: str
@@ -53,7 +53,7 @@ def names() -> dict[str, list[list[str]]]:
 
 
 def vectors() -> list[Vector]:
-    """All of them, each once."""
+    """All vectors, without duplicates."""
     found = [*_literals(), *_spellings(), *_named(), *_two_readings(), *_schemes_and_ports(), *_redirects()]
     return list({vector.url: vector for vector in found}.values())
 

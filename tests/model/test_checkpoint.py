@@ -43,8 +43,8 @@ def sharded(written, tmp_path):
     return directory, place
 
 
-def assert_refused(directory, *said):
-    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, said))):
+def assert_refused(directory, *parts):
+    with pytest.raises(CheckpointError, match=".*".join(map(re.escape, parts))):
         load_checkpoint(directory)
 
 

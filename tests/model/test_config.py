@@ -11,7 +11,7 @@ DROP = object()
 
 
 def raw_with(section, **changes):
-    """A good config.json with keys changed or, where the value is DROP, taken away."""
+    """A valid config.json with some keys changed, or removed where the value is DROP."""
     raw = copy.deepcopy(config_json(Sizes()))
     place = raw[section] if section else raw
     place.update(changes)
@@ -20,13 +20,13 @@ def raw_with(section, **changes):
     return raw
 
 
-def assert_refused(raw, said):
-    with pytest.raises(CheckpointError, match=said):
+def assert_refused(raw, message):
+    with pytest.raises(CheckpointError, match=message):
         parse_config(raw)
 
 
 def test_the_published_tower_is_known_by_name():
-    """The released file gives no sizes of the tower, only the name of its architecture."""
+    """The released file has no sizes of the tower, only the name of its architecture."""
     raw = raw_with("", vit_hidden_size=1280)
     raw["vision_config"] = {
         "patch_size": 16,
@@ -100,7 +100,7 @@ def test_a_value_of_the_wrong_kind_is_refused(section, key, value):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"num_key_value_heads": 3}, "num_key_value_heads"),
         ({"n_groups": 3}, "n_groups"),
@@ -108,11 +108,11 @@ def test_a_value_of_the_wrong_kind_is_refused(section, key, value):
         ({"vocab_size": 18}, "image token"),
     ],
 )
-def test_sizes_that_do_not_fit_each_other_are_refused(changes, said):
-    assert_refused(raw_with("llm_config", **changes), said)
+def test_sizes_that_do_not_fit_each_other_are_refused(changes, message):
+    assert_refused(raw_with("llm_config", **changes), message)
 
 
-def test_an_unknown_pattern_letter_is_named():
+def test_an_unknown_layer_in_the_pattern_is_named():
     assert_refused(raw_with("llm_config", hybrid_override_pattern="MEM*-"), "not implemented: .*'-'")
 
 
@@ -152,7 +152,7 @@ def test_an_audio_encoder_is_read_under_either_name():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"convolution_bias": True}, "convolution_bias"),
         ({"subsampling_factor": 4}, "subsampling_factor"),
@@ -163,8 +163,8 @@ def test_an_audio_encoder_is_read_under_either_name():
         ({"invented": 1}, "invented"),
     ],
 )
-def test_an_audio_encoder_that_is_not_implemented_is_refused(change, said):
-    assert_refused(raw_with("", sound_config=SOUND | change), said)
+def test_an_audio_encoder_that_is_not_implemented_is_refused(change, message):
+    assert_refused(raw_with("", sound_config=SOUND | change), message)
 
 
 def test_an_audio_encoder_without_a_token_is_refused():

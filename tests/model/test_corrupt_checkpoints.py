@@ -1,4 +1,4 @@
-"""A checkpoint with one fault: loading fails with an error that names the fault and what was expected."""
+"""Loading a checkpoint with one fault fails with an error that names the fault and what was expected."""
 
 import json
 import shutil
@@ -73,12 +73,12 @@ TENSORS = {
     "scale of a plain matrix": (put(f"{KEYS}.weight_scale", torch.tensor(1.0)), f"does not have: .*{KEYS}"),
     "second scale in fp8": (put(f"{OUT}.weight_scale_2", torch.tensor(1.0)), f"does not have: .*{OUT}"),
     "bias of a linear": (put(f"{OUT}.bias", torch.ones(64)), f"does not have: .*{OUT}.bias"),
-    "an expert too many": (put(f"{LAYERS}.1.mixer.experts.8.up_proj.weight", torch.ones(1)), r"experts\.8"),
+    "one expert too many": (put(f"{LAYERS}.1.mixer.experts.8.up_proj.weight", torch.ones(1)), r"experts\.8"),
     "packed weight too wide": (
         change(f"{EXPERT}.weight", lambda t: torch.cat([t, t], 1)),
         r"shape \[48, 64\], expected \[48, 32\]",
     ),
-    "packed weight turned": (
+    "packed weight transposed": (
         change(f"{EXPERT}.weight", lambda t: t.T.contiguous()),
         r"shape \[32, 48\], expected \[48, 32\]",
     ),
@@ -124,7 +124,7 @@ TENSORS = {
         change(f"{EXPERT}.weight_scale", lambda t: t.float()),
         "stored as F32, expected F8_E4M3",
     ),
-    "other flavour of fp8": (
+    "other format of fp8": (
         change(f"{MAMBA}.weight", lambda t: t.float().to(torch.float8_e5m2)),
         "stored as F8_E5M2, expected F8_E4M3",
     ),
@@ -140,13 +140,13 @@ TENSORS = {
 }
 
 
-@pytest.mark.parametrize(("edit", "complaint"), TENSORS.values(), ids=TENSORS)
-def test_a_wrong_tensor_is_named(whole, tmp_path, edit, complaint):
+@pytest.mark.parametrize(("edit", "message"), TENSORS.values(), ids=TENSORS)
+def test_a_wrong_tensor_is_named(whole, tmp_path, edit, message):
     directory = shutil.copytree(whole, tmp_path / "broken")
     tensors = load_file(directory / "model.safetensors")
     edit(tensors)
     save_file(tensors, directory / "model.safetensors")
-    with pytest.raises(CheckpointError, match=complaint):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(directory)
 
 
@@ -198,10 +198,16 @@ FILES = {
         layers(**{"vision_model.radio_model.model.blocks.0.attn.qkv": {"quant_algo": "FP8"}}),
         "attn.qkv.*not a linear",
     ),
-    "expert called fp8": (layers(**{EXPERT: {"quant_algo": "FP8"}}), f"{EXPERT}"),
-    "plain matrix called fp8": (layers(**{KEYS: {"quant_algo": "FP8"}}), f"{KEYS}.weight.*expected F8_E4M3"),
+    "expert listed as fp8": (layers(**{EXPERT: {"quant_algo": "FP8"}}), f"{EXPERT}"),
+    "plain matrix listed as fp8": (
+        layers(**{KEYS: {"quant_algo": "FP8"}}),
+        f"{KEYS}.weight.*expected F8_E4M3",
+    ),
     "entry left out": (table(lambda q: q["quantized_layers"].pop(MAMBA)), f"{MAMBA}"),
-    "both in and out": (table(lambda q: q["exclude_modules"].append(EXPERT)), f"{EXPERT}.*exclude_modules"),
+    "listed and excluded": (
+        table(lambda q: q["exclude_modules"].append(EXPERT)),
+        f"{EXPERT}.*exclude_modules",
+    ),
     "cache in int8": (table(lambda q: q.update(kv_cache_quant_algo="INT8")), "KV cache in 'INT8'"),
     "cache scales not announced": (table(lambda q: q.pop("kv_cache_quant_algo")), "does not have: .*k_scale"),
     "weights cut in the middle": (cut(0.5), "Cannot read model.safetensors"),
@@ -217,11 +223,11 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("edit", "complaint"), FILES.values(), ids=FILES)
-def test_a_wrong_file_is_named(whole, tmp_path, edit, complaint):
+@pytest.mark.parametrize(("edit", "message"), FILES.values(), ids=FILES)
+def test_a_wrong_file_is_named(whole, tmp_path, edit, message):
     directory = shutil.copytree(whole, tmp_path / "broken")
     edit(directory)
-    with pytest.raises(CheckpointError, match=complaint):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(directory)
 
 

@@ -1,4 +1,7 @@
-"""The published configuration gives exactly the published tensors: names, shapes and totals. No memory is used."""
+"""The published configuration gives exactly the published tensors: names, shapes and totals.
+
+The model is on the meta device, so its weights take no memory.
+"""
 
 import math
 
@@ -14,10 +17,10 @@ from tools.scaled_checkpoint import PUBLISHED, published_config_json
 
 PARTS = {
     "language_model.": (6_243, 31_577_940_288),
-    # Two constants of preprocessing are stored with it, six numbers that are not read.
+    # The files also have two constants of preprocessing, six numbers, which are not loaded.
     "vision_model.": (388, 653_611_520),
     "mlp1.": (3, 159_912_960),
-    # The filters and the window that are stored with it are not read either: 33,296 numbers.
+    # The files also have the mel filters and the window, 33,296 numbers, which are not loaded.
     "sound_encoder.": (708, 608_928_792),
     "sound_projection.": (3, 15_205_376),
 }
@@ -35,7 +38,7 @@ def test_each_part_has_the_published_number_of_tensors_and_elements(model, prefi
 
 
 def test_the_whole_has_the_published_totals(model):
-    """Including the four tensors that are stored and not loaded."""
+    """The totals include the four stored tensors that are not loaded."""
     tensors = model.state_dict().values()
     assert len(tensors) + 4 == 7_349
     assert sum(tensor.numel() for tensor in tensors) + 6 + 128 * 257 + 400 == 33_015_632_238

@@ -121,24 +121,24 @@ def test_a_quantised_checkpoint_gives_the_outputs_of_its_unpacked_weights(quanti
 
 
 def test_every_weight_is_within_half_a_step_of_the_original(quantized, model):
-    """FP8 keeps four bits: a sixteenth of the value, or half the smallest step."""
+    """FP8 has four significant bits: the error is at most a sixteenth of the value, or half the smallest step."""
     directory, table = quantized
     loaded, original = load_checkpoint(directory), model.state_dict()
     for name, scheme in table.items():
         packed = loaded.get_submodule(name)
-        weight, error = original[f"{name}.weight"], None
+        weight = original[f"{name}.weight"]
         error = (packed.unpacked() - weight).abs()
         if scheme == FP8:
             scale = packed.get_buffer("weight_scale")
             assert (error <= torch.maximum(weight.abs() / 16, scale * 2.0**-10) * 1.001).all()
         else:
             largest = weight.unflatten(1, (-1, 16)).abs().amax(-1, keepdim=True)
-            # Half of E2M1's widest gap, 2 of 6, and the scale's own rounding of a sixteenth.
+            # Half of E2M1's widest gap, 2 of 6, plus a sixteenth for the rounding of the scale.
             assert (error.unflatten(1, (-1, 16)) <= largest * (1 / 6 + 1 / 16) * 1.001 + 1e-6).all()
 
 
 def test_logits_are_close_to_those_of_the_original(quantized, model):
-    """Not all of them: where two experts have nearly equal scores, another one may be chosen."""
+    """Only the median is compared: where two experts have nearly equal scores, another one may be chosen."""
     ours, theirs = logits(load_checkpoint(quantized[0])), logits(model)
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=-1).median() > 0.95
 

@@ -1,4 +1,4 @@
-"""Downloads over real sockets, from servers that behave, lie, stall, send slowly and redirect."""
+"""Downloads over real sockets, from correct, faulty, stalled and slow servers."""
 
 import asyncio
 import contextlib
@@ -73,7 +73,7 @@ def test_a_file_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(serve, po
 
 
 @pytest.mark.parametrize(
-    "behave",
+    "behaviour",
     [
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n"),
         repeats(b"HTTP/1.1 200 OK\r\n\r\n", bytes(65536)),
@@ -81,8 +81,8 @@ def test_a_file_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(serve, po
     ],
     ids=["announced", "until the connection closes", "chunks"],
 )
-def test_an_endless_body_is_cut_off_at_the_limit(serve, policy_for, refusal, tmp_path, behave):
-    origin = serve(behave)
+def test_an_endless_body_is_cut_off_at_the_limit(serve, policy_for, refusal, tmp_path, behaviour):
+    origin = serve(behaviour)
     error = refusal(url(origin), policy_for(origin))
     assert isinstance(error, TooLargeError)
     assert error.max_bytes == MAX_BYTES
@@ -115,12 +115,12 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("behave", "words"), BROKEN.values(), ids=BROKEN)
-def test_a_response_that_is_not_a_plain_file_is_refused(serve, policy_for, refusal, behave, words):
-    origin = serve(behave)
+@pytest.mark.parametrize(("behaviour", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_response_that_is_not_a_plain_file_is_refused(serve, policy_for, refusal, behaviour, message):
+    origin = serve(behaviour)
     error = refusal(url(origin), policy_for(origin))
     assert isinstance(error, FetchError)
-    assert words in error.message
+    assert message in error.message
 
 
 HALF = file(CLIP)[:-1000]
@@ -136,12 +136,12 @@ SLOW = {
 
 @pytest.mark.parametrize("case", SLOW.values(), ids=SLOW)
 def test_a_download_from_a_slow_server_is_ended(serve, policy_for, refusal, case):
-    behave, limits, words = case
-    origin = serve(behave)
+    behaviour, limits, message = case
+    origin = serve(behaviour)
     since = time.monotonic()
     error = refusal(url(origin), policy_for(origin, limits=limits))
     assert isinstance(error, FetchError)
-    assert words in error.message
+    assert message in error.message
     assert time.monotonic() - since < 10
 
 

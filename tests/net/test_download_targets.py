@@ -1,4 +1,4 @@
-"""Which hosts a download reaches: names that change, redirects, and listeners that must never be reached."""
+"""Which hosts a download connects to: names with changing addresses, redirects, and forbidden listeners."""
 
 import asyncio
 import logging
@@ -137,7 +137,7 @@ def test_forbidden_and_unreachable_and_unknown_hosts_get_the_same_error(
     shown = {(error.why, error.message, error.hint) for case in cases for error in [refusal(url(gone), case)]}
     assert len(shown) == 1
     assert FORBIDDEN not in str(shown)
-    assert "127.0.0.2 is not allowed: loopback" in caplog.text, "the operator can read why"
+    assert "127.0.0.2 is not allowed: loopback" in caplog.text, "the reason is in the log, for the operator"
 
 
 def test_names_are_resolved_by_the_system():

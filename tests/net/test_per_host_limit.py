@@ -1,4 +1,4 @@
-"""One host never has more than a few connections from us at a time."""
+"""The number of connections to one host at a time is limited."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from omnireel.storage.media import fetch_policy
 
 
 def test_connections_beyond_the_limit_wait_and_all_are_served():
-    async def per_host_limit():
+    async def run():
         limit, inside, highest, served = PerHostLimit(), 0, 0, 0
 
         async def call(host):
@@ -28,11 +28,11 @@ def test_connections_beyond_the_limit_wait_and_all_are_served():
         await asyncio.gather(*(call(host) for host in "ab" * 10))
         return highest, served, limit._hosts
 
-    assert asyncio.run(per_host_limit()) == (3, 20, {})
+    assert asyncio.run(run()) == (3, 20, {})
 
 
 def test_a_cancelled_wait_leaves_no_entry_behind():
-    async def per_host_limit():
+    async def run():
         limit = PerHostLimit()
         async with limit.acquire("a", 1):
             waiting = asyncio.create_task(limit.acquire("a", 1).__aenter__())
@@ -41,7 +41,7 @@ def test_a_cancelled_wait_leaves_no_entry_behind():
         async with limit.acquire("a", 1):
             return len(limit._hosts)
 
-    assert asyncio.run(per_host_limit()) == 1
+    assert asyncio.run(run()) == 1
 
 
 def test_downloads_and_webhooks_of_a_process_share_one_limit(tmp_path):
@@ -53,7 +53,7 @@ def test_downloads_and_webhooks_of_a_process_share_one_limit(tmp_path):
     )
 
 
-def test_connections_to_one_host_are_few(serve, policy_for):
+def test_connections_to_one_host_stay_within_the_limit(serve, policy_for):
     origin = serve(says(file(b"x"), gap_s=0.2))
     bounded = policy_for(origin, limits={"per_host": 2})
     target = parse_url(f"https://{NAME}:{origin.port}/")

@@ -1,10 +1,10 @@
-"""transformers 5.23 made to compute what the checkpoint says, to compare with.
+"""transformers 5.23 as the reference, corrected so that it computes the model of the checkpoint.
 
-What is wrong in it as shipped, and how it is put right here:
-- the model class refuses the released model_types, its own and the audio encoder's: they are left out;
-- its Mamba prefill clamps time steps at 0.001, against the config's (0, inf) and its own decode step;
-- its forward concatenates a tensor where a tuple of tensors is expected;
-- its pruning takes the root of the hidden size for the side of the grid: off here, tested by itself.
+Its faults as shipped, and the corrections made here:
+- the model class refuses the released model_types, its own and the audio encoder's: they are removed;
+- its Mamba prefill clamps time steps at 0.001; the config says (0, inf), and so does its decode step: no clamp;
+- its forward pass concatenates a tensor where a tuple of tensors is expected: it gets a tuple;
+- its pruning uses the root of the hidden size as the side of the grid: it is off, and the function is tested alone.
 """
 
 import functools
@@ -15,12 +15,12 @@ from importlib import import_module
 import torch
 from transformers import NemotronH_Omni_Reasoning_V3, NemotronH_Omni_Reasoning_V3_Config
 
-# fp32 on both sides, sums in another order: differences stay near 1e-6 and grow with depth.
+# Both sides use fp32 but add in another order. Differences are near 1e-6 and grow with depth.
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 
 
 def _from_file(kind, name):
-    """Imported by its file: the package hides what needs torchvision, which what is used here does not."""
+    """Import from the module file: the package hides these names without torchvision, although they do not need it."""
     return getattr(import_module(f"transformers.models.nemotron_h_omni.{kind}_nemotron_h_omni"), name)
 
 
@@ -38,7 +38,7 @@ def read_oracle_config(directory):
 
 
 def load_oracle(directory, dtype=torch.float32):
-    """The checkpoint in transformers, repaired; every tensor must find its place there too."""
+    """Load a checkpoint into the corrected model. Fails if a tensor is missing or left over."""
     model, report = NemotronH_Omni_Reasoning_V3.from_pretrained(
         directory, config=read_oracle_config(directory), dtype=dtype, output_loading_info=True
     )
@@ -58,7 +58,7 @@ def load_oracle(directory, dtype=torch.float32):
 def _return_rows(model):
     shipped = model.get_video_features
 
-    @functools.wraps(shipped)  # generate() looks at the signature
+    @functools.wraps(shipped)  # generate() reads the signature
     def get_video_features(*args, **kwargs):
         output = shipped(*args, **kwargs)
         output.pooler_output = tuple(output.pooler_output)

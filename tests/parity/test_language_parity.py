@@ -21,7 +21,7 @@ def test_logits_are_those_of_transformers(model, oracle, length):
 
 
 def test_logits_of_steps_after_a_prefill_are_those_of_transformers(model, oracle):
-    """Both sides carry their own state: convolution window, SSM state, keys and values."""
+    """Each side keeps its own state: convolution window, SSM state, keys and values."""
     ids = some_ids(320, 40)
     state = model.new_state(capacity=64)
     model.forward_hidden(model.embed(ids), state)
@@ -62,10 +62,10 @@ def test_the_engine_writes_the_tokens_that_transformers_generates(model, oracle)
     assert [event.token_id for event in events] == theirs[0, 50:].tolist()
 
 
-def test_bf16_agrees_with_transformers_as_far_as_bf16_goes(tmp_path):
-    """Time steps and softplus are fp32 here and bf16 there.
+def test_bf16_logits_point_the_same_way_as_those_of_transformers(tmp_path):
+    """omnireel computes time steps and softplus in fp32, transformers in bf16.
 
-    Every token visits every expert: a close choice between two would be decided by rounding.
+    Every token uses every expert, because rounding would decide between experts with nearly equal scores.
     """
     write_checkpoint(tmp_path, Sizes(num_experts=4, num_experts_per_token=4, dtype="bfloat16"))
     model, oracle = load_checkpoint(tmp_path), load_oracle(tmp_path, torch.bfloat16)

@@ -16,14 +16,16 @@ RATES = [10.0, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0]
 
 
 def oracle_video_text(indices, source_fps, tokens_per_tubelet):
-    """What transformers puts in the place of <video>."""
-    # It wants one metadata object where its own callers hand it a list.
+    """The text that transformers puts in place of <video>."""
+    # It takes one metadata object, although its own callers pass a list.
     metadata = SimpleNamespace(fps=source_fps, frames_indices=indices)
-    words = SimpleNamespace(
+    processor = SimpleNamespace(
         image_start_token="<img>", image_token="<image>", image_end_token="</img>", video_temporal_patch_dim=2
     )
     counts = {"num_tokens": [tokens_per_tubelet]}
-    return Processor.replace_video_token(words, counts, 0, num_frames=len(indices), video_metadata=metadata)
+    return Processor.replace_video_token(
+        processor, counts, 0, num_frames=len(indices), video_metadata=metadata
+    )
 
 
 @given(
@@ -37,7 +39,7 @@ def test_label_strings_are_those_of_transformers(indices, source_fps):
 
 @given(st.integers(1, 7200), st.sampled_from(RATES), st.floats(0.1, 60), st.integers(1, 600))
 def test_frame_indices_are_those_of_vllm(num_frames, source_fps, fps, max_frames):
-    """transformers leaves the choice to its caller; the rule is vLLM's, written here with numpy as there."""
+    """transformers leaves the choice to its caller. The rule is vLLM's, written with numpy as in vLLM."""
     count = max(1, min(num_frames, max_frames, int(np.floor(num_frames / source_fps * fps))))
     theirs = np.linspace(0, num_frames - 1, count, dtype=int).tolist()
     assert choose_frames(num_frames, source_fps, fps=fps, max_frames=max_frames) == theirs
@@ -46,7 +48,7 @@ def test_frame_indices_are_those_of_vllm(num_frames, source_fps, fps, max_frames
 @pytest.mark.parametrize("thinking", [True, False])
 @pytest.mark.parametrize("prompt", ["What happens?", "Wo ist die rote Kugel – links?\nUnd dann?", "10 + 10"])
 def test_prompt_ids_are_those_of_transformers_over_the_whole_string(text_directory, prompt, thinking):
-    """Rendered by its template engine, expanded by its processor, encoded in one piece."""
+    """transformers renders the template, expands the video and encodes the whole string at once."""
     theirs = PreTrainedTokenizerFast(tokenizer_file=str(text_directory / "tokenizer.json"))
     theirs.chat_template = (text_directory / "chat_template.jinja").read_text()
     messages = video_messages(prompt, system_prompt=None, thinking=thinking)

@@ -1,4 +1,4 @@
-"""Which tokens survive, against the definition written out, and against transformers' own function."""
+"""Which tokens are kept, compared with the written definition and with transformers' function."""
 
 import itertools
 
@@ -11,12 +11,12 @@ from oracle import compute_retention_mask
 from omnireel.model.token_counts import num_kept
 from omnireel.model.vision.prune import keep_mask
 
-# Two such vectors have a cosine of −1, −½, 0, ½ or 1: exact in every type, so ties are exact as well.
+# Two such vectors have a cosine of −1, −½, 0, ½ or 1. These are exact in every type, so ties are exact as well.
 SIGNS = torch.tensor(list(itertools.product([1.0, -1.0], repeat=4)))
 
 
 def keep_by_definition(tokens, rate):
-    """Sorted by hand: most changed first, then earliest; the first tubelet before all others.
+    """Sort by change, largest first, then by position. The first tubelet comes before all others.
 
     tokens: [n, h, w, 4] of ±1 → kept positions
     """
@@ -36,7 +36,7 @@ def keep_by_definition(tokens, rate):
     st.integers(0, 2**31),
 )
 def test_kept_tokens_are_those_of_the_definition_with_ties_in_order(shape, rate, dtype, seed):
-    """Nearly every choice here is between tokens that changed equally much."""
+    """Most tokens here have changed by the same amount, so that ties decide."""
     drawn = torch.randint(len(SIGNS), shape, generator=torch.Generator().manual_seed(seed))
     tokens = SIGNS[drawn]
     kept = keep_mask(tokens.to(dtype), rate).flatten().nonzero().flatten().tolist()
@@ -46,7 +46,7 @@ def test_kept_tokens_are_those_of_the_definition_with_ties_in_order(shape, rate,
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rate", [0.3, 0.5, 0.7])
 def test_kept_tokens_are_those_of_transformers_given_the_true_grid(rate, dtype):
-    """Its forward calls this function with a wrong grid, so that only the function can be compared."""
+    """The forward pass of transformers calls this function with a wrong grid, so only the function is compared."""
     noise = torch.Generator().manual_seed(3)
     steps = torch.randn(7, 6, 9, 32, generator=noise) * torch.rand(7, 6, 9, 1, generator=noise)
     tokens = steps.cumsum(0).to(dtype)

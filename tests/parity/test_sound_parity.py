@@ -23,8 +23,8 @@ LENGTHS = [1600, 1761, 16_000, 47_999, 100_003]
 
 @pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES)
 def pair(request, tmp_path_factory):
-    """Ours and theirs."""
-    directory = tmp_path_factory.mktemp("hearing")
+    """omnireel's model and transformers' model of one checkpoint."""
+    directory = tmp_path_factory.mktemp("sound")
     write_checkpoint(directory, request.param)
     return load_checkpoint(directory), load_oracle(directory)
 
@@ -57,7 +57,7 @@ def test_spectra_are_those_of_transformers(extractor, length):
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_sound_tokens_are_those_of_transformers(pair, extractor, length):
-    """Of its valid positions: it gives one more for some lengths, computed from a spectrum that it masks."""
+    """Only valid positions are compared. For some lengths transformers gives one more, from a masked spectrum."""
     model, oracle = pair
     samples = recording(length)
     features = extractor(samples.numpy(), sampling_rate=SAMPLE_RATE, return_tensors="pt")
@@ -73,7 +73,7 @@ def test_sound_tokens_are_those_of_transformers(pair, extractor, length):
     torch.testing.assert_close(ours, theirs[: len(ours)], **TOLERANCE)
 
 
-# Seconds → tokens of vLLM 0.32: whole hops, clips of 30 s; transformers counts a spectrum more.
+# Seconds → tokens in vLLM 0.32, which counts whole hops in clips of 30 s. transformers counts one more spectrum.
 @pytest.mark.parametrize(
     ("seconds", "tokens"),
     [(0.1, 2), (1, 13), (10, 125), (29.99, 375), (30, 375), (35, 438), (60, 750), (61.3, 767)],
@@ -82,19 +82,19 @@ def test_the_number_of_tokens_is_that_of_vllm(seconds, tokens):
     assert num_sound_tokens(round(seconds * SAMPLE_RATE)) == tokens
 
 
-def test_a_recording_of_nothing_has_a_token():
+def test_an_empty_recording_has_a_token():
     assert num_sound_tokens(0) >= 1
 
 
 def test_a_long_recording_is_its_clips_one_after_another(pair):
-    """transformers takes it as one clip with one normalisation; the model was trained on clips of 30 s."""
+    """transformers encodes it as one clip with one normalisation, but the model was trained on clips of 30 s."""
     model, _ = pair
     samples = recording(CLIP_SAMPLES + 20_000)
     parts = [model.encode_sound(samples[:CLIP_SAMPLES]), model.encode_sound(samples[CLIP_SAMPLES:])]
     assert torch.equal(model.encode_sound(samples), torch.cat(parts))
 
 
-def test_a_short_end_is_filled_up():
+def test_a_short_last_clip_is_padded():
     clips = sound_clips(recording(CLIP_SAMPLES + 5))
     assert [len(clip) for clip in clips] == [CLIP_SAMPLES, 1600]
     assert clips[1][5:].eq(0).all()

@@ -1,4 +1,4 @@
-"""`omnireel trace`: its file holds what transformers and plain PyAV make of the same clip and weights."""
+"""The file of `omnireel trace` agrees with transformers and plain PyAV on the same clip and weights."""
 
 from fractions import Fraction
 
@@ -46,7 +46,7 @@ def traced(checkpoint, clip, tmp_path_factory):
     assert result.exit_code == 0, result.output
     with safe_open(out, "pt") as file:
         assert (file.metadata()["dtype"], file.metadata()["model"]) == ("float32", str(checkpoint))
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is not a mapping
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +56,17 @@ def decoded(clip):
         return [(frame.to_ndarray(format="rgb24"), float(frame.time)) for frame in container.decode(video=0)]
 
 
-def test_the_frames_are_those_at_the_chosen_places(traced, decoded, model):
+def test_the_frames_are_those_at_the_chosen_indices(traced, decoded, model):
     indices = traced["frame_indices"].tolist()
     assert indices == np.linspace(0, 29, 5).astype(int).tolist()
     assert traced["frame_times_s"].tolist() == pytest.approx([decoded[i][1] for i in indices])
     config = model.config
-    rule = PixelSpec(
+    spec = PixelSpec(
         config.vision.target_patches, config.vision.patch_size, 2, config.norm_mean, config.norm_std
     )
     frames = [decoded[i][0] for i in [*indices, indices[-1]]]
-    rows, cols = target_grid(frames[0].shape[1], frames[0].shape[0], rule.target_patches)
-    pixels = torch.stack([frame_pixels(frame, rows, cols, rule) for frame in frames])
+    rows, cols = target_grid(frames[0].shape[1], frames[0].shape[0], spec.target_patches)
+    pixels = torch.stack([frame_pixels(frame, rows, cols, spec) for frame in frames])
     assert torch.equal(traced["pixels"], pixels.reshape(3, 6, *pixels.shape[2:]))
 
 

@@ -31,7 +31,7 @@ def grid(model):
 
 
 @pytest.fixture(scope="module")
-def rule(model):
+def spec(model):
     config = model.config
     return PixelSpec(
         config.vision.target_patches, config.vision.patch_size, 2, config.norm_mean, config.norm_std
@@ -39,15 +39,15 @@ def rule(model):
 
 
 @pytest.fixture(scope="module")
-def vision_tokens(model, frames, grid, rule):
-    """As they are served: in batches, here of two tubelets."""
-    batches = tubelet_batches(frames, *grid, rule, max_tubelets=2)
+def vision_tokens(model, frames, grid, spec):
+    """Encoded in batches as in serving, here of two tubelets."""
+    batches = tubelet_batches(frames, *grid, spec, max_tubelets=2)
     return torch.cat([model.encode_video(batch) for batch in batches])
 
 
 @pytest.fixture(scope="module")
-def pixels(frames, grid, rule):
-    return torch.stack([frame_pixels(frame, *grid, rule) for frame in frames])
+def pixels(frames, grid, spec):
+    return torch.stack([frame_pixels(frame, *grid, spec) for frame in frames])
 
 
 def lay_out(checkpoint, counts):
@@ -93,7 +93,7 @@ def test_the_answer_to_a_video_is_that_of_transformers(model, oracle, checkpoint
 def test_logits_of_a_pruned_video_are_those_of_transformers_parts(
     model, oracle, checkpoint, vision_tokens, pixels
 ):
-    """Its forward cannot prune; its tower, pruning function and language model are joined here."""
+    """Its forward pass cannot prune, so its tower, pruning function and language model are combined here."""
     mask = keep_mask(vision_tokens, 0.5)
     prompt = lay_out(checkpoint, mask.flatten(1).sum(1).tolist())
     x = embed(model, prompt, vision_tokens[mask])[None]

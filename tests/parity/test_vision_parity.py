@@ -16,7 +16,7 @@ def noise_frames(count, height, width, seed=0):
 
 @pytest.mark.parametrize(("rows", "cols"), GRIDS)
 def test_vision_tokens_are_those_of_transformers(model, oracle, rows, cols):
-    """Grids smaller than, as large as and larger than the position table, few of them square."""
+    """The grids are smaller than, as large as and larger than the position table. Few are square."""
     frames = torch.randn(4, 3, 16 * rows, 16 * cols, generator=torch.Generator().manual_seed(0))
     ours = model.encode_video(frames.reshape(2, 6, 16 * rows, 16 * cols))
     assert ours.shape[1:3] == (rows // 2, cols // 2)
@@ -24,11 +24,11 @@ def test_vision_tokens_are_those_of_transformers(model, oracle, rows, cols):
 
 
 def test_vision_tokens_of_an_odd_number_of_frames_are_those_of_transformers(model, oracle):
-    rule = PixelSpec(target_patches=64, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
+    spec = PixelSpec(target_patches=64, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
     frames = noise_frames(3, 90, 160)
     rows, cols = target_grid(160, 90, 64)
-    ours = torch.cat([model.encode_video(batch) for batch in tubelet_batches(frames, rows, cols, rule)])
-    pixels = torch.stack([frame_pixels(frame, rows, cols, rule) for frame in frames])
+    ours = torch.cat([model.encode_video(batch) for batch in tubelet_batches(frames, rows, cols, spec)])
+    pixels = torch.stack([frame_pixels(frame, rows, cols, spec) for frame in frames])
     torch.testing.assert_close(ours.flatten(1, 2), oracle_vision_tokens(oracle, pixels), **TOLERANCE)
 
 
@@ -37,12 +37,12 @@ def test_vision_tokens_of_an_odd_number_of_frames_are_those_of_transformers(mode
     ("width", "height"), [(160, 90), (90, 160), (100, 100), (640, 480), (97, 61), (512, 512), (300, 30)]
 )
 def test_pixels_are_those_of_transformers_video_processor(width, height, target):
-    rule = PixelSpec(target_patches=target, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
+    spec = PixelSpec(target_patches=target, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
     frames = noise_frames(2, height, width)
     rows, cols = target_grid(width, height, target)
-    ours = torch.stack([frame_pixels(frame, rows, cols, rule) for frame in frames])
+    ours = torch.stack([frame_pixels(frame, rows, cols, spec) for frame in frames])
     processor = VideoProcessor(norm_mean=list(MEAN), norm_std=list(STD), video_target_num_patches=target)
-    # Not called as a whole: what comes before _preprocess converts file formats, with torchvision.
+    # Only _preprocess is called: the steps before it convert file formats and need torchvision.
     theirs = processor._preprocess([torch.from_numpy(frames).permute(0, 3, 1, 2)])
     torch.testing.assert_close(ours, theirs["pixel_values_videos"], **TOLERANCE)
     assert theirs["num_tokens"] == [rows * cols // 4] * 2

@@ -1,4 +1,4 @@
-"""A checkpoint's text files, read."""
+"""Fixtures: the parsed text files of a checkpoint."""
 
 from text_fixtures import directory, template, tokenizer
 

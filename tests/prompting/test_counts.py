@@ -1,4 +1,4 @@
-"""What is counted without weights is what encoding gives."""
+"""Counts without weights equal those of encoding."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def encoder(request, text_directory):
     ],
     ids=str,
 )
-def test_a_count_without_weights_is_what_encoding_gives(encoder, clip, fields):
+def test_a_count_without_weights_equals_that_of_encoding(encoder, clip, fields):
     task = make_task(clip, **fields)
     encoded = encoder.encode(task, files_of(task), lambda _: None)
     inspection = encoder.counter.inspect(task, files_of(task))

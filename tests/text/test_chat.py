@@ -81,7 +81,7 @@ BODY = (
 
 
 @pytest.mark.parametrize(
-    ("source", "complaint"),
+    ("source", "message"),
     [
         ("{% if %}", "Line 1"),
         ("{{ raise_exception('no system role') }}", "no system role"),
@@ -94,8 +94,8 @@ BODY = (
         ("{{ ''.__class__.__mro__ }}", "failed"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused(source, complaint):
-    with pytest.raises(CheckpointError, match=complaint):
+def test_a_template_that_cannot_be_used_is_refused(source, message):
+    with pytest.raises(CheckpointError, match=message):
         ChatTemplate(source).render(QUESTION, enable_thinking=False)
 
 
@@ -123,7 +123,7 @@ def test_a_directory_without_a_template_is_refused(tmp_path):
         ChatTemplate.from_directory(tmp_path)
 
 
-def test_a_template_that_states_the_budget_gets_it():
+def test_a_template_can_use_the_reasoning_budget():
     source = (
         "{{ messages[0].content }}{{ messages[1].content[1].text }}<video>"
         "{{ reasoning_budget | default('as many as you like') }}"

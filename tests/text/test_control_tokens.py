@@ -1,4 +1,4 @@
-"""Whatever a caller writes, in whatever field, the control tokens of a prompt are those of its template."""
+"""The control tokens of a prompt are those of its template, for any text in any field of a request."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The shipped checkpoint is what the recipe says, in the official layout."""
+"""The shipped checkpoint matches the recipe and has the official layout."""
 
 import json
 from pathlib import Path
@@ -13,30 +13,30 @@ from training.vocabulary import CONTROL_TOKENS, TOKENIZER, read_words, train_tok
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
 
-def test_its_config_is_the_recipes():
+def test_the_config_is_that_of_the_recipe():
     stored = json.loads((DEMO / "config.json").read_text())
     assert stored == json.loads(json.dumps(config_json()))
 
 
-def test_its_text_files_are_made_again_byte_for_byte(tmp_path):
+def test_the_text_files_are_reproduced_byte_for_byte(tmp_path):
     write_text_files(tmp_path)
     for path in tmp_path.iterdir():
         assert (DEMO / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_words_that_are_drawn_anew_are_as_many_and_mostly_the_same():
-    drawn = train_tokenizer().get_vocab()
-    assert len(drawn) == VOCAB_SIZE
-    assert {drawn[token] for token in CONTROL_TOKENS.values()} == set(CONTROL_TOKENS)
-    assert len(drawn.keys() & read_words(TOKENIZER).keys()) > 0.9 * VOCAB_SIZE
+def test_a_newly_trained_tokenizer_has_as_many_words_and_mostly_the_same():
+    vocabulary = train_tokenizer().get_vocab()
+    assert len(vocabulary) == VOCAB_SIZE
+    assert {vocabulary[token] for token in CONTROL_TOKENS.values()} == set(CONTROL_TOKENS)
+    assert len(vocabulary.keys() & read_words(TOKENIZER).keys()) > 0.9 * VOCAB_SIZE
 
 
-def test_it_is_small_and_loads_as_any_other():
+def test_the_checkpoint_is_small_and_loads_like_any_other():
     assert (DEMO / "model.safetensors").stat().st_size <= 25_000_000
     model = load_checkpoint(DEMO)
     assert model.config.language.pattern.count("M") == 4
 
 
 @pytest.mark.parametrize("kind", ["M", "*", "E"])
-def test_it_has_every_kind_of_layer(kind):
+def test_the_model_has_every_kind_of_layer(kind):
     assert kind in config_json()["llm_config"]["hybrid_override_pattern"]

@@ -1,4 +1,4 @@
-"""What patches are asked agrees with what is painted."""
+"""The targets of patches agree with the painted scene."""
 
 from random import Random
 
@@ -19,15 +19,15 @@ def test_characters_in_the_order_of_their_indices_spell_the_word():
         targets = tubelet_targets(scene, 1.0, 1.5, GRID)
         has_character = targets["character"] != NO_LOSS
         assert torch.equal(has_character, targets["index"] != NO_LOSS)
-        letters = dict(
+        spelling = dict(
             zip(
                 targets["index"][has_character].tolist(),
                 targets["character"][has_character].tolist(),
                 strict=True,
             )
         )
-        want = dict(enumerate(CHARACTERS.index(letter) for letter in scene.word.text.upper()))
-        assert letters == want
+        want = dict(enumerate(CHARACTERS.index(char) for char in scene.word.text.upper()))
+        assert spelling == want
         ends = (targets["index"] + targets["following"])[has_character]
         assert (ends == len(want) - 1).all()
         spelled += 1

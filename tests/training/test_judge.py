@@ -1,4 +1,4 @@
-"""Evaluation is as good as its judge: true answers pass in every style, others fail."""
+"""The judge accepts true answers in every style and rejects others."""
 
 from dataclasses import replace
 from random import Random
@@ -14,8 +14,8 @@ from training.questions.view import View
 from training.questions.whole import describe, on_screen
 from training.questions.yes_no import yes_no
 from training.scenes import make_scene
-from training.styles import chain, conclusion, dress
-from training.talk_batch import LESSONS
+from training.styles import answer_in_style, chain, conclusion
+from training.talk_batch import QUESTION_SHARES
 
 
 def some_views(count):
@@ -41,13 +41,13 @@ def some_questions(builder, count=40):
     return found
 
 
-@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("builder", QUESTION_SHARES, ids=lambda builder: builder.__name__)
 @pytest.mark.parametrize("style", ["plain", "one sentence", "json"])
 def test_the_true_answer_is_right(builder, style):
     for _, question in some_questions(builder):
         if question.kind == "describe" and style == "json":
-            continue  # nobody is taught to describe in JSON
-        assert is_right(question, dress(question, style)), question
+            continue  # training has no descriptions in JSON
+        assert is_right(question, answer_in_style(question, style)), question
 
 
 @pytest.mark.parametrize("builder", [colour, shape, how_many, direction, on_screen, describe, yes_no])
@@ -60,13 +60,13 @@ def test_the_answer_to_something_else_is_wrong(builder):
 
 
 LEFT = Question("position", "Where is the star?", "left", "The red star is on the left.")
-COMES = Question("appears/disappears", "What appears?", "red circle", "The red circle appears.")
-NOTHING_COMES = Question("appears/disappears", "What appears?", "nothing", "Nothing appears.")
+APPEARS = Question("appears/disappears", "What appears?", "red circle", "The red circle appears.")
+NOTHING_APPEARS = Question("appears/disappears", "What appears?", "nothing", "Nothing appears.")
 FIRST = Question(
     "order", "What happens first?", "red circle appears", "At second 3 the red circle appears.", 3.2
 )
-COMES_FIRST = Question("order", "Which object appears first?", "red circle", "The red circle comes first.")
-GHOST = Question("absent", "What colour is the star?", "none", "There is no star.")
+APPEARS_FIRST = Question("order", "Which object appears first?", "red circle", "The red circle comes first.")
+ABSENT = Question("absent", "What colour is the star?", "none", "There is no star.")
 NO_TEXT = Question("no text", "What does the text say?", "none", "There is no text.")
 IS_RED = Question("yes/no", "Is the star red?", "yes", "The star is red, so yes.")
 ONE = Question("how many", "How many circles are there?", "one", "There is a red circle, so one.")
@@ -75,18 +75,18 @@ ONE = Question("how many", "How many circles are there?", "one", "There is a red
 @pytest.mark.parametrize(
     ("question", "answer", "expected"),
     [
-        (COMES, "The red circle appears.", True),
-        (COMES, "The red circle.", True),
-        (COMES, "The red circle disappears.", False),
-        (NOTHING_COMES, "Nothing appears.", True),
-        (NOTHING_COMES, "Nothing disappears.", False),
+        (APPEARS, "The red circle appears.", True),
+        (APPEARS, "The red circle.", True),
+        (APPEARS, "The red circle disappears.", False),
+        (NOTHING_APPEARS, "Nothing appears.", True),
+        (NOTHING_APPEARS, "Nothing disappears.", False),
         (FIRST, "The red circle appears.", True),
         (FIRST, "The red circle appears, then disappears.", False),
-        (COMES_FIRST, "The red circle appears first.", True),
-        (COMES_FIRST, "The red circle disappears first.", False),
-        (GHOST, "There is no star.", True),
-        (GHOST, "There is no circle.", False),
-        (GHOST, "The star is red, no doubt.", False),
+        (APPEARS_FIRST, "The red circle appears first.", True),
+        (APPEARS_FIRST, "The red circle disappears first.", False),
+        (ABSENT, "There is no star.", True),
+        (ABSENT, "There is no circle.", False),
+        (ABSENT, "The star is red, no doubt.", False),
         (NO_TEXT, "None", True),
         (NO_TEXT, "The text says NO", False),
         (NO_TEXT, "The text says NONE", False),
@@ -103,18 +103,20 @@ def test_an_answer_is_right_when_nothing_in_it_is_wrong(question, answer, expect
     assert is_right(question, answer) is expected
 
 
-@pytest.mark.parametrize("question", [COMES, GHOST, NO_TEXT, IS_RED, ONE], ids=lambda question: question.kind)
+@pytest.mark.parametrize(
+    "question", [APPEARS, ABSENT, NO_TEXT, IS_RED, ONE], ids=lambda question: question.kind
+)
 @pytest.mark.parametrize("conclusion", ["", "..."])
-def test_without_a_conclusion_nothing_agrees(question, conclusion):
+def test_no_answer_agrees_with_an_empty_conclusion(question, conclusion):
     assert not agrees(question, conclusion, question.sentence)
 
 
-def test_a_refusal_agrees_with_a_refusal_alone():
-    beyond = Question("outside my world", "Who is the president?", "unknown", outside.ANSWER)
-    assert agrees(beyond, "unknown", outside.ANSWER)
-    assert not agrees(beyond, "unknown", "The star is blue.")
-    assert not agrees(beyond, "red", "The star is blue.")
-    assert not agrees(beyond, "red", outside.ANSWER)
+def test_only_a_refusal_agrees_with_a_refusal():
+    refused = Question("outside my world", "Who is the president?", "unknown", outside.ANSWER)
+    assert agrees(refused, "unknown", outside.ANSWER)
+    assert not agrees(refused, "unknown", "The star is blue.")
+    assert not agrees(refused, "red", "The star is blue.")
+    assert not agrees(refused, "red", outside.ANSWER)
 
 
 def test_a_second_is_right_within_one_second():
@@ -124,38 +126,38 @@ def test_a_second_is_right_within_one_second():
         if q.kind == "second of appearance"
     )
     question = replace(question, seconds=7.4)
-    said = {n: is_right(question, f"It appears at second {n}.") for n in (6, 7, 8, 9)}
-    assert said == {6: False, 7: True, 8: True, 9: False}
+    results = {n: is_right(question, f"It appears at second {n}.") for n in (6, 7, 8, 9)}
+    assert results == {6: False, 7: True, 8: True, 9: False}
 
 
-def test_a_second_named_unasked_is_judged_apart():
+def test_a_second_that_was_not_asked_for_is_judged_separately():
     _, question = next((v, q) for v, q in some_questions(BUILDERS_BY_NAME["order"]) if q.names_second)
     question = replace(question, seconds=7.4)
-    said = {n: f"At second {n} the {question.short}." for n in (6, 7, 8, 9)}
-    assert {n: dates_right(question, answer) for n, answer in said.items()} == {
+    results = {n: f"At second {n} the {question.short}." for n in (6, 7, 8, 9)}
+    assert {n: dates_right(question, answer) for n, answer in results.items()} == {
         6: False,
         7: True,
         8: True,
         9: False,
     }
-    assert all(is_right(question, answer) for answer in said.values())
+    assert all(is_right(question, answer) for answer in results.values())
     assert dates_right(question, "At second 7 the purple star flies.") is None
-    assert dates_right(replace(question, seconds=None), said[7]) is None
+    assert dates_right(replace(question, seconds=None), results[7]) is None
 
 
 BUILDERS_BY_NAME = {builder.__name__: builder for builder in BUILDERS}
 
 
-@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
+@pytest.mark.parametrize("builder", QUESTION_SHARES, ids=lambda builder: builder.__name__)
 def test_a_true_chain_agrees_with_its_answer(builder):
     for view, question in some_questions(builder):
-        output = f"<think>\n{chain(view, question)}\n</think>\n{dress(question, 'plain')}"
+        output = f"<think>\n{chain(view, question)}\n</think>\n{answer_in_style(question, 'plain')}"
         thoughts, answer = split_thoughts(output)
         assert answer == question.sentence
         assert agrees(question, conclusion_of(thoughts), answer), output
 
 
-def test_an_event_is_decided_by_its_second_in_the_chain_too():
+def test_the_conclusion_about_an_event_begins_with_its_second():
     orders = [(v, q) for v, q in some_questions(BUILDERS_BY_NAME["order"]) if q.names_second]
     for view, question in orders:
         thoughts, _, decided = chain(view, question).rpartition(" So: ")

@@ -1,4 +1,4 @@
-"""Estranged questions lead outside the world."""
+"""Questions with unknown words contain no words about scenes but those that any question may have."""
 
 import re
 from random import Random
@@ -16,7 +16,7 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
-def _words_of_the_world() -> set[str]:
+def _words_about_scenes() -> set[str]:
     rng = Random(1)
     known: set[str] = set()
     for _ in range(400):
@@ -27,27 +27,27 @@ def _words_of_the_world() -> set[str]:
     return known
 
 
-def test_words_that_an_estranged_question_takes_in_are_none_of_the_worlds():
-    rng, known = Random(2), _words_of_the_world()
+def test_replacement_words_do_not_occur_in_questions_about_scenes():
+    rng, known = Random(2), _words_about_scenes()
     for _ in range(2000):
         plain = outside.question(rng)
-        assert not (_words(outside.estranged(rng, plain)) - _words(plain)) & known
+        assert not (_words(outside.with_unknown_words(rng, plain)) - _words(plain)) & known
 
 
-def test_the_words_that_make_it_a_question_stay_and_some_of_the_others_change():
+def test_question_words_stay_and_some_content_words_change():
     rng = Random(3)
     changed = 0
     for _ in range(500):
         plain = outside.question(rng)
-        other = outside.estranged(rng, plain)
+        other = outside.with_unknown_words(rng, plain)
         assert re.findall(r"[^A-Za-z]+", plain) == re.findall(r"[^A-Za-z]+", other)
         assert plain.split()[0] == other.split()[0] or plain.split()[0].lower() not in ("what", "who", "is")
         changed += plain != other
     assert changed > 300
 
 
-def test_a_share_of_none_leaves_the_question_as_it_is():
+def test_a_share_of_zero_changes_nothing():
     rng = Random(4)
     for _ in range(100):
         plain = outside.question(rng)
-        assert outside.estranged(rng, plain, share=0.0) == plain
+        assert outside.with_unknown_words(rng, plain, share=0.0) == plain

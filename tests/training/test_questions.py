@@ -1,4 +1,4 @@
-"""What is asked of a clip has one answer, and the one that the clip shows."""
+"""Every question about a clip has one answer, which agrees with the clip."""
 
 import re
 from random import Random
@@ -10,11 +10,11 @@ from training.questions.places import SIDES, position
 from training.questions.view import View
 from training.questions.yes_no import yes_no
 from training.scenes import make_scene
-from training.talk_batch import LESSONS, make_timing
+from training.talk_batch import QUESTION_SHARES, make_timing
 
 
 def views(count):
-    """Clips of every length, as they are sampled when served: frames of short ones lie up to 0.7 s apart."""
+    """Clips of all lengths, sampled as in serving. Frames of short clips are up to 0.7 s apart."""
     rng = Random(3)
     while count:
         timing = make_timing(rng, rng.choice((4.5, 20)))
@@ -30,23 +30,25 @@ def asked(builder, count=600):
 
 def test_no_two_questions_of_a_clip_contradict_each_other():
     for rng, view in views(60):
-        said = {}
-        for builder in LESSONS:
+        answers_by_text = {}
+        for builder in QUESTION_SHARES:
             for _ in range(30):
                 question = builder(rng, view)
                 if question is not None and question.kind != "outside my world":
-                    assert said.setdefault(question.text, question.short) == question.short, question.text
+                    assert answers_by_text.setdefault(question.text, question.short) == question.short, (
+                        question.text
+                    )
 
 
-@pytest.mark.parametrize("builder", LESSONS, ids=lambda builder: builder.__name__)
-def test_a_second_that_is_taught_is_right(builder):
+@pytest.mark.parametrize("builder", QUESTION_SHARES, ids=lambda builder: builder.__name__)
+def test_the_second_in_an_answer_is_right_within_one(builder):
     for _, question in asked(builder, 300):
         if question.seconds is not None:
-            told = int(re.search(r"second (\d+)", question.sentence)[1])
-            assert abs(told - question.seconds) <= 1, question
+            second = int(re.search(r"second (\d+)", question.sentence)[1])
+            assert abs(second - question.seconds) <= 1, question
 
 
-def test_what_is_on_a_side_is_in_that_half_and_nothing_is_further_that_way_even_alone():
+def test_the_answer_about_a_side_is_in_that_half_and_nothing_else_is_ever_nearer_to_it():
     sides = [
         (view, q, side)
         for view, q in asked(position)
@@ -67,7 +69,7 @@ def test_what_is_on_a_side_is_in_that_half_and_nothing_is_further_that_way_even_
         assert max(its) < min([sign * middle, *alone]), question
 
 
-def test_what_is_in_the_middle_is_there_in_height_too():
+def test_a_thing_in_the_middle_is_in_the_middle_of_both_axes():
     middles = [(view, q) for view, q in asked(position) if q.short == "middle"]
     assert middles
     for view, question in middles:
@@ -75,7 +77,7 @@ def test_what_is_in_the_middle_is_there_in_height_too():
         assert 1 / 3 < thing.y < 2 / 3
 
 
-def test_what_is_there_from_the_start_appears_in_the_video_but_neither_later_nor_first():
+def test_a_thing_that_is_there_from_the_start_is_not_said_to_appear_later_or_first():
     later = re.compile(r"\bappear (later|after the start|only later)")
     whether = [q.text for _, q in asked(lifecycle) if q.short in ("yes", "no") and " appear" in q.text]
     assert whether

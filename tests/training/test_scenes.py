@@ -1,4 +1,4 @@
-"""What the demo model is trained on is the world that docs/demo-model.md describes."""
+"""Training scenes contain what docs/demo-model.md describes."""
 
 from itertools import combinations
 from random import Random
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.paint import paint
-from training.scenes import COLOURS, DIRECTIONS, SHAPES, make_crowd, make_scene
+from training.scenes import COLOURS, DIRECTIONS, SHAPES, make_crowded_scene, make_scene
 
 RNG_SEEDS = range(60)
 
@@ -16,7 +16,7 @@ def scene_of(seed, aspect=16 / 9):
     return make_scene(Random(seed), 8.0, aspect)
 
 
-def test_scenes_stay_within_the_world():
+def test_scenes_have_the_described_numbers_sizes_and_traits():
     for seed in RNG_SEEDS:
         scene = scene_of(seed)
         assert 1 <= len(scene.things) <= 3
@@ -28,7 +28,7 @@ def test_scenes_stay_within_the_world():
             assert thing.direction is None or thing.direction in DIRECTIONS
 
 
-def test_things_share_a_trait_as_often_as_is_asked_for_and_never_both():
+def test_things_share_one_trait_as_often_as_requested_and_never_both():
     def pairs(alike):
         scenes = [make_scene(Random(seed), 8.0, 16 / 9, alike=alike) for seed in RNG_SEEDS]
         return [pair for scene in scenes for pair in combinations(scene.things, 2)]
@@ -52,7 +52,7 @@ def test_things_stay_in_the_picture():
 
 
 @pytest.mark.parametrize(("width", "height"), [(160, 90), (320, 180), (90, 160), (128, 128)])
-def test_a_thing_is_painted_where_it_is_in_its_colour(width, height):
+def test_a_thing_is_painted_at_its_place_in_its_colour(width, height):
     for seed in RNG_SEEDS:
         scene = scene_of(seed, width / height)
         frame = paint(scene, [4.0], width, height)[0]
@@ -64,11 +64,11 @@ def test_a_thing_is_painted_where_it_is_in_its_colour(width, height):
 
 
 def test_the_same_seed_gives_the_same_pixels():
-    for make in (make_scene, make_crowd):
+    for make in (make_scene, make_crowded_scene):
         one, two = (paint(make(Random(5), 6.0, 1.0), [0.0, 3.0], 96, 96) for _ in range(2))
         assert (one == two).all()
 
 
-def test_a_crowd_holds_more_than_a_scene():
-    crowds = [make_crowd(Random(seed), 8.0, 16 / 9) for seed in RNG_SEEDS]
-    assert sum(len(c.things) + len(c.words) for c in crowds) / len(crowds) > 5
+def test_a_crowded_scene_has_more_things_and_words():
+    scenes = [make_crowded_scene(Random(seed), 8.0, 16 / 9) for seed in RNG_SEEDS]
+    assert sum(len(c.things) + len(c.words) for c in scenes) / len(scenes) > 5

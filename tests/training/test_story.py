@@ -1,4 +1,4 @@
-"""What the ends of tubelets are asked in training agrees with what the questions about the clip say."""
+"""The auxiliary targets at the ends of tubelets agree with the answers to questions about the clip."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from training.questions.view import View, caption
 from training.questions.whole import on_screen
 from training.scenes import COLOURS, SHAPES, make_scene
 from training.story import story_targets
-from training.watch import LETTERS_AND_NONE, NUM_KINDS
+from training.watch import CHARACTERS_OR_NONE, NUM_KINDS
 
 NAMES = ["nothing", *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)]
 
@@ -37,7 +37,7 @@ def _event(number: int) -> str:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_the_outermost_thing_at_the_end_is_the_answer_to_what_is_on_that_side(side: str):
+def test_the_outermost_thing_at_the_end_answers_what_is_on_that_side(side: str):
     asked = [(v, q) for v, q in _asked(position) if q.sentence.endswith(f" the {side}.") and " " in q.short]
     assert len(asked) > 10
     for view, question in asked:
@@ -46,7 +46,7 @@ def test_the_outermost_thing_at_the_end_is_the_answer_to_what_is_on_that_side(si
 
 
 @pytest.mark.parametrize("when", ["first", "last"])
-def test_first_and_last_events_and_comers_at_the_end_answer_the_questions_about_order(when: str):
+def test_first_and_last_events_and_things_at_the_end_answer_questions_about_order(when: str):
     asked = [(v, q) for v, q in _asked(order) if when in q.text]
     assert len(asked) > 10
     for view, question in asked:
@@ -58,22 +58,22 @@ def test_first_and_last_events_and_comers_at_the_end_answer_the_questions_about_
             assert question.sentence.startswith(f"At second {story[f'{when}_second']} the ")
 
 
-def test_what_happens_at_a_second_is_what_a_description_says_of_it():
+def test_the_answer_about_a_second_agrees_with_the_description():
     asked = _asked(happening)
     assert {q.short == "nothing" for _, q in asked} == {True, False}
     for view, question in asked:
         at = re.findall(r"\d+", question.text)[0]
         lines = [re.match(r" ?An? (\w+ \w+)(.*)", line) for line in caption(view).split(".")]
-        told = [
+        described = [
             f"{line[1]} {what}"
             for line in lines
             if line
             for what in re.findall(rf"(\w+) at second {at}\b", line[2])
         ]
-        assert told == ([] if question.short == "nothing" else [question.short])
+        assert described == ([] if question.short == "nothing" else [question.short])
 
 
-def test_counts_at_the_end_are_those_of_the_questions():
+def test_counts_at_the_end_answer_questions_about_counts():
     asked = _asked(how_many)
     total = [(v, q) for v, q in asked if any(f"many {noun} " in q.text for noun in ("objects", "shapes"))]
     assert len(total) > 20
@@ -83,7 +83,7 @@ def test_counts_at_the_end_are_those_of_the_questions():
         assert NUMBERS[count] == question.short or (moving and count < 0)
 
 
-def test_what_has_gone_at_the_end_is_the_answer_to_what_disappears():
+def test_the_kinds_that_have_gone_at_the_end_answer_what_disappears():
     asked = [(v, q) for v, q in _asked(lifecycle) if q.sentence.endswith(" disappears.")]
     assert {q.short == "nothing" for _, q in asked} == {True, False}
     for view, question in asked:
@@ -91,15 +91,15 @@ def test_what_has_gone_at_the_end_is_the_answer_to_what_disappears():
         assert [NAMES[1 + kind] for kind in gone] == ([question.short] if question.short != "nothing" else [])
 
 
-def test_the_letters_at_the_end_spell_the_word_on_screen():
+def test_the_characters_at_the_end_spell_the_word_on_screen():
     asked = [(v, q) for v, q in _asked(on_screen) if q.kind == "on-screen word"]
     assert len(asked) > 10
     for view, question in asked:
-        letters = "".join(LETTERS_AND_NONE[i] for i in story_targets(view)["spelling"][-1].tolist())
-        assert letters.rstrip("-") == question.short
+        characters = "".join(CHARACTERS_OR_NONE[i] for i in story_targets(view)["spelling"][-1].tolist())
+        assert characters.rstrip("-") == question.short
 
 
-def test_what_is_told_of_the_start_does_not_know_the_end():
+def test_targets_at_the_start_do_not_depend_on_the_rest_of_the_clip():
     for seed in range(100):
         times = tuple(i / 2 for i in range(24))
         view = View(make_scene(Random(seed), 12.0, 16 / 9), times)

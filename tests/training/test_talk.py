@@ -1,4 +1,4 @@
-"""What a training run on questions takes over from its start, and does at each step."""
+"""What question training loads at its start and does in each step."""
 
 import re
 from pathlib import Path
@@ -11,11 +11,11 @@ import omnireel
 from training import talk_batch
 from training.dense import NO_LOSS
 from training.loop import digest
-from training.recipe import demo_config, pixel_rule
+from training.recipe import demo_config, pixel_spec
 from training.scenes import COLOURS, SHAPES
-from training.start import Start, carry_words
-from training.talk import HEADS_FIRST, TalkStage
-from training.talk_batch import Course, Row, TalkBatches, padded
+from training.start import Start, move_word_rows
+from training.talk import HEADS_ONLY_STEPS, TalkStage
+from training.talk_batch import Curriculum, Row, TalkBatches, padded
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
@@ -24,21 +24,21 @@ def _text(batches: TalkBatches, ids: list[int]) -> str:
     return b"".join(map(batches.tokenizer.token_bytes, ids)).decode()
 
 
-def test_words_keep_their_rows_wherever_a_new_vocabulary_has_them():
+def test_words_keep_their_rows_in_a_new_vocabulary():
     old, new = {"red": 0, "star": 1, "gone": 2}, {"star": 0, "new": 1, "red": 2}
     tables = ("language_model.backbone.embeddings.weight", "language_model.lm_head.weight")
     weights = {name: torch.arange(6.0).view(3, 2) + 10 * n for n, name in enumerate(tables)}
     fresh = {name: torch.full((3, 2), -1.0) for name in tables}
     place_table = "vision_model.radio_model.model.patch_generator.pos_embed"
     weights[place_table] = fresh[place_table] = torch.ones(1, 3, 2)
-    carried = carry_words(weights, fresh, old, new)
+    moved = move_word_rows(weights, fresh, old, new)
     for name in tables:
-        assert torch.equal(carried[name], torch.stack([weights[name][1], fresh[name][1], weights[name][0]]))
-    assert carried[place_table] is weights[place_table]
-    assert weights[tables[0]][0, 0] == 0, "what is given stays as it is"
+        assert torch.equal(moved[name], torch.stack([weights[name][1], fresh[name][1], weights[name][0]]))
+    assert moved[place_table] is weights[place_table]
+    assert weights[tables[0]][0, 0] == 0, "the given weights are not changed"
 
 
-def test_a_continued_run_sees_clips_of_its_own_even_when_its_start_has_an_old_name(tmp_path):
+def test_the_digest_depends_on_the_weights_and_not_on_the_file_name(tmp_path):
     model = tmp_path / "demo"
     model.mkdir()
     names = []
@@ -50,21 +50,21 @@ def test_a_continued_run_sees_clips_of_its_own_even_when_its_start_has_an_old_na
     assert digest(tmp_path / "last.pt") == names[1]
 
 
-def test_each_step_nudges_the_experts_by_the_visits_of_the_step_before_and_forgets_these():
-    stage = TalkStage(Start(DEMO, None), DEMO, Course(tubelets=6, questions=12))
+def test_each_step_adjusts_the_selection_bias_by_the_loads_of_the_step_before_only():
+    stage = TalkStage(Start(DEMO, None), DEMO, Curriculum(tubelets=6, questions=12))
     batch = stage.batch(Random(1), 0)
     biases = [router.e_score_correction_bias for router in stage.routers]
     before = [bias.clone() for bias in biases]
     with torch.no_grad():
         stage.loss(batch, 0)
-        visits = len(stage.loads)
+        num_loads = len(stage.loads)
         assert all(torch.equal(a, b) for a, b in zip(biases, before, strict=True))
         stage.loss(batch, 1)
-    assert len(stage.loads) == visits
+    assert len(stage.loads) == num_loads
     assert not any(torch.equal(a, b) for a, b in zip(biases, before, strict=True))
 
 
-def test_a_decision_weighs_the_same_after_thoughts_of_any_length():
+def test_a_decision_has_the_same_weight_after_a_chain_of_any_length():
     end = 3
     rows = padded([Row([7, 8, 9], [], [5, end]), Row([7, 8], [1, 2, 4, 6], [5, end])])
     assert rows.ids.tolist() == [[7, 8, 9, 5, 0, 0, 0], [7, 8, 1, 2, 4, 6, 5]]
@@ -76,23 +76,23 @@ def test_a_decision_weighs_the_same_after_thoughts_of_any_length():
     assert rows.weights[1, 1:5].tolist() == [0.5] * 4
 
 
-def test_a_decision_begins_where_the_chain_concludes():
-    batches = TalkBatches(Course(tubelets=6, questions=12), DEMO, pixel_rule(demo_config()))
+def test_a_decision_begins_with_the_conclusion():
+    batches = TalkBatches(Curriculum(tubelets=6, questions=12), DEMO, pixel_spec(demo_config()))
     decisions = []
     for step in range(6):
         for group in batches.make(Random(step), step).suffixes:
             for targets, weights in zip(group.targets, group.weights, strict=True):
-                said, heft = targets[targets != NO_LOSS], weights[targets != NO_LOSS]
-                text = _text(batches, said[heft == heft[-1]].tolist())
-                if heft[0] != heft[-1]:
+                target_ids, weight = targets[targets != NO_LOSS], weights[targets != NO_LOSS]
+                text = _text(batches, target_ids[weight == weight[-1]].tolist())
+                if weight[0] != weight[-1]:
                     decisions.append(text)
     assert len(decisions) > 12
     assert all(text.startswith(" So: ") for text in decisions)
 
 
-def test_what_is_decided_after_a_chain_that_the_clip_contradicts_follows_from_it(monkeypatch):
+def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkeypatch):
     monkeypatch.setattr(talk_batch, "COUNTERFACTUAL", 1.0)
-    batches = TalkBatches(Course(tubelets=6, questions=24), DEMO, pixel_rule(demo_config()))
+    batches = TalkBatches(Curriculum(tubelets=6, questions=24), DEMO, pixel_spec(demo_config()))
     name = re.compile(f"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
     chains, named = set(), 0
     for step in range(8):
@@ -103,29 +103,29 @@ def test_what_is_decided_after_a_chain_that_the_clip_contradicts_follows_from_it
                 if "</think>" in thoughts:
                     continue
                 decision = _text(batches, [target for target in targets if target != NO_LOSS])
-                assert decision.startswith(" So: "), "nobody learns to think what is not so"
-                seen, told = (set(name.findall(text)) for text in (thoughts, decision))
-                assert told <= seen
+                assert decision.startswith(" So: "), "the model must not learn to write counterfactual chains"
+                seen, decided = (set(name.findall(text)) for text in (thoughts, decision))
+                assert decided <= seen
                 chains.add(thoughts)
-                named += len(told)
+                named += len(decided)
     assert named > 40
-    assert len(chains) > 60, "of each clip many chains"
+    assert len(chains) > 60, "each clip has many chains"
 
 
-def test_the_model_does_not_hear_the_heads_before_they_read():
-    stage = TalkStage(Start(DEMO, None), DEMO, Course(tubelets=6, questions=12))
+def test_the_heads_do_not_change_gradients_of_the_model_in_the_first_steps():
+    stage = TalkStage(Start(DEMO, None), DEMO, Curriculum(tubelets=6, questions=12))
     batch = stage.batch(Random(1), 0)
 
-    def pull(step: int) -> torch.Tensor:
-        stage.talker.zero_grad()
-        stage.loads.clear()  # or the experts' balance would change what is compared
+    def gradient(step: int) -> torch.Tensor:
+        stage.model_with_heads.zero_grad()
+        stage.loads.clear()  # otherwise the selection bias would differ between the calls
         stage.loss(batch, step)[0].backward()
         return torch.cat([p.grad.flatten() for p in stage.model.mlp1.parameters()])
 
-    deaf, hearing = pull(0), pull(HEADS_FIRST)
+    without_heads, with_heads = gradient(0), gradient(HEADS_ONLY_STEPS)
     with torch.no_grad():
-        for name, parameter in stage.talker.named_parameters():
+        for name, parameter in stage.model_with_heads.named_parameters():
             if not name.startswith("model."):
                 parameter.mul_(3)
-    torch.testing.assert_close(pull(0), deaf)
-    assert (pull(HEADS_FIRST) - hearing).norm() > 0.1 * hearing.norm()
+    torch.testing.assert_close(gradient(0), without_heads)
+    assert (gradient(HEADS_ONLY_STEPS) - with_heads).norm() > 0.1 * with_heads.norm()

@@ -1,4 +1,4 @@
-"""What vision tokens are asked in training is what the scene says."""
+"""The auxiliary targets of vision tokens agree with the scene."""
 
 from random import Random
 
@@ -9,10 +9,10 @@ from training.dense import NO_LOSS, stacked, tubelet_targets
 from training.questions.view import View
 from training.scenes import COLOURS, SHAPES, Thing, make_scene
 from training.watch import (
-    LETTERS_AND_NONE,
+    CHARACTERS_OR_NONE,
     bind_targets,
+    character_targets,
     frame_pairs,
-    letter_targets,
     watch_targets,
 )
 
@@ -35,7 +35,7 @@ def _number(thing: Thing) -> int:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_tokens_of_a_thing_know_when_it_came_and_nobody_else_does(seed: int):
+def test_only_the_tokens_of_a_thing_have_the_second_of_its_appearance(seed: int):
     view = _view(seed)
     bound = _bound(view)
     assert set(bound["kind"].unique().tolist()) == {0, *map(_number, view.things)}
@@ -45,7 +45,7 @@ def test_the_tokens_of_a_thing_know_when_it_came_and_nobody_else_does(seed: int)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_thing_is_gone_in_one_tubelet_and_the_question_about_it_has_that_second(seed: int):
+def test_a_thing_is_gone_in_one_tubelet_whose_second_answers_when_it_disappears(seed: int):
     view = _view(seed)
     bound = _bound(view)
     for thing in view.things:
@@ -55,15 +55,15 @@ def test_a_thing_is_gone_in_one_tubelet_and_the_question_about_it_has_that_secon
         assert [int(bound["now"][t, 0, 0]) for t in tubelets] == ([] if gone is None else [gone])
 
 
-def test_letters_stand_in_reading_order_and_spell_the_word():
+def test_characters_are_in_reading_order_and_spell_the_word():
     scenes = [make_scene(Random(seed), 3.0, ASPECT) for seed in range(40)]
     written = [s for s in scenes if s.word]
     assert written
     for scene in written:
-        letters = letter_targets(scene, (4, 8))
-        places = [(letters[..., i] > 0).nonzero() for i in range(letters.shape[-1])]
+        characters = character_targets(scene, (4, 8))
+        places = [(characters[..., i] > 0).nonzero() for i in range(characters.shape[-1])]
         found = [(i, p[0].tolist()) for i, p in enumerate(places) if len(p)]
         assert scene.word is not None
-        spelled = "".join(LETTERS_AND_NONE[letters[r, c, i]] for i, (r, c) in found)
+        spelled = "".join(CHARACTERS_OR_NONE[characters[r, c, i]] for i, (r, c) in found)
         assert spelled == scene.word.text.upper()
         assert [c for _, (_, c) in found] == sorted(c for _, (_, c) in found)

@@ -1,4 +1,4 @@
-"""Fixtures: clips that several tests read, encoded once per run, and a replaced decoding child."""
+"""Fixtures: clips for several tests, encoded once per run, and a hostile decoding child."""
 
 from fractions import Fraction
 
@@ -27,7 +27,7 @@ def slow_clip(clip_folder):
 
 @pytest.fixture
 def hostile(monkeypatch):
-    """Replace what the decoding child does after it has received its request by a script."""
+    """A function that replaces the decoder in the child: after its request, the child runs a script."""
 
     def replace_child(script):
         decode = "import os, sys, time; sys.stdin.buffer.read1()\n" + script

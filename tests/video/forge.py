@@ -18,7 +18,7 @@ VISUAL_ENTRY = 78  # bytes of a visual sample entry before the boxes inside
 
 @dataclass
 class Box:
-    """One box: either `content` or `inside`; `prefix`: fixed fields before the boxes inside."""
+    """One box. It has either `content`, or boxes `inside` after the fixed fields in `prefix`."""
 
     kind: bytes
     content: bytes = b""
@@ -53,18 +53,18 @@ def parse(data: bytes) -> list[Box]:
 
 
 def built(boxes: list[Box]) -> bytes:
-    """The file that holds them."""
+    """The bytes of a file with these boxes."""
     return b"".join(box.bytes() for box in boxes)
 
 
 def find(boxes: list[Box], *kinds: bytes) -> Box:
-    """The first box with the last of these kinds, below the first with the one before, and so on."""
+    """Follow a path of kinds: the first box of the first kind, the first of the next kind inside it, and so on."""
     found = next(box for top in boxes for box in top.walk() if box.kind == kinds[0])
     return find(found.inside, *kinds[1:]) if len(kinds) > 1 else found
 
 
 def edited(*path: bytes, edit: Callable[[Box], None]) -> Callable[[bytes], bytes]:
-    """The same file with one of its boxes changed; offsets to what follows the moov may become wrong."""
+    """A function that changes one box of a file. Offsets to data after the moov may become wrong."""
 
     def apply(data: bytes) -> bytes:
         boxes = parse(data)
@@ -75,7 +75,7 @@ def edited(*path: bytes, edit: Callable[[Box], None]) -> Callable[[bytes], bytes
 
 
 def patched(*path: bytes, at: int, value: bytes) -> Callable[[bytes], bytes]:
-    """The file with `value` written over the content of a box, `at` bytes after its header. No offset changes."""
+    """A function that overwrites bytes of a box, `at` bytes after its header. No offset changes."""
 
     def edit(box: Box) -> None:
         body = box.content or box.prefix
@@ -87,7 +87,7 @@ def patched(*path: bytes, at: int, value: bytes) -> Callable[[bytes], bytes]:
 
 
 def without(*path: bytes) -> Callable[[bytes], bytes]:
-    """The same file with a box turned into free space. No offset changes."""
+    """A function that turns a box into free space. No offset changes."""
 
     def edit(box: Box) -> None:
         box.content = box.content or box.prefix + b"".join(inner.bytes() for inner in box.inside)
@@ -101,7 +101,7 @@ def u32(*values: int) -> bytes:
 
 
 def borders(data: bytes) -> dict[str, int]:
-    """Where each outermost box begins, and where its header ends."""
+    """Name → offset: before, within and after the header of each outermost box."""
     places, at = {}, 0
     for number, box in enumerate(parse(data)):
         name = f"{number} {box.kind.decode('latin-1')}"

@@ -32,7 +32,7 @@ def refusal(path, sampling=DEFAULT, limits=LIMITS):
     return error
 
 
-def answer(path, sampling=EVERY_FRAME):
+def read(path, sampling=EVERY_FRAME):
     with open_clip(path, sampling) as reader:
         frames = list(reader.read_frames())
         return reader.facts, frames
@@ -40,7 +40,7 @@ def answer(path, sampling=EVERY_FRAME):
 
 @pytest.fixture
 def bytes_of(tmp_path):
-    """A file with these bytes."""
+    """A function that writes a file with the given bytes."""
 
     def write(content, name="clip.mp4"):
         path = tmp_path / name
@@ -122,13 +122,13 @@ def test_an_encrypted_clip_is_refused(tmp_path):
     assert (error.kind, error.ctx["provided"]) == ("unsupported_codec", "encrypted")
 
 
-@pytest.mark.parametrize(("num_frames", "is_fine"), [(120, True), (121, False), (130, False)])
+@pytest.mark.parametrize(("num_frames", "is_accepted"), [(120, True), (121, False), (130, False)])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_two_minutes_are_the_limit(num_frames, is_fine, suffix, tmp_path):
+def test_two_minutes_are_the_limit(num_frames, is_accepted, suffix, tmp_path):
     spec = ClipSpec(num_frames=num_frames, rate=Fraction(1), width=32, height=32)
     path = write_clip(tmp_path / f"long.{suffix}", spec)
-    if is_fine:
-        assert answer(path, Sampling())[0].duration_s == pytest.approx(120)
+    if is_accepted:
+        assert read(path, Sampling())[0].duration_s == pytest.approx(120)
         return
     error = refusal(path)
     assert error.kind == "video_duration_too_long"
@@ -158,7 +158,7 @@ def test_more_than_1080p_is_refused_in_either_orientation(size, limit, tmp_path)
 @pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (16, 16)])
 def test_the_largest_and_the_smallest_picture_are_read(size, tmp_path):
     path = write_clip(tmp_path / "edge.mp4", ClipSpec(width=size[0], height=size[1], num_frames=1))
-    facts, (frame,) = answer(path)
+    facts, (frame,) = read(path)
     assert (facts.width, facts.height) == size
     assert frame.rgb.shape == (size[1], size[0], 3)
 
@@ -190,7 +190,7 @@ def test_a_truncated_file_gives_the_frames_it_has_and_a_warning(layout, tmp_path
     content, reference = path.read_bytes(), frames_of(path)
     counts = []
     for share in (0.4, 0.6, 0.9):
-        facts, frames = answer(bytes_of(content[: int(len(content) * share)], path.name))
+        facts, frames = read(bytes_of(content[: int(len(content) * share)], path.name))
         assert facts.warnings == ("video_truncated",)
         assert all((frame.rgb == reference[round(frame.time_s * 30)]).all() for frame in frames)
         counts.append(facts.num_source_frames)
@@ -211,23 +211,23 @@ def test_random_bytes_after_a_valid_signature_are_corrupt(bytes_of, clip):
 
 def test_a_heavily_damaged_clip_is_corrupt(tmp_path, bytes_of):
     path = write_clip(tmp_path / "whole.mp4", ClipSpec(container_options={"movflags": "faststart"}))
-    content, dice = bytearray(path.read_bytes()), random.Random(1)
+    content, rng = bytearray(path.read_bytes()), random.Random(1)
     for i in range(content.index(b"mdat") + 1000, len(content)):
-        content[i] ^= (dice.random() < 0.02) << dice.randrange(8)
+        content[i] ^= (rng.random() < 0.02) << rng.randrange(8)
     assert refusal(bytes_of(bytes(content)), Sampling(fps=None)).kind == "video_corrupt"
 
 
 def test_any_damage_gives_frames_or_a_documented_error(clip, bytes_of):
-    content, dice = clip.read_bytes(), random.Random(2)
+    content, rng = clip.read_bytes(), random.Random(2)
     for _ in range(12):
         damaged = bytearray(content)
-        for _ in range(dice.randrange(1, 40)):
-            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        for _ in range(rng.randrange(1, 40)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         path = bytes_of(bytes(damaged))
         try:
-            answer(path)
+            read(path)
         except InputError as error:
-            assert error.kind != "video_decode_failed"  # noqa: PT017  both outcomes are fine
+            assert error.kind != "video_decode_failed"  # noqa: PT017  both outcomes are allowed
 
 
 def test_a_child_that_crashes_once_is_replaced_and_no_frame_is_lost(clip):
@@ -267,7 +267,7 @@ def test_a_child_that_hangs_is_killed_after_the_timeout(clip):
     assert not os.path.exists(f"/proc/{pid}")
 
 
-def test_a_table_with_an_offset_before_the_file_is_corrupt_and_not_an_internal_error(caplog):
+def test_a_table_with_an_offset_before_the_start_of_the_file_is_corrupt_and_no_internal_error(caplog):
     """`make fuzz-media` found this file: seed 1, number 4110."""
     with pytest.raises(InputError) as caught:
         open_clip(Path(__file__).with_name("leads_before_its_start.mp4"))

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from clips import ClipSpec, frames_of, moving_square, write_clip
+from processes import is_running
 
 from omnireel.video.reader.frames import Sampling, open_clip
 
@@ -140,8 +141,8 @@ def test_a_reader_closed_before_its_frames_are_read_leaves_no_process(clip):
     with open_clip(clip, Sampling(fps=None)) as reader:
         next(iter(reader.read_frames()))
         pid = reader.child_pid
-        assert is_alive(pid)
-    assert not is_alive(pid)
+        assert is_running(pid)
+    assert not is_running(pid)
     assert reader.child_pid is None
 
 
@@ -153,10 +154,10 @@ def test_the_child_ends_when_its_reader_is_killed(clip):
     )
     with subprocess.Popen([sys.executable, "-c", script, clip], stdout=subprocess.PIPE, text=True) as parent:
         pid = int(parent.stdout.readline())
-        assert is_alive(pid)
+        assert is_running(pid)
         parent.kill()
     deadline_s = time.monotonic() + 5
-    while is_alive(pid):
+    while is_running(pid):
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
 
@@ -177,12 +178,3 @@ def test_the_reader_never_loads_pyav_and_the_child_never_loads_torch(module, for
     script = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not forbidden & set(done.stdout.split())
-
-
-def is_alive(pid):
-    """Whether a process runs; a zombie does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -1,4 +1,4 @@
-"""High dynamic range clips on a standard screen: compared with the formulas, number by number, and in real files."""
+"""Tone mapping of high dynamic range clips, compared with the formulas for single pixels and in real files."""
 
 import math
 from fractions import Fraction

@@ -41,7 +41,7 @@ def pair(request, tmp_path_factory):
 
 
 def check(path, num_frames=2 * NUM_FRAMES):
-    """Every sampling gives the same frames as a full decode."""
+    """Check that every sampling gives the same frames as a full decode."""
     reference = frames_of(path)
     assert len(reference) == num_frames
     for sampling in SAMPLINGS:
@@ -53,14 +53,14 @@ def check(path, num_frames=2 * NUM_FRAMES):
 
 
 def packets_of(path):
-    """Header of the stream, and its packets in file order."""
+    """The header of the stream, and its packets in file order."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         return stream.codec_context.extradata, [p for p in container.demux(stream) if p.size]
 
 
 def headed(path):
-    """Header of the stream, and the bytes of its packets."""
+    """The header of the stream, and the bytes of its packets."""
     extradata, packets = packets_of(path)
     return extradata, [bytes(packet) for packet in packets]
 
@@ -216,7 +216,7 @@ REPEATING = {
 @pytest.mark.parametrize("codec", REPEATING)
 @pytest.mark.parametrize("has_header", [True, False])
 def test_a_clip_that_repeats_its_parameters_is_still_decoded_in_part(codec, has_header, suffix, tmp_path):
-    """Also a clip without parameters in its header, where every group has its own."""
+    """So is a clip without parameters in its header, where every group has its own."""
     path = write_clip(tmp_path / f"clip.{suffix}", REPEATING[codec])
     extradata, packets = packets_of(path)
     assert all(repeated(codec, extradata, bytes(packets[0])) in bytes(p) for p in packets if p.is_keyframe)
@@ -228,7 +228,7 @@ def test_a_clip_that_repeats_its_parameters_is_still_decoded_in_part(codec, has_
 
 
 def repeated(codec, extradata, first_packet):
-    """A parameter set of the stream."""
+    """A parameter set that the stream has."""
     if codec == "av1":
         return first_packet[: 2 + first_packet[1]]
     return SETS_OF[codec][1](extradata)[{"h264": 7, "hevc": 33}[codec]][0]
@@ -262,7 +262,7 @@ def test_sets_that_the_first_start_brings_have_to_come_with_every_start():
 
 
 def test_sets_before_the_first_start_are_a_change():
-    """The packet that carries them may itself be left out."""
+    """The packet with these sets may itself be skipped."""
     assert changes({}, [(STORED, False), (STORED, True)]) == [True, True]
 
 

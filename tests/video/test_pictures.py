@@ -12,7 +12,7 @@ HVCC = bytes([1]) + bytes(20) + bytes([0b00001111])  # one temporal layer, lengt
 
 
 def roles_of(path):
-    """Role and pts of every packet, in file order."""
+    """Role and time stamp of every packet, in file order."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         codec = stream.codec_context.codec.canonical_name

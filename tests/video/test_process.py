@@ -1,14 +1,14 @@
-"""What a compromised child can and cannot do to its reader."""
+"""A reader stays correct, whatever a compromised decoding child does."""
 
 import logging
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from clips import ClipSpec, write_clip
+from processes import children_of, is_running, parent_of
 
 from omnireel.errors import InputError
 from omnireel.video.limits import VideoLimits
@@ -75,7 +75,7 @@ def test_a_child_that_never_answers_is_ended(hostile, clip):
 
 
 def test_a_child_ends_with_the_process_that_started_it():
-    """Also a child that ignores its closed socket: the kernel ends it."""
+    """The kernel ends it, so a child that ignores its closed socket ends as well."""
     script = "import sys, time; sys.path.insert(0, sys.argv[1]); from omnireel.video.decoder.sandbox import die_with;"
     script += "die_with(int(sys.argv[2])); print('ready', flush=True); time.sleep(60)"
     packages = children._PACKAGES
@@ -90,14 +90,6 @@ def test_a_child_ends_with_the_process_that_started_it():
     while is_running(pid) and time.monotonic() < ends_at:
         time.sleep(0.02)
     assert not is_running(pid)
-
-
-def is_running(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_every_clip_has_its_own_child_of_one_fork_server(clip):
@@ -129,7 +121,7 @@ def test_a_child_has_no_open_files_but_its_standard_streams(hostile):
     try:
         child.send(b"go")
         assert child.wait() == 1
-        # The fourth is the one that lists the directory.
+        # The fourth one is the directory that is listed.
         assert os.read(child.stderr, 100) == b"0 1 2 3"
     finally:
         neighbour.end()
@@ -149,14 +141,6 @@ def test_a_finished_child_leaves_no_process_and_no_open_file(clip):
         time.sleep(0.02)
     assert not left
     assert len(os.listdir(f"/proc/{fork_server}/fd")) < 8
-
-
-def parent_of(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def children_of(pid):
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def test_a_child_that_closes_its_output_and_keeps_running_is_ended(hostile, clip):
@@ -186,8 +170,8 @@ def test_the_shared_memory_cannot_be_resized():
         os.close(fd)
 
 
-def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path, monkeypatch):
-    """Only waiting counts: the caller may take longer for the frames than the whole timeout."""
+def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path):
+    """Only waiting for the decoder counts. The caller may take longer for the frames than the timeout."""
     path = write_clip(tmp_path / "clip.mp4", ClipSpec(num_frames=30))
     with open_clip(path, Sampling(fps=None)) as reader:
         used_s = reader._limits.timeout_s - reader._wait_left_s
@@ -196,5 +180,5 @@ def test_a_slow_caller_does_not_use_up_the_decoders_time(tmp_path, monkeypatch):
         for frame in reader.read_frames():
             seen.append(frame.index)
             if len(seen) % 10 == 0:
-                process.time.sleep(0.5)
+                time.sleep(0.5)
     assert seen == list(range(30))

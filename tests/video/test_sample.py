@@ -51,7 +51,7 @@ def test_a_window_shifts_the_same_choice():
         (0.2, None, (2, 8)),
         (None, 0.35, (0, 4)),
         (0.2, 0.5, (2, 4)),
-        (0.25, 0.28, (2, 1)),  # between two frames: the one on the screen
+        (0.25, 0.28, (2, 1)),  # between two frames: the one that is on screen
         (0.95, None, (9, 1)),
         (0.0, 0.0, (0, 1)),
     ],

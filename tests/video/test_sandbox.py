@@ -1,4 +1,4 @@
-"""What a compromised decoding child can still do: only read, write, compute and exit."""
+"""A compromised decoding child can only read and write its open files, compute and exit."""
 
 import platform
 import signal
@@ -40,7 +40,7 @@ def run(script, *, is_confined=True):
 
 
 def attempt(script, *, is_confined=True):
-    """0 where the kernel refused it with an error, 77 where it succeeded, else minus the signal that ended it."""
+    """Run a script: 0 if the kernel refused the call, 77 if it succeeded, minus the signal if one ended the process."""
     refusals = "(OSError, RuntimeError, MemoryError, ValueError)"
     lines = f"try:\n    {script}\nexcept {refusals}:\n    os._exit(0)\nos._exit(77)"
     return run(lines, is_confined=is_confined).returncode
@@ -84,14 +84,14 @@ ATTEMPTS = {
 
 
 @pytest.mark.parametrize(("script", "expected"), ATTEMPTS.values(), ids=ATTEMPTS)
-def test_a_sandboxed_child_cannot(script, expected):
+def test_the_sandbox_stops(script, expected):
     assert attempt(script) == expected
 
 
 @pytest.mark.parametrize(
     "name", ["socket", "read a file", "fork", "executable memory", "kill", "more memory"]
 )
-def test_what_the_sandbox_stops_works_without_it(name):
+def test_the_same_calls_work_without_the_sandbox(name):
     assert attempt(ATTEMPTS[name][0], is_confined=False) == 77
 
 

@@ -9,7 +9,7 @@ from omnireel.video.limits import VideoLimits
 from omnireel.video.patch_grid import most_patches, target_grid
 from omnireel.video.tubelets import PixelSpec, frame_pixels, tubelet_batches
 
-RULE = PixelSpec(
+SPEC = PixelSpec(
     target_patches=16, patch_size=8, temporal_patch_size=2, mean=(0.48, 0.46, 0.41), std=(0.27, 0.26, 0.28)
 )
 GOLDEN = [
@@ -33,7 +33,7 @@ def random_frames(count, height=30, width=50):
 
 
 def batches_of(frames, **options):
-    return list(tubelet_batches(frames, 4, 4, RULE, **options))
+    return list(tubelet_batches(frames, 4, 4, SPEC, **options))
 
 
 @pytest.mark.parametrize(("size", "grid"), GOLDEN)
@@ -52,7 +52,7 @@ def test_a_grid_is_even_and_at_least_two_by_two():
 def test_pixels_are_filtered_without_clamping_and_then_normalised():
     frame = np.zeros((64, 64, 3), np.uint8)
     frame[:, 32:] = 255
-    pixels = frame_pixels(frame, 4, 4, RULE)
+    pixels = frame_pixels(frame, 4, 4, SPEC)
     expected = F.interpolate(
         torch.from_numpy(frame).permute(2, 0, 1).contiguous()[None].float(),
         size=(32, 32),
@@ -60,7 +60,7 @@ def test_pixels_are_filtered_without_clamping_and_then_normalised():
         antialias=True,
         align_corners=False,
     )[0]
-    mean, std = torch.tensor(RULE.mean)[:, None, None], torch.tensor(RULE.std)[:, None, None]
+    mean, std = torch.tensor(SPEC.mean)[:, None, None], torch.tensor(SPEC.std)[:, None, None]
     assert torch.equal(pixels, (expected / 255 - mean) / std)
     assert expected.max() > 255
     assert pixels.is_contiguous()
@@ -68,8 +68,8 @@ def test_pixels_are_filtered_without_clamping_and_then_normalised():
 
 def test_a_frame_of_the_right_size_is_not_filtered():
     frame = random_frames(1, 32, 32)[0]
-    pixels = frame_pixels(frame, 4, 4, RULE)
-    restored = pixels * torch.tensor(RULE.std)[:, None, None] + torch.tensor(RULE.mean)[:, None, None]
+    pixels = frame_pixels(frame, 4, 4, SPEC)
+    restored = pixels * torch.tensor(SPEC.std)[:, None, None] + torch.tensor(SPEC.mean)[:, None, None]
     assert torch.equal((restored * 255).round().permute(1, 2, 0).to(torch.uint8), torch.from_numpy(frame))
 
 
@@ -78,7 +78,7 @@ def test_a_tubelet_holds_all_channels_of_its_first_frame_before_the_second():
     (batch,) = batches_of(frames)
     assert batch.shape == (2, 6, 32, 32)
     for i, frame in enumerate(frames):
-        assert torch.equal(batch[i // 2, 3 * (i % 2) :][:3], frame_pixels(frame, 4, 4, RULE))
+        assert torch.equal(batch[i // 2, 3 * (i % 2) :][:3], frame_pixels(frame, 4, 4, SPEC))
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
@@ -98,7 +98,7 @@ def test_any_batch_size_gives_the_same_tubelets(max_tubelets):
 def test_no_more_frames_are_taken_than_one_batch_needs():
     taken = []
     source = (taken.append(i) or frame for i, frame in enumerate(random_frames(10)))
-    next(iter(tubelet_batches(source, 4, 4, RULE, max_tubelets=2)))
+    next(iter(tubelet_batches(source, 4, 4, SPEC, max_tubelets=2)))
     assert len(taken) == 4
 
 

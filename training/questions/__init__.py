@@ -1,5 +1,5 @@
-"""What people ask about a scene, and the true answer.
+"""Questions about a scene, with their true answers.
 
-Each builder looks at a view and returns a question, or None when the scene does not decide the answer. Wording is
-drawn from many paraphrases; the answer is always worded the same way.
+Each builder takes a view and returns a question, or None if the scene gives no definite answer. The wording of a
+question is one of many paraphrases; the wording of an answer is fixed.
 """

@@ -1,4 +1,4 @@
-"""Which question is asked, and how people type it."""
+"""Choice of a question, and variation of its wording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.questions.view import View
 from training.questions.whole import beyond, describe, on_screen
 from training.questions.yes_no import yes_no
 
-# How often each is drawn. What a model this small learns last, and what few scenes decide, is asked most.
+# Shares of the questions. Those that a small model learns last, and those that few scenes answer, have large shares.
 BUILDERS: dict[Builder, float] = {
     colour: 0.5, shape: 0.5, how_many: 0.9, direction: 0.6, position: 2.6, order: 2.6, lifecycle: 1.1, second: 4.0,
     on_screen: 3.0, yes_no: 1.6, absent: 0.3, describe: 0.7, beyond: 0.5,
@@ -26,7 +26,7 @@ def ask(
     builders: Sequence[Builder] | None = None,
     shares: Mapping[Builder, float] = BUILDERS,
 ) -> Question:
-    """A random question that this view decides."""
+    """A random question that has a definite answer in this view."""
     pool = list(builders or shares)
     while True:
         builder = rng.choices(pool, [shares[b] for b in pool])[0]
@@ -36,7 +36,7 @@ def ask(
 
 
 def casual(rng: Random, text: str) -> str:
-    """The same question as people type it: lower case, no question mark, polite, with a preamble."""
+    """The same question as people might type it: in lower case, without a question mark, with a preamble or thanks."""
     roll = rng.random()
     if roll < 0.12:
         text = rng.choice(

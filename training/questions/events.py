@@ -1,4 +1,4 @@
-"""What comes and goes, in which order and when."""
+"""Questions about what appears and disappears, in which order and when."""
 
 from __future__ import annotations
 
@@ -38,24 +38,26 @@ def order(rng: Random, view: View) -> Question | None:
     thing = comers[0 if first else -1][1]
     word = "first" if first else "last"
     texts = [f"Which object comes {word}?", f"Which shape do we see {word}?", f"Which object is seen {word}?"]
-    if view.appears(thing) is not None:  # of what is there from the start nobody says that it appears
+    if view.appears(thing) is not None:  # a thing that is there from the start does not appear
         texts += [f"Which object appears {word}?", f"What appears {word}?", f"Which one shows up {word}?"]
     text = pick(rng, *texts)
     return Question("order", text, thing.name, f"The {thing.name} comes {word}.")
 
 
 def happening(rng: Random, view: View) -> Question | None:
-    """What happens at second 8? Teaches to find the event by its second, which questions about order need."""
+    """What happens at second 8? Answers about order need the same look-up of an event by its second."""
     events = events_of(view)
-    told = {event.second: event for event in events}
-    lonely = [
+    by_second = {event.second: event for event in events}
+    isolated = [
         at
-        for at, event in told.items()
-        if event.is_dated and all(abs(at - other) > 2 for other in told if other != at)
+        for at, event in by_second.items()
+        if event.is_dated and all(abs(at - other) > 2 for other in by_second if other != at)
     ]
-    quiet = [at for at in range(1, int(view.times_s[-1])) if all(abs(at - other) > 2 for other in told)]
-    seconds = quiet if rng.random() < 0.1 else lonely
-    if not seconds or len(told) < len(events):
+    eventless = [
+        at for at in range(1, int(view.times_s[-1])) if all(abs(at - other) > 2 for other in by_second)
+    ]
+    seconds = eventless if rng.random() < 0.1 else isolated
+    if not seconds or len(by_second) < len(events):
         return None
     at = rng.choice(seconds)
     text = pick(
@@ -66,13 +68,13 @@ def happening(rng: Random, view: View) -> Question | None:
         f"What is the event at second {at}?",
         f"Tell me what happens at second {at}.",
     )
-    if at not in told:
+    if at not in by_second:
         return Question("happening", text, "nothing", f"Nothing happens at second {at}.")
-    return _dated("happening", text, told[at])
+    return _dated("happening", text, by_second[at])
 
 
 def _dated(kind: str, text: str, event: Event) -> Question:
-    """Asks for the event; the answer begins with its second."""
+    """A question about an event. The answer begins with its second."""
     sentence = f"At second {event.second} the {event.thing.name} {event.what}."
     return Question(kind, text, f"{event.thing.name} {event.what}", sentence, event.time_s)
 
@@ -105,7 +107,7 @@ def lifecycle(rng: Random, view: View) -> Question | None:
     ref = reference(rng, thing, view)
     if ref is None:
         return None
-    # "Does it appear in the video?" would ask whether it can be seen at all.
+    # "Does it appear in the video?" can mean whether it is visible at all, so it is not used.
     how = {
         "appear": ("appear later", "appear after the start", "show up later", "appear only later", "come in later"),
         "disappear": ("disappear", "disappear during the clip", "vanish", "disappear at some point", "disappear in the video"),
@@ -142,5 +144,5 @@ def second(rng: Random, view: View) -> Question | None:
         f"Tell me when {ref} {what}.",
     )
     kind = "second of appearance" if what == "appears" else "second of disappearance"
-    told = f"The {thing.name} {what} at second {event.second}."
-    return Question(kind, text, str(event.second), told, event.time_s)
+    sentence = f"The {thing.name} {what} at second {event.second}."
+    return Question(kind, text, str(event.second), sentence, event.time_s)

@@ -1,4 +1,4 @@
-"""What is where."""
+"""Questions about places in the frame."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from training.questions.question import Question, pick
 from training.questions.view import View, reference
 from training.scenes import Thing
 
+# Side → axis (x 0, y 1), and 1 if the coordinate grows away from the side, else -1.
 SIDES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}
-
-
-MARGIN = 0.12  # by which a thing must be further that way than the others, in frame heights
+MARGIN = 0.12  # how much nearer to a side a thing must be than the others, in frame heights
 
 
 def position(rng: Random, view: View) -> Question | None:
@@ -40,9 +39,9 @@ def position(rng: Random, view: View) -> Question | None:
 
 
 def _extreme(view: View, axis: int, sign: int) -> Thing | None:
-    """The object that is furthest that way on every frame, by a clear margin, and in that half of the frame.
+    """The object that is nearest to a side in every frame, by MARGIN, and always in that half of the frame; or None.
 
-    Of what is seen alone, too, nothing may be further that way.
+    While it is not visible, no other object may be as near to that side.
     """
     things = view.things
     found: Thing | None = None
@@ -62,7 +61,7 @@ def _extreme(view: View, axis: int, sign: int) -> Thing | None:
 
 
 def _keeps_to(view: View, thing: Thing, axis: int, sign: int) -> bool:
-    """Whether it stays in that half of the frame, and what is seen without it is never further that way."""
+    """Whether a thing stays in that half of the frame, and no other is as near to the side while it is not visible."""
     inmost = max(sign * thing.centre(t)[axis] for t in view.times_s if thing.is_visible(t))
     middle = (view.scene.aspect / 2, 0.5)[axis]
     alone = [t for t in view.times_s if not thing.is_visible(t)]

@@ -13,9 +13,13 @@ NUMBERS = ("zero", "one", "two", "three")
 
 @dataclass(frozen=True)
 class Question:
-    """text: as a person would type it; short, sentence: the answer in two styles; kind: for the table.
+    """A question with its answer.
 
-    seconds: the true time in the clip, where the answer is one or begins with one
+    kind:    the row of the evaluation table
+    text:    the question, as a person would type it
+    short:   the answer as a word or a phrase
+    sentence: the answer as a sentence
+    seconds: the true time in the clip, if the answer is a second or begins with one
     """
 
     kind: str
@@ -26,7 +30,7 @@ class Question:
 
     @property
     def names_second(self) -> bool:
-        """Whether the answer says when, though only what happens is asked."""
+        """Whether the answer gives the second although the question does not ask for it."""
         return self.kind in ("order", "happening") and self.seconds is not None
 
 
@@ -34,5 +38,5 @@ Builder = Callable[[Random, View], Question | None]
 
 
 def pick(rng: Random, *texts: str) -> str:
-    """One of the ways to ask."""
+    """One of the texts, at random."""
     return rng.choice(texts)

@@ -1,4 +1,4 @@
-"""What there is and how it looks and moves."""
+"""Questions about how many objects there are, how they look and how they move."""
 
 from __future__ import annotations
 
@@ -136,17 +136,17 @@ def direction(rng: Random, view: View) -> Question | None:
 
 
 def absent(rng: Random, view: View) -> Question | None:
-    """A question about an object that is not there."""
-    missing = [s for s in SHAPES if all(t.shape != s for t in view.things)]
-    ghost = rng.choice(missing)
+    """What colour is the star, in a clip without a star?"""
+    absent_shapes = [s for s in SHAPES if all(t.shape != s for t in view.things)]
+    absent_shape = rng.choice(absent_shapes)
     text = pick(
         rng,
-        f"What colour is the {ghost}?",
-        f"Which way does the {ghost} move?",
-        f"What color is the {ghost}?",
-        f"Where is the {ghost}?",
-        f"When does the {ghost} appear?",
-        f"In which direction does the {ghost} move?",
-        f"At what second does the {ghost} appear?",
+        f"What colour is the {absent_shape}?",
+        f"Which way does the {absent_shape} move?",
+        f"What color is the {absent_shape}?",
+        f"Where is the {absent_shape}?",
+        f"When does the {absent_shape} appear?",
+        f"In which direction does the {absent_shape} move?",
+        f"At what second does the {absent_shape} appear?",
     )
-    return Question("absent", text, "none", f"There is no {ghost}.")
+    return Question("absent", text, "none", f"There is no {absent_shape}.")

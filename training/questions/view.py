@@ -1,4 +1,4 @@
-"""A scene as the model sees it, and what can truly be said of it."""
+"""A scene as its sampled frames show it, and true statements about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.scenes import COLOURS, SHAPES, Scene, Thing
 
 @dataclass(frozen=True)
 class View:
-    """A scene as the model sees it: only what is on the sampled frames exists.
+    """A scene as its sampled frames show it. What no sampled frame shows does not count.
 
     times_s: true times of the sampled frames
     """
@@ -21,33 +21,33 @@ class View:
 
     @property
     def things(self) -> list[Thing]:
-        """The objects that can be seen, by first sight, then from left to right."""
+        """The visible objects, in the order of their first frames, then from left to right."""
         seen = [t for t in self.scene.things if self.first(t) is not None]
         return sorted(seen, key=lambda t: (self.first(t) or 0, t.centre(self.times_s[self.first(t) or 0])[0]))
 
     def first(self, thing: Thing) -> int | None:
-        """Index of the first sampled frame that shows it."""
+        """Index of the first sampled frame that shows the thing, or None."""
         return next((i for i, t in enumerate(self.times_s) if thing.is_visible(t)), None)
 
     def last(self, thing: Thing) -> int:
-        """Index of the last sampled frame that shows it."""
+        """Index of the last sampled frame that shows the thing."""
         return max(i for i, t in enumerate(self.times_s) if thing.is_visible(t))
 
     def appears(self, thing: Thing) -> int | None:
-        """The second at which it comes; None if it was there from the start."""
+        """The second at which the thing appears; None if it is there from the start."""
         first = self.first(thing)
         return self._second(first) if first else None
 
     def disappears(self, thing: Thing) -> int | None:
-        """The second at which it is first missing again; None if it stays."""
+        """The second at which the thing is first missing again; None if it stays."""
         last = self.last(thing)
         return self._second(last + 1) if last + 1 < len(self.times_s) else None
 
     def _second(self, frame: int) -> int:
-        """When the frame's tubelet begins: at two frames a second, about half a second from the truth.
+        """The start of the frame's tubelet, rounded: at two frames a second, within about half a second of the truth.
 
-        Not the frame's own label, rounded: that is half-way between two seconds for every other frame, and
-        labels of some frame rates run slow.
+        The rounded time of the frame itself would be worse. For every other frame it is half-way between two seconds, and
+        at some frame rates the labels run slow.
         """
         return round(self.times_s[frame - frame % 2])
 
@@ -55,7 +55,7 @@ class View:
 class Event(NamedTuple):
     """An object that appears or disappears.
 
-    time_s: the true time; frame: the first sampled frame that shows it; second: as answers name it
+    time_s: the true time; frame: index of the first sampled frame that shows it; second: the second in answers
     """
 
     time_s: float
@@ -66,12 +66,12 @@ class Event(NamedTuple):
 
     @property
     def is_dated(self) -> bool:
-        """Whether the second may be asked for: frames of short clips lie so far apart that some are over one off."""
+        """Whether the second in answers is within one of the truth. The frames of short clips can be too far apart."""
         return abs(self.second - self.time_s) <= 1
 
 
 def events_of(view: View) -> list[Event]:
-    """All that appears and disappears, in order."""
+    """All events of the view, in the order of their times."""
     out = []
     for thing in view.things:
         if (second := view.appears(thing)) is not None:
@@ -82,16 +82,16 @@ def events_of(view: View) -> list[Event]:
 
 
 def in_order(things: list[Thing]) -> list[Thing]:
-    """In the order of the table of colours.
+    """The things sorted by colour, then by shape.
 
-    A fixed order: what is told next then depends on what is there alone, not on when and where it was seen.
+    The order is fixed, so that the next thing in a description does not depend on when and where things were seen.
     """
     table = list(COLOURS)
     return sorted(things, key=lambda t: (table.index(t.colour), SHAPES.index(t.shape)))
 
 
 def reference(rng: Random, thing: Thing, view: View) -> str | None:
-    """Words that mean this object and no other, without giving away both of its traits."""
+    """A phrase that means only this object, mostly by one of its traits; or None."""
     things = view.things
     options = [f"the {thing.name}"] if rng.random() < 0.5 else []
     if sum(t.shape == thing.shape for t in things) == 1:
@@ -112,7 +112,7 @@ def listing(things: list[Thing]) -> str:
 
 
 def caption(view: View, *, places: bool = False) -> str:
-    """Every object, then the text.
+    """A sentence for each object, then the text on screen.
 
     places: also where each object is first seen
     """
@@ -135,7 +135,7 @@ def motion(thing: Thing) -> str:
 
 
 def article(noun: str) -> str:
-    """The noun with its article."""
+    """The noun with its indefinite article."""
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 

@@ -1,4 +1,4 @@
-"""What is asked of the whole clip: its writing, its description, and what it can't tell."""
+"""Questions about the whole clip: its text, its description, and subjects that it does not show."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def describe(rng: Random, view: View) -> Question | None:
 
 
 def beyond(rng: Random, view: View) -> Question | None:
-    """A question that the scenes world cannot answer."""
+    """A question that is not about the scene."""
     del view
     return Question("outside my world", outside.question(rng), "unknown", outside.ANSWER)

@@ -1,4 +1,4 @@
-"""What is asked for a yes or a no."""
+"""Questions with the answer yes or no."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def yes_no(rng: Random, view: View) -> Question | None:
 
 
 def without_places(rng: Random, view: View) -> Question | None:
-    """One of these, but none that compares places."""
+    """One of the questions of `yes_no`, but none that compares places."""
     return rng.choice([builder for builder in _ALL if builder is not is_beside])(rng, view)
 
 
 def _decide(text: str, truth: bool, seen: str) -> Question:
-    """What is seen comes first: a model this small must have said it before it can decide by it."""
+    """The answer states the fact before yes or no: a model this small has to write it before it can decide."""
     return Question("yes/no", text, "yes" if truth else "no", f"{seen}, so {'yes' if truth else 'no'}.")
 
 
@@ -30,7 +30,7 @@ def _is_there(rng: Random, view: View) -> Question | None:
     if kind < 0.5:
         thing = rng.choice(view.things)
         noun = thing.name
-        if rng.random() < 0.55:  # change one trait: the hard kind of "no"
+        if rng.random() < 0.55:  # changing only one trait makes a hard "no"
             noun = (
                 f"{rng.choice(list(COLOURS))} {thing.shape}"
                 if rng.random() < 0.5
@@ -152,5 +152,5 @@ def _is_text(rng: Random, view: View) -> Question | None:
     )
 
 
-# What is there is asked for twice as often as anything else.
+# `_is_there` is listed twice, so that it is asked twice as often.
 _ALL: tuple[Builder, ...] = (_is_there, _is_there, _is_colour, _does_move, is_beside, _is_text, _moves_to)
