@@ -161,7 +161,7 @@ def test_a_port_in_use_is_one_line_of_error_and_one_of_hint(omnireel):
         ran = omnireel("serve", "--port", port)
     error, hint = ran.stderr.splitlines()
     assert ran.returncode == 1
-    assert error == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert error == f"error: Cannot listen on 127.0.0.1 port {port}: Address already in use."
     assert "--port" in hint
 
 

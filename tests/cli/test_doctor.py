@@ -105,7 +105,7 @@ def test_the_weights_take_as_much_as_is_said_before_they_are_read(tmp_path, pack
 def test_without_room_for_fp32_weights_a_slow_bf16_is_chosen(tmp_path, monkeypatch):
     write_checkpoint(tmp_path, Sizes())
     monkeypatch.setattr(backend, "has_bf16_units", lambda: False)
-    needed = weight_bytes(tmp_path, torch.float32) + backend.BESIDE_BYTES
+    needed = weight_bytes(tmp_path, torch.float32) + backend.OVERHEAD_BYTES
     chosen = {}
     for available in (needed - 1, needed):
         monkeypatch.setattr(backend, "available_memory", lambda available=available: available)
@@ -120,4 +120,4 @@ def test_people_get_tables(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "NVFP4" in done.stdout
-    assert "ok  model" in done.stdout
+    assert "ok      model" in done.stdout

@@ -107,7 +107,7 @@ def test_a_damaged_file_is_found_and_fetched_again(pull, hub, directory, name):
     hub.damaged = {name}
     ran = pull()
     assert ran.returncode == 1
-    assert f"{name} arrived damaged" in ran.stderr
+    assert f"{name} was damaged on the way" in ran.stderr
     assert not directory.exists()
     hub.damaged = set()
     assert pull().returncode == 0

@@ -27,7 +27,7 @@ def weak_kernel(monkeypatch):
 @pytest.mark.parametrize("start", [serve_forever, work_forever])
 @pytest.mark.usefixtures("weak_kernel")
 def test_nothing_starts_where_the_decoder_cannot_be_confined(start, tmp_path):
-    with pytest.raises(OmnireelError, match="landlock missing") as caught:
+    with pytest.raises(OmnireelError, match="it lacks landlock") as caught:
         start(Settings(backend="echo", port=0, data_dir=tmp_path))
     assert "--allow-weak-sandbox" in caught.value.hint
 
@@ -44,14 +44,14 @@ def test_a_person_who_names_a_video_is_warned_and_answered(command, clip, monkey
     monkeypatch.setenv("OMNIREEL_BACKEND", "echo")
     said = CliRunner().invoke(app, [command, str(clip), "What moves?", "--json"])
     assert said.exit_code == 0
-    assert "warning: this kernel cannot confine the video decoder: landlock missing" in said.stderr
+    assert "warning: This kernel cannot confine the video decoder: it lacks landlock." in said.stderr
     assert json.loads(said.stdout)
 
 
 @pytest.mark.usefixtures("weak_kernel")
 def test_a_person_who_traces_a_video_is_warned(clip, tmp_path):
     said = CliRunner().invoke(app, ["trace", str(clip), "?", "--out", str(tmp_path / "none" / "numbers")])
-    assert "warning: this kernel cannot confine the video decoder" in said.stderr
+    assert "warning: This kernel cannot confine the video decoder" in said.stderr
 
 
 def test_nobody_is_warned_where_the_decoder_is_confined(clip, monkeypatch):
