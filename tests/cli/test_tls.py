@@ -115,7 +115,7 @@ def test_a_client_that_never_says_goodbye_does_not_hold_up_the_end(tmp_path):
             assert time.monotonic() - asked < 10
 
 
-def test_the_recipe_can_be_pasted_as_it_is(tmp_path):
+def test_the_recipe_has_the_addresses_and_the_certificate_of_the_server(tmp_path):
     text = recipe("http://127.0.0.1:8000", "https://127.0.0.1:8443", tmp_path / "a b" / "ca.pem")
     quoted = f"'{tmp_path}/a b/ca.pem'"
     for line in (
@@ -124,12 +124,13 @@ def test_the_recipe_can_be_pasted_as_it_is(tmp_path):
         f"export SSL_CERT_FILE={quoted}",
         f"export NODE_EXTRA_CA_CERTS={quoted}",
         f"--cacert {quoted}",
-        "`http://127.0.0.1:8000/${doors[url.host]}${url.pathname}${url.search}`",
+        'proxyUrl: { url: "http://127.0.0.1:8000/api/fal/proxy", when: "always" }',
     ):
         assert line in text
     plain = recipe("http://127.0.0.1:8000", None, tmp_path)
-    assert "requestMiddleware" in plain
+    assert "proxyUrl" in plain
     assert "CERT" not in plain
+    assert "KEY_ID:KEY_SECRET" in recipe("http://127.0.0.1:8000", None, tmp_path, asks_for_key=True)
 
 
 def test_the_recipe_goes_to_stdout_and_the_log_to_stderr(environment, tmp_path):
