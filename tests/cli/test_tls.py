@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from served import Server, data_uri, fal_client_environment, make_clip
 
+from omnireel.api.middleware.hosts import HOSTED
 from omnireel.cli.serving.recipes import recipe
 from omnireel.cli.serving.tls import dev_context, ensure_certificates
 from omnireel.errors import OmnireelError
@@ -66,8 +67,8 @@ def test_both_ports_lead_to_the_same_application(server, clip_uri, trust):
     assert [answer.json()["output"] for answer in answers] == ["echo: hello"] * 2
 
 
-@pytest.mark.parametrize("name", ["fal.run", "queue.fal.run", "rest.fal.ai", "v3.fal.media", "localhost"])
-def test_the_certificate_holds_for_the_hosted_services_names(server, trust, name):
+@pytest.mark.parametrize("name", [*HOSTED, "localhost"])
+def test_the_certificate_is_valid_for_the_names_of_the_hosted_service(server, trust, name):
     port = int(server.tls_url.rpartition(":")[2])
     plain = socket.create_connection(("127.0.0.1", port))
     with trust.wrap_socket(plain, server_hostname=name) as tls:

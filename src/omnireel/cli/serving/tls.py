@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from omnireel.api.middleware.hosts import HOSTED
 from omnireel.errors import OmnireelError
 
 # The names of the hosted service are for setups that let these names resolve to this machine.
-_NAMES = ("localhost", "127.0.0.1", "::1", "fal.run", "queue.fal.run", "rest.fal.ai", "v3.fal.media")
+_NAMES = ("localhost", "127.0.0.1", "::1", *HOSTED)
 _CA_LIFETIME = timedelta(days=3650)
 _SERVER_LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
