@@ -1,6 +1,7 @@
 """What every store of blobs promises."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from omnireel.errors import CapacityError
 from omnireel.storage.local_blobs import LocalBlobStore, digest_of
 
 MIB = 1024 * 1024
@@ -153,6 +155,21 @@ def test_a_digest_is_of_bytes_that_are_not_kept():
     assert digest == hashlib.sha256(b"ab").hexdigest()
     with pytest.raises(TooMuchError):
         asyncio.run(digest_of(pieces(b"a", b"b"), max_bytes=1, beyond=TooMuchError()))
+
+
+def fill_disk(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_full_disk_is_an_error_that_callers_may_retry_and_leaves_nothing(tmp_path, monkeypatch, call):
+    """`open` fails if no inode is left, `fsync` if no space is left."""
+    blobs = LocalBlobStore(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fill_disk)
+        with pytest.raises(CapacityError, match="disk is full"):
+            asyncio.run(blobs.put("a", b"x"))
+    assert reads(blobs, "a") == [None]
 
 
 def test_a_local_file_that_another_process_deletes_meanwhile_is_no_error(tmp_path, monkeypatch):

@@ -82,15 +82,14 @@ class LocalBlobStore:
     @contextmanager
     def _new(self, name: str) -> Iterator[BinaryIO]:
         path = self._directory / name
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(number, "wb", buffering=0) as file:
-                yield file
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in _FULL:
-                raise CapacityError("The disk is full.", after_s=60) from None
-            raise
+        with _full_disk_reported():
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            try:
+                with os.fdopen(number, "wb", buffering=0) as file:
+                    yield file
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
     def _put(self, name: str, content: bytes, is_durable: bool) -> None:
         with self._new(name) as file:
@@ -147,6 +146,17 @@ async def digest_of(chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exc
             raise beyond
         await asyncio.to_thread(digest.update, buffer)
     return digest.hexdigest()
+
+
+@contextmanager
+def _full_disk_reported() -> Iterator[None]:
+    """Raise CapacityError instead of the OSError of a disk without space or inodes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise CapacityError("The disk is full.", after_s=60) from None
+        raise
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
