@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -71,11 +72,8 @@ def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
 
 
 def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
-    store = open_store(settings.store_path)
-    try:
+    with closing(open_store(settings.store_path)) as store:
         return asyncio.run(work(store))
-    finally:
-        store.close()
 
 
 def _report(spending: KeySpending) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -123,11 +124,8 @@ def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, 
         raise OmnireelError(
             f"There is no store at {settings.store_path}.", hint="Name the server's --data-dir."
         )
-    store = open_store(settings.store_path)
-    try:
+    with closing(open_store(settings.store_path)) as store:
         return asyncio.run(work(store))
-    finally:
-        store.close()
 
 
 def _report(entry: LogEntry) -> dict[str, Any]:
