@@ -93,7 +93,7 @@ def num_cancelled(server):
 
 @pytest.fixture(scope="module", params=["middleware", "proxy", "tls"])
 def ran(request, node, server):
-    """Every case by one way; and how many jobs the server saw cancelled meanwhile."""
+    """The results of all cases in one way, and how many jobs were cancelled meanwhile."""
     before = num_cancelled(server)
     lines = run_cases(node, server, request.param, CASES)
     deadline = time.monotonic() + 10
@@ -104,7 +104,7 @@ def ran(request, node, server):
 
 @pytest.fixture
 def value(ran):
-    """The value of a case that raised nothing."""
+    """Returns the value of a case, which must not have raised an error."""
 
     def of(name):
         assert "error" not in ran[name], ran[name]
@@ -128,7 +128,7 @@ def test_submit_then_status_and_result(value):
 
 
 @pytest.mark.parametrize("name", ["subscribePolling", "subscribeStreaming"])
-def test_subscribe_tells_each_state_and_the_log_in_both_modes(value, name):
+def test_subscribe_reports_each_state_and_the_log_in_both_modes(value, name):
     found = value(name)
     assert found["result"]["data"]["output"] == OUTPUT
     assert found["result"]["requestId"] == found["enqueued"]
@@ -186,7 +186,7 @@ def test_a_missing_field_is_a_validation_error_that_names_it(value, name):
     assert error["isValidationError"]
     assert (error["name"], error["status"]) == ("ValidationError", 422)
     assert error["fieldErrors"][0]["loc"][0] == "body"
-    if name != "emptyBody":  # no body is no JSON, so no field can be named
+    if name != "emptyBody":  # an empty body is not JSON, so no field can be named
         assert error["ofVideo"][0]["type"] == "missing"
     assert error["message"]
     assert error["requestId"]
