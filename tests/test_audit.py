@@ -1,4 +1,4 @@
-"""The audit of what we depend on finds what it is there for."""
+"""The audit of dependencies finds the faults that it looks for."""
 
 import sys
 import tomllib
@@ -10,7 +10,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tools"))
 
-from audit import complaints, locked, not_as_locked, read_lock  # noqa: E402  beside the package, not in it
+from audit import complaints, locked, not_as_locked, read_lock  # noqa: E402  it is not part of the package
 
 ADVISORIES = tomllib.loads((ROOT / "tools" / "advisories.toml").read_text("utf-8"))["advisory"]
 GOOD = locked()
@@ -20,14 +20,14 @@ def audited(text, *, ffmpeg="99"):
     return complaints(read_lock(text), ADVISORIES, Version(ffmpeg))
 
 
-def test_the_lock_is_in_order():
+def test_the_lock_has_no_faults():
     assert audited(GOOD) == []
 
 
 @pytest.mark.parametrize(
     "advisory", ADVISORIES, ids=lambda advisory: f"{advisory['package']} {advisory['id']}"
 )
-def test_a_version_before_the_mended_one_is_named(advisory):
+def test_a_version_before_the_fixed_one_is_named(advisory):
     old = "0.0.1"
     lines = [
         f"{advisory['package']}=={old}" if line.lower().startswith(f"{advisory['package']}==") else line

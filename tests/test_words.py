@@ -1,4 +1,4 @@
-"""The field's terms, everywhere: no private vocabulary in names, settings, tables or messages."""
+"""Names, settings, tables and messages use the field's standard terms, and no private vocabulary."""
 
 import ast
 import io
@@ -38,7 +38,7 @@ PRIVATE = {
     "terms": "policy",
     "chore": "task",
 }
-# Phrases that a reader has to decode; ordinary words are free.
+# Phrases that are hard to understand. Ordinary words are allowed.
 PHRASES = (
     r"\bwhoever\b",
     r"\bwhatever stands in the way\b",
@@ -86,7 +86,7 @@ def prose_of(path):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_no_identifier_is_of_the_private_vocabulary(folder):
+def test_no_identifier_has_a_word_of_the_private_vocabulary(folder):
     here = Path(__file__)
     breaches = {
         path.relative_to(ROOT).as_posix(): found
@@ -98,7 +98,7 @@ def test_no_identifier_is_of_the_private_vocabulary(folder):
     assert breaches == {}
 
 
-def test_no_file_or_setting_or_table_is_named_so():
+def test_no_file_or_setting_or_table_has_one_either():
     modules = {path.stem for path in FILES}
     tables = {
         name
@@ -114,7 +114,7 @@ def test_no_file_or_setting_or_table_is_named_so():
 
 
 @pytest.mark.parametrize("path", [*FILES, *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_phrase_has_to_be_decoded(path):
+def test_no_text_has_a_phrase_of_the_list(path):
     if path == Path(__file__):
         return
     assert phrases_in(prose_of(path)) == set()
