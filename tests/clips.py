@@ -1,4 +1,4 @@
-"""Real clips, made on the spot with PyAV's encoders, for every test that needs a video."""
+"""Makes real clips with PyAV's encoders, for every test that needs a video."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class ClipSpec:
 
 
 def moving_square(number: int, width: int, height: int) -> np.ndarray:
-    """A picture that no other frame number up to a few hundred has."""
+    """A picture that differs from those of all other frame numbers up to a few hundred."""
     x = np.linspace(0, 255, width, dtype=np.uint8)
     y = np.linspace(0, 255, height, dtype=np.uint8)
     rgb = np.stack(
@@ -64,7 +64,7 @@ def moving_square(number: int, width: int, height: int) -> np.ndarray:
 
 
 def write_clip(path: Path, spec: ClipSpec = ClipSpec()) -> Path:
-    """Encode a clip; the suffix of the path chooses the container."""
+    """Encode a clip. The suffix of the path selects the container."""
     with av.open(str(path), "w", options=spec.container_options) as container:
         name = CODECS.get(spec.codec, spec.codec)
         video = container.add_stream(name, rate=spec.rate, options=_FAST.get(name, {}) | spec.options)
@@ -85,7 +85,7 @@ def write_clip(path: Path, spec: ClipSpec = ClipSpec()) -> Path:
 
 
 def write_sound(path: Path, *, seconds: float = 1.0) -> Path:
-    """A file with sound and no picture."""
+    """Encode a file with sound and without pictures."""
     with av.open(str(path), "w") as container:
         _write_tone(container, _add_audio(container), seconds=seconds)
     return path

@@ -1,4 +1,4 @@
-"""What more than one part's tests stand on."""
+"""Fixtures for the tests of several parts."""
 
 import signal
 
@@ -15,6 +15,6 @@ def text_directory(tmp_path_factory):
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores SIGINT, and so would every process that a test interrupts."""
+    """Stop ignoring SIGINT: a shell's background job ignores it, and the processes that tests start would as well."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,11 +1,11 @@
-"""The OpenAPI document sent to a real server, by schemathesis: `make fuzz`, and a small run in the tests.
+"""Sends requests made from the OpenAPI document to a real server, with schemathesis: `make fuzz`, and a small test.
 
-Every operation gets cases that the document allows and cases that it forbids. What comes back has to be
-documented: status, media type, body; and what is forbidden has to be refused. Fields that no schema names are
-let through by contract, so schemas do not forbid them, and nothing here counts them as forbidden.
+Every operation gets cases that the document allows and cases that it forbids. Status, media type and body of each
+answer have to be documented, and forbidden requests have to be refused. Unknown fields are allowed by contract, so they
+do not count as forbidden.
 
-Ids that earlier answers gave are put into some cases, or no case would ever find a job or an upload; some
-get a real clip. The same seed makes the same cases, but for those ids.
+Some cases get ids from earlier answers, because random ids never name a job or an upload. Some get a real clip. The
+same seed makes the same cases, except for those ids.
 """
 
 import argparse
@@ -43,22 +43,22 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
-# Part of the contract, not faults: not ready yet, lost with its worker, not started in time.
-TOLD_OF = frozenset({503, 504})
-# Two cases of three are about ids that are known, every third has a real clip.
+# These statuses are not faults: not ready yet, lost with its worker, not started in time.
+DOCUMENTED_5XX = frozenset({503, 504})
+# Of three cases, two have known ids and one has a real clip.
 PERIOD = 3
 TIMEOUT_S = 30
 NO_ANSWER = 0
 ANY_TEXT = ({"type": "string"}, {"type": "string", "minLength": 1})
-# A name that never leads anywhere; made-up ones might.
+# A name that never resolves. Random names might.
 WEBHOOK = "https://webhooks.invalid/"
-# Nothing that a case names is ever connected to.
+# No address in a case is ever connected to.
 VARIABLES = {"OMNIREEL_FETCH_DENY": "0.0.0.0/0,::/0"}
 
 
 @dataclass
 class Tally:
-    """What one operation answered."""
+    """The answers of one operation."""
 
     label: str
     statuses: Counter[int] = field(default_factory=Counter)
@@ -75,7 +75,7 @@ class Tally:
 
 
 class Known:
-    """Ids out of earlier answers."""
+    """Ids from earlier answers."""
 
     def __init__(self) -> None:
         self.values: dict[str, list[dict[str, str]]] = defaultdict(list)
@@ -96,7 +96,7 @@ class Known:
             self.values["file"].append({"name": answer["access_url"].rpartition("/")[2]})
 
     def fit(self, path: str) -> dict[str, str] | None:
-        """Ids for a path that has places for them."""
+        """Ids for the parameters of a path; None if there are none yet."""
         kinds = {"/{request_id}": "request", "/upload/{token}": "upload", "/multipart/{token}": "multipart"}
         kind = next((kind for part, kind in kinds.items() if part in path), "file")
         values = self.values[kind][-50:]
@@ -104,7 +104,7 @@ class Known:
 
 
 class Fuzz:
-    """One run against one server; at the end `tallies` has a row for each operation."""
+    """A run against one server. At the end `tallies` has an entry for each operation."""
 
     def __init__(self, url: str, *, seed: int, headers: dict[str, str] | None = None) -> None:
         self.url, self.seed = url, seed
@@ -125,7 +125,7 @@ class Fuzz:
         return sum(tally.num_cases for tally in self.tallies.values())
 
     def run(self, num_cases: int) -> None:
-        """Send so many cases, as evenly as operations have different ones."""
+        """Send this many cases, divided evenly among the operations that still have different ones."""
         varied = {operation.label: operation for operation in self.operations}
         for round_ in itertools.count():
             if self.num_cases >= num_cases or not varied:
@@ -162,7 +162,7 @@ class Fuzz:
         try:
             send()
         except (Unsatisfiable, FailedHealthCheck):
-            return  # there is nothing that this operation forbids
+            return  # this operation has no cases of this kind
 
     def _send(self, operation: Any, mode: GenerationMode, case: Any) -> None:
         label = operation.label
@@ -184,14 +184,14 @@ class Fuzz:
             tally.undocumented[response.status_code] += 1
         if response.status_code == 200 and "json" in response.headers.get("content-type", [""])[0]:
             self.known.note(label, response.json())
-        checks = CHECKS[1:] if response.status_code in TOLD_OF else CHECKS
+        checks = CHECKS[1:] if response.status_code in DOCUMENTED_5XX else CHECKS
         try:
             case.validate_response(response, checks=checks)
         except FailureGroup as group:
             tally.faults.append(f"{label} ({mode.value}): {group}")
 
     def _make_real(self, operation: Any, case: Any) -> None:
-        """Some cases are about a job, an upload and a clip that are there."""
+        """Give some cases the ids of existing jobs and uploads, and a real clip."""
         turn = self.turns[operation.label]
         if "{" in operation.path and turn % PERIOD and (ids := self.known.fit(operation.path)):
             case.path_parameters = {**case.path_parameters, **ids}
@@ -202,7 +202,7 @@ class Fuzz:
 
 
 def _forbids(operation: Any) -> bool:
-    """Whether there is anything that a request of this operation may not be; a search for it is slow."""
+    """Whether the schemas of an operation forbid any request. Letting hypothesis search for one is slow."""
     definition = operation.definition.raw
     is_json = "application/json" in definition.get("requestBody", {}).get("content", {})
     schemas = [item["schema"] for item in definition.get("parameters", [])]
@@ -210,7 +210,7 @@ def _forbids(operation: Any) -> bool:
 
 
 def table(fuzz: Fuzz) -> Iterator[str]:
-    """Rows of Markdown: cases and statuses of each operation."""
+    """The rows of a Markdown table with the cases and statuses of each operation."""
     yield "| Operation | Cases | Statuses | Undocumented | 5xx | Faults |"
     yield "|---|---|---|---|---|---|"
     for tally in fuzz.tallies.values():
@@ -233,7 +233,7 @@ def _counts(statuses: Counter[int]) -> str:
 
 
 def run(num_cases: int, *, seed: int, with_keys: bool) -> Fuzz:
-    """Against a server of its own, which ends with the run."""
+    """Start a server, send the cases, and stop the server."""
     auth = {"OMNIREEL_AUTH": "keys"} if with_keys else {}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder), **VARIABLES, **auth) as server:
         headers = {"authorization": f"Key {create_key(server.folder)}"} if with_keys else {}
@@ -243,7 +243,7 @@ def run(num_cases: int, *, seed: int, with_keys: bool) -> Fuzz:
 
 
 def main() -> int:
-    """Print the tables; 1 where anything is at fault."""
+    """Print the tables. Returns exit code 1 if there were faults."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=2000, help="of both passes together")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,8 +1,8 @@
-"""Mutated clips through the real reading path, sandbox included: `make fuzz-media`, and a few in the tests.
+"""Reads mutated clips in the decode sandbox: `make fuzz-media`, and a small test.
 
-Whatever a file holds, it is read, or refused with one of the documented kinds; no code of ours breaks, in the
-child either, and nothing grows. FFmpeg may crash in its child, which is there for that; it is counted.
-The same seed makes the same files, and a file can be made again alone: `--only NUMBER`.
+Each file is either read or refused with one of the documented kinds. Our own code must not fail, here or in the
+decoding process, and memory must not grow. FFmpeg may crash in the decoding process; crashes are counted.
+The same seed makes the same files. `--only NUMBER` makes one of them again.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from omnireel.video.reader.children import start_fork_server, stop_fork_server
 from omnireel.video.reader.frames import Sampling, open_clip
 from omnireel.video.reader.process import num_sandbox_violations
 
-# What the endpoint documents for a video that is not used.
+# The kinds of errors that the endpoint documents for videos.
 DOCUMENTED = frozenset({
     "file_empty", "file_too_large", "unsupported_video_format", "no_video_stream", "video_corrupt",
     "video_duration_too_long", "video_too_many_frames", "video_resolution_too_large", "video_too_small",
@@ -41,24 +41,24 @@ LIMITS = VideoLimits(timeout_s=20.0)
 
 @dataclass
 class Tally:
-    """What has been seen."""
+    """Counts outcomes and faults. number: of the file that is being read"""
 
     outcomes: Counter = field(default_factory=Counter)
     deaths: Counter = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-    number: int = -1  # of the file being read
+    number: int = -1
     slowest_s: float = 0.0
 
 
 class Deaths(logging.Handler):
-    """Counts how children ended: by a signal, which is a fault of FFmpeg, or by an exception of our own code."""
+    """Counts decoding processes that died. A signal is a fault of FFmpeg; an exception is a fault of our own code."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__(logging.WARNING)
         self._tally = tally
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count one log record."""
+        """Count the death that a log record reports."""
         text = record.getMessage()
         self._tally.deaths[text[:60]] += 1
         if "Traceback" in text or "invalid record" in text:
@@ -66,7 +66,7 @@ class Deaths(logging.Handler):
 
 
 def seeds(folder: Path) -> list[bytes]:
-    """Small clips of every codec, with and without sound, whole and in fragments."""
+    """Small clips of every codec, with and without sound, fragmented or not."""
     short = {"num_frames": 12, "rate": Fraction(10), "width": 96, "height": 64}
     fragmented = {"movflags": "frag_keyframe+empty_moov"}
     specs = [
@@ -83,10 +83,10 @@ def seeds(folder: Path) -> list[bytes]:
 
 
 def mutated(rng: random.Random, content: bytes) -> bytes:
-    """One to four changes."""
+    """The content with one to four random changes."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 4)):
-        rng.choice((_flip_bits, _scribble, _cut, _resize_box, _rename_box, _repeat, _drop))(rng, data)
+        rng.choice((_flip_bits, _overwrite, _cut, _resize_box, _rename_box, _repeat, _drop))(rng, data)
     return bytes(data)
 
 
@@ -96,7 +96,7 @@ def _flip_bits(rng: random.Random, data: bytearray) -> None:
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
 
 
-def _scribble(rng: random.Random, data: bytearray) -> None:
+def _overwrite(rng: random.Random, data: bytearray) -> None:
     start, length = rng.randrange(len(data) + 1), rng.randint(1, 64)
     data[start : start + length] = rng.choice((bytes(length), b"\xff" * length, rng.randbytes(length)))
 
@@ -106,7 +106,7 @@ def _cut(rng: random.Random, data: bytearray) -> None:
 
 
 def _box(rng: random.Random, data: bytearray) -> int:
-    """Where some box's size stands; -1 where there is none."""
+    """The offset of the size field of a random box; negative if none was found."""
     place = data.find(rng.choice(BOXES), rng.randrange(len(data) + 1) if rng.random() < 0.3 else 0)
     return place - 4
 
@@ -133,7 +133,7 @@ def _drop(rng: random.Random, data: bytearray) -> None:
 
 
 def read(path: Path) -> str:
-    """What becomes of a file."""
+    """Read a file. Returns the outcome: "read", or the kind of the error."""
     try:
         with open_clip(path, Sampling(), LIMITS) as clip:
             if clip.facts.has_audio:
@@ -145,7 +145,7 @@ def read(path: Path) -> str:
 
 
 def try_one(number: int, seed: int, originals: list[bytes], folder: Path, tally: Tally) -> None:
-    """Make file `number` of a seed, read it, and note what came of it."""
+    """Make file `number` of a seed, read it, and count the outcome."""
     tally.number = number
     rng = random.Random(f"{seed} {number}")
     path = folder / "clip"
@@ -153,7 +153,7 @@ def try_one(number: int, seed: int, originals: list[bytes], folder: Path, tally:
     began = time.monotonic()
     try:
         outcome = read(path)
-    except Exception as error:  # noqa: BLE001  whatever it is, it is what this looks for
+    except Exception as error:  # noqa: BLE001  any other exception is a fault
         outcome = "crash"
         tally.faults.append(f"file {number}: {type(error).__name__}: {error}")
     if outcome not in DOCUMENTED and not outcome.startswith("read") and outcome != "crash":
@@ -163,13 +163,13 @@ def try_one(number: int, seed: int, originals: list[bytes], folder: Path, tally:
 
 
 def rss_bytes() -> int:
-    """Resident memory of this process, which has the role of the server."""
+    """Resident memory of this process, which reads clips as a server does."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, dict[str, float]]:
-    """Everything, and the figures."""
+    """Read all files, or one of them. Returns the counts and the figures of memory and time."""
     tally = Tally()
     log = logging.getLogger("omnireel.video.reader.process")
     log.addHandler(Deaths(tally))
@@ -179,7 +179,7 @@ def run(num_files: int, seed: int, *, only: int | None = None) -> tuple[Tally, d
         originals = seeds(folder)
         start_fork_server()
         try:
-            for path in folder.iterdir():  # the first readings load what stays
+            for path in folder.iterdir():  # reading the first clips loads libraries that stay in memory
                 read(path)
             before = rss_bytes()
             for number in [only] if only is not None else range(num_files):

@@ -10,15 +10,15 @@ FOLDER = Path(__file__).parent / "js"
 
 
 def node_path() -> str:
-    """Node's path; the test fails where Node or npm is missing."""
+    """The path of Node. The test fails if Node or npm is missing."""
     paths = {name: shutil.which(name) for name in ("node", "npm")}
     if None in paths.values():
-        pytest.fail("fal's JavaScript client is tested on Node 20 or newer, which brings npm: install it")
+        pytest.fail("The tests of fal's JavaScript client need Node 20 or newer with npm. Install it.")
     return str(paths["node"])
 
 
 def install_client() -> Path:
-    """The folder whose `node_modules` has the client; installed unless that is up to date."""
+    """Install the client, if it is not up to date. Returns the folder whose `node_modules` has it."""
     node_path()
     installed = FOLDER / "node_modules" / ".package-lock.json"
     lock = FOLDER / "package-lock.json"

@@ -1,10 +1,10 @@
-"""Requests through a server and a worker that are killed again and again; nothing may be lost or done twice.
+"""Sends requests while server and worker are killed again and again. Nothing may be lost or done twice.
 
     python tests/killing.py --requests 500 --kills 60 --seed 1
 
-A plan comes from its seed alone: who is killed, and at which point of progress (answers to submissions plus
-ended jobs) and how long after it. Time decides the rest, so a seed replays the plan, not each instruction.
-Kills here end processes, not the machine: what they show is that no step relies on the one after it.
+A plan depends only on its seed: which process is killed, at which progress (answered submissions plus ended jobs), and
+how long after it. The rest depends on timing, so a seed repeats the plan but not each instruction.
+Processes are killed, not the machine. So this does not test whether data survives power loss.
 """
 
 import argparse
@@ -34,16 +34,16 @@ from omnireel.task import video_task
 Victim = Literal["server", "worker"]
 APP_ID = ENDPOINT_ID.rpartition("/")[0]
 CLIP = data_uri(make_clip(seconds=0.5))
-# Every fifth job has a webhook and is put into the store by a third process: this one.
+# Every fifth job has a webhook, and this process itself puts it into the store.
 WEBHOOK_EVERY, RECEIVER = 5, "https://receiver.invalid/hook"
 NUM_CLIENTS = 8
-# Short leases, so that what a dead process held comes back soon; so many crashes are bad luck, not poison.
+# Leases are short, so that jobs of a dead process are requeued soon. Many crashes are allowed, since kills cause them.
 VARIABLES = {"OMNIREEL_LEASE_S": "3", "OMNIREEL_MAX_CRASHES": "20", "OMNIREEL_MAX_RUNNING": "4"}
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Of whom, when: `pause_s` after `progress` submissions and jobs have been seen to end."""
+    """Kills `victim`, `pause_s` after the answered submissions and the ended jobs together number `progress`."""
 
     progress: int
     pause_s: float
@@ -52,7 +52,7 @@ class Kill:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole run; the same seed makes the same one."""
+    """A whole run. The same seed makes the same plan."""
 
     seed: int
     num_requests: int
@@ -60,11 +60,11 @@ class Plan:
 
 
 def make_plan(seed: int, num_requests: int, num_kills: int) -> Plan:
-    """Kills spread over the run, from before the first submission to shortly before the last end."""
-    dice = random.Random(seed)
+    """A plan with kills from before the first submission to shortly before the end of the last job."""
+    rng = random.Random(seed)
     last = 2 * num_requests - num_requests // 10
     kills = [
-        Kill(dice.randrange(last), dice.uniform(0, 0.3), dice.choice(("server", "worker")))
+        Kill(rng.randrange(last), rng.uniform(0, 0.3), rng.choice(("server", "worker")))
         for _ in range(num_kills)
     ]
     return Plan(seed, num_requests, tuple(sorted(kills, key=lambda kill: kill.progress)))
@@ -72,7 +72,11 @@ def make_plan(seed: int, num_requests: int, num_kills: int) -> Plan:
 
 @dataclass
 class Verdict:
-    """What was found in the store and over HTTP when all was quiet; every list but `attempts` stays empty."""
+    """The faults found in the store and over HTTP at the end. Without faults every list is empty.
+
+    attempts:   how many jobs needed how many attempts
+    num_resent: submissions that were sent again
+    """
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -84,13 +88,13 @@ class Verdict:
 
     @property
     def faults(self) -> dict[str, list[str]]:
-        """Only what is wrong."""
+        """The lists that are not empty."""
         found = vars(self).items()
         return {name: value for name, value in found if isinstance(value, list) and value}
 
 
 class Pair:
-    """The server and the worker, whichever generation of them is alive."""
+    """A server and a worker. Each one that is killed is replaced by a new process."""
 
     def __init__(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -110,18 +114,18 @@ class Pair:
         self._alive[name] = Process(self._folder, *arguments, log_name=log_name, **VARIABLES)
 
     def kill(self, name: Victim) -> None:
-        """kill -9, and start the next one."""
+        """Kill a process with SIGKILL, and start its successor."""
         self._alive[name].kill()
         self._start(name)
 
     def close(self) -> None:
-        """Ask both to end."""
+        """Ask both processes to end, and wait for them."""
         for process in self._alive.values():
             process.stop()
 
 
 class Clients:
-    """Submit every request, again under the same key whenever an answer was lost."""
+    """Submits requests. If an answer was lost, it sends the request again with the same idempotency key."""
 
     def __init__(self, plan: Plan, url: str, store: Store) -> None:
         self._plan = plan
@@ -133,7 +137,7 @@ class Clients:
         self.is_given_up = False
 
     def submit(self, number: int) -> None:
-        """Until it is acknowledged."""
+        """Send a request until it is acknowledged."""
         send = self._put if number % WEBHOOK_EVERY == 0 else self._post
         with httpx.Client(base_url=self._url, timeout=20, trust_env=False) as client:
             while (request_id := send(client, number)) is None:
@@ -171,7 +175,7 @@ class Clients:
 
 
 def run(plan: Plan, folder: Path, *, limit_s: float) -> Verdict:
-    """Carry out the plan, wait until every job has ended, look at everything. Takes at most about limit_s."""
+    """Run the plan, wait until every job has ended, and look for faults. Takes at most about limit_s."""
     deadline = time.monotonic() + limit_s
     store = open_store(folder / "omnireel.db")
     pair = Pair(folder)
@@ -211,9 +215,9 @@ def _num_ended(db: Connection) -> int:
 
 
 def judge(ids: dict[int, str], db: Connection, url: str) -> Verdict:
-    """Compare what clients were promised with what there is.
+    """Compare the requests that were acknowledged with the rows of the store and the answers.
 
-    ids: the request id that each request's client was told
+    ids: the number of each request, and the request id in its acknowledgement
     """
     verdict = Verdict()
     states = dict(db.execute("SELECT id, state FROM jobs").fetchall())
@@ -228,22 +232,20 @@ def judge(ids: dict[int, str], db: Connection, url: str) -> Verdict:
 
 
 def _judge_answers(verdict: Verdict, ids: dict[int, str], url: str) -> None:
-    with httpx.Client(base_url=url, timeout=20, trust_env=False, transport=_patient()) as client:
+    # The last kill may have left a server that is just starting, so connections are tried again.
+    transport = httpx.HTTPTransport(retries=8)
+    with httpx.Client(base_url=url, timeout=20, trust_env=False, transport=transport) as client:
         for number, job in ids.items():
             answer = client.get(f"/queue/{APP_ID}/requests/{job}")
             if answer.status_code != 200 or answer.json()["output"] != f"echo: request {number}":
                 verdict.lost.append(f"{job}: {answer.status_code} {answer.text}")
 
 
-def _patient() -> httpx.HTTPTransport:
-    return httpx.HTTPTransport(retries=8)  # the last kill may have left a server that is just starting
-
-
 def _judge_ledger(verdict: Verdict, ids: dict[int, str], db: Connection) -> None:
     charges: dict[str, list[int]] = {job: [] for job in ids.values()}
     for job, num_tokens in db.execute("SELECT job_id, num_tokens FROM ledger"):
         charges.setdefault(job, []).append(num_tokens)
-    # "request N" is two tokens in, "echo: request N" three tokens out; nobody pays for what nobody asked for.
+    # "request N" has two input tokens, "echo: request N" three output tokens. Only known requests may be charged.
     known = set(ids.values())
     verdict.wrongly_billed = [
         f"{job}: {rows}" for job, rows in charges.items() if rows != [5] or job not in known
@@ -257,7 +259,7 @@ def _judge_events(verdict: Verdict, ids: dict[int, str], db: Connection) -> None
 
 
 def summary(plan: Plan, verdict: Verdict, seconds: float) -> str:
-    """One line."""
+    """The result of a run in one line."""
     victims = Counter(kill.victim for kill in plan.kills)
     num_rerun = sum(number for attempt, number in verdict.attempts.items() if attempt > 1)
     return (
@@ -272,7 +274,7 @@ def summary(plan: Plan, verdict: Verdict, seconds: float) -> str:
 
 
 def main() -> int:
-    """Run one plan; exit code 1 where anything is wrong."""
+    """Run one plan. Returns exit code 1 if there were faults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--kills", type=int, default=60)

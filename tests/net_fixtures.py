@@ -1,4 +1,4 @@
-"""Fixtures: servers to download from, policies that allow them, and downloads by a name that only the tests resolve."""
+"""Fixtures: servers to download from, policies that allow them, and downloads. Only the tests resolve their name."""
 
 import asyncio
 import dataclasses
@@ -11,7 +11,7 @@ from omnireel.net.download import download
 from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressLimits, EgressPolicy
 
-# Short, so that tests that reach a limit are quick; long enough for a busy machine to stay within it.
+# Short enough that tests which reach a limit are quick, long enough for a busy machine.
 LIMITS = EgressLimits(resolve_s=2, connect_s=10, idle_s=10, total_s=20)
 MAX_BYTES = 1_000_000
 

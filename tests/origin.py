@@ -1,4 +1,4 @@
-"""A server to download from, well-behaved or hostile, with real sockets and real TLS."""
+"""A server to download from, with real sockets and real TLS. It behaves well, or badly on purpose."""
 
 import socket
 import ssl
@@ -34,7 +34,7 @@ class Authority:
 
 
 class Origin:
-    """Listens on a loopback address and counts every connection, also those without a request.
+    """Listens on a loopback address and counts all connections, also those without a request.
 
     requests: the bytes of each request's head
     """
@@ -70,7 +70,7 @@ class Origin:
             thread.join(10)
 
     def wait(self, seconds: float) -> bool:
-        """Pause between two bytes. True when the test is over."""
+        """Pause. Returns True if the test is over."""
         return self._ends.wait(seconds)
 
     def is_disconnected(self, *, within_s: float) -> bool:
@@ -90,7 +90,7 @@ class Origin:
                 thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with suppress(OSError), sock:  # most of these tests are about clients that close the connection
+        with suppress(OSError), sock:  # in most of these tests the client closes the connection early
             if self._tls is None:
                 self._answer(sock)
                 return
@@ -104,7 +104,7 @@ class Origin:
 
 
 def read_head(sock: socket.socket) -> bytes:
-    """A request up to its empty line; empty when the client closes the connection before."""
+    """The bytes of a request up to its empty line; none if the client closes the connection before."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = sock.recv(4096)
@@ -115,7 +115,7 @@ def read_head(sock: socket.socket) -> bytes:
 
 
 class Names:
-    """Replaces the resolver: each lookup of a name returns its next answer; the last answer is repeated.
+    """Replaces the resolver. Each lookup of a name returns its next answer; the last answer is repeated.
 
     asked: the names in the order of the lookups
     """
@@ -154,7 +154,7 @@ def repeats(start: bytes, piece: bytes, *, gap_s: float = 0) -> Behaviour:
 
 
 def redirects(*locations: str, last: Behaviour, status: int = 302) -> Behaviour:
-    """Redirects one connection after the other to the next of `locations`, then behaves as `last`."""
+    """Redirects each connection to the next of `locations`, then behaves as `last`."""
     left = iter(locations)
 
     def behave(origin: Origin, sock: socket.socket) -> None:

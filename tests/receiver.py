@@ -1,4 +1,4 @@
-"""A receiver of webhooks: real sockets, scripted answers, every request kept."""
+"""A receiver of webhooks with real sockets and scripted answers. It keeps every request."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "queue-and-webhooks.md"
 
 @dataclass(frozen=True)
 class Call:
-    """One request that came in; headers: found in any case."""
+    """A request that arrived. headers: their names are case-insensitive"""
 
     path: str
     headers: Message
@@ -23,9 +23,9 @@ class Call:
 
 
 class Receiver:
-    """Answers with the next of `statuses`, then always with the last; holds: called before each answer."""
+    """Answers with each of `statuses` in turn, then always with the last. before_answer: called before each answer"""
 
-    def __init__(self, *statuses: int, holds: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, *statuses: int, before_answer: Callable[[], object] = lambda: None) -> None:
         self.calls: list[Call] = []
         left = list(statuses) or [200]
         receiver = self
@@ -34,7 +34,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 receiver.calls.append(Call(self.path, self.headers, body))
-                holds()
+                before_answer()
                 self.send_response(left.pop(0) if len(left) > 1 else left[0])
                 self.send_header("location", "/elsewhere")
                 self.send_header("content-length", "0")
@@ -51,7 +51,7 @@ class Receiver:
 
     @property
     def admitted(self) -> dict[str, str]:
-        """The settings of a server that may send to it, as variables."""
+        """The variables of a server that may send to this receiver."""
         return {
             "OMNIREEL_FETCH_ALLOW": "127.0.0.1",
             "OMNIREEL_FETCH_PORTS": str(self.port),
@@ -76,7 +76,7 @@ class Receiver:
 
 
 def sample(name: str) -> Callable:
-    """A function of the receiver that the documentation shows. It verifies with another library than ours."""
+    """A function of the documentation's example of a receiver. It uses another cryptographic library than ours."""
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     code = next(block for block in blocks if f"def {name}(" in block)
     scope: dict = {}
@@ -85,7 +85,7 @@ def sample(name: str) -> Callable:
 
 
 def is_standard(call: Call, public: bytes) -> bool:
-    """Whether one of the Standard Webhooks signatures is by this key."""
+    """Whether one of the Standard Webhooks signatures was made with this key."""
     from nacl.exceptions import BadSignatureError
     from nacl.signing import VerifyKey
 

@@ -1,4 +1,4 @@
-"""A real server in a process of its own, and real clips to send to it."""
+"""Real servers and workers in processes of their own, and real clips to send to them."""
 
 import base64
 import io
@@ -38,7 +38,7 @@ def data_uri(content: bytes, media_type: str = "video/mp4") -> str:
 
 
 class Process:
-    """An `omnireel` command with the echo backend in a process of its own; its log is in `log_path`."""
+    """A process that runs an `omnireel` command with the echo backend. Its log is in `log_path`."""
 
     def __init__(self, folder: Path, *arguments: str, log_name: str = "log", **variables: str) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class Process:
             )
 
     def wait_for(self, event: str) -> dict:
-        """The first line of the log that tells of the event."""
+        """Wait for an event in the log. Returns the first line with it; fails if the process ends before."""
         while self.process.poll() is None:
             found = [line for line in self.log() if line["event"] == event]
             if found:
@@ -61,7 +61,7 @@ class Process:
         raise AssertionError(self.log_path.read_text())
 
     def log(self) -> list[dict]:
-        """Every complete line of the log."""
+        """All complete lines of the log."""
         text = self.log_path.read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
@@ -72,18 +72,18 @@ class Process:
         self.kill()
 
     def kill(self) -> None:
-        """End it without a word, as a power cut would."""
+        """Kill the process, which cannot react to that."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """Ask it to end and wait; its exit code."""
+        """Ask the process to end and wait for it. Returns its exit code."""
         self.process.terminate()
         return self.process.wait(60)
 
 
 class Server(Process):
-    """`omnireel serve`, listening."""
+    """A process with `omnireel serve` that is listening."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
         limits = {
@@ -97,7 +97,7 @@ class Server(Process):
 
 
 class Worker(Process):
-    """`omnireel worker` beside the server of the same folder, at work."""
+    """A process with `omnireel worker` that has started, beside the server of the same folder."""
 
     def __init__(self, folder: Path, *, log_name: str = "worker.log", **variables: str) -> None:
         super().__init__(folder, "worker", log_name=log_name, **variables)
@@ -105,7 +105,7 @@ class Worker(Process):
 
 
 def fal_client_environment(server: Server) -> dict[str, str]:
-    """The environment with which `serve --tls dev` says to run fal's Python client."""
+    """The environment that `serve --tls dev` recommends for fal's Python client."""
     assert server.tls_url is not None
     authority = server.tls_url.removeprefix("https://")
     return os.environ | {

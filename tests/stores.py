@@ -1,4 +1,4 @@
-"""Stores for tests, whichever database keeps them, and short forms of what tests do with them."""
+"""Stores of each implementation for the conformance tests, and short functions for common calls."""
 
 import asyncio
 import inspect
@@ -27,12 +27,12 @@ POLICY = EndPolicy(
     micro_per_token=6,
 )
 
-# How each implementation of `Store` is opened; `folder` is empty at first.
+# Opens each implementation of `Store`. `folder` is empty at first.
 IMPLEMENTATIONS = {"sqlite": lambda folder: SqliteStore(folder / "store.db")}
 
 
 class Deployment:
-    """An empty store that may be opened several times, as by several processes."""
+    """A new store that can be opened several times, as several processes do."""
 
     def __init__(self, implementation, folder):
         self._implementation, self._folder = implementation, folder
@@ -49,7 +49,7 @@ class Deployment:
 
 @contextmanager
 def deployment(implementation):
-    """In memory where the machine has such a folder: tests make many commits, and none has to be durable."""
+    """A new store, in memory if the machine allows it: tests make many commits, and none has to be durable."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         deployed = Deployment(implementation, Path(folder))
@@ -60,7 +60,7 @@ def deployment(implementation):
 
 
 class Blocking:
-    """A store, or one part of it, whose methods are called without `await`."""
+    """Wraps a store, or a part of it, so that its methods are called without `await`."""
 
     _PARTS = ("jobs", "webhooks", "uploads", "keys", "usage")
 
@@ -81,7 +81,7 @@ class Blocking:
 
 @contextmanager
 def blocking_store(implementation):
-    """One open store, to be called without `await`."""
+    """A new store that is called without `await`."""
     with deployment(implementation) as deployed, asyncio.Runner() as runner:
         yield Blocking(deployed.open(), runner)
 
@@ -91,7 +91,7 @@ def task(prompt="What happens?"):
 
 
 def done(tokens=10, *, output="yes"):
-    """An answer that costs 6 millionths of a dollar for each of its tokens + 1."""
+    """An answer with `tokens` input tokens and one output token, at 6 millionths of a dollar each."""
     return Answer(output, None, FinishReason.stop, tokens, 1, None)
 
 
@@ -101,7 +101,7 @@ def submit(store, job_id="a", *, owner="ann", now=0.0, fingerprint="f", **more):
 
 
 def take(store, worker="w", *, now=0.0):
-    """The next job for a worker, or None."""
+    """Claim the next job for a worker. None if there is none."""
     claimed = store.jobs.claim(Claim(worker, 1, LEASE_S), now=now)
     return claimed[0] if claimed else None
 
@@ -111,7 +111,7 @@ def finish(store, job, outcome=None, *, worker="w", now=1.0, log=()):
 
 
 def renew(store, job, worker="w", *, now):
-    """What the store says about one lease."""
+    """Renew one lease; see `JobStore.renew_leases`."""
     return store.jobs.renew_leases([job], worker=worker, lease_s=LEASE_S, now=now)[0]
 
 
@@ -124,7 +124,7 @@ def charged_micro(store, owner=None):
 
 
 def run_all(store, *, worker="w", now=1.0):
-    """Run what waits until nothing does; the ids in the order in which they ran."""
+    """Run all waiting jobs. Returns their ids in the order in which they ran."""
     order = []
     while (job := take(store, worker, now=now)) is not None:
         order.append(job.id)

@@ -1,4 +1,4 @@
-"""The import law: which part of the package may know which other part. ARCHITECTURE.md draws it."""
+"""The import rules: which part of the package may import which other part. ARCHITECTURE.md has the same table."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src" / "omnireel"
 FILES = sorted(SRC.rglob("*.py"))
 
-# Parts from the lowest up. Each may import itself, and of the parts below it those that are named here.
+# The parts, from the lowest up. Each may import itself and the parts that are named here.
 MAY_IMPORT = {
     "errors": set(),
     "settings": {"errors", "engine.params"},
@@ -89,7 +89,7 @@ ONLY_IN = {
     "pickle": (),
 }
 MAX_MODULES, MAX_LINES = 14, 500
-# What SQL looks like in a string.
+# Matches SQL in a string.
 SQL = re.compile(
     r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE|PRAGMA)\b", re.DOTALL
 )
@@ -140,23 +140,23 @@ def breaches(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_each_file_imports_only_what_the_law_allows(path):
+def test_each_file_imports_only_what_the_rules_allow(path):
     assert list(breaches(path)) == []
 
 
-def test_the_law_covers_every_part_of_the_package():
+def test_the_rules_cover_every_part_of_the_package():
     parts = {part_of(path) for path in FILES} - {"__init__"}
     assert parts == set(MAY_IMPORT)
 
 
-def test_the_architecture_page_has_the_same_law():
+def test_the_architecture_page_has_the_same_rules():
     page = (SRC.parents[1] / "ARCHITECTURE.md").read_text("utf-8")
     table = {
-        part.removesuffix("/").removesuffix(".py"): law.strip()
-        for part, law in re.findall(r"^\| `([a-z_./]+)` \|.*\| ([^|]+) \|$", page, re.MULTILINE)
+        part.removesuffix("/").removesuffix(".py"): allowed.strip()
+        for part, allowed in re.findall(r"^\| `([a-z_./]+)` \|.*\| ([^|]+) \|$", page, re.MULTILINE)
     }
     assert table.pop("cli") == "everything"
-    written = {part: set() if law == "–" else set(law.split(", ")) for part, law in table.items()}
+    written = {part: set() if allowed == "–" else set(allowed.split(", ")) for part, allowed in table.items()}
     assert written == {part: allowed for part, allowed in MAY_IMPORT.items() if part != "cli"}
 
 
@@ -204,7 +204,7 @@ def test_only_one_file_opens_outgoing_connections():
         ("omnireel.cli", "pydantic_core.core_schema"),
     ],
 )
-def test_a_process_loads_no_library_that_it_has_no_use_for(module, library):
+def test_a_process_loads_no_library_that_it_does_not_need(module, library):
     code = f"import sys, {module}; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -231,7 +231,7 @@ def import_graph(paths: Iterable[Path]) -> dict[str, set[str]]:
     graph = {}
     for module, tree in trees.items():
         names = set(imported_at_module_level(tree))
-        # `from package import name` imports a module of that name, or else the package for its own name.
+        # `from package import name` imports the module of that name, or a name that the package itself defines.
         found = {name if name in trees else name.rpartition(".")[0] for name in names}
         graph[module] = (found & trees.keys()) - {module}
     return graph
@@ -277,7 +277,7 @@ def test_a_circle_is_found_also_through_other_modules_and_type_checking(tmp_path
     assert circles == {frozenset({"omnireel.a", "omnireel.b", "omnireel.c"})}
 
 
-def test_no_module_has_a_name_that_says_nothing():
+def test_no_module_has_a_vague_name():
     words = {
         name_of(path) for path in FILES if set(path.relative_to(SRC).with_suffix("").parts) & VAGUE_NAMES
     }
@@ -303,7 +303,7 @@ def test_sql_is_in_one_folder():
 
 
 def test_a_breach_is_found(tmp_path, monkeypatch):
-    """The law itself is tested: a file that breaks it in three ways is named three times."""
+    """A file that breaks the rules in three ways is reported three times."""
     monkeypatch.setattr("test_layers.SRC", tmp_path)
     path = tmp_path / "text" / "bad.py"
     path.parent.mkdir()

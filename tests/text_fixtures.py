@@ -1,3 +1,5 @@
+"""Fixtures: the toy tokenizer and template."""
+
 import pytest
 
 from omnireel.text.chat import ChatTemplate

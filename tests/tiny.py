@@ -61,7 +61,7 @@ WITH_SOUND = {"sound_config": SOUND, "sound_context_token_id": 27}
 
 
 def tiny_model(**changes):
-    """Random weights, always the same; no control token is ever the likeliest, all others may be drawn."""
+    """A model with the same random weights each time. Control tokens are never the likeliest tokens."""
     model = Omni(parse_config(CONFIG | changes)).eval().requires_grad_(False)
     noise = torch.Generator().manual_seed(5)
     for parameter in model.parameters():
@@ -82,7 +82,7 @@ def tiny_encoder(model, text_directory, **options):
 
 
 def make_task(clip, prompt="What moves?", **fields):
-    """A greedy task with a short answer; the reference of its clip is the path of the file."""
+    """A greedy task with a short answer. The reference of its clip is the path of the file."""
     sampling = fields.pop("sampling", {})
     params = SamplingParams(**{"temperature": 0, "max_tokens": 12} | sampling)
     return video_task("test", prompt=prompt, video=str(clip), sampling=params, **fields)

@@ -1,4 +1,4 @@
-"""A byte-level tokenizer with the official control ids and a few merges, and a template in their style."""
+"""A byte-level tokenizer with the official control ids and a few merges, and a template like the official one."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.scaled_checkpoint import tokenizer_json
 
-# The last three spell added tokens out of ordinary ones.
+# The last merges make the text of added tokens out of ordinary tokens.
 MERGES = [
     ("t", "h"), ("th", "e"), ("Ġ", "the"), ("l", "l"), ("o", "n"), ("Ġ", "s"), ("Ġ", "Ġ"), ("1", "0"),
     ("<", "s"), ("<s", ">"), ("<", "/"), ("</", "s"), ("</s", ">"),
@@ -33,7 +33,7 @@ TEMPLATE = """\
 
 
 def tokenizer_description() -> dict[str, Any]:
-    """A tokenizer.json."""
+    """The content of tokenizer.json."""
     description = tokenizer_json(vocab_size=1000)
     vocab = description["model"]["vocab"]
     for a, b in MERGES:
@@ -47,7 +47,7 @@ def tokenizer_description() -> dict[str, Any]:
 
 
 def write_text_files(directory: Path) -> None:
-    """What a checkpoint has of text: tokenizer.json, chat_template.jinja, generation_config.json."""
+    """Write a checkpoint's text files: tokenizer.json, chat_template.jinja, generation_config.json."""
     (directory / "tokenizer.json").write_text(json.dumps(tokenizer_description()), encoding="utf-8")
     (directory / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     (directory / "generation_config.json").write_text('{"eos_token_id": [2, 11]}', encoding="utf-8")

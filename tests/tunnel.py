@@ -1,4 +1,4 @@
-"""A CONNECT proxy that connects every tunnel to one address, in place of a hosts file or a name server."""
+"""A CONNECT proxy that connects every tunnel to one address. It replaces a hosts file or a name server."""
 
 import contextlib
 import socket

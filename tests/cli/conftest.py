@@ -1,4 +1,4 @@
-"""The command line as a person runs it: a process, its streams and its exit code."""
+"""Runs the command line as a person does: a process with its streams and its exit code."""
 
 import io
 import os
@@ -15,7 +15,7 @@ COMMAND = (sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()")
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory) -> Path:
-    """Two seconds of an mp4."""
+    """An mp4 of two seconds."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
     sink = io.BytesIO()
     with av.open(sink, "w", format="mp4") as container:
@@ -32,7 +32,7 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The environment without settings but for the echo backend."""
+    """The environment, with the echo backend as the only setting."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OMNIREEL_")}
     return kept | {"OMNIREEL_BACKEND": "echo"}
 

@@ -1,4 +1,4 @@
-"""A hub in miniature on loopback: the routes and headers that huggingface_hub uses, and ways to misbehave."""
+"""A small Hugging Face hub on loopback: the routes and headers that huggingface_hub uses, and faults on demand."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ MODEL_ID = "someone/tiny-model"
 
 
 class Hub:
-    """files: name → content; names that end in .safetensors are stored as LFS.
+    """The hub. files: name → content; names that end in .safetensors are stored as LFS
 
-    cut_after:  a body ends there, the connection with it; None: never
-    num_cuts:   how often
-    damaged:    names whose bytes arrive changed
-    stated:     name → size that the listing states instead of the true one
+    cut_after:  the connection is closed after this many bytes of a file; None: never
+    num_cuts:   how many responses are cut
+    damaged:    names of files whose bytes are sent changed
+    stated:     name → wrong size that the listing states
     """
 
     def __init__(self, files):
@@ -49,7 +49,7 @@ class Hub:
         return entry
 
     def fetched(self, name):
-        """The ranges that were asked of a file."""
+        """The Range header of each request for a file."""
         return [r for method, path, r in self.requests if method == "GET" and path.endswith(f"/{name}")]
 
 

@@ -1,4 +1,4 @@
-"""`omnireel` from outside: what it prints where, and how it exits."""
+"""The `omnireel` command as a process: what it prints to which stream, and its exit codes."""
 
 import base64
 import json
@@ -90,7 +90,7 @@ def test_bad_input_gets_one_line_of_error_and_one_of_hint(omnireel, clip, argume
     assert hint.startswith("hint: ")
 
 
-def test_an_address_that_is_not_allowed_says_why_to_who_owns_the_machine(omnireel):
+def test_the_owner_of_the_machine_sees_why_an_address_is_not_allowed(omnireel):
     ran = omnireel("ask", "https://127.0.0.1/a.mp4", "hello", OMNIREEL_DATA_DIR="data")
     why, error, hint = ran.stderr.splitlines()
     assert ran.returncode == 1
@@ -140,8 +140,8 @@ def test_ctrl_c_exits_with_130_at_once(clip, environment, tmp_path):
         assert process.stderr.read() == b""
 
 
-def test_a_reader_that_goes_away_is_no_traceback(clip, environment, tmp_path):
-    words = "wwww " * 20_000  # more than a pipe holds: it cannot have been written before the reader goes
+def test_a_reader_that_closes_the_pipe_causes_no_traceback(clip, environment, tmp_path):
+    words = "wwww " * 20_000  # more than a pipe holds, so not all is written before the reader closes it
     with subprocess.Popen(
         [*COMMAND, "ask", clip, words, "--max-tokens", "20000"],
         env=environment,
@@ -161,7 +161,7 @@ def test_a_port_in_use_is_one_line_of_error_and_one_of_hint(omnireel):
         ran = omnireel("serve", "--port", port)
     error, hint = ran.stderr.splitlines()
     assert ran.returncode == 1
-    assert error == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert error == f"error: Cannot listen on 127.0.0.1 port {port}: Address already in use."
     assert "--port" in hint
 
 
@@ -176,14 +176,14 @@ def test_version_and_help_do_not_wait_for_torch(omnireel):
         assert flag in helped.stdout
 
 
-def test_a_bug_of_ours_is_two_lines_and_the_traceback_is_there_when_asked_for(omnireel, clip):
-    # An incoming directory that is a file is a state of the machine that nothing checks for.
+def test_an_internal_error_is_two_lines_and_a_traceback_only_on_request(omnireel, clip):
+    # Nothing checks whether the data directory is a file, so this is an internal error.
     clip.with_name("data").write_text("")
     uri = "data:video/mp4;base64,AAAA"
     ran = omnireel("ask", uri, "hello", OMNIREEL_DATA_DIR=str(clip.with_name("data")))
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 2
-    told = omnireel(
+    again = omnireel(
         "ask", uri, "hello", OMNIREEL_DATA_DIR=str(clip.with_name("data")), OMNIREEL_TRACEBACK="1"
     )
-    assert "Traceback" in told.stderr
+    assert "Traceback" in again.stderr

@@ -1,4 +1,4 @@
-"""What a connection may cost before it is a request; raw bytes to a real process."""
+"""Limits on the head of a request, tested with raw bytes that are sent to a real server."""
 
 import re
 import resource
@@ -24,19 +24,19 @@ def connect(server):
     return socket.create_connection((parts.hostname, parts.port), timeout=MAX_HEAD_S + 10)
 
 
-def answer(line):
-    """All bytes until the server closes."""
+def answer(connection):
+    """All bytes until the server closes the connection."""
     received = b""
-    while chunk := line.recv(65536):
+    while chunk := connection.recv(65536):
         received += chunk
     return received
 
 
 def answer_to(server, *sent):
-    with connect(server) as line:
+    with connect(server) as connection:
         for part in sent:
-            line.sendall(part)
-        return answer(line)
+            connection.sendall(part)
+        return answer(connection)
 
 
 def answers(server):
@@ -67,15 +67,15 @@ def test_a_head_within_the_limits_is_answered(server):
     ],
     ids=["headers", "a header's bytes", "the address's bytes"],
 )
-def test_a_head_beyond_a_limit_gets_431_and_the_line_is_closed(server, sent):
+def test_a_head_beyond_a_limit_gets_431_and_the_connection_is_closed(server, sent):
     assert answer_to(server, sent).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
 
 
-def test_a_header_that_never_ends_is_not_kept(server):
-    with connect(server) as line:
-        line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+def test_a_header_that_never_ends_is_not_kept_in_memory(server):
+    with connect(server) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
         with pytest.raises(ConnectionError):
-            line.sendall(b"a" * 64 * 1024 * 1024)
+            connection.sendall(b"a" * 64 * 1024 * 1024)
 
 
 BODY = b"5\r\nhello\r\n0\r\n\r\n"
@@ -102,60 +102,62 @@ def test_a_head_that_two_servers_could_read_differently_gets_400(server, headers
     assert answer_to(server, sent).startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
-def test_what_is_not_http_gets_400_and_the_line_is_closed(server):
+def test_bytes_that_are_not_http_get_400_and_the_connection_is_closed(server):
     assert answer_to(server, b"\x16\x03\x01 hello\r\n\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
-def test_a_head_that_does_not_arrive_is_told_so_after_its_time(server):
+def test_a_head_that_does_not_arrive_in_time_gets_408(server):
     began = time.monotonic()
     with connect(server) as silent, connect(server) as half:
         half.sendall(b"GET / HTTP/1.1\r\nHost: ")
-        for line in (silent, half):
-            assert answer(line).startswith(b"HTTP/1.1 408 ")
+        for connection in (silent, half):
+            assert answer(connection).startswith(b"HTTP/1.1 408 ")
             assert MAX_HEAD_S - 1 < time.monotonic() - began < MAX_HEAD_S + 5
 
 
-def test_more_connections_than_there_are_files_for_end_no_server(tmp_path):
+def test_the_server_survives_more_connections_than_it_may_open_files(tmp_path):
     files = 160
-    with Server(tmp_path) as server, ExitStack() as lines:
+    with Server(tmp_path) as server, ExitStack() as connections:
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (files, files))
-        idle = [lines.enter_context(connect(server)) for _ in range(files)]
-        for line in idle[files // 2 :]:
+        idle = [connections.enter_context(connect(server)) for _ in range(files)]
+        for connection in idle[files // 2 :]:
             with suppress(ConnectionResetError):
-                assert line.recv(100) == b""
-        lines.close()
+                assert connection.recv(100) == b""
+        connections.close()
         until = time.monotonic() + 20
         while not (is_answered := answers(server)) and time.monotonic() < until:
             time.sleep(0.1)
         assert is_answered
 
 
-def test_bytes_that_drip_in_do_not_win_time(server):
-    with connect(server) as line:
-        began, line_is_open = time.monotonic(), True
-        line.settimeout(0.5)
-        line.sendall(b"GET / HTTP/1.1\r\n")
-        while line_is_open and time.monotonic() - began < MAX_HEAD_S + 5:
+def test_a_head_that_arrives_byte_by_byte_gets_no_more_time(server):
+    with connect(server) as connection:
+        began, is_open = time.monotonic(), True
+        connection.settimeout(0.5)
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        while is_open and time.monotonic() - began < MAX_HEAD_S + 5:
             try:
-                line.sendall(b"X")
-                line_is_open = bool(line.recv(1000))
+                connection.sendall(b"X")
+                is_open = bool(connection.recv(1000))
             except TimeoutError:
                 continue
             except ConnectionError:
-                line_is_open = False
-        assert not line_is_open
+                is_open = False
+        assert not is_open
         assert time.monotonic() - began < MAX_HEAD_S + 4
 
 
-def test_a_second_request_on_a_line_has_its_own_limits(server):
-    with connect(server) as line:
+def test_a_second_request_on_a_connection_has_its_own_limits(server):
+    with connect(server) as connection:
         for _ in range(3):
-            line.sendall(request(b"X-Long: " + b"a" * (MAX_HEAD_BYTES // 2)).replace(b"close", b"keep-alive"))
+            connection.sendall(
+                request(b"X-Long: " + b"a" * (MAX_HEAD_BYTES // 2)).replace(b"close", b"keep-alive")
+            )
             received = b""
             while b"\r\n\r\n" not in received:
-                received += line.recv(65536)
+                received += connection.recv(65536)
             assert received.startswith(b"HTTP/1.1 200 ")
             head, _, body = received.partition(b"\r\n\r\n")
             length = int(re.search(rb"content-length: (\d+)", head)[1])
             while len(body) < length:
-                body += line.recv(65536)
+                body += connection.recv(65536)

@@ -1,4 +1,4 @@
-"""`make demo`: the shipped model answers through the real endpoint, and is right."""
+"""`make demo`: the shipped model gives the right answer through the real endpoint."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`omnireel doctor`: its figures are those of the machine and the files, and its exit code is serve's."""
+"""`omnireel doctor`: its figures agree with the machine and the files, and its exit code says if serve would start."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
     assert (code, list(problems(report))) == (1, ["port"])
 
 
-def test_an_address_that_is_open_to_strangers_is_named(tmp_path):
+def test_an_address_that_other_machines_can_reach_without_a_key_is_named(tmp_path):
     code, report = examined(tmp_path, "--host", "0.0.0.0")
     assert (code, list(problems(report))) == (1, ["port"])
 
@@ -66,7 +66,7 @@ def test_a_checkpoint_is_checked_by_its_headers(tmp_path):
     assert "does not have" in problems(report)["model"]
 
 
-def test_a_checkpoint_that_is_not_there_gets_3(tmp_path):
+def test_a_missing_checkpoint_gets_3(tmp_path):
     code, report = examined(tmp_path, "--model", str(tmp_path / "nowhere"))
     assert (code, list(problems(report))) == (3, ["model"])
 
@@ -79,12 +79,12 @@ def machine(gigabytes):
     ("gigabytes", "fitting"),
     [(8, set()), (23.7, set()), (24.1, {"NVFP4"}), (40, {"FP8", "NVFP4"}), (80, set(PUBLISHED_BYTES))],
 )
-def test_what_fits_is_what_the_memory_holds(gigabytes, fitting):
+def test_checkpoints_fit_according_to_the_memory(gigabytes, fitting):
     fits = {fit.name: fit.max_context for fit in published_fits(machine(gigabytes))}
     assert {name for name, context in fits.items() if context} == fitting
 
 
-def test_a_sequence_holds_what_the_architecture_says():
+def test_the_state_of_a_sequence_is_as_large_as_the_architecture_says():
     language = parse_config(published_config_json()).language
     assert sequence_bytes(language, torch.bfloat16) == (6_144, 23 * 64 * 64 * 128 * 4)
     assert sequence_bytes(language, torch.float32) == (12_288, 23 * 64 * 64 * 128 * 4)
@@ -92,7 +92,7 @@ def test_a_sequence_holds_what_the_architecture_says():
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_weights_take_as_much_as_is_said_before_they_are_read(tmp_path, packed, dtype):
+def test_loaded_weights_take_as_many_bytes_as_was_computed_before(tmp_path, packed, dtype):
     directory = tmp_path / "plain"
     write_checkpoint(directory, Sizes())
     if packed:
@@ -102,10 +102,10 @@ def test_the_weights_take_as_much_as_is_said_before_they_are_read(tmp_path, pack
     assert weight_bytes(directory, dtype) == loaded
 
 
-def test_without_room_for_fp32_weights_a_slow_bf16_is_chosen(tmp_path, monkeypatch):
+def test_without_memory_for_fp32_weights_a_slow_bf16_is_chosen(tmp_path, monkeypatch):
     write_checkpoint(tmp_path, Sizes())
     monkeypatch.setattr(backend, "has_bf16_units", lambda: False)
-    needed = weight_bytes(tmp_path, torch.float32) + backend.BESIDE_BYTES
+    needed = weight_bytes(tmp_path, torch.float32) + backend.OVERHEAD_BYTES
     chosen = {}
     for available in (needed - 1, needed):
         monkeypatch.setattr(backend, "available_memory", lambda available=available: available)
@@ -113,11 +113,11 @@ def test_without_room_for_fp32_weights_a_slow_bf16_is_chosen(tmp_path, monkeypat
     assert chosen == {-1: torch.bfloat16, 0: torch.float32}
 
 
-def test_people_get_tables(tmp_path):
+def test_without_json_it_prints_tables(tmp_path):
     command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", "doctor", "--port", "0"]
     done = subprocess.run(
         [*command, "--data-dir", str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "NVFP4" in done.stdout
-    assert "ok  model" in done.stdout
+    assert "ok      model" in done.stdout

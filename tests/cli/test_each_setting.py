@@ -23,7 +23,7 @@ from omnireel.settings.kinds import PATH, TEXT
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tools"))
 
-from configuration_page import PAGE, render  # noqa: E402  it lies beside the package, not in it
+from configuration_page import PAGE, render  # noqa: E402  it is not part of the package
 
 CLASSES = (Settings, AskSettings, KeySettings)
 EVERY = [pytest.param(declared, id=name) for name, declared in DECLARATIONS.items()]
@@ -38,7 +38,7 @@ def _no_settings(tmp_path, monkeypatch):
 
 
 def run(declared, *arguments):
-    """What a command that takes the setting as a flag is called with, and the result of running it."""
+    """Run a command that takes the setting as a flag. Returns the settings that it was called with, and the result."""
     called = []
     one_command = typer.Typer()
 
@@ -51,7 +51,7 @@ def run(declared, *arguments):
 
 
 def as_text(value):
-    """A TOML value as flags and variables hold it."""
+    """A TOML value in the form that flags and variables have."""
     if isinstance(value, list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -187,7 +187,7 @@ def test_a_worker_takes_no_flag_of_a_setting_that_only_the_server_reads():
 
 @pytest.mark.parametrize("declared", EVERY)
 def test_help_shows_flag_value_default_and_explanation(declared, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "90")  # what is longer than a column allows is cut off
+    monkeypatch.setenv("COLUMNS", "90")  # text that is too long for its column would be cut off
     _, result = run(declared, "--help")
     assert "…" not in result.output
     shown = " ".join(result.output.replace("│", " ").split())
@@ -206,7 +206,7 @@ def test_sampling_has_the_defaults_of_the_engine():
         assert getattr(asked, name) == getattr(sampling, name)
 
 
-def test_the_defaults_that_are_shown_for_frames_are_those_that_hold():
+def test_the_defaults_that_are_shown_for_frames_are_the_real_ones():
     shown = [float(DECLARATIONS[name].default_text) for name in ("fps", "max_frames", "video_pruning_rate")]
     defaults = MediaDefaults()
     assert shown == [defaults.fps, defaults.max_frames, defaults.pruning_rate]
@@ -243,7 +243,7 @@ def test_the_example_file_on_the_reference_page_is_accepted():
 
 
 def names_of(cls, trees):
-    """The names under which objects of a class are known: parameters, variables and attributes."""
+    """The names of parameters, variables and attributes that are annotated with a class."""
     for tree in trees:
         for node in ast.walk(tree):
             name = getattr(node, "arg", None) if isinstance(node, ast.arg) else None

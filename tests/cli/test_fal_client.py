@@ -1,4 +1,4 @@
-"""fal's own Python client, as it is, against a real server: queue, stream and their async twins."""
+"""fal's own Python client, unmodified, against a real server: queue, stream and their async versions."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def server(tmp_path_factory, receiver):
 
 @pytest.fixture(scope="module")
 def program(server):
-    """Runs a program that uses the client as `serve` says; what it shows."""
+    """Runs a program that uses the client as `serve` recommends. Returns the values that it shows."""
     return program_of(server)
 
 
@@ -66,7 +66,7 @@ def test_submit_then_status_and_result(program):
     assert output == again == "echo: hello there"
 
 
-def test_a_webhook_tells_what_the_client_gets(program, receiver, server):
+def test_a_webhook_has_the_result_that_the_client_gets(program, receiver, server):
     request_id, result = program(f"""
         handle = fal_client.submit(ID, arguments=ASK, webhook_url={receiver.url!r})
         show(handle.request_id)
@@ -79,7 +79,7 @@ def test_a_webhook_tells_what_the_client_gets(program, receiver, server):
     assert sample("is_genuine")(call.headers, call.body, sample("keys_of")(keys))
 
 
-def test_subscribe_tells_the_log(program):
+def test_subscribe_reports_the_log(program):
     messages, output = program("""
         messages = []
         def update(status):
@@ -141,7 +141,7 @@ def test_the_stream_grows_to_the_whole_result(program):
     assert events[-1]["usage"]["output_tokens"] == 3
 
 
-def test_the_async_twins_do_the_same(program):
+def test_the_async_client_does_the_same(program):
     ran, subscribed, streamed = program("""
         async def main():
             client = fal_client.AsyncClient()
@@ -155,7 +155,7 @@ def test_the_async_twins_do_the_same(program):
 
 @pytest.mark.timeout(600)
 def test_two_hundred_requests_at_once_are_all_answered(tmp_path):
-    """Half of them wait on the line, half in the queue."""
+    """Half are attached requests, half are queued."""
     variables = {"OMNIREEL_TLS": "dev", "OMNIREEL_TLS_PORT": "0", "OMNIREEL_MAX_REQUESTS": "200"}
     with Server(tmp_path, **variables) as server:
         (outputs,) = program_of(server)(
@@ -164,8 +164,8 @@ def test_two_hundred_requests_at_once_are_all_answered(tmp_path):
                 client = fal_client.AsyncClient()
                 async def call(number):
                     ask = {"prompt": f"number {number}", "video_url": CLIP}
-                    way = client.run if number % 2 else client.subscribe
-                    return (await way(ID, arguments=ask))["output"]
+                    method = client.run if number % 2 else client.subscribe
+                    return (await method(ID, arguments=ask))["output"]
                 show(await asyncio.gather(*map(call, range(200))))
             asyncio.run(main())
             """,

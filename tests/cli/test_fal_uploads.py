@@ -1,4 +1,4 @@
-"""fal's own Python client, as it is, uploads to a real server that its host names lead to."""
+"""fal's own Python client, unmodified, uploads to a real server to which fal's host names resolve."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def program(server):
-    """Runs a program that uses the client with its own host names; what it shows."""
+    """Runs a program that uses the client with fal's host names. Returns the values that it shows."""
     host, _, port = server.tls_url.removeprefix("https://").partition(":")
     clip = server.folder / "clip.mp4"
     clip.write_bytes(make_clip())
@@ -57,7 +57,7 @@ def program(server):
 
 
 def peak_mb(server):
-    """The most memory that the server has ever had."""
+    """The most memory that the server has used so far."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -90,7 +90,7 @@ def test_the_other_repository_and_the_queue(program):
     assert old.startswith("https://v3.fal.media/files/")
 
 
-def test_a_file_in_parts_is_whole_again(program):
+def test_a_file_that_was_sent_in_parts_is_read_back_whole(program):
     found = program("""
         client = fal_client.client
         client.MULTIPART_THRESHOLD, client.MULTIPART_CHUNK_SIZE = 1 << 20, 1 << 18

@@ -1,4 +1,4 @@
-"""`omnireel inspect` on checkpoints that have no weights, run as a command."""
+"""`omnireel inspect` on checkpoints without weights, run as a command."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from omnireel.cli.backend import DEMO
 from tools.scaled_checkpoint import PUBLISHED, TEMPLATE, published_config_json, tokenizer_json
 
 # Runs the command line, then writes to stderr whether torch was loaded.
-WATCHED = """
+REPORTS_TORCH = """
 import sys, omnireel.cli
 try:
     omnireel.cli.main()
@@ -44,7 +44,17 @@ def checkpoint(request, tmp_path):
 def test_frames_tokens_and_price_need_neither_weights_nor_torch(checkpoint, clip, environment):
     begun = time.monotonic()
     ran = subprocess.run(
-        [sys.executable, "-c", WATCHED, "inspect", clip, "What moves?", "--model", checkpoint, "--json"],
+        [
+            sys.executable,
+            "-c",
+            REPORTS_TORCH,
+            "inspect",
+            clip,
+            "What moves?",
+            "--model",
+            checkpoint,
+            "--json",
+        ],
         capture_output=True,
         encoding="utf-8",
         env=environment | {"OMNIREEL_BACKEND": "local"},
@@ -58,7 +68,7 @@ def test_frames_tokens_and_price_need_neither_weights_nor_torch(checkpoint, clip
     assert report["usage"]["input_tokens"] > report["video"]["kept_tokens"]
     assert report["input_price_usd"] == pytest.approx(report["usage"]["input_tokens"] * 0.006 / 1000)
     assert ran.stderr.splitlines()[-1] == "False", "torch was loaded"
-    assert took_s < 10  # about one second on a machine that does nothing else
+    assert took_s < 10  # about one second on an idle machine
 
 
 def test_inspecting_the_demo_with_its_weights_gives_the_same(omnireel, clip, tmp_path):

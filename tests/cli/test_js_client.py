@@ -1,4 +1,4 @@
-"""fal's own JavaScript client, as it is, on Node, against a real server, by each way of pointing it here."""
+"""fal's own JavaScript client, unmodified, on Node, against a real server, in each way of directing it there."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import pytest
 from javascript_client import FOLDER, install_client, node_path
 from served import ENDPOINT_ID, Server, data_uri, make_clip
 
+from omnireel.cli.serving.recipes import recipe
 from omnireel.store.sqlite.database import connect
 
 CASES = [
@@ -39,8 +40,8 @@ def server(tmp_path_factory):
         yield server
 
 
-def run_cases(node, server, way, cases):
-    """What each case came to."""
+def run_node(node, server, *arguments):
+    """The lines of JSON that a program prints."""
     environment = os.environ | {
         "URL_HTTP": server.url,
         "ENDPOINT": ENDPOINT_ID,
@@ -52,11 +53,34 @@ def run_cases(node, server, way, cases):
             "URL_HTTPS": server.tls_url,
             "NODE_EXTRA_CA_CERTS": str(server.folder / "tls" / "ca.pem"),
         }
-    command = [node, str(FOLDER / "conformance.mjs"), way, *cases]
-    ran = subprocess.run(command, env=environment, capture_output=True, timeout=500, check=False)
+    ran = subprocess.run(
+        [node, *arguments], cwd=FOLDER, env=environment, capture_output=True, timeout=500, check=False
+    )
     assert ran.returncode == 0, ran.stderr.decode()
-    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def run_cases(node, server, way, cases):
+    """The result of each case."""
+    lines = run_node(node, server, str(FOLDER / "conformance.mjs"), way, *cases)
     return {line["name"]: line for line in lines}
+
+
+@pytest.mark.parametrize("is_https", [False, True], ids=["http", "https"])
+def test_the_recipe_that_serve_prints_leads_to_the_server(node, server, is_https):
+    printed = recipe(server.url, server.tls_url, server.folder / "tls" / "ca.pem")
+    (config,) = [line for line in printed.splitlines() if "fal.config" in line]
+    if is_https:
+        config = config.replace(server.url, server.tls_url)
+    program = f"""
+        import {{ fal }} from "@fal-ai/client";
+        {config}
+        const input = {{ prompt: "grüße an alle", video_url: process.env.CLIP }};
+        const ran = await fal.run(process.env.ENDPOINT, {{ input }});
+        const subscribed = await fal.subscribe(process.env.ENDPOINT, {{ input }});
+        console.log(JSON.stringify([ran.data.output, subscribed.data.output]));
+    """
+    assert run_node(node, server, "--input-type=module", "--eval", program) == [[OUTPUT, OUTPUT]]
 
 
 def num_cancelled(server):
@@ -69,7 +93,7 @@ def num_cancelled(server):
 
 @pytest.fixture(scope="module", params=["middleware", "proxy", "tls"])
 def ran(request, node, server):
-    """Every case by one way; and how many jobs the server saw cancelled meanwhile."""
+    """The results of all cases in one way, and how many jobs were cancelled meanwhile."""
     before = num_cancelled(server)
     lines = run_cases(node, server, request.param, CASES)
     deadline = time.monotonic() + 10
@@ -80,7 +104,7 @@ def ran(request, node, server):
 
 @pytest.fixture
 def value(ran):
-    """The value of a case that raised nothing."""
+    """Returns the value of a case, which must not have raised an error."""
 
     def of(name):
         assert "error" not in ran[name], ran[name]
@@ -104,7 +128,7 @@ def test_submit_then_status_and_result(value):
 
 
 @pytest.mark.parametrize("name", ["subscribePolling", "subscribeStreaming"])
-def test_subscribe_tells_each_state_and_the_log_in_both_modes(value, name):
+def test_subscribe_reports_each_state_and_the_log_in_both_modes(value, name):
     found = value(name)
     assert found["result"]["data"]["output"] == OUTPUT
     assert found["result"]["requestId"] == found["enqueued"]
@@ -162,7 +186,7 @@ def test_a_missing_field_is_a_validation_error_that_names_it(value, name):
     assert error["isValidationError"]
     assert (error["name"], error["status"]) == ("ValidationError", 422)
     assert error["fieldErrors"][0]["loc"][0] == "body"
-    if name != "emptyBody":  # no body is no JSON, so no field can be named
+    if name != "emptyBody":  # an empty body is not JSON, so no field can be named
         assert error["ofVideo"][0]["type"] == "missing"
     assert error["message"]
     assert error["requestId"]

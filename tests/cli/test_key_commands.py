@@ -19,7 +19,7 @@ def test_a_key_is_made_listed_and_revoked(omnireel, tmp_path):
     assert secret not in json.dumps(listed)
 
 
-def test_a_key_that_never_was_cannot_be_revoked(omnireel, tmp_path):
+def test_a_key_that_does_not_exist_cannot_be_revoked(omnireel, tmp_path):
     ran = omnireel("keys", "revoke", "omr_nothing", OMNIREEL_DATA_DIR=str(tmp_path))
     assert ran.returncode == 1
-    assert "There is no such key" in ran.stderr
+    assert "There is no key with the id 'omr_nothing'" in ran.stderr

@@ -1,4 +1,4 @@
-"""A small run of `make kill-test`, and that its judge sees what it looks for."""
+"""A small run of `make kill-test`, and a test that its checks find faults."""
 
 import uuid
 
@@ -24,9 +24,9 @@ def test_the_same_seed_is_the_same_plan():
     assert all(isinstance(kill, Kill) for kill in first.kills)
 
 
-def test_the_judge_sees_what_is_missing_and_what_is_too_much(tmp_path):
-    """A promise that the store does not know, and a job, a charge and a notice that nobody asked for."""
-    promised = {0: str(uuid.uuid4())}
+def test_missing_and_superfluous_rows_are_found(tmp_path):
+    """One acknowledged request is missing in the store. One job, charge and webhook was never requested."""
+    acknowledged = {0: str(uuid.uuid4())}
     with Server(tmp_path) as server:
         db = connect(tmp_path / "omnireel.db")
         db.execute("""INSERT INTO jobs (id, owner, priority, endpoint, task, keeps_io, retries, created_at, run_after)
@@ -34,7 +34,7 @@ def test_the_judge_sees_what_is_missing_and_what_is_too_much(tmp_path):
         db.execute("INSERT INTO ledger VALUES ('stray', 'charge', '', '', 0, 5, 30)")
         db.execute("""INSERT INTO outbox (id, job_id, owner, url, receiver, body, created_at, next_at)
                       VALUES ('msg_stray', 'stray', '', 'https://a.invalid', 'a.invalid', x'', 0, 1e12)""")
-        verdict = judge(promised, db, server.url)
+        verdict = judge(acknowledged, db, server.url)
         db.close()
     assert set(verdict.faults) == {"lost", "doubled", "wrongly_billed", "wrong_events", "unended"}
     assert len(verdict.wrongly_billed) == len(verdict.wrong_events) == 2

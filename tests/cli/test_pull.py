@@ -1,4 +1,4 @@
-"""`omnireel pull` against a hub on loopback, which cuts connections, damages files and states odd sizes."""
+"""`omnireel pull` from a hub on loopback that cuts connections, damages files and states wrong sizes."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ WEIGHTS = "model.safetensors"
 
 @pytest.fixture
 def hub():
-    """The demo checkpoint, among files that nobody should want."""
+    """A hub with the demo checkpoint, and with files that must not be downloaded."""
     files = {name: (DEMO / name).read_bytes() for name in NAMES}
     files |= {
         "modeling.py": b"evil()",
@@ -44,7 +44,7 @@ def directory(tmp_path):
     return tmp_path / "data" / "models" / "someone" / "tiny-model"
 
 
-def test_exactly_the_files_that_cannot_run_are_fetched_and_the_licence_is_named(pull, hub, directory):
+def test_only_files_that_cannot_hold_code_are_fetched_and_the_licence_is_named(pull, hub, directory):
     ran = pull("--json")
     assert ran.returncode == 0, ran.stderr
     report = json.loads(ran.stdout)
@@ -57,7 +57,7 @@ def test_exactly_the_files_that_cannot_run_are_fetched_and_the_licence_is_named(
     assert fetched == set(NAMES)
 
 
-def test_what_is_here_is_not_fetched_again(pull, hub):
+def test_a_pulled_model_is_not_fetched_again(pull, hub):
     assert pull().returncode == 0
     hub.requests.clear()
     again = pull("--json")
@@ -79,7 +79,7 @@ def test_a_pulled_model_answers_by_its_id(pull, omnireel, clip):
     )
 
 
-def test_a_connection_that_is_cut_goes_on_where_it_was(pull, hub, directory):
+def test_a_download_continues_where_its_connection_was_cut(pull, hub, directory):
     hub.cut_after, hub.num_cuts = 12_000_000, 1
     assert pull().returncode == 0
     first, second = hub.fetched(WEIGHTS)
@@ -107,14 +107,14 @@ def test_a_damaged_file_is_found_and_fetched_again(pull, hub, directory, name):
     hub.damaged = {name}
     ran = pull()
     assert ran.returncode == 1
-    assert f"{name} arrived damaged" in ran.stderr
+    assert f"{name} was damaged on the way" in ran.stderr
     assert not directory.exists()
     hub.damaged = set()
     assert pull().returncode == 0
     assert (directory / name).read_bytes() == hub.files[name]
 
 
-def test_too_little_disk_is_said_before_the_first_byte(pull, hub, directory):
+def test_too_little_disk_is_reported_before_anything_is_downloaded(pull, hub, directory):
     hub.stated = {WEIGHTS: shutil.disk_usage("/").total * 100}
     ran = pull()
     assert ran.returncode == 1
@@ -122,7 +122,7 @@ def test_too_little_disk_is_said_before_the_first_byte(pull, hub, directory):
     assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
 
 
-def test_a_gated_model_wants_its_licence_accepted(pull, hub):
+def test_the_licence_of_a_gated_model_has_to_be_accepted(pull, hub):
     hub.gated = "manual"
     ran = pull()
     assert (ran.returncode, hub.fetched(WEIGHTS)) == (1, [])
@@ -131,7 +131,7 @@ def test_a_gated_model_wants_its_licence_accepted(pull, hub):
 
 
 @pytest.mark.parametrize(("model_id", "code"), [("nobody/nothing", 1), ("../x", 2), ("a/..", 2), ("demo", 2)])
-def test_an_id_that_leads_nowhere_is_refused(pull, model_id, code):
+def test_an_id_of_no_model_is_refused(pull, model_id, code):
     ran = pull(model_id=model_id)
     assert ran.returncode == code
     assert [line.split(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]

@@ -1,4 +1,4 @@
-"""How `omnireel serve` listens."""
+"""The sockets and the process of `omnireel serve`."""
 
 import socket
 import subprocess
@@ -20,8 +20,8 @@ def test_an_answer_in_two_parts_does_not_wait_for_an_acknowledgement_in_between(
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_an_application_that_never_serves_does_not_keep_its_process(tmp_path):
-    """As when the start fails after the store was opened."""
+def test_a_process_ends_although_its_application_was_never_served(tmp_path):
+    """This happens if the start fails after the store was opened."""
     source = """
 import sys
 from pathlib import Path
@@ -36,8 +36,8 @@ create_app(EchoBackend(), Settings(data_dir=Path(sys.argv[1])))
 
 
 @pytest.mark.parametrize("command", [Server, Worker])
-def test_a_process_whose_tasks_broke_says_so_with_its_exit_code(tmp_path, command):
-    """Process supervisors start a program again only if it failed."""
+def test_a_process_whose_tasks_broke_exits_with_1(tmp_path, command):
+    """Service managers restart a program only if it failed."""
     with command(tmp_path) as process:
         with closing(connect(tmp_path / "omnireel.db")) as db:
             db.execute("DROP TABLE outbox")

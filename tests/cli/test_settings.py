@@ -1,4 +1,4 @@
-"""Where settings come from, which place wins, and how a wrong one is named."""
+"""Where settings come from, which place comes first, and what the error for a bad value says."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -25,20 +25,20 @@ def toml(text):
     Path("omnireel.toml").write_text(text)
 
 
-def test_defaults_hold_where_nothing_is_given():
+def test_a_setting_that_is_not_given_has_its_default():
     assert read_settings({}) == Settings()
     assert read_ask_settings({"think": None}) == AskSettings()
     assert (Settings().host, Settings().port, Settings().model) == ("127.0.0.1", 8000, "demo")
 
 
-def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(variables):
+def test_a_flag_overrides_a_variable_which_overrides_the_file(variables):
     toml("port = 1\nhost = 'file'\nmodel = 'file'\n")
     variables |= {"OMNIREEL_PORT": "2", "OMNIREEL_HOST": "variable"}
     read = read_settings({"port": 3})
     assert (read.port, read.host, read.model, read.backend) == (3, "variable", "file", "local")
 
 
-def test_a_false_flag_beats_a_true_variable(variables):
+def test_a_false_flag_overrides_a_true_variable(variables):
     variables["OMNIREEL_THINK"] = "yes"
     assert read_ask_settings({}).think is True
     assert read_ask_settings({"think": False}).think is False
@@ -119,7 +119,7 @@ def test_a_misspelt_name_gets_a_suggestion(variables):
     assert unknown_variables() == ["OMNIREEL_MAX_TOKEN is not a setting. Did you mean OMNIREEL_MAX_TOKENS?"]
 
 
-def test_networks_and_ports_are_a_list_in_toml_and_have_commas_elsewhere(variables):
+def test_networks_and_ports_are_a_list_in_toml_and_text_with_commas_in_variables(variables):
     toml("fetch_allow = ['10.1.0.0/16', 'fd12::1']\nfetch_ports = [8443]\nallow_http = true")
     variables |= {"OMNIREEL_FETCH_DENY": "8.8.8.8, 2606::/16", "OMNIREEL_MAX_DOWNLOAD_BYTES": "4096"}
     read = read_settings({})
@@ -136,7 +136,7 @@ def test_a_value_that_is_not_a_network_is_refused(variables, value):
     assert "an address or network like 10.0.0.0/8" in raised.value.message
 
 
-def test_the_rate_below_one_excludes_one():
+def test_a_pruning_rate_of_one_is_refused():
     assert read_ask_settings({"video_pruning_rate": 0}).video_pruning_rate == 0.0
     with pytest.raises(SettingsError):
         read_ask_settings({"video_pruning_rate": 1.0})

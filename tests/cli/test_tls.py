@@ -1,4 +1,4 @@
-"""`serve --tls dev`: the official client, unmodified, against a real process; and the files behind it."""
+"""`serve --tls dev`: the official client, unmodified, against a real server, and the files of the certificates."""
 
 import json
 import os
@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from served import Server, data_uri, fal_client_environment, make_clip
 
+from omnireel.api.middleware.hosts import HOSTED
 from omnireel.cli.serving.recipes import recipe
 from omnireel.cli.serving.tls import dev_context, ensure_certificates
 from omnireel.errors import OmnireelError
@@ -66,27 +67,27 @@ def test_both_ports_lead_to_the_same_application(server, clip_uri, trust):
     assert [answer.json()["output"] for answer in answers] == ["echo: hello"] * 2
 
 
-@pytest.mark.parametrize("name", ["fal.run", "queue.fal.run", "rest.fal.ai", "v3.fal.media", "localhost"])
-def test_the_certificate_holds_for_the_hosted_services_names(server, trust, name):
+@pytest.mark.parametrize("name", [*HOSTED, "localhost"])
+def test_the_certificate_is_valid_for_the_names_of_the_hosted_service(server, trust, name):
     port = int(server.tls_url.rpartition(":")[2])
     plain = socket.create_connection(("127.0.0.1", port))
     with trust.wrap_socket(plain, server_hostname=name) as tls:
         assert ("DNS", name) in tls.getpeercert()["subjectAltName"]
 
 
-def test_without_our_authority_nobody_trusts_the_certificate(server):
+def test_a_client_that_does_not_trust_our_ca_refuses_the_certificate(server):
     with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
         httpx.get(f"{server.tls_url}/health", trust_env=False)
 
 
-def test_plain_http_on_the_tls_port_harms_nobody(server, trust):
+def test_plain_http_on_the_tls_port_does_no_harm(server, trust):
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{server.tls_url.replace('https', 'http')}/health", trust_env=False)
     assert httpx.get(f"{server.tls_url}/health", verify=trust, trust_env=False).status_code == 200
     assert "Traceback" not in server.log_path.read_text()
 
 
-def test_one_signal_ends_both_and_what_began_over_tls_is_finished(tmp_path, clip_uri):
+def test_one_signal_closes_both_ports_and_running_requests_over_tls_are_finished(tmp_path, clip_uri):
     with Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="0.2", **DEV) as server, ThreadPoolExecutor(1) as caller:
         trust = ssl.create_default_context(cafile=tmp_path / "tls" / "ca.pem")
         with httpx.Client(verify=trust, trust_env=False, timeout=60) as client:
@@ -103,7 +104,7 @@ def test_one_signal_ends_both_and_what_began_over_tls_is_finished(tmp_path, clip
                 httpx.get(url, trust_env=False)
 
 
-def test_a_client_that_never_says_goodbye_does_not_hold_up_the_end(tmp_path):
+def test_a_client_that_sends_no_close_alert_does_not_delay_the_stop(tmp_path):
     with Server(tmp_path, **DEV) as server:
         trust = ssl.create_default_context(cafile=tmp_path / "tls" / "ca.pem")
         plain = socket.create_connection(("127.0.0.1", int(server.tls_url.rpartition(":")[2])))
@@ -115,7 +116,7 @@ def test_a_client_that_never_says_goodbye_does_not_hold_up_the_end(tmp_path):
             assert time.monotonic() - asked < 10
 
 
-def test_the_recipe_can_be_pasted_as_it_is(tmp_path):
+def test_the_recipe_has_the_addresses_and_the_certificate_of_the_server(tmp_path):
     text = recipe("http://127.0.0.1:8000", "https://127.0.0.1:8443", tmp_path / "a b" / "ca.pem")
     quoted = f"'{tmp_path}/a b/ca.pem'"
     for line in (
@@ -124,12 +125,13 @@ def test_the_recipe_can_be_pasted_as_it_is(tmp_path):
         f"export SSL_CERT_FILE={quoted}",
         f"export NODE_EXTRA_CA_CERTS={quoted}",
         f"--cacert {quoted}",
-        "`http://127.0.0.1:8000/${doors[url.host]}${url.pathname}${url.search}`",
+        'proxyUrl: { url: "http://127.0.0.1:8000/api/fal/proxy", when: "always" }',
     ):
         assert line in text
     plain = recipe("http://127.0.0.1:8000", None, tmp_path)
-    assert "requestMiddleware" in plain
+    assert "proxyUrl" in plain
     assert "CERT" not in plain
+    assert "KEY_ID:KEY_SECRET" in recipe("http://127.0.0.1:8000", None, tmp_path, asks_for_key=True)
 
 
 def test_the_recipe_goes_to_stdout_and_the_log_to_stderr(environment, tmp_path):
@@ -172,7 +174,7 @@ def test_certificates_are_made_once_and_renewed_in_time(tmp_path):
         assert changed(folder, before) == renewed, days
 
 
-def test_a_new_name_renews_the_server_and_keeps_the_authority(tmp_path):
+def test_a_new_name_renews_the_servers_certificate_and_keeps_the_ca(tmp_path):
     ensure_certificates(tmp_path, "127.0.0.1", NOW)
     before = contents(tmp_path)
     ensure_certificates(tmp_path, "box.lan", NOW)
@@ -203,7 +205,7 @@ def test_only_the_owner_may_read_keys(tmp_path):
         ("ca.pem", None, EVERYTHING),
     ],
 )
-def test_a_damaged_or_missing_file_is_made_anew(tmp_path, name, content, renewed):
+def test_a_damaged_or_missing_file_is_replaced(tmp_path, name, content, renewed):
     ensure_certificates(tmp_path, "localhost", NOW)
     before = contents(tmp_path)
     if content is None:
@@ -215,7 +217,7 @@ def test_a_damaged_or_missing_file_is_made_anew(tmp_path, name, content, renewed
     dev_context(tmp_path, "localhost")
 
 
-def test_a_key_of_another_certificate_is_noticed(tmp_path):
+def test_a_server_certificate_of_another_ca_is_replaced(tmp_path):
     ensure_certificates(tmp_path / "a", "localhost", NOW)
     ensure_certificates(tmp_path / "b", "localhost", NOW)
     for name in SERVER:
@@ -242,7 +244,7 @@ def test_a_server_that_asks_for_no_key_does_not_listen_to_other_machines(omniree
     assert "--allow-public" in hint
 
 
-def test_the_operator_may_let_everybody_in(environment, tmp_path):
+def test_the_operator_may_allow_callers_from_other_machines(environment, tmp_path):
     command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", "serve", "--allow-public"]
     command += ["--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path)]
     with subprocess.Popen(

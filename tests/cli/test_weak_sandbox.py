@@ -1,4 +1,4 @@
-"""A machine that cannot confine the decoder serves nobody unless its operator says so."""
+"""A machine that cannot confine the decoder serves only if its operator accepts that."""
 
 import json
 
@@ -26,8 +26,8 @@ def weak_kernel(monkeypatch):
 
 @pytest.mark.parametrize("start", [serve_forever, work_forever])
 @pytest.mark.usefixtures("weak_kernel")
-def test_nothing_starts_where_the_decoder_cannot_be_confined(start, tmp_path):
-    with pytest.raises(OmnireelError, match="landlock missing") as caught:
+def test_server_and_worker_do_not_start_if_the_decoder_cannot_be_confined(start, tmp_path):
+    with pytest.raises(OmnireelError, match="it lacks landlock") as caught:
         start(Settings(backend="echo", port=0, data_dir=tmp_path))
     assert "--allow-weak-sandbox" in caught.value.hint
 
@@ -40,21 +40,21 @@ def test_the_operator_may_accept_a_weak_sandbox(monkeypatch):
 
 @pytest.mark.usefixtures("weak_kernel")
 @pytest.mark.parametrize("command", ["ask", "inspect"])
-def test_a_person_who_names_a_video_is_warned_and_answered(command, clip, monkeypatch):
+def test_commands_about_one_video_print_a_warning_and_go_on(command, clip, monkeypatch):
     monkeypatch.setenv("OMNIREEL_BACKEND", "echo")
-    said = CliRunner().invoke(app, [command, str(clip), "What moves?", "--json"])
-    assert said.exit_code == 0
-    assert "warning: this kernel cannot confine the video decoder: landlock missing" in said.stderr
-    assert json.loads(said.stdout)
+    ran = CliRunner().invoke(app, [command, str(clip), "What moves?", "--json"])
+    assert ran.exit_code == 0
+    assert "warning: This kernel cannot confine the video decoder: it lacks landlock." in ran.stderr
+    assert json.loads(ran.stdout)
 
 
 @pytest.mark.usefixtures("weak_kernel")
-def test_a_person_who_traces_a_video_is_warned(clip, tmp_path):
-    said = CliRunner().invoke(app, ["trace", str(clip), "?", "--out", str(tmp_path / "none" / "numbers")])
-    assert "warning: this kernel cannot confine the video decoder" in said.stderr
+def test_trace_prints_a_warning(clip, tmp_path):
+    ran = CliRunner().invoke(app, ["trace", str(clip), "?", "--out", str(tmp_path / "none" / "numbers")])
+    assert "warning: This kernel cannot confine the video decoder" in ran.stderr
 
 
-def test_nobody_is_warned_where_the_decoder_is_confined(clip, monkeypatch):
+def test_there_is_no_warning_if_the_decoder_is_confined(clip, monkeypatch):
     monkeypatch.setenv("OMNIREEL_BACKEND", "echo")
     assert CliRunner().invoke(app, ["inspect", str(clip)]).stderr == ""
 
@@ -68,7 +68,7 @@ def test_health_says_that_the_sandbox_is_full(tmp_path):
     assert health(tmp_path).json()["sandbox"] == "full"
 
 
-def test_health_tells_how_many_decoders_were_taken_over(tmp_path, monkeypatch):
+def test_health_reports_the_number_of_sandbox_violations(tmp_path, monkeypatch):
     before = health(tmp_path).json()["intrusions"]
     monkeypatch.setattr(process, "_sandbox_violations", [*process._sandbox_violations, 4711])
     assert health(tmp_path).json()["intrusions"] == before + 1

@@ -1,4 +1,4 @@
-"""`omnireel worker` beside a server: jobs run in another process, and look the same from outside."""
+"""`omnireel worker` beside a server: jobs run in another process, and callers see no difference."""
 
 import signal
 import time
@@ -38,7 +38,7 @@ def wait_for(client, word, job):
     return status
 
 
-def test_a_free_worker_takes_what_the_server_has_no_time_for(pair):
+def test_a_free_worker_runs_a_job_that_the_busy_server_cannot(pair):
     client, worker = pair
     job = submit(client, SHORT)
     status = wait_for(client, "COMPLETED", job)
@@ -67,11 +67,11 @@ def test_cancel_reaches_a_job_in_another_process_within_two_polls(pair):
     asked = time.monotonic()
     assert client.put(job["cancel_url"]).status_code == 202
     assert wait_for(client, "COMPLETED", job)["error_type"] == "client_cancelled"
-    assert time.monotonic() - asked < 4  # a beat, which would notice too, comes every five seconds
+    assert time.monotonic() - asked < 4  # renewing the lease, every five seconds, would notice it too
     assert worker.log()[-1]["state"] == "cancelled"
 
 
-def test_a_callers_own_request_never_goes_to_another_process(pair):
+def test_an_attached_request_never_runs_in_another_process(pair):
     client, worker = pair
     before = len(worker.log())
     with pytest.raises(httpx.ReadTimeout):
@@ -79,7 +79,7 @@ def test_a_callers_own_request_never_goes_to_another_process(pair):
     assert len(worker.log()) == before
 
 
-def test_a_worker_that_is_told_to_end_finishes_its_job_first(pair):
+def test_a_worker_that_is_asked_to_end_finishes_its_job_first(pair):
     client, worker = pair
     job = submit(client, "a b c d e")
     wait_for(client, "IN_PROGRESS", job)
@@ -88,7 +88,7 @@ def test_a_worker_that_is_told_to_end_finishes_its_job_first(pair):
     assert worker.log()[-1]["state"] == "succeeded"
 
 
-def test_a_second_signal_puts_the_job_back_at_once(pair):
+def test_a_second_signal_requeues_the_job_at_once(pair):
     client, worker = pair
     job = submit(client, LONG)
     wait_for(client, "IN_PROGRESS", job)
@@ -101,7 +101,7 @@ def test_a_second_signal_puts_the_job_back_at_once(pair):
     assert wait_for(client, "IN_QUEUE", job)["queue_position"] == 0
 
 
-def test_what_a_dead_worker_held_runs_again(tmp_path):
+def test_the_job_of_a_dead_worker_runs_again(tmp_path):
     variables = {"OMNIREEL_LEASE_S": "2", "OMNIREEL_MAX_RUNNING": "1"}
     with (
         Server(tmp_path, OMNIREEL_ECHO_TOKEN_S="0.5", **variables) as server,

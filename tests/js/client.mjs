@@ -1,13 +1,13 @@
-// fal's client as it is, pointed at a server in one of the ways that `omnireel serve` documents.
+// fal's client, unmodified, directed to a server in one of three ways.
 import { createFalClient } from "@fal-ai/client";
 
-const DOORS = { "fal.run": "sync", "queue.fal.run": "queue", "rest.fal.ai": "rest", "v3.fal.media": "cdn" };
+const PREFIXES = { "fal.run": "sync", "queue.fal.run": "queue", "rest.fal.ai": "rest", "v3.fal.media": "cdn" };
 
 function byMiddleware(base) {
   return {
     requestMiddleware: async (request) => {
       const url = new URL(request.url);
-      return { ...request, url: `${base}/${DOORS[url.host]}${url.pathname}${url.search}` };
+      return { ...request, url: `${base}/${PREFIXES[url.host]}${url.pathname}${url.search}` };
     },
   };
 }

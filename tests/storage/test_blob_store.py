@@ -1,6 +1,7 @@
-"""What every store of blobs promises."""
+"""Conformance tests of `BlobStore`, and tests of the local one alone."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import tempfile
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from omnireel.errors import CapacityError
 from omnireel.storage.local_blobs import LocalBlobStore, digest_of
 
 MIB = 1024 * 1024
-# How each implementation of `BlobStore` is made; `folder` is empty at first.
+# Makes each implementation of `BlobStore`. `folder` is empty at first.
 IMPLEMENTATIONS = {"local": lambda folder: LocalBlobStore(folder / "blobs")}
 
 
@@ -21,7 +23,7 @@ def blobs(request, tmp_path):
 
 
 class TooMuchError(Exception):
-    """Raised where more bytes come than may."""
+    """Raised if more bytes arrive than allowed."""
 
 
 async def pieces(*contents):
@@ -30,7 +32,7 @@ async def pieces(*contents):
 
 
 async def read(blobs, name):
-    """A blob's bytes, or None where there is none."""
+    """The bytes of a blob; None if it does not exist."""
     try:
         async with blobs.file(name) as path:
             return path.read_bytes()
@@ -47,13 +49,13 @@ def reads(blobs, *names):
 
 @pytest.mark.parametrize("is_durable", [True, False])
 @pytest.mark.parametrize("size", [0, 1, 300_000])
-def test_what_was_put_is_read(blobs, is_durable, size):
+def test_a_blob_is_read_as_it_was_put(blobs, is_durable, size):
     content = os.urandom(size)
     asyncio.run(blobs.put("a", content, is_durable=is_durable))
     assert reads(blobs, "a", "b") == [content, None]
 
 
-def test_a_blob_is_written_as_its_bytes_come(blobs):
+def test_a_blob_is_written_as_its_bytes_arrive(blobs):
     content = [b"", b"x" * MIB, os.urandom(3 * MIB), b"end"]
     written = asyncio.run(blobs.write("a", pieces(*content), max_bytes=5 * MIB, beyond=TooMuchError()))
     whole = b"".join(content)
@@ -68,7 +70,7 @@ def test_too_many_bytes_leave_nothing(blobs):
     assert asyncio.run(blobs.write("a", pieces(b"123"), max_bytes=3, beyond=TooMuchError())).num_bytes == 3
 
 
-def test_a_sender_that_leaves_leaves_nothing(blobs):
+def test_a_sender_that_disconnects_leaves_nothing(blobs):
     async def broken():
         yield b"x" * 2 * MIB
         raise ConnectionError
@@ -78,14 +80,14 @@ def test_a_sender_that_leaves_leaves_nothing(blobs):
     assert reads(blobs, "a") == [None]
 
 
-def test_a_name_is_given_once(blobs):
+def test_a_name_can_be_used_only_once(blobs):
     asyncio.run(blobs.put("a", b"first"))
     with pytest.raises(FileExistsError):
         asyncio.run(blobs.put("a", b"second"))
     assert reads(blobs, "a") == [b"first"]
 
 
-def test_blobs_are_joined_in_the_order_that_is_given(blobs):
+def test_blobs_are_joined_in_the_given_order(blobs):
     async def scene():
         for name in "abc":
             await blobs.put(name, name.encode())
@@ -98,7 +100,7 @@ def test_blobs_are_joined_in_the_order_that_is_given(blobs):
     assert reads(blobs, "other") == [None]
 
 
-def test_removing_takes_what_is_there(blobs):
+def test_removing_ignores_missing_blobs(blobs):
     async def scene():
         await blobs.put("small", b"x")
         await blobs.put("large", b"x" * MIB)
@@ -111,7 +113,7 @@ def test_removing_takes_what_is_there(blobs):
     assert reads(blobs, "small", "large", "stays") == [None, None, b"x"]
 
 
-def test_a_file_of_this_machine_becomes_a_blob_that_outlasts_it(blobs, tmp_path):
+def test_a_blob_made_of_a_file_stays_when_the_file_is_deleted(blobs, tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"content")
     asyncio.run(blobs.put_file("a", source))
@@ -122,7 +124,7 @@ def test_a_file_of_this_machine_becomes_a_blob_that_outlasts_it(blobs, tmp_path)
     assert reads(blobs, "b") == [None]
 
 
-def test_a_blob_of_one_store_becomes_one_of_another_by_its_file(blobs, tmp_path):
+def test_a_blob_can_be_put_into_another_store_by_its_file(blobs, tmp_path):
     other = LocalBlobStore(tmp_path / "other")
 
     async def scene():
@@ -135,7 +137,7 @@ def test_a_blob_of_one_store_becomes_one_of_another_by_its_file(blobs, tmp_path)
     assert reads(other, "b") == [b"content"]
 
 
-def test_what_no_row_names_goes_when_it_is_old_and_the_rest_stays(blobs):
+def test_only_old_blobs_that_are_not_needed_are_deleted(blobs):
     async def scene():
         for name in ("needed", "left over"):
             await blobs.put(name, b"x")
@@ -148,22 +150,37 @@ def test_what_no_row_names_goes_when_it_is_old_and_the_rest_stays(blobs):
     assert reads(blobs, "needed", "left over") == [b"x", None]
 
 
-def test_a_digest_is_of_bytes_that_are_not_kept():
+def test_the_digest_of_bytes_is_computed_without_storing_them():
     digest = asyncio.run(digest_of(pieces(b"a", b"b"), max_bytes=2, beyond=TooMuchError()))
     assert digest == hashlib.sha256(b"ab").hexdigest()
     with pytest.raises(TooMuchError):
         asyncio.run(digest_of(pieces(b"a", b"b"), max_bytes=1, beyond=TooMuchError()))
 
 
-def test_a_local_file_that_another_process_deletes_meanwhile_is_no_error(tmp_path, monkeypatch):
+def fill_disk(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_full_disk_is_an_error_that_callers_may_retry_and_leaves_nothing(tmp_path, monkeypatch, call):
+    """`open` fails if no inode is left, `fsync` if no space is left."""
+    blobs = LocalBlobStore(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fill_disk)
+        with pytest.raises(CapacityError, match="disk is full"):
+            asyncio.run(blobs.put("a", b"x"))
+    assert reads(blobs, "a") == [None]
+
+
+def test_a_local_file_that_another_process_deletes_meanwhile_is_ignored(tmp_path, monkeypatch):
     blobs = LocalBlobStore(tmp_path)
     (tmp_path / "left over").write_bytes(b"x")
 
-    def look_late(path):
+    def delete_first(path):
         path.unlink()
         return True
 
-    monkeypatch.setattr(Path, "is_file", look_late)
+    monkeypatch.setattr(Path, "is_file", delete_first)
     asyncio.run(blobs.keep_only(set(), older_than_s=-1))
     assert os.listdir(tmp_path) == []
 

@@ -1,4 +1,4 @@
-"""From a media reference to a file on this machine, and what remains of the file afterwards."""
+"""Fetches the file for a media reference, and removes it afterwards."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ async def read(source, policy):
 
 
 def refused(source, policy):
-    """The error for a source that cannot be fetched; it is always about the media and says what to do."""
+    """The error for a source that cannot be fetched. It is about the media, and its hint says what to do."""
     with pytest.raises(InputError) as raised:
         asyncio.run(read(source, policy))
     assert raised.value.about == "media"

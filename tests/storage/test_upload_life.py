@@ -1,4 +1,4 @@
-"""The life of an upload: the order in which its rows and its bytes change."""
+"""The life cycle of uploads, with rows in the store and bytes in the blob store."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ LIMITS = FileLimits(max_file_bytes=1000, max_total_bytes=2500, open_s=60.0)
 
 
 class Lab:
-    """Uploads on a clock that the test owns."""
+    """Uploads with a clock that the test sets."""
 
     def __init__(self, folder):
         self.now = 1000.0
@@ -52,7 +52,7 @@ def kind_of(raised):
     return raised.value.kind
 
 
-def test_a_file_is_stored_at_once_and_sent_again_only_as_it_was(lab):
+def test_a_file_can_be_sent_again_only_with_the_same_bytes(lab):
     async def scene():
         opened = await lab.uploads.begin(NEW)
         receive = lab.uploads.receive
@@ -72,7 +72,7 @@ def test_a_file_is_stored_at_once_and_sent_again_only_as_it_was(lab):
     assert lab.num_blobs == 1
 
 
-def test_parts_become_one_file_and_their_blobs_go(lab):
+def test_parts_become_one_file_and_their_blobs_are_deleted(lab):
     async def scene():
         opened = await lab.uploads.begin(NEW)
         etags = {}
@@ -108,7 +108,7 @@ def test_bytes_beyond_a_limit_leave_neither_blob_nor_reservation(lab):
     assert lab.num_blobs == 0
 
 
-def test_a_sender_that_leaves_frees_what_was_reserved(lab):
+def test_the_reservation_of_a_sender_that_disconnects_is_released(lab):
     async def broken():
         yield b"x"
         raise ConnectionError
@@ -117,14 +117,14 @@ def test_a_sender_that_leaves_frees_what_was_reserved(lab):
         opened = await lab.uploads.begin(NEW)
         with pytest.raises(ConnectionError):
             await lab.uploads.receive(opened.id, opened.token, broken(), num_bytes=900)
-        await lab.uploads.begin(NEW)  # a later write: the part is dropped by now
+        await lab.uploads.begin(NEW)  # after this later write the part is dropped
         return await lab.store.uploads.num_stored_bytes()
 
     assert asyncio.run(scene()) == 0
     assert lab.num_blobs == 0
 
 
-def test_a_file_expires_and_a_name_elsewhere_keeps_its_bytes(lab, tmp_path):
+def test_the_bytes_of_an_expired_file_stay_in_the_blob_of_a_job(lab, tmp_path):
     incoming = LocalBlobStore(tmp_path / "incoming")
 
     async def scene():
@@ -157,7 +157,7 @@ def test_a_blob_without_a_row_is_collected_when_it_is_old(lab, monkeypatch):
     assert lab.num_blobs == 1
 
 
-def test_a_token_for_an_account_ends_after_an_hour(lab):
+def test_a_temporary_token_expires_after_an_hour(lab):
     async def scene():
         token = await lab.uploads.issue_cdn_token("ann")
         assert token.expires_at == lab.now + 3600

@@ -1,4 +1,4 @@
-"""An empty store of each implementation."""
+"""Fixtures: an empty store of each implementation."""
 
 import pytest
 from stores import IMPLEMENTATIONS, blocking_store, deployment
@@ -6,13 +6,13 @@ from stores import IMPLEMENTATIONS, blocking_store, deployment
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 def store(request):
-    """Called without `await`."""
+    """A store that is called without `await`."""
     with blocking_store(request.param) as opened:
         yield opened
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 def deployed(request):
-    """May be opened several times."""
+    """A store that can be opened several times."""
     with deployment(request.param) as opened:
         yield opened

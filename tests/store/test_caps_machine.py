@@ -1,4 +1,4 @@
-"""Two keys with caps, jobs that cost anything up to what they reserved, months that pass: no cap is ever broken."""
+"""Random sequences of jobs of two keys with caps, over several months: no cap is ever exceeded."""
 
 import pytest
 from hypothesis import settings
@@ -21,7 +21,7 @@ DAY_S = 24 * 3600.0
 
 
 class Spending(RuleBasedStateMachine):
-    """reserved: what each job that was accepted may cost, in millionths of a dollar."""
+    """Random calls of a store. reserved: the most that each accepted job may cost, in millionths of a dollar"""
 
     held = Bundle("held")
 
@@ -43,12 +43,12 @@ class Spending(RuleBasedStateMachine):
         self.reserved = {key.id: {} for key in self.keys}
 
     def unfinished(self, key):
-        """What the unfinished jobs of a key may cost, job by job."""
+        """The most that each unfinished job of a key may cost."""
         jobs = self.reserved[key.id]
         return [micro for job_id, micro in jobs.items() if not self.store.jobs.find(job_id).state.is_final]
 
     def spent(self, key):
-        """In all, and this month."""
+        """The charges of a key, in all and in this month."""
         (found,) = [one for one in self.store.keys.all(now=self.now) if one.key.id == key.id]
         return found.spent_micro, found.spent_this_month_micro
 
@@ -93,7 +93,7 @@ class Spending(RuleBasedStateMachine):
         sweep(self.store, now=self.now)
 
     @invariant()
-    def no_cap_is_broken(self):
+    def no_cap_is_exceeded(self):
         for key in self.keys:
             unfinished, (spent, this_month) = self.unfinished(key), self.spent(key)
             assert len(unfinished) <= self.most
@@ -102,7 +102,7 @@ class Spending(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_no_cap_is_broken_and_nothing_that_fits_is_refused(implementation):
+def test_no_cap_is_exceeded_and_no_job_that_fits_is_refused(implementation):
     run_state_machine_as_test(
         lambda: Spending(implementation),
         settings=settings(max_examples=40, stateful_step_count=40, deadline=None),

@@ -1,4 +1,4 @@
-"""Submissions, workers, deaths, cancellations and time in any order: each job ends once and is charged once."""
+"""Random sequences of submissions, claims, crashes and cancellations: each job ends once and is charged once."""
 
 import pytest
 from hypothesis import settings
@@ -31,7 +31,7 @@ from omnireel.store.jobs import State
 
 
 class Queue(RuleBasedStateMachine):
-    """One store and the jobs that were submitted to it; ends: what each ended job was found to be."""
+    """A store and the jobs that were submitted to it. ends: state and outcome of each ended job"""
 
     jobs = Bundle("jobs")
     held = Bundle("held")
@@ -84,7 +84,7 @@ class Queue(RuleBasedStateMachine):
         sweep(self.store, now=self.now)
 
     @invariant()
-    def a_job_stays_as_it_ended(self):
+    def an_ended_job_never_changes(self):
         for job_id in self.submitted:
             job = self.store.jobs.find(job_id)
             assert job is not None
@@ -94,7 +94,7 @@ class Queue(RuleBasedStateMachine):
                 self.ends[job_id] = job.state, job.outcome
 
     @invariant()
-    def each_ended_job_was_charged_and_has_a_webhook_as_it_should(self):
+    def each_ended_job_has_its_charge_and_its_webhook(self):
         charges = self.store.usage.charges(None, EVER, limit=1000)
         assert {charge.job_id: charge.amount_micro for charge in charges} == {
             job_id: 6 * (outcome.input_tokens + outcome.output_tokens)
@@ -104,7 +104,7 @@ class Queue(RuleBasedStateMachine):
         assert {entry.job_id for entry in self.store.webhooks.read_log(limit=1000)} == set(self.ends)
 
     def teardown(self):
-        """With a worker that does its work, every job ends."""
+        """Every job ends when a worker runs that does not crash."""
         try:
             self.run_until_all_have_ended()
         finally:
@@ -123,7 +123,7 @@ class Queue(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_each_job_ends_once_and_is_charged_once_whatever_happens(implementation):
+def test_each_job_ends_once_and_is_charged_once(implementation):
     run_state_machine_as_test(
         lambda: Queue(implementation),
         settings=settings(max_examples=40, stateful_step_count=40, deadline=None),

@@ -1,4 +1,4 @@
-"""What every store of jobs promises, on a clock that the test owns."""
+"""Conformance tests of `JobStore`. The tests set the clock."""
 
 import asyncio
 from collections import Counter
@@ -70,7 +70,7 @@ def test_a_job_is_found_as_it_was_submitted_and_as_it_ended(store):
     assert store.jobs.needed_media() == set()
 
 
-def test_a_failure_is_found_with_all_that_it_says(store):
+def test_a_failure_is_found_with_all_its_fields(store):
     failure = Failure("too_long", "Too long.", "Cut it.", "media", {"max": 1.5, "list": [1]}, 2.5, True)
     submit(store)
     finish(store, take(store), failure)
@@ -79,7 +79,7 @@ def test_a_failure_is_found_with_all_that_it_says(store):
     assert charged_micro(store) == 0
 
 
-def test_a_submission_and_a_claim_are_one_step(store):
+def test_a_submission_can_claim_in_the_same_commit(store):
     submit(store, "earlier")
     submission = Submission("a", "ann", task())
     job, claimed = store.jobs.submit(submission, fingerprint="f", now=1.0, claim=Claim("w", 2, LEASE_S))
@@ -95,7 +95,7 @@ def test_a_submission_and_a_claim_are_one_step(store):
     assert store.jobs.find("b") is None
 
 
-def test_jobs_run_in_order_of_arrival_and_low_ones_last(store):
+def test_jobs_run_in_order_of_arrival_and_those_of_low_priority_last(store):
     submit(store, "low", is_low=True)
     submit(store, "first")
     submit(store, "second")
@@ -115,7 +115,7 @@ def test_a_finished_job_is_charged_once_and_has_one_webhook(store):
     assert (entry.id, entry.job_id, entry.url) == ("msg_a", "a", "https://hook.example/x")
 
 
-def test_a_worker_that_was_presumed_dead_changes_nothing(store):
+def test_a_worker_whose_lease_was_lost_changes_nothing(store):
     submit(store)
     old = take(store, "old")
     sweep(store, now=LEASE_S + 1)
@@ -130,7 +130,7 @@ def test_a_worker_that_was_presumed_dead_changes_nothing(store):
     assert [line.message for line in store.jobs.read_log("a")] == ["late"]
 
 
-def test_a_lease_that_lapsed_while_its_worker_lives_is_renewed_first(store):
+def test_a_lease_that_ran_out_is_renewed_if_its_worker_is_still_alive(store):
     submit(store, "mine")
     submit(store, "theirs")
     mine, _ = take(store, "w"), take(store, "dead")
@@ -140,27 +140,27 @@ def test_a_lease_that_lapsed_while_its_worker_lives_is_renewed_first(store):
     assert finish(store, mine, now=LEASE_S + 2)
 
 
-def test_a_job_that_kills_three_workers_is_lost_and_free(store):
+def test_a_job_whose_workers_crash_three_times_is_lost_and_not_charged(store):
     submit(store)
     now = 0.0
     for _ in range(3):
         assert take(store, now=now) is not None
         now += LEASE_S + 1
         sweep(store, now=now)
-        assert take(store, now=now) is None, "it waits, longer each time"
+        assert take(store, now=now) is None, "It must wait, longer each time."
         now += MAX_BACKOFF_S
     assert store.jobs.find("a").outcome == LOST
     assert charged_micro(store) == 0
 
 
-def test_a_pinned_job_runs_only_in_the_server_where_its_caller_waits(store):
+def test_a_pinned_job_runs_only_in_its_server(store):
     submit(store, pinned_to="here", retries=0)
     assert take(store, "there") is None
     assert take(store, "here").id == "a"
     assert sweep(store, now=LEASE_S + 1) == ["a"]
 
 
-def test_a_pinned_job_whose_server_died_before_it_ran_does_not_wait_for_ever(store):
+def test_a_pinned_job_whose_server_died_before_it_ran_ends_as_lost(store):
     submit(store, pinned_to="dead", retries=0)
     assert sweep(store, now=MAX_PINNED_S - 1) == []
     assert sweep(store, now=MAX_PINNED_S + 1) == ["a"]
@@ -173,7 +173,7 @@ def test_a_job_that_does_not_start_in_time_ends(store):
     assert store.jobs.find("a").failure == NOT_STARTED
 
 
-def test_a_job_that_started_in_time_may_go_on_after_its_deadline(store):
+def test_a_job_that_started_in_time_may_run_again_after_its_start_deadline(store):
     submit(store, start_deadline_s=5)
     job = take(store, now=1)
     assert store.jobs.requeue(job, worker="w", after_s=0, counts=False, log=(), now=20)
@@ -182,7 +182,7 @@ def test_a_job_that_started_in_time_may_go_on_after_its_deadline(store):
     assert (again.id, again.attempt, again.retries) == ("a", 1, 9)
 
 
-def test_a_job_without_retries_is_not_queued_again_by_an_attempt_that_counts(store):
+def test_a_job_without_retries_left_is_not_requeued(store):
     submit(store, retries=1)
     for expected in (True, False):
         job = take(store, now=10)
@@ -192,7 +192,7 @@ def test_a_job_without_retries_is_not_queued_again_by_an_attempt_that_counts(sto
     assert [line.message for line in store.jobs.read_log("a")] == ["full", "full"]
 
 
-def test_cancelling_says_what_happened(store):
+def test_cancel_returns_what_it_did(store):
     submit(store, "waiting")
     assert store.jobs.cancel("waiting", POLICY, now=1) == "removed"
     assert store.jobs.cancel("waiting", POLICY, now=1) == "ended"
@@ -218,7 +218,7 @@ def test_the_same_idempotency_key_and_request_is_the_same_job_for_a_day(store):
     assert submit(store, "d", idempotency_key="k", now=IDEMPOTENCY_S + 1).id == "d"
 
 
-def test_a_queue_that_is_too_long_refuses(store):
+def test_a_job_is_refused_if_the_queue_is_too_long(store):
     submit(store, "a")
     submit(store, "b")
     with pytest.raises(CapacityError):
@@ -226,7 +226,7 @@ def test_a_queue_that_is_too_long_refuses(store):
     assert submit(store, "c", max_queued=2).id == "c"
 
 
-def test_a_job_that_may_not_be_kept_loses_what_its_caller_wrote_and_keeps_its_options(store):
+def test_the_task_of_a_job_that_must_not_be_kept_loses_its_content_and_keeps_its_options(store):
     submit(store, keeps_io=False)
     finish(store, take(store))
     ended = store.jobs.find("a").task
@@ -235,7 +235,9 @@ def test_a_job_that_may_not_be_kept_loses_what_its_caller_wrote_and_keeps_its_op
 
 
 @pytest.mark.parametrize(("pinned_to", "kept_s"), [(None, UNKEPT_S), ("w", UNKEPT_ATTACHED_S)])
-def test_its_outcome_can_be_fetched_for_a_while_and_is_listed_nowhere(store, pinned_to, kept_s):
+def test_an_outcome_that_must_not_be_kept_can_be_fetched_for_a_while_but_is_not_listed(
+    store, pinned_to, kept_s
+):
     submit(store, "kept")
     submit(store, keeps_io=False, pinned_to=pinned_to)
     for _ in range(2):
@@ -266,14 +268,14 @@ def test_log_lines_are_numbered_within_their_job(store):
     submit(store, "b")
     for job in ("a", "b", "a"):
         store.jobs.append_log(job, [(1.0, "INFO", "one"), (2.0, "WARN", "two")])
-    job = take(store)  # a later write: the lines are stored by now
+    job = take(store)  # after this later write the lines are stored
     assert [line.number for line in store.jobs.read_log("a")] == [0, 1, 2, 3]
     assert [line.message for line in store.jobs.read_log("b", start=1)] == ["two"]
     finish(store, job, log=[(3.0, "ERROR", "last")])
     assert (store.jobs.read_log("a")[-1].number, store.jobs.read_log("a")[-1].level) == (4, "ERROR")
 
 
-def test_old_jobs_are_purged_with_their_logs_and_webhooks_and_what_they_cost_stays(store):
+def test_old_jobs_are_purged_with_their_logs_and_webhooks_but_their_charges_stay(store):
     for job_id, now in (("old", 1.0), ("young", 50.0)):
         submit(store, job_id, webhook_url="https://hook.example/", now=now)
         finish(store, take(store, now=now), now=now, log=[(now, "INFO", "line")])
@@ -307,7 +309,7 @@ def test_jobs_of_two_open_stores_are_claimed_once(deployed):
     assert len(claimed) == len(set(claimed)) == 40
 
 
-def test_what_one_open_store_wrote_the_other_reads(deployed):
+def test_a_change_in_one_open_store_is_seen_in_another(deployed):
     one, other = deployed.open(), deployed.open()
 
     async def scene():
@@ -324,7 +326,7 @@ def test_what_one_open_store_wrote_the_other_reads(deployed):
     assert asyncio.run(scene()).state == State.cancelled
 
 
-def test_nothing_waits_after_all_has_run(store):
+def test_no_job_waits_after_all_have_run(store):
     for n in range(5):
         submit(store, f"j{n}", owner=f"o{n}")
     assert len(run_all(store)) == 5

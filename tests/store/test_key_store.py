@@ -1,4 +1,4 @@
-"""What every store of keys promises: secrets, spending, caps, requests per minute, temporary tokens."""
+"""Conformance tests of `KeyStore`: secrets, spending, caps, requests per minute, temporary tokens."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ def send(store, key, job_id, micro, *, now=0.0, **more):
     return submit(store, job_id, owner=key.account, now=now, key_id=key.id, reserved_micro=micro, **more)
 
 
-def test_a_key_is_what_its_id_and_its_secret_together_name(store):
+def test_a_key_needs_its_id_and_its_secret(store):
     grant = Grant("ann", "laptop", True, 10, 5, 1000, 500)
     key_id, secret = new_key()
     created = store.keys.create(key_id, secret_digest(PEPPER, secret), grant, now=7.0)
@@ -34,12 +34,12 @@ def test_a_key_is_what_its_id_and_its_secret_together_name(store):
     assert store.keys.check("omr_unknown", secret_digest(PEPPER, secret)) is None
 
 
-def test_a_key_without_an_account_gets_one_of_its_own(store):
+def test_a_key_without_an_account_gets_a_new_one(store):
     key = create(store)
     assert key.account == key.grant.account == key.id
 
 
-def test_a_revoked_key_is_listed_and_opens_nothing(store):
+def test_a_revoked_key_is_listed_but_cannot_be_used(store):
     key = create(store, account="ann")
     revoked = store.keys.revoke(key.id, now=5.0)
     assert (revoked.key.revoked_at, revoked.spent_micro) == (5.0, 0)
@@ -63,7 +63,7 @@ def test_all_keys_are_listed_with_what_they_spent(store):
     assert listed == [(first.id, 132, 66), (second.id, 0, 0)]
 
 
-def test_a_month_begins_anew_and_the_whole_does_not(store):
+def test_a_monthly_cap_starts_again_each_month_and_a_total_cap_does_not(store):
     key = create(store, cap_micro=150, monthly_cap_micro=70)
     for n, now in enumerate((1.0, 40 * DAY_S)):
         send(store, key, f"j{n}", 66, now=now)
@@ -81,7 +81,7 @@ def test_a_repeated_request_is_never_refused_for_its_cost(store):
     assert send(store, key, "b", 66, idempotency_key="k").id == "a"
 
 
-def test_what_an_unfinished_job_may_cost_is_free_again_when_it_ends(store):
+def test_the_reservation_of_an_unfinished_job_is_released_when_it_ends(store):
     key = create(store, cap_micro=100)
     send(store, key, "a", 70)
     with pytest.raises(DeniedError, match=r"\$0\.000030 is neither spent nor reserved"):
@@ -102,7 +102,7 @@ def test_too_many_unfinished_jobs_are_refused_until_one_ends(store):
     send(store, key, "c", 0)
 
 
-def test_a_cap_holds_however_many_jobs_come_at_once_to_two_open_stores(deployed):
+def test_a_cap_holds_for_many_jobs_at_once_in_two_open_stores(deployed):
     stores = [deployed.open(), deployed.open()]
 
     async def scene():
@@ -139,7 +139,7 @@ def test_no_minute_has_more_requests_than_the_limit(store):
     assert kinds == {"rate_limited"}
 
 
-def test_requests_to_two_open_stores_are_counted_together_and_keys_apart(deployed):
+def test_requests_to_two_open_stores_are_counted_together_and_each_key_alone(deployed):
     stores = [deployed.open(), deployed.open()]
 
     async def scene():
@@ -161,13 +161,13 @@ def test_a_key_without_a_limit_per_minute_is_not_counted(store):
         store.keys.count_request(key, now=1.0)
 
 
-def test_a_clock_that_was_set_back_locks_no_key_out(store):
+def test_a_key_can_be_used_after_the_clock_was_set_back(store):
     key = create(store, max_per_minute=1)
     store.keys.count_request(key, now=10_000.0)
     store.keys.count_request(key, now=100.0)
 
 
-def test_a_temporary_token_stands_for_its_account_until_it_expires(store):
+def test_a_temporary_token_is_valid_for_its_account_until_it_expires(store):
     store.keys.add_token(token_hash("secret"), "ann", expires_at=10)
     assert store.keys.token_owner(token_hash("secret"), now=9) == "ann"
     assert store.keys.token_owner(token_hash("secret"), now=10) is None
@@ -176,7 +176,7 @@ def test_a_temporary_token_stands_for_its_account_until_it_expires(store):
     assert store.keys.token_owner(token_hash("secret"), now=9) is None
 
 
-def test_a_jobs_charge_counts_for_the_key_that_it_was_sent_with(store):
+def test_the_charge_of_a_job_counts_for_the_key_with_which_it_was_sent(store):
     key = create(store, account="ann")
     send(store, key, "with", 660)
     submit(store, "without", owner="ann")

@@ -1,4 +1,4 @@
-"""Owners take turns, and the position that a caller is told agrees with the order in which jobs run."""
+"""Owners take turns, and the position of a job agrees with the order in which jobs run."""
 
 import hypothesis.strategies as st
 import pytest
@@ -28,7 +28,7 @@ def test_owners_take_turns_and_priority_comes_first(store):
     assert run_all(store) == ["b0", "c0", "b1", "c1", "b2", "c2", "a0", "a1", "a2"]
 
 
-def test_a_job_that_cannot_run_yet_does_not_hide_its_owners_other_jobs(store):
+def test_a_job_that_cannot_run_yet_does_not_block_its_owners_other_jobs(store):
     submit(store, "elsewhere", owner="ann", pinned_to="there")
     submit(store, "here", owner="ann")
     assert take(store).id == "here"
@@ -37,7 +37,7 @@ def test_a_job_that_cannot_run_yet_does_not_hide_its_owners_other_jobs(store):
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @settings(max_examples=25, deadline=None)
 @given(owners=st.lists(st.sampled_from("abc"), min_size=1, max_size=12))
-def test_positions_are_the_order_in_which_jobs_run(implementation, owners):
+def test_jobs_run_in_the_order_of_their_positions(implementation, owners):
     with blocking_store(implementation) as store:
         jobs = [f"j{n}" for n in range(len(owners))]
         for job_id, owner in zip(jobs, owners, strict=True):

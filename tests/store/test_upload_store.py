@@ -1,4 +1,4 @@
-"""What every store of uploads promises, on a clock that the test owns."""
+"""Conformance tests of `UploadStore`. The tests set the clock."""
 
 import hypothesis.strategies as st
 import pytest
@@ -33,7 +33,7 @@ def finish(store, name="u", now=0.0):
     return store.uploads.complete(name, parts=parts, blob=f"{name} whole", etag="e", now=now)
 
 
-def test_a_file_lives_as_long_as_its_owner_said_from_its_completion_on(store):
+def test_a_file_expires_keep_s_after_its_completion(store):
     begin(store)
     part(store, "u", 1, 10, blob="a", now=30)
     assert finish(store, now=50) == ["a"]
@@ -44,7 +44,7 @@ def test_a_file_lives_as_long_as_its_owner_said_from_its_completion_on(store):
     assert store.uploads.num_stored_bytes() == 0
 
 
-def test_each_part_gives_an_upload_more_time_and_its_end_leaves_nothing(store):
+def test_each_part_extends_the_time_of_an_upload_and_an_expired_one_leaves_nothing(store):
     begin(store)
     part(store, "u", 1, 10, blob="a", now=50)
     assert store.uploads.sweep(now=109) == []
@@ -54,7 +54,7 @@ def test_each_part_gives_an_upload_more_time_and_its_end_leaves_nothing(store):
         store.uploads.end_part("b", num_bytes=10, etag="x", limits=LIMITS, now=110)
 
 
-def test_room_is_reserved_before_the_bytes_arrive(store):
+def test_space_is_reserved_before_the_bytes_arrive(store):
     for name in "uvw":
         begin(store, name)
     store.uploads.begin_part("u", 1, blob="a", num_bytes=100, limits=LIMITS)
@@ -67,11 +67,11 @@ def test_room_is_reserved_before_the_bytes_arrive(store):
     assert store.uploads.begin_part("w", 1, blob="d", num_bytes=100, limits=LIMITS) == 100
 
 
-def test_bytes_that_were_not_announced_reserve_all_that_they_may_take(store):
+def test_a_part_of_unknown_size_reserves_the_most_that_it_may_have(store):
     for name in "uvwx":
         begin(store, name)
-    room = [store.uploads.begin_part(name, 1, blob=name, num_bytes=None, limits=LIMITS) for name in "uvw"]
-    assert room == [100, 100, 50]
+    reserved = [store.uploads.begin_part(name, 1, blob=name, num_bytes=None, limits=LIMITS) for name in "uvw"]
+    assert reserved == [100, 100, 50]
     with pytest.raises(InputError) as raised:
         store.uploads.begin_part("x", 1, blob="x", num_bytes=None, limits=LIMITS)
     assert raised.value.kind == "quota_exceeded"
@@ -80,7 +80,7 @@ def test_bytes_that_were_not_announced_reserve_all_that_they_may_take(store):
     assert store.uploads.begin_part("x", 1, blob="x", num_bytes=None, limits=LIMITS) == 70
 
 
-def test_parts_that_were_not_announced_arrive_side_by_side_up_to_the_largest_file(store):
+def test_parts_of_unknown_size_can_arrive_at_the_same_time_up_to_the_largest_file(store):
     begin(store)
     assert [store.uploads.begin_part("u", n, blob=str(n), num_bytes=None, limits=LIMITS) for n in (1, 2)] == [
         100,
@@ -94,7 +94,7 @@ def test_parts_that_were_not_announced_arrive_side_by_side_up_to_the_largest_fil
     assert raised.value.kind == "file_too_large"
 
 
-def test_a_part_that_is_sent_again_while_the_file_is_put_together_stops_that(store):
+def test_an_upload_is_not_completed_if_a_part_is_sent_again_meanwhile(store):
     begin(store)
     part(store, "u", 1, 10, blob="a")
     before = store.uploads.arrived_parts("u")
@@ -104,7 +104,7 @@ def test_a_part_that_is_sent_again_while_the_file_is_put_together_stops_that(sto
     assert raised.value.kind == "part_mismatch"
 
 
-def test_an_owner_may_have_so_many_uploads_open(store):
+def test_an_owner_may_have_a_limited_number_of_open_uploads(store):
     for number in range(MAX_OPEN):
         begin(store, str(number))
     with pytest.raises(CapacityError):
@@ -113,7 +113,7 @@ def test_an_owner_may_have_so_many_uploads_open(store):
     store.uploads.begin(begin_of_bob, upload_id="bob", token="t", limits=LIMITS, now=0)
 
 
-def test_a_token_belongs_to_one_upload_and_ends_with_its_time(store):
+def test_a_token_is_valid_for_one_upload_until_it_expires(store):
     begin(store)
     begin(store, "v")
     assert store.uploads.check_token("u", "u token", now=1) is None
@@ -131,7 +131,7 @@ def test_a_token_belongs_to_one_upload_and_ends_with_its_time(store):
     assert store.uploads.check_token("u", "u token", now=1).blob == "u whole"
 
 
-def test_parts_that_do_not_make_a_file_are_named(store):
+def test_missing_and_wrong_parts_are_named(store):
     begin(store)
     for number in (1, 3):
         part(store, "u", number, 10, blob=f"b{number}")
@@ -157,7 +157,7 @@ def expect(error, *kinds):
 
 
 class Uploads(RuleBasedStateMachine):
-    """Uploads in any order of steps; disk: the blobs that are there and their sizes."""
+    """Random sequences of calls. disk: the blobs that exist, and their sizes"""
 
     names = st.sampled_from("uvw")
     numbers = st.integers(1, 3)
@@ -166,7 +166,7 @@ class Uploads(RuleBasedStateMachine):
         super().__init__()
         self.opened = blocking_store(implementation)
         self.store = self.opened.__enter__()
-        self.ids = {}  # name: id of the upload that goes by it
+        self.ids = {}  # name: id of its current upload
         self.now, self.made = 0.0, 0
         self.disk = {}  # blob: its size
         self.coming = []
@@ -207,7 +207,7 @@ class Uploads(RuleBasedStateMachine):
         self.coming.remove(blob)
         if not arrives:
             self.store.uploads.drop_part(blob)
-            self.store.uploads.sweep(now=-1.0)  # a later write: the part is dropped by now
+            self.store.uploads.sweep(now=-1.0)  # after this later write the part is dropped
             self.disk.pop(blob, None)
             return
         try:
@@ -248,13 +248,13 @@ class Uploads(RuleBasedStateMachine):
             self.ids.clear()
 
     @invariant()
-    def the_disk_is_what_the_rows_say(self):
+    def rows_and_disk_agree(self):
         assert self.store.uploads.needed_blobs() == set(self.disk)
         assert self.store.uploads.num_stored_bytes() == sum(self.disk.values()) <= 250
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_bytes_are_counted_once_and_every_blob_is_needed_or_returned(implementation):
+def test_bytes_are_counted_once_and_each_blob_is_needed_or_returned_for_deletion(implementation):
     run_state_machine_as_test(
         lambda: Uploads(implementation),
         settings=settings(max_examples=40, stateful_step_count=30, deadline=None),

@@ -1,4 +1,4 @@
-"""What every store tells of what was used and charged."""
+"""Conformance tests of `UsageStore`."""
 
 from stores import BROKEN, CANCELLED, EVER, POLICY, done, finish, submit, take
 
@@ -43,7 +43,7 @@ def test_charges_are_summed_by_period_and_by_owner(store):
     assert buckets["month"] == [("1970-01-01T00:00:00Z", 33)]
 
 
-def test_charges_are_listed_from_the_newest_on_page_by_page(store):
+def test_charges_are_listed_newest_first_page_by_page(store):
     for n, job_id in enumerate("abcd"):
         charge(store, job_id, "ann", 10, now=100.0 + n // 2)
     first = store.usage.charges("ann", EVER, limit=3)
@@ -79,7 +79,7 @@ def test_ended_jobs_are_listed_by_time_or_duration_page_by_page(store):
     assert listed(store, "bob") == []
 
 
-def test_a_status_says_who_was_the_reason_of_a_failure(store):
+def test_a_status_distinguishes_failures_by_caller_and_by_server(store):
     outcomes = {"answered": done(), "callers": CANCELLED, "servers": BROKEN}
     for job_id, outcome in outcomes.items():
         submit(store, job_id)

@@ -1,4 +1,4 @@
-"""What every store of webhooks promises, on a clock that the test owns."""
+"""Conformance tests of `WebhookStore`. The tests set the clock."""
 
 from collections import Counter
 
@@ -29,7 +29,7 @@ def claim_one(store, **options):
     return claimed[0] if claimed else None
 
 
-def test_one_webhook_is_claimed_once_and_again_when_its_sender_died(store):
+def test_a_webhook_is_claimed_once_and_again_after_its_sender_has_died(store):
     end_with_webhook(store)
     assert store.webhooks.is_due(now=0.0)
     first = claim_one(store)
@@ -44,7 +44,7 @@ def test_one_webhook_is_claimed_once_and_again_when_its_sender_died(store):
     assert store.webhooks.read_log()[0].deliveries == (OK,)
 
 
-def test_a_webhook_is_due_again_when_its_time_has_come(store):
+def test_a_webhook_is_due_again_at_its_next_time(store):
     end_with_webhook(store)
     store.webhooks.record(claim_one(store), BAD, state="waiting", next_at=10.0)
     assert not store.webhooks.is_due(now=9.9)
@@ -52,7 +52,7 @@ def test_a_webhook_is_due_again_when_its_time_has_come(store):
     assert claim_one(store, now=10.0).num_tries == 1
 
 
-def test_a_receiver_gets_so_many_at_a_time_and_holds_up_no_other(store):
+def test_a_receiver_gets_a_limited_number_at_a_time_and_does_not_delay_others(store):
     for n in range(6):
         end_with_webhook(store, f"slow{n}", "https://slow.example/", now=float(n))
     for n in range(3):
@@ -70,7 +70,7 @@ def test_a_claim_that_was_released_is_due_at_once(store):
     assert claim_one(store).num_tries == 0
 
 
-def test_a_replay_begins_the_schedule_anew_and_keeps_the_log(store):
+def test_a_replay_starts_the_schedule_again_and_keeps_the_log(store):
     end_with_webhook(store)
     store.webhooks.record(claim_one(store), BAD, state="given_up")
     assert store.webhooks.given_up() == ["a"]
@@ -83,14 +83,14 @@ def test_a_replay_begins_the_schedule_anew_and_keeps_the_log(store):
     assert store.webhooks.replay(["a", "a"], now=60.0) == {"a": "due"}
 
 
-def test_a_replay_of_several_does_nothing_where_one_cannot_be_sent(store):
+def test_a_replay_of_several_changes_nothing_if_one_cannot_be_sent(store):
     end_with_webhook(store)
     store.webhooks.record(claim_one(store), OK, state="delivered")
     assert store.webhooks.replay(["a", "nobody"], now=60.0) == {"a": "due", "nobody": "unknown"}
     assert not store.webhooks.is_due(now=60.0)
 
 
-def test_the_log_is_the_youngest_first_and_can_be_narrowed(store):
+def test_the_log_is_newest_first_and_can_be_filtered(store):
     for number, job_id in enumerate("abc"):
         end_with_webhook(store, job_id, now=float(number))
     store.webhooks.record(claim_one(store, now=9.0), OK, state="delivered")
@@ -100,7 +100,7 @@ def test_the_log_is_the_youngest_first_and_can_be_narrowed(store):
 
 
 @pytest.mark.parametrize("last", [(OK, "delivered"), (BAD, "given_up")], ids=["delivered", "given up"])
-def test_content_that_was_dropped_before_it_was_sent_is_sent_once_more_and_never_again(store, last):
+def test_content_that_was_dropped_before_it_was_sent_is_sent_once_and_never_again(store, last):
     end_with_webhook(store)
     store.jobs.drop_payloads("a", owner="ann")
     webhook = claim_one(store, now=1.0)
@@ -110,7 +110,7 @@ def test_content_that_was_dropped_before_it_was_sent_is_sent_once_more_and_never
     assert store.webhooks.replay(["a"], now=3.0) == {"a": "not_kept"}
 
 
-def test_content_that_is_dropped_after_it_was_sent_is_gone_at_once(store):
+def test_content_that_is_dropped_after_it_was_sent_is_deleted_at_once(store):
     end_with_webhook(store)
     store.webhooks.record(claim_one(store), OK, state="delivered")
     store.jobs.drop_payloads("a", owner="ann")
@@ -118,7 +118,7 @@ def test_content_that_is_dropped_after_it_was_sent_is_gone_at_once(store):
 
 
 @pytest.mark.parametrize("keeps_io", [True, False])
-def test_the_content_is_dropped_after_delivery_where_its_caller_asked_for_that(store, keeps_io):
+def test_content_that_must_not_be_kept_is_dropped_after_delivery(store, keeps_io):
     end_with_webhook(store, keeps_io=keeps_io)
     store.webhooks.record(claim_one(store, now=1.0), BAD, state="waiting", next_at=2.0)
     second = claim_one(store, now=2.0)
@@ -127,7 +127,7 @@ def test_the_content_is_dropped_after_delivery_where_its_caller_asked_for_that(s
     assert store.webhooks.replay(["a"], now=3.0) == {"a": "due" if keeps_io else "not_kept"}
 
 
-def test_a_job_that_asked_for_no_webhook_has_none(store):
+def test_a_job_without_a_webhook_address_has_no_webhook(store):
     submit(store)
     finish(store, take(store))
     assert store.webhooks.read_log() == []

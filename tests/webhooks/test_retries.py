@@ -1,4 +1,4 @@
-"""The schedule of repetitions, without waiting for it."""
+"""The schedule of repeated attempts."""
 
 import hypothesis.strategies as st
 from hypothesis import given
@@ -9,7 +9,7 @@ DRAWS = st.lists(st.floats(0, 1), min_size=len(DELAYS_S), max_size=len(DELAYS_S)
 
 
 @given(DRAWS)
-def test_ten_repetitions_fit_into_two_hours_however_long_each_attempt_takes(draws):
+def test_ten_repetitions_fit_into_two_hours_even_if_each_attempt_takes_its_longest_time(draws):
     now, num_tries, delays = 0.0, 0, []
     while True:
         now += limit_s(num_tries)

@@ -1,4 +1,4 @@
-"""The sender against real receivers, on a clock that the test owns."""
+"""The webhook sender with real receivers. The tests set the clock."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ SENDER_POLICY = SenderPolicy(poll_s=0.02, drain_s=0.2)
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that stands still until the test changes it."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -40,7 +40,7 @@ def egress(*receivers, **changes):
 
 
 class Lab:
-    """A sender, and the store it sends from."""
+    """A sender and its store."""
 
     def __init__(self, folder, egress_policy, **changes):
         self.clock = Clock()
@@ -49,8 +49,8 @@ class Lab:
         options = {"policy": SENDER_POLICY, "clock": self.clock} | changes
         self.sender = Sender(self.store.webhooks, self.keys, egress_policy, asyncio.Event(), **options)
 
-    async def owe(self, url, *job_ids):
-        """End jobs whose caller wants a webhook at `url`."""
+    async def end_jobs(self, url, *job_ids):
+        """End jobs with a webhook to `url`."""
         policy = replace(POLICY, webhook_body=lambda *_: BODY)
         for job_id in job_ids:
             submission, now = Submission(job_id, "ann", task(), webhook_url=url), self.clock()
@@ -60,7 +60,7 @@ class Lab:
         self.sender.wake.set()
 
     async def entry(self, job_id, num_deliveries):
-        """What the log says, once it tells of so many attempts."""
+        """The log of a job's webhook, once it has this many attempts."""
         async with asyncio.timeout(60):
             while True:
                 (entry,) = await self.store.webhooks.read_log(job_id=job_id)
@@ -81,8 +81,8 @@ async def sending(folder, *receivers, egress_policy=None, **changes):
         lab.store.close()
 
 
-async def walk(lab, job_id):
-    """Move the clock from attempt to attempt until nothing more comes; the last state of the log."""
+async def make_all_attempts(lab, job_id):
+    """Move the clock from attempt to attempt until there are no more. Returns the log."""
     number = 1
     while True:
         entry = await lab.entry(job_id, number)
@@ -93,12 +93,12 @@ async def walk(lab, job_id):
         number += 1
 
 
-def test_a_receiver_that_fails_gets_ten_repetitions_within_two_hours_each_signed_anew(tmp_path):
+def test_a_failing_receiver_gets_ten_repetitions_within_two_hours_each_with_a_new_signature(tmp_path):
     async def run(receiver):
         async with sending(tmp_path, receiver) as lab:
             began = lab.clock.now
-            await lab.owe(receiver.url, "a")
-            entry = await walk(lab, "a")
+            await lab.end_jobs(receiver.url, "a")
+            entry = await make_all_attempts(lab, "a")
             return entry, lab.clock.now - began, lab.keys.load(0.0)
 
     with Receiver(500) as receiver:
@@ -119,11 +119,11 @@ def test_a_receiver_that_fails_gets_ten_repetitions_within_two_hours_each_signed
         assert is_standard(call, keys.active.public)
 
 
-def test_a_receiver_that_recovers_is_told_and_then_left_alone(tmp_path):
+def test_a_receiver_that_recovers_gets_the_webhook_and_no_further_attempts(tmp_path):
     async def run(receiver):
         async with sending(tmp_path, receiver) as lab:
-            await lab.owe(receiver.url, "a")
-            entry = await walk(lab, "a")
+            await lab.end_jobs(receiver.url, "a")
+            entry = await make_all_attempts(lab, "a")
             lab.clock.now += 10_000
             await asyncio.sleep(0.1)
             return entry
@@ -135,10 +135,10 @@ def test_a_receiver_that_recovers_is_told_and_then_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 410])
-def test_a_redirect_is_final_and_is_not_followed(tmp_path, status):
+def test_redirects_and_410_are_final_and_not_followed(tmp_path, status):
     async def run(receiver):
         async with sending(tmp_path, receiver) as lab:
-            await lab.owe(receiver.url, "a")
+            await lab.end_jobs(receiver.url, "a")
             return await lab.entry("a", 1)
 
     with Receiver(status) as receiver:
@@ -154,8 +154,8 @@ def test_a_forbidden_address_is_given_up_at_once_and_never_connected_to(tmp_path
     async def run(receiver):
         policy = egress(receiver, allow=(), resolve=loopback)
         async with sending(tmp_path, egress_policy=policy) as lab:
-            await lab.owe(receiver.url, "literal")
-            await lab.owe(f"http://name.example:{receiver.port}/", "name")
+            await lab.end_jobs(receiver.url, "literal")
+            await lab.end_jobs(f"http://name.example:{receiver.port}/", "name")
             return [await lab.entry(job_id, 1) for job_id in ("literal", "name")]
 
     with Receiver() as receiver:
@@ -165,10 +165,10 @@ def test_a_forbidden_address_is_given_up_at_once_and_never_connected_to(tmp_path
         assert receiver.calls == []
 
 
-def test_a_receiver_that_is_not_there_is_tried_again(tmp_path):
+def test_an_unreachable_receiver_is_tried_again(tmp_path):
     async def run(receiver):
         async with sending(tmp_path, receiver) as lab:
-            await lab.owe(receiver.url, "a")
+            await lab.end_jobs(receiver.url, "a")
             return await lab.entry("a", 1)
 
     with Receiver() as receiver:
@@ -179,13 +179,13 @@ def test_a_receiver_that_is_not_there_is_tried_again(tmp_path):
     assert "cannot be reached" in entry.deliveries[0].error
 
 
-def test_a_receiver_that_never_answers_holds_up_nobody_else(tmp_path):
+def test_a_receiver_that_never_answers_does_not_delay_others(tmp_path):
     release = threading.Event()
 
     async def run(slow, quick):
         async with sending(tmp_path, slow, quick, egress_policy=egress(slow, quick)) as lab:
-            await lab.owe(slow.url, *(f"slow{number}" for number in range(12)))
-            await lab.owe(quick.url, *(f"quick{number}" for number in range(8)))
+            await lab.end_jobs(slow.url, *(f"slow{number}" for number in range(12)))
+            await lab.end_jobs(quick.url, *(f"quick{number}" for number in range(8)))
             for number in range(8):
                 assert (await lab.entry(f"quick{number}", 1)).state == "delivered"
             assert len(slow.calls) == SENDER_POLICY.max_each
@@ -193,13 +193,13 @@ def test_a_receiver_that_never_answers_holds_up_nobody_else(tmp_path):
             for number in range(12):
                 assert (await lab.entry(f"slow{number}", 1)).state == "delivered"
 
-    with Receiver(holds=release.wait) as slow, Receiver() as quick:
+    with Receiver(before_answer=release.wait) as slow, Receiver() as quick:
         asyncio.run(run(slow, quick))
 
 
-def test_an_answer_that_does_not_come_in_time_is_no_answer():
+def test_an_answer_that_is_too_late_is_an_error():
     release = threading.Event()
-    with Receiver(holds=release.wait) as receiver:
+    with Receiver(before_answer=release.wait) as receiver:
         began = time.monotonic()
         with pytest.raises(FetchError, match=r"within 0\.3 s"):
             asyncio.run(post(receiver.url, BODY, {}, egress(receiver), within_s=0.3))
@@ -207,18 +207,18 @@ def test_an_answer_that_does_not_come_in_time_is_no_answer():
         release.set()
 
 
-def test_an_attempt_that_the_end_of_the_process_cuts_off_is_made_again_by_the_next(tmp_path):
+def test_an_attempt_that_a_stopping_process_cannot_finish_is_made_again_by_the_next(tmp_path):
     release = threading.Event()
 
     async def run(receiver):
         async with sending(tmp_path, receiver) as lab:
-            await lab.owe(receiver.url, "a")
+            await lab.end_jobs(receiver.url, "a")
             await asyncio.to_thread(receiver.wait_for, 1)
         release.set()
         async with sending(tmp_path, receiver) as lab:
             return await lab.entry("a", 1)
 
-    with Receiver(holds=release.wait) as receiver:
+    with Receiver(before_answer=release.wait) as receiver:
         entry = asyncio.run(run(receiver))
     assert (entry.state, len(entry.deliveries), len(receiver.calls)) == ("delivered", 1, 2)
 
@@ -228,7 +228,7 @@ def test_two_processes_on_one_store_send_each_webhook_once(tmp_path):
 
     async def run(receiver):
         async with sending(tmp_path, receiver) as one, sending(tmp_path, receiver):
-            await one.owe(receiver.url, *ids)
+            await one.end_jobs(receiver.url, *ids)
             for job_id in ids:
                 await one.entry(job_id, 1)
 
@@ -239,12 +239,12 @@ def test_two_processes_on_one_store_send_each_webhook_once(tmp_path):
     )
 
 
-def test_without_usable_keys_webhooks_wait_and_no_attempt_is_spent(tmp_path):
+def test_without_usable_keys_webhooks_wait_and_no_attempt_is_made(tmp_path):
     (tmp_path / "keys.json").mkdir()
 
     async def run(receiver):
         async with sending(tmp_path, receiver) as lab:
-            await lab.owe(receiver.url, "a")
+            await lab.end_jobs(receiver.url, "a")
             await asyncio.sleep(0.2)
             assert receiver.calls == []
             (tmp_path / "keys.json").rmdir()

@@ -1,4 +1,4 @@
-"""Keys and signatures, verified by a library that the package does not use, as the documentation shows it."""
+"""Keys and signatures, verified as the documentation shows it, with a library that the package does not use."""
 
 import base64
 import stat
@@ -36,16 +36,16 @@ def verifies(call, document):
     return sample("is_genuine")(call.headers, call.body, sample("keys_of")(document))
 
 
-def test_the_documented_receiver_believes_what_the_published_key_signed(file):
+def test_the_documented_receiver_accepts_a_signature_of_a_published_key(file):
     now = time.time()
     keys = file.load(now)
     call = signed(keys, now)
     assert verifies(call, keys.jwks())
     assert is_standard(call, keys.active.public)
-    assert call.headers["x-fal-webhook-user-id"], "a receiver takes an empty header for a missing one"
+    assert call.headers["x-fal-webhook-user-id"], "Receivers treat an empty header as a missing one."
 
 
-def test_an_account_beyond_ascii_is_signed_as_it_is_sent(file):
+def test_an_account_with_other_characters_than_ascii_is_signed_as_it_is_sent(file):
     now = time.time()
     keys = file.load(now)
     call = signed(keys, now, replace(WEBHOOK, owner="jürgen @home+1"))
@@ -53,7 +53,7 @@ def test_an_account_beyond_ascii_is_signed_as_it_is_sent(file):
     assert verifies(call, keys.jwks())
 
 
-def test_the_documented_receiver_believes_nothing_else(file, tmp_path):
+def test_the_documented_receiver_refuses_everything_else(file, tmp_path):
     now = time.time()
     keys = file.load(now)
     other = KeyFile(tmp_path / "other.json").load(now)
@@ -68,7 +68,7 @@ def test_the_documented_receiver_believes_nothing_else(file, tmp_path):
         assert not verifies(changed, keys.jwks())
 
 
-def test_the_published_document_is_a_key_set_of_ed25519_and_holds_nothing_secret(file):
+def test_the_published_document_is_a_key_set_of_ed25519_without_secrets(file):
     (key,) = file.load(0.0).jwks()["keys"]
     assert (key["kty"], key["crv"]) == ("OKP", "Ed25519")
     assert len(base64.urlsafe_b64decode(key["x"] + "=")) == 32
@@ -76,21 +76,21 @@ def test_the_published_document_is_a_key_set_of_ed25519_and_holds_nothing_secret
     assert "d" not in key
 
 
-def test_nobody_else_may_read_the_keys_and_every_process_has_the_same(file):
+def test_only_the_owner_may_read_the_keys_and_all_processes_have_the_same(file):
     first = file.load(0.0)
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert KeyFile(file.path).load(5.0) == first
 
 
-def test_processes_that_begin_together_make_one_key(file):
+def test_processes_that_start_together_make_one_key(file):
     code = "import sys, pathlib, omnireel.webhooks.signing as s; k = s.KeyFile(pathlib.Path(sys.argv[1])).load(0.0)"
     command = [sys.executable, "-c", code + "; print(k.active.kid)", str(file.path)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert len({process.communicate(timeout=60)[0] for process in running}) == 1
 
 
-def test_whoever_keeps_the_keys_for_a_day_notices_nothing_of_a_rotation(file):
-    """At every hour around it: keys that were read up to a day before verify what is sent now."""
+def test_a_receiver_may_cache_the_keys_for_a_day_during_a_rotation(file):
+    """At every hour around a rotation, keys that were read up to a day before can verify new signatures."""
     file.load(0.0)
     hours = [hour * 3600.0 for hour in range(100)]
     begins = 30 * 3600.0
@@ -107,7 +107,7 @@ def test_whoever_keeps_the_keys_for_a_day_notices_nothing_of_a_rotation(file):
     assert len(documents[hours[-1]]["keys"]) == 1
 
 
-def test_a_receiver_that_was_given_one_key_verifies_while_both_are_published(file):
+def test_a_receiver_with_either_key_can_verify_while_both_are_published(file):
     old = file.load(0.0).active
     keys = file.rotate(10.0, at_once=False)
     new = keys.published[-1]
@@ -118,7 +118,7 @@ def test_a_receiver_that_was_given_one_key_verifies_while_both_are_published(fil
     assert not is_standard(signed(file.load(11.0 + 2 * DAY), 11.0 + 2 * DAY), old.public)
 
 
-def test_a_key_that_others_know_is_withdrawn_at_once(file):
+def test_a_compromised_key_is_withdrawn_at_once(file):
     old = file.load(0.0).active
     keys = file.rotate(10.0, at_once=True)
     assert keys.active != old

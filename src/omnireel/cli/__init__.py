@@ -1,7 +1,7 @@
-"""The `omnireel` command: flags in, exit codes out; the work is done elsewhere.
+"""The `omnireel` command and its subcommands: their flags and exit codes. Other modules do the work.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable weights, 130 interrupted.
-Commands import what they need when they run: loading torch takes longer than `--help` may take.
+Each command imports what it needs when it runs, because loading torch would make `--help` slow.
 """
 
 # ruff: noqa: PLC0415  # imports inside commands, see above
@@ -37,7 +37,7 @@ def main() -> None:
 def ask(
     video: Video, prompt: Prompt, *, settings: Settings, asked: AskSettings, as_json: Json = False
 ) -> None:
-    """Ask a question about a video; the answer is printed as it is written."""
+    """Ask a question about a video. The answer is printed while it is generated."""
     from omnireel.cli.ask import ask_once
 
     ask_once(video, prompt, settings, asked=asked, as_json=as_json)
@@ -54,7 +54,7 @@ def inspect(
     asked: AskSettings,
     as_json: Json = False,
 ) -> None:
-    """Show which frames would be looked at and how many tokens they cost; nothing is generated."""
+    """Show which frames would be used and how many tokens they cost. Nothing is generated."""
     from omnireel.cli.inspect import inspect_once
 
     inspect_once(video, prompt, settings, asked=asked, as_json=as_json)
@@ -69,7 +69,7 @@ def trace(
     asked: AskSettings,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The .safetensors file to write.")],
 ) -> None:
-    """Write every number on the way to a greedy answer, for comparison with other implementations."""
+    """Write the intermediate tensors of a greedy answer, for comparison with other implementations."""
     from omnireel.cli.trace import trace_once
 
     trace_once(video, prompt, settings, asked=asked, out=out)
@@ -85,7 +85,7 @@ def serve(*, settings: Settings) -> None:
 
 @command(app, "worker")
 def worker(*, settings: Settings) -> None:
-    """Run queued jobs of a server on the same machine, in a process of its own; start as many as you like."""
+    """Run queued jobs of a server on the same machine, in a separate process. Several workers can run at once."""
     from omnireel.cli.worker import work_forever
 
     work_forever(settings)
@@ -119,4 +119,4 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """The options of `omnireel` without a command; --version has been handled when this is called."""
+    """The options of `omnireel` without a command. The callback of --version has already handled it."""

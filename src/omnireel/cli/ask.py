@@ -21,20 +21,20 @@ from omnireel.task import Answer, Delta, Task
 
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
-    """Print the answer to `prompt` about the video `source`: as it is written, or as JSON at the end."""
+    """Print the answer to `prompt` about the video `source`: while it is generated, or as JSON at the end."""
     warn_of_weak_sandbox(settings)
     asyncio.run(_ask(source, prompt, settings, asked=asked, as_json=as_json))
 
 
 async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
     policy = fetch_policy(settings, takes_paths=True)
-    with Waiting() as waiting:
+    with ProgressLine() as progress:
         async with fetch_video(source, policy) as video:
-            waiting.show("loading the model", None)
+            progress.show("loading the model", None)
             backend = open_backend(settings)
             task = make_task(source, prompt, asked)
             try:
-                answer = await _answer(backend, task, video, waiting, streams=not as_json)
+                answer = await _answer(backend, task, video, progress, streams=not as_json)
             finally:
                 await backend.close()
     assert answer.video is not None, "a backend always reports the clip"
@@ -44,18 +44,20 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
         typer.echo(json.dumps(to_output(answer, task.media), ensure_ascii=False))
     else:
         typer.echo("")
-        waiting.note(_summary(answer, len(answer.video.frame_indices)))
+        progress.note(_summary(answer, len(answer.video.frame_indices)))
 
 
-async def _answer(backend: Backend, task: Task, video: Path, waiting: "Waiting", *, streams: bool) -> Answer:
+async def _answer(
+    backend: Backend, task: Task, video: Path, progress: "ProgressLine", *, streams: bool
+) -> Answer:
     async with aclosing(backend.generate(task, [video])) as events:
         async for event in events:
             if isinstance(event, Answer):
                 return event
             if not isinstance(event, Delta):
-                waiting.show(event.message, event.fraction)
+                progress.show(event.message, event.fraction)
             elif streams:
-                waiting.stop()
+                progress.stop()
                 typer.echo(event.text, nl=False)
     raise GenerationError("The model gave no answer.")
 
@@ -66,8 +68,8 @@ def _summary(answer: Answer, num_frames: int) -> str:
     return text + (", cut short by --max-tokens" if answer.finish_reason == "length" else "")
 
 
-class Waiting:
-    """What a person at a terminal sees until the answer begins; silent when stderr is not a terminal."""
+class ProgressLine:
+    """Shows on a terminal what happens until the answer begins. Prints nothing if stderr is not a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -77,7 +79,7 @@ class Waiting:
         )
         self._task: TaskID = self._progress.add_task("reading the video", total=None)
 
-    def __enter__(self) -> "Waiting":
+    def __enter__(self) -> "ProgressLine":
         self._progress.start()
         return self
 
@@ -85,7 +87,7 @@ class Waiting:
         self.stop()
 
     def show(self, message: str, fraction: float | None) -> None:
-        """Name the stage; fraction: how much of it is done, None when nobody knows."""
+        """Show the current stage. fraction: how much of it is done; None if unknown."""
         self._progress.update(
             self._task,
             description=message,
@@ -94,10 +96,10 @@ class Waiting:
         )
 
     def stop(self) -> None:
-        """Clear the line, so that text may follow."""
+        """Remove the line, so that the answer can be printed."""
         self._progress.stop()
 
     def note(self, text: str) -> None:
-        """A remark that belongs to no output."""
+        """Print a remark if stderr is a terminal."""
         if self._console.is_terminal:
             self._console.print(text, style="dim", highlight=False)

@@ -1,4 +1,4 @@
-"""From settings to a backend, or to a token counter, which needs no weights and no torch."""
+"""Opens the backend or the token counter that the settings name. The counter needs no weights and no torch."""
 
 # ruff: noqa: PLC0415  # torch takes seconds to load, and the echo backend and the counter run without it
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Backend
-from omnireel.cli.models.memory import BESIDE_BYTES, available_memory
+from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError
 from omnireel.settings import Settings
@@ -36,7 +36,7 @@ def open_backend(settings: Settings) -> Backend:
 
 
 def open_echo(settings: Settings) -> "EchoBackend":
-    """The echo backend, which has no model."""
+    """The echo backend, which runs no model."""
     from omnireel.backends.echo import EchoBackend
 
     return EchoBackend(token_s=settings.echo_token_s)
@@ -58,12 +58,10 @@ def load_encoder(settings: Settings) -> "PromptEncoder":
 
 
 def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
-    """The type to compute in.
+    """The dtype to compute in. Raises CheckpointError.
 
-    auto: fp32 for the demo, which was trained in it. Also fp32 wherever the processor has no units for bf16
-    (torch then takes ten times as long for bf16 products as for fp32 ones) and the wider weights fit into
-    memory; else bf16.
-    Raises CheckpointError.
+    auto gives fp32 for the demo, which was trained in it. Without bf16 instructions torch takes ten times as long
+    for bf16 products as for fp32 ones; auto then gives fp32 if the larger weights fit into memory. Otherwise bf16.
     """
     import torch
 
@@ -73,7 +71,7 @@ def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
         return DTYPES[settings.dtype]
     if directory == DEMO:
         return torch.float32
-    if has_bf16_units() or weight_bytes(directory, torch.float32) + BESIDE_BYTES > available_memory():
+    if has_bf16_units() or weight_bytes(directory, torch.float32) + OVERHEAD_BYTES > available_memory():
         return torch.bfloat16
     return torch.float32
 
@@ -87,9 +85,9 @@ def has_bf16_units() -> bool:
 
 
 def checkpoint_directory(settings: Settings) -> Path:
-    """The directory of the settings' checkpoint: the demo's, a path, or that of a pulled id.
+    """The directory of the settings' checkpoint: the demo's, a path, or that of a pulled model.
 
-    Raises CheckpointError when there is none.
+    Raises CheckpointError if it does not exist.
     """
     model = settings.model
     directory = DEMO if model == "demo" else Path(model).expanduser()

@@ -1,4 +1,4 @@
-"""From exceptions to one line of error, one line of hint, and an exit code."""
+"""Turns exceptions into an error line, a hint line and an exit code."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ _P = ParamSpec("_P")
 
 
 def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
-    """`command`, whose exceptions end the process the way its documentation says."""
+    """Wrap `command`, so that an exception prints an error and ends the process with the exit code for it."""
 
     @functools.wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -32,12 +32,12 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # Whoever read our output has gone; a second failure at exit would only print noise.
+            # The reader of our output has closed the pipe. Python flushes stdout at exit and would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(FAILED) from None
         except (typer.Exit, typer.Abort):
             raise
-        except Exception as error:  # noqa: BLE001  # the edge of the program: a bug is reported without a traceback
+        except Exception as error:  # noqa: BLE001  # a bug is reported in two lines as well, without a traceback
             _print_bug(error)
             raise typer.Exit(FAILED) from None
 
@@ -45,7 +45,7 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
 
 
 def print_error(message: str, hint: str | None) -> None:
-    """Two lines on stderr: what went wrong, and what to do about it."""
+    """Print two lines on stderr: what went wrong, and what to do about it."""
     typer.echo(f"error: {_one_line(message)}", err=True)
     if hint:
         typer.echo(f"hint: {_one_line(hint)}", err=True)
@@ -63,7 +63,7 @@ def _exit_code(error: OmnireelError) -> int:
 
 def _hint(error: OmnireelError) -> str | None:
     if isinstance(error, CheckpointError):
-        return "give --model a directory with all files of the checkpoint, or demo"
+        return "Give --model a directory with all files of the checkpoint, or demo."
     return None
 
 
@@ -71,6 +71,6 @@ def _print_bug(error: Exception) -> None:
     if wants_tracebacks():
         traceback.print_exception(error)
     print_error(
-        f"internal error: {type(error).__name__}",
-        "set OMNIREEL_TRACEBACK=1, run again and report what it prints",
+        f"Internal error: {type(error).__name__}.",
+        "Set OMNIREEL_TRACEBACK=1, run the command again and report what it prints.",
     )

@@ -1,4 +1,4 @@
-"""Commands and their flags: every setting's flag is made from its declaration."""
+"""Adds commands to the command line. The flags of settings are made from their declarations."""
 
 import functools
 import inspect
@@ -36,9 +36,9 @@ _Function = TypeVar("_Function", bound=Callable[..., None])
 def command(app: typer.Typer, path: str) -> Callable[[_Function], _Function]:
     """Add the decorated function to `app` as the command `path`, such as "keys create".
 
-    A parameter of type Settings, AskSettings or KeySettings becomes the flags of that class which the command
-    takes. The function is called with the settings that flags, variables and omnireel.toml give. Its failures
-    end the process as `reports_failures` says.
+    A parameter of type Settings, AskSettings or KeySettings becomes those flags of the class that the command
+    takes. The function gets the settings that flags, variables and omnireel.toml give. Its exceptions end the
+    process as `reports_failures` describes.
     """
 
     def add(function: _Function) -> _Function:
@@ -54,7 +54,7 @@ def _with_flags(function: Callable[..., None], path: str) -> Callable[..., None]
     flags = [d for cls in classes.values() for d in declarations(cls) if path in d.commands]
 
     @functools.wraps(function)
-    def run(**values: Any) -> None:  # noqa: ANN401  # typer's values, of as many types as there are parameters
+    def run(**values: Any) -> None:  # noqa: ANN401  # typer passes values of several types
         given = {declared.name: values.pop(declared.name) for declared in flags}
         read = {name: _READERS[cls](given) for name, cls in classes.items()}
         function(**values, **read)
@@ -67,7 +67,7 @@ def _with_flags(function: Callable[..., None], path: str) -> Callable[..., None]
 
 
 def _flag(declared: Declaration) -> inspect.Parameter:
-    """A flag that is None where it is not given; its text is parsed as that of a variable or a file is."""
+    """The flag of a setting: None if it is not given, else its text. `read_settings` and the like parse it."""
     kind = declared.kind
     option = typer.Option(
         f"{declared.flag}/{declared.negative_flag}" if kind.is_switch else declared.flag,

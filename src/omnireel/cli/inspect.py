@@ -1,4 +1,4 @@
-"""`omnireel inspect`: which frames a question would use and what it would cost. Loads no weights."""
+"""`omnireel inspect`: shows which frames a question would use and what it would cost. Loads no weights."""
 
 import asyncio
 import json

@@ -1,9 +1,10 @@
-"""`omnireel keys`: who may call a server that asks for keys, and how much they may spend."""
+"""`omnireel keys`: makes, lists and revokes the API keys of a server."""
 
 import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ _T = TypeVar("_T")
 
 
 def create_key(settings: Settings, wanted: KeySettings, *, as_json: bool) -> None:
-    """Make a key and print it; it cannot be shown again."""
+    """Make a key and print it. Its secret cannot be shown again."""
     grant = Grant(
         wanted.account, wanted.key_name or "", wanted.admin, wanted.max_per_minute, wanted.max_unfinished,
         wanted.cap_usd, wanted.monthly_cap_usd,
@@ -59,20 +60,20 @@ def list_keys(settings: Settings, *, as_json: bool) -> None:
 
 
 def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
-    """End a key, from the next request on. Raises OmnireelError where there is no key of that id."""
+    """Revoke a key, from the next request on. Raises OmnireelError if no key has that id."""
     bare_id = key_id.partition(":")[0]
     spending = _with_store(settings, lambda store: store.keys.revoke(bare_id, now=time.time()))
     if spending is None:
-        raise OmnireelError("There is no such key.", hint="`omnireel keys list` shows the ids of all keys.")
+        raise OmnireelError(
+            f"There is no key with the id {bare_id!r}.",
+            hint="`omnireel keys list` shows the ids of all keys.",
+        )
     typer.echo(json.dumps(_report(spending)) if as_json else f"{spending.key.id} is revoked")
 
 
 def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
-    store = open_store(settings.store_path)
-    try:
+    with closing(open_store(settings.store_path)) as store:
         return asyncio.run(work(store))
-    finally:
-        store.close()
 
 
 def _report(spending: KeySpending) -> dict[str, Any]:

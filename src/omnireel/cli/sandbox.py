@@ -1,4 +1,4 @@
-"""How videos are decoded: whether this machine may, and what a server's decoders are forked from."""
+"""Checks the decode sandbox, and runs the fork server of a process that decodes videos."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,35 +15,35 @@ log = structlog.get_logger()
 
 
 def require_sandbox(settings: Settings) -> None:
-    """Raises OmnireelError where the decoder cannot be confined and the settings do not accept that."""
+    """Raise OmnireelError if the decoder cannot be confined and the settings do not accept that."""
     absent = missing()
     if not absent:
         return
     if not settings.allow_weak_sandbox:
         raise OmnireelError(
             _unconfined(absent),
-            hint="run on Linux 5.13 or newer, or say --allow-weak-sandbox if you trust every video",
+            hint="Run on Linux 5.13 or newer, or use --allow-weak-sandbox if you trust every video.",
         )
     log.warning("weak sandbox", missing=list(absent))
 
 
 def warn_of_weak_sandbox(settings: Settings) -> None:
-    """A line on stderr where the decoder cannot be confined and the settings do not accept that.
+    """Print a warning if the decoder cannot be confined and the settings do not accept that.
 
-    For commands that read one video, which the person who gives it may trust.
+    For commands that read one video: the person who runs them decides whether to trust it.
     """
     absent = missing()
     if absent and not settings.allow_weak_sandbox:
-        typer.echo(f"warning: {_unconfined(absent)}; give it only videos that you trust", err=True)
+        typer.echo(f"warning: {_unconfined(absent)} Use only videos that you trust.", err=True)
 
 
 def _unconfined(absent: tuple[str, ...]) -> str:
-    return f"this kernel cannot confine the video decoder: {' and '.join(absent)} missing"
+    return f"This kernel cannot confine the video decoder: it lacks {' and '.join(absent)}."
 
 
 @contextmanager
 def fork_server_running() -> Iterator[None]:
-    """Have ready what decoding children are forked from."""
+    """Run the fork server of the decoding processes while the context is open."""
     start_fork_server()
     try:
         yield

@@ -1,4 +1,4 @@
-"""`omnireel serve`: the endpoint in a process of its own."""
+"""`omnireel serve`: serves the endpoint over HTTP and HTTPS."""
 
 import asyncio
 import signal
@@ -25,9 +25,9 @@ from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 
 GRACE_S = 30
-# How long a closing connection may take for its last bytes and the TLS goodbye. Answers are short; but a
-# client that sits idle never says goodbye, and each stop would wait for it, half a minute by default.
-_TLS_GOODBYE_S = 1
+# How long a closing connection may take for its last bytes and the TLS close alert. An idle client may never send
+# that alert, and the server would wait for it when it stops: by default half a minute. Answers are short.
+_TLS_CLOSE_S = 1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = structlog.get_logger()
@@ -35,17 +35,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class TlsListener:
-    """A second way in: a socket that is bound, and what it takes to speak TLS on it."""
+    """The listener for HTTPS: a bound socket, and its certificates."""
 
     socket: socket.socket
     context: ssl.SSLContext
 
 
 def serve_forever(settings: Settings) -> None:
-    """Serve until a signal comes; running requests then get a while to finish.
+    """Serve until a signal comes. Running requests then have GRACE_S seconds to finish.
 
-    Raises SettingsError when others could reach a server that asks for no key, OmnireelError when an address
-    or the sandbox cannot be had, CheckpointError when the model cannot be loaded.
+    Raises SettingsError if other machines could call without a key, OmnireelError if the address cannot be bound
+    or the decoder cannot be confined, CheckpointError if the model cannot be loaded.
     """
     configure_log()
     require_sandbox(settings)
@@ -66,14 +66,14 @@ def _tls_listener(settings: Settings) -> Iterator[TlsListener | None]:
     if settings.tls == "none":
         yield None
         return
-    from omnireel.cli.serving.tls import dev_context  # noqa: PLC0415  # only those who want TLS load its library
+    from omnireel.cli.serving.tls import dev_context  # noqa: PLC0415  # its library is loaded only for TLS
 
     with bound_socket(settings, settings.tls_port, flag="--tls-port") as listener:
         yield TlsListener(listener, dev_context(settings.tls_dir, settings.host))
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, on two sockets if need be; asked to stop, it ends with 0 and not with the signal."""
+    """Uvicorn's server with an optional second socket for HTTPS. It does not raise a signal again when it ends."""
 
     def __init__(
         self, app: Starlette, settings: Settings, plain: socket.socket, *, tls: TlsListener | None
@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
         self._tls = tls
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so: whoever reads the line may connect."""
+        """Listen. The log line follows only when connections are accepted, since scripts wait for it."""
         await super().startup(sockets)
         urls = {"url": self._url("http", self._plain)}
         if self._tls is not None:
@@ -107,7 +107,7 @@ class _Server(uvicorn.Server):
         typer.echo(recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key))
 
     async def _listen_for_tls(self, tls: TlsListener) -> None:
-        """One server on both sockets: one application and one lifespan, and requests of both end together."""
+        """Listen on the second socket too. Both share one application, and end their requests together."""
 
         def protocol() -> asyncio.Protocol:
             return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn's own startup does
@@ -122,7 +122,7 @@ class _Server(uvicorn.Server):
                 backlog=BACKLOG,
                 ssl=tls.context,
                 ssl_handshake_timeout=MAX_HEAD_S,
-                ssl_shutdown_timeout=_TLS_GOODBYE_S,
+                ssl_shutdown_timeout=_TLS_CLOSE_S,
             )
         )
 
@@ -132,7 +132,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """The first signal ends the server, a second one its patience."""
+        """The first signal stops the server gracefully, a second one at once."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._stop, number)
@@ -147,30 +147,31 @@ class _Server(uvicorn.Server):
 
 
 def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:
-    """A socket that is not listening yet: nobody can connect before the model is there.
+    """A bound socket that does not listen yet, so that nobody can connect before the model is loaded.
 
-    Raises OmnireelError where the address cannot be had, SettingsError where it is open to strangers.
+    flag: the flag that sets the port, for the hint
+    Raises OmnireelError if the address cannot be bound, SettingsError if other machines could call without a key.
     """
     host = settings.host
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror:
         raise OmnireelError(
-            f"{host} is not an address of this machine", hint="try --host 127.0.0.1"
+            f"{host} is not an address of this machine.", hint="Try --host 127.0.0.1."
         ) from None
     _refuse_public_without_keys(settings, str(address[0]))
     listener = socket.socket(family, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted connections inherit it. asyncio would set it only on sockets that name their protocol, and
-    # without it the second half of every answer waits 40 ms for the first to be acknowledged.
+    # Accepted connections inherit this option. asyncio sets it only on sockets that name their protocol. Without
+    # it the second part of every answer waits 40 ms until the first is acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind(address)
     except OSError as error:
         listener.close()
         raise OmnireelError(
-            f"cannot listen on {host} port {port}: {error.strerror}",
-            hint=f"stop what is listening there, or choose another {flag} (0 takes a free one)",
+            f"Cannot listen on {host} port {port}: {error.strerror}.",
+            hint=f"Stop the program that listens there, or choose another {flag}. 0 takes a free port.",
         ) from None
     return listener
 
@@ -179,8 +180,8 @@ def _refuse_public_without_keys(settings: Settings, address: str) -> None:
     if settings.auth != "none" or settings.allow_public or ip_address(address).is_loopback:
         return
     raise SettingsError(
-        f"host is {settings.host}, which other machines can reach, and auth is none: anyone could call",
-        hint="choose --host 127.0.0.1 or --auth keys, or say --allow-public if everyone may use it",
+        f"host is {settings.host}, which other machines can reach, and auth is none: anyone could call.",
+        hint="Use --host 127.0.0.1 or --auth keys, or --allow-public if everyone may call.",
     )
 
 

@@ -1,4 +1,4 @@
-"""From the arguments of a command to the task that a backend answers."""
+"""Turns the arguments of a command into the task that a backend answers."""
 
 from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.engine.params import SamplingParams
@@ -8,7 +8,7 @@ from omnireel.task import MediaOptions, Task, video_task
 
 
 def make_task(source: str, prompt: str, asked: AskSettings) -> Task:
-    """The question `prompt` about the video `source`. Raises SettingsError for options that contradict."""
+    """The question `prompt` about the video `source`. Raises SettingsError if options contradict each other."""
     if asked.reasoning_budget is not None and not asked.think:
         raise SettingsError(
             "reasoning_budget limits the chain of thought, which is off.", hint="Add --think as well."

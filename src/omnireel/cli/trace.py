@@ -1,4 +1,4 @@
-"""`omnireel trace`: writes the intermediate numbers of an answer to a file."""
+"""`omnireel trace`: writes the intermediate tensors of an answer to a file."""
 
 import asyncio
 import dataclasses
@@ -11,7 +11,7 @@ import typer
 from safetensors.torch import save_file
 
 from omnireel.backends.trace import Trace, trace
-from omnireel.cli.ask import Waiting
+from omnireel.cli.ask import ProgressLine
 from omnireel.cli.backend import load_encoder
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
@@ -21,7 +21,7 @@ from omnireel.storage.media import fetch_policy, fetch_video
 
 
 def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:
-    """Answer `prompt` about the video `source` greedily and write the intermediate numbers to `out`."""
+    """Answer `prompt` about the video `source` greedily and write the intermediate tensors to `out`."""
     warn_of_weak_sandbox(settings)
     if not out.parent.is_dir():
         raise OmnireelError(f"There is no directory {out.parent}.", hint="Make it, or choose another --out.")
@@ -37,14 +37,12 @@ def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettin
 async def _trace(
     source: str, prompt: str, settings: Settings, asked: AskSettings
 ) -> tuple[Trace, torch.dtype]:
-    with Waiting() as waiting:
+    with ProgressLine() as progress:
         async with fetch_video(source, fetch_policy(settings, takes_paths=True)) as video:
-            waiting.show("loading the model", None)
+            progress.show("loading the model", None)
             encoder = load_encoder(settings)
             task = make_task(source, prompt, asked)
-            traced = trace(
-                encoder, task, [video], lambda progress: waiting.show(progress.message, progress.fraction)
-            )
+            traced = trace(encoder, task, [video], lambda event: progress.show(event.message, event.fraction))
             return traced, encoder.model.dtype
 
 

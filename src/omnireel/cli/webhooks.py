@@ -1,9 +1,9 @@
-"""`omnireel webhooks`: what was sent and what came of it, sending again, and the keys that sign.
+"""`omnireel webhooks`: shows webhooks and their attempts, sends webhooks again, and manages the signing keys.
 
-The commands work on the data directory, beside a server that runs on it or without one.
+The commands work on the data directory, whether or not a server is running on it.
 """
 
-# ruff: noqa: PLC0415  # imports inside commands: not all of them need the store and the keys
+# ruff: noqa: PLC0415  # imports inside commands, as in cli/__init__.py
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -34,7 +35,8 @@ app = typer.Typer(help="Webhooks: the delivery log, sending again, the signing k
 @command(app, "webhooks list")
 def list_webhooks(
     request_id: Annotated[
-        str | None, typer.Argument(metavar="[REQUEST_ID]", help="Only this request's, attempt by attempt.")
+        str | None,
+        typer.Argument(metavar="[REQUEST_ID]", help="Only the webhook of this request, with its attempts."),
     ] = None,
     *,
     state: Annotated[str | None, typer.Option(help=f"Only {', '.join(_STATES)}.")] = None,
@@ -42,7 +44,7 @@ def list_webhooks(
     settings: Settings,
     as_json: Json = False,
 ) -> None:
-    """Show webhooks, the youngest first: state, attempts, answers, next attempt."""
+    """Show webhooks, newest first: state, attempts, answers, next attempt."""
     if state not in (None, *_STATES):
         raise SettingsError(f"--state is {state!r}; it can be {', '.join(_STATES)}.")
 
@@ -65,12 +67,12 @@ def replay(
     ] = None,
     *,
     given_up: Annotated[
-        bool, typer.Option("--given-up", help="All that were given up, beside those named.")
+        bool, typer.Option("--given-up", help="Also all webhooks that were given up.")
     ] = False,
     settings: Settings,
     as_json: Json = False,
 ) -> None:
-    """Send webhooks again, delivered or given up, with as many attempts as new ones; a running server does it."""
+    """Send webhooks again, delivered or given up. A running server sends them, with as many attempts as new ones."""
     if not request_ids and not given_up:
         raise SettingsError("Nothing to replay.", hint="Name requests, or use --given-up.")
 
@@ -90,7 +92,7 @@ def replay(
 
 @command(app, "webhooks keys")
 def keys(*, settings: Settings, as_json: Json = False) -> None:
-    """Show the public keys that receivers verify with, and when each signs."""
+    """Show the public keys with which receivers verify signatures, and when each one signs."""
     from omnireel.webhooks.signing import KeyFile
 
     path = settings.webhook_keys_path
@@ -101,12 +103,13 @@ def keys(*, settings: Settings, as_json: Json = False) -> None:
 def rotate(
     *,
     now: Annotated[
-        bool, typer.Option("--now", help="Withdraw the old keys at once: somebody else may know them.")
+        bool,
+        typer.Option("--now", help="Withdraw the old keys at once, because they may be known to others."),
     ] = False,
     settings: Settings,
     as_json: Json = False,
 ) -> None:
-    """Make a new key: published now, it signs in 24 hours; the old one stays for 24 hours after."""
+    """Make a new key. It is published now and signs in 24 hours. The old key stays valid for 24 hours after that."""
     from omnireel.webhooks.signing import KeyFile
 
     path = settings.webhook_keys_path
@@ -114,18 +117,15 @@ def rotate(
 
 
 def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
-    """What `work` returns. Raises OmnireelError where there is no store."""
+    """What `work` returns. Raises OmnireelError if there is no store."""
     from omnireel.store.open import open_store
 
     if not settings.store_path.exists():
         raise OmnireelError(
             f"There is no store at {settings.store_path}.", hint="Name the server's --data-dir."
         )
-    store = open_store(settings.store_path)
-    try:
+    with closing(open_store(settings.store_path)) as store:
         return asyncio.run(work(store))
-    finally:
-        store.close()
 
 
 def _report(entry: LogEntry) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`omnireel worker`: runs queued jobs of the same data directory, without a port."""
+"""`omnireel worker`: runs queued jobs of a data directory, without HTTP."""
 
 import asyncio
 import signal
@@ -21,10 +21,10 @@ log = structlog.get_logger()
 
 
 def work_forever(settings: Settings) -> None:
-    """Take jobs until a signal comes; those that run then get a while to finish, and else go back.
+    """Run jobs until a signal comes. Running jobs then have some time to finish; after it they are requeued.
 
-    A second signal ends that while. Raises CheckpointError when the model cannot be loaded,
-    OmnireelError when the sandbox cannot be had.
+    A second signal ends that time. Raises CheckpointError if the model cannot be loaded, OmnireelError if the
+    decoder cannot be confined.
     """
     configure_log()
     require_sandbox(settings)
@@ -36,7 +36,7 @@ def work_forever(settings: Settings) -> None:
 
 
 async def _work(backend: Backend, settings: Settings) -> signal.Signals:
-    """The first signal; a crew that broke sends one itself. Raises Exit where it did."""
+    """The first signal. A supervisor that broke sends a signal itself; this then raises Exit."""
     supervisor = make_supervisor(backend, settings, end_policy(settings))
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -46,12 +46,12 @@ async def _work(backend: Backend, settings: Settings) -> signal.Signals:
     supervisor.start()
     try:
         first = await signals.get()
-        impatience = asyncio.create_task(signals.get())
-        impatience.add_done_callback(lambda task: None if task.cancelled() else supervisor.worker.give_up())
+        second = asyncio.create_task(signals.get())
+        second.add_done_callback(lambda task: None if task.cancelled() else supervisor.worker.give_up())
     finally:
         await supervisor.stop()
         await backend.close()
-    impatience.cancel()
+    second.cancel()
     if supervisor.is_broken:
         raise typer.Exit(FAILED)
     return first

@@ -1,9 +1,9 @@
-"""How this process was told to run: the only reader of the environment and of omnireel.toml.
+"""The settings of this process. Nothing else reads the environment or omnireel.toml.
 
-Every setting can be given four ways; the first that is present wins: a flag (`--port 9000`), a variable
-(`OMNIREEL_PORT=9000`), a line of `omnireel.toml` in the working directory (`port = 9000`), its default.
-A value that cannot be used is refused by name, never replaced. Each setting is declared once, as a field of
-`Settings`, `AskSettings` or `KeySettings`.
+A setting can be given by a flag (`--port 9000`), by a variable (`OMNIREEL_PORT=9000`) or by a line of `omnireel.toml`
+in the working directory (`port = 9000`). The first of these that is present is used, else the default. A value that
+cannot be used is an error that names the setting. Each setting is declared once, as a field of `Settings`,
+`AskSettings` or `KeySettings`.
 """
 
 import os
@@ -45,24 +45,24 @@ _T = TypeVar("_T", Settings, AskSettings, KeySettings)
 def read_settings(flags: Mapping[str, Any]) -> Settings:
     """The deployment's settings.
 
-    flags: what the command line gave, by setting name; None means not given
-    Raises SettingsError, which names the place, the value and what was wanted.
+    flags: values from the command line by the name of the setting; None means not given
+    Raises SettingsError, which names the place, the value and the accepted values.
     """
     return _read(Settings, flags)
 
 
 def read_ask_settings(flags: Mapping[str, Any]) -> AskSettings:
-    """What the command line sends along with a question; `flags` and errors as in `read_settings`."""
+    """The settings of a question on the command line. `flags` and errors: as in `read_settings`."""
     return _read(AskSettings, flags)
 
 
 def read_key_settings(flags: Mapping[str, Any]) -> KeySettings:
-    """What a new key is given; `flags` and errors as in `read_settings`."""
+    """The settings of a new key. `flags` and errors: as in `read_settings`."""
     return _read(KeySettings, flags)
 
 
 def unknown_variables() -> list[str]:
-    """One line of warning for each OMNIREEL_* variable that is not a setting."""
+    """A warning for each OMNIREEL_* variable that is not a setting."""
     known = {declared.variable for declared in DECLARATIONS.values()} | {TRACEBACK}
     unknown = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
     return [f"{name} is not a setting. {closest(name, known)}" for name in sorted(unknown)]

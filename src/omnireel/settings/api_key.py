@@ -10,7 +10,7 @@ _API_KEY = Group("New API key", ("keys create",))
 
 @dataclass(frozen=True)
 class KeySettings:
-    """What `keys create` gives to a key. Amounts of money are millionths of a US dollar; None: no limit."""
+    """The properties of a key that `keys create` makes. Money is in millionths of a US dollar; None: no limit."""
 
     account: str | None = _API_KEY.setting(
         NAME, None, "Account that the key belongs to.", example="ann", default_text="a new account"

@@ -1,4 +1,4 @@
-"""The settings that the command line sends along with a question."""
+"""The settings of a question on the command line."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _VIDEO = Group("Video", ("ask", "inspect", "trace"))
 
 @dataclass(frozen=True)
 class AskSettings:
-    """What `ask`, `inspect` and `trace` send along with the question; None: the default of the backend."""
+    """The options of the question of `ask`, `inspect` and `trace`. None: the default of the backend."""
 
     think: bool = _PROMPT.setting(SWITCH, False, "Reason first, then answer.", example=True)
     system: str | None = _PROMPT.setting(

@@ -1,7 +1,6 @@
-"""How a setting is declared: a field of a dataclass that carries everything there is to say about it.
+"""The declaration of a setting: a dataclass field with its values, default and help text.
 
-Its flag, its variable, its line of omnireel.toml, `--help` and docs/configuration.md are all derived from
-this one declaration.
+Its flag, its variable, its line of omnireel.toml, `--help` and docs/configuration.md are all derived from it.
 """
 
 import dataclasses
@@ -20,13 +19,13 @@ class Declaration:
     """Everything about one setting.
 
     name:         the attribute, and the key in omnireel.toml
-    default:      what holds when it is given nowhere; None: the setting is absent
-    kind:         what values it takes
+    default:      its value if it is given nowhere; None: the setting is absent
+    kind:         the values it takes
     help:         one or two short sentences for people
     example:      a value other than the default, as omnireel.toml holds it
     group:        heading under which it is listed
     commands:     commands that take it as a flag, such as "keys create"
-    default_text: what the default means, where the value does not say it
+    default_text: what the default means, if its value does not show it
     """
 
     name: str
@@ -45,7 +44,7 @@ class Declaration:
 
     @property
     def negative_flag(self) -> str:
-        """What turns a switch off on the command line, such as --no-audio."""
+        """The flag that turns a switch off, such as --no-audio."""
         return "--no-" + self.name.replace("_", "-")
 
     @property
@@ -55,7 +54,7 @@ class Declaration:
 
     @property
     def shown_default(self) -> str | None:
-        """The default as people read it; None: there is nothing to say."""
+        """The default as `--help` and the reference page show it; None: it has none."""
         if self.default_text is not None:
             return self.default_text
         return None if self.default is None else self.kind.show(self.default)

@@ -1,4 +1,4 @@
-"""What values a setting takes, and how a flag, a variable or a line of TOML is read as one."""
+"""The kinds of values that settings take, and how flags, variables and TOML values are parsed."""
 
 import math
 import re
@@ -24,7 +24,7 @@ class Kind(Generic[_T]):
     parse:     turns a flag, variable or TOML value into the setting's value, or raises ValueError
     wanted:    the accepted values in words, for error messages and the reference page
     metavar:   what `--help` prints for the value of a flag; blank for a switch, whose flag takes no value
-    show:      a default as people read it, such as "64 MiB"
+    show:      a default as text, such as "64 MiB"
     is_switch: whether the flag is a pair, such as --think and --no-think, without a value
     """
 
@@ -150,7 +150,7 @@ def _origin(raw: object) -> str:
 
 
 def _host(raw: object) -> str:
-    """A name in small letters; a dot in front stands for the name and all names under it."""
+    """A host name in lower case. With a dot in front it stands for the name and all names under it."""
     if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]", _text(raw)):
         raise ValueError
     return str(raw).lower()

@@ -1,4 +1,4 @@
-"""The places where a setting can be given, and which of them wins."""
+"""The places where a setting can be given, and their order."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ FILE = Path("omnireel.toml")
 
 @dataclass(frozen=True)
 class Sources:
-    """What was given where; flags win over the environment, the environment over the file.
+    """The values that were given in each place. Flags override the environment, which overrides the file.
 
     flags, file: by the names of the settings; environment: by the names of the variables
     """
@@ -34,7 +34,7 @@ class Sources:
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """A hint for an unknown name: the known name that is most like it, or all known names."""
+    """A hint for an unknown name: the most similar known name, or all known names."""
     known = sorted(names)
     near = difflib.get_close_matches(name, known, n=1)
     return f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(known)}."

@@ -1,7 +1,7 @@
-"""Bytes under names that mean nothing; what they are for is known to the rows of the store.
+"""Blobs: bytes under random names. Rows of the store say what each blob is for.
 
-A blob is written once, by one writer, and read only after a row that names it was committed. So it needs no other
-name while it is unfinished: without a row, nobody can see it.
+A blob is written once, by one writer, and read only after a row that names it was committed. So an unfinished blob
+needs no temporary name: without a row, nothing reads it.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Written:
-    """What was stored."""
+    """The size and the digest of a blob that was written."""
 
     num_bytes: int
     sha256: str
 
 
 class BlobStore(Protocol):
-    """Stores bytes. Names are made by the caller and never reused.
+    """Stores bytes. The caller makes the names and never uses one twice.
 
-    Raises CapacityError where there is no room, FileNotFoundError for a blob that is not there.
+    Raises CapacityError if the disk is full, FileNotFoundError if a blob does not exist.
     """
 
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
-        """Store bytes that are in memory already; is_durable: they survive power loss."""
+        """Store bytes that are in memory. is_durable: they survive power loss"""
 
     async def write(
         self, name: str, chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception
     ) -> Written:
-        """Store bytes as they come; durable. Raises `beyond` after max_bytes; nothing stays after an error."""
+        """Store bytes as they arrive, durably. Raises `beyond` after max_bytes. After an error nothing is left."""
 
     async def join(self, name: str, parts: Sequence[str]) -> None:
-        """Store a blob that is others, one after another; durable."""
+        """Store the concatenation of other blobs, durably."""
 
     async def put_file(self, name: str, source: Path) -> None:
-        """Store the bytes of a file on this machine, which is never changed; durable. The blob outlasts it."""
+        """Store the bytes of a file on this machine, durably. The file is never changed, but may be deleted."""
 
     def file(self, name: str) -> AbstractAsyncContextManager[Path]:
-        """A file on this machine with the blob's bytes, for as long as the context is open."""
+        """A file on this machine with the blob's bytes, while the context is open."""
 
     async def remove(self, names: Sequence[str]) -> None:
-        """Delete blobs, those that are there."""
+        """Delete blobs. Missing ones are ignored."""
 
     async def keep_only(self, names: Set[str], *, older_than_s: float) -> None:
-        """Delete every other blob that has long been as it is: the remains of a process that died."""
+        """Delete all other blobs that did not change for older_than_s: a process that died left them."""

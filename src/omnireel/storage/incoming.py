@@ -1,4 +1,4 @@
-"""The clips of tasks: saved with the job, or fetched when it runs."""
+"""The clips of tasks: saved when the job is submitted, or fetched when it runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MAX_SHOWN = 200
 
 @dataclass(frozen=True)
 class IncomingMedia:
-    """Turns the reference of a media part into a file on this machine.
+    """Gives the file on this machine for the reference of a media part.
 
-    blobs: clips that came inside a request, or are stored here; each goes when its job has ended
+    blobs: clips that came in a request or were uploaded here; each is deleted after its job has ended
     """
 
     blobs: BlobStore
@@ -29,11 +29,11 @@ class IncomingMedia:
     async def save(
         self, reference: str, name: str, *, stored: StoredFile | None = None, is_durable: bool = True
     ) -> bool:
-        """Save the clip as the blob `name`; False, and nothing done, where it is fetched when the job runs.
+        """Save the clip as the blob `name`. Returns False, and saves nothing, if the clip has to be fetched.
 
         stored:     the uploaded file that the reference names
         is_durable: the blob survives power loss
-        Raises InputError: invalid_data_uri, file_too_large; FileNotFoundError where `stored` has expired.
+        Raises InputError: invalid_data_uri, file_too_large; FileNotFoundError if `stored` has expired.
         """
         if stored is not None:
             await self.uploads.link_to(stored, self.blobs, name)
@@ -46,7 +46,7 @@ class IncomingMedia:
 
     @asynccontextmanager
     async def file(self, reference: str, name: str | None) -> AsyncIterator[Path]:
-        """The clip, for as long as the context is open. name: of the blob that `save` made, if it made one.
+        """The clip, while the context is open. name: of the blob that `save` made; None if it made none
 
         Raises InputError as `fetch_video`.
         """
@@ -59,7 +59,7 @@ class IncomingMedia:
 
 
 def shortened(reference: str) -> str:
-    """A reference fit to be stored beside its saved clip: of a long data: URI the header and the length."""
+    """A reference to store with the task: of a long data: URI, whose clip is saved, only header and length."""
     if len(reference) <= _MAX_SHOWN or not is_data_uri(reference):
         return reference
     header = reference[: reference.find(",", 0, _MAX_SHOWN) + 1]

@@ -17,20 +17,20 @@ from omnireel.errors import CapacityError
 from omnireel.storage.blob_store import Written
 
 _BUFFER_BYTES = 1024 * 1024
-# So much is written to or deleted from the page cache in less time than it takes to hand it to a thread.
+# Up to this size, writing to the page cache or deleting is faster than handing the work to a thread.
 _QUICK_BYTES = 256 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalBlobStore:
-    """A `BlobStore`. directory: made where it is missing; nothing else may be kept in it."""
+    """A `BlobStore`. directory: made if it is missing; it must hold nothing else."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
-        """See `BlobStore.put`; small content that need not be durable is written without leaving the event loop."""
+        """See `BlobStore.put`. Small content that need not be durable is written on the event loop."""
         if is_durable or len(content) > _QUICK_BYTES:
             await asyncio.to_thread(self._put, name, content, is_durable)
         else:
@@ -39,7 +39,7 @@ class LocalBlobStore:
     async def write(
         self, name: str, chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception
     ) -> Written:
-        """See `BlobStore.write`; it holds a megabyte in memory at a time."""
+        """See `BlobStore.write`. At most about a megabyte is in memory at a time."""
         digest, num_bytes = hashlib.sha256(), 0
         with self._new(name) as file:
             async for buffer in _gathered(chunks):
@@ -58,12 +58,12 @@ class LocalBlobStore:
             await asyncio.to_thread(self._sync, file)
 
     async def put_file(self, name: str, source: Path) -> None:
-        """See `BlobStore.put_file`; a hard link where the file system has them."""
+        """See `BlobStore.put_file`. It makes a hard link if the file system can."""
         await asyncio.to_thread(self._put_file, name, source)
 
     @asynccontextmanager
     async def file(self, name: str) -> AsyncIterator[Path]:
-        """See `BlobStore.file`; it is the file itself, so deleting the blob takes this path away as well."""
+        """See `BlobStore.file`. The path is that of the blob itself, so it is gone when the blob is deleted."""
         path = self._directory / name
         path.stat()
         yield path
@@ -82,15 +82,14 @@ class LocalBlobStore:
     @contextmanager
     def _new(self, name: str) -> Iterator[BinaryIO]:
         path = self._directory / name
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(number, "wb", buffering=0) as file:
-                yield file
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in _FULL:
-                raise CapacityError("The disk is full.", after_s=60) from None
-            raise
+        with _full_disk_reported():
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            try:
+                with os.fdopen(number, "wb", buffering=0) as file:
+                    yield file
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
     def _put(self, name: str, content: bytes, is_durable: bool) -> None:
         with self._new(name) as file:
@@ -128,18 +127,18 @@ class LocalBlobStore:
             (self._directory / name).unlink(missing_ok=True)
 
     def _keep_only(self, names: Set[str], older_than_s: float) -> None:
-        youngest = time.time() - older_than_s
+        changed_before = time.time() - older_than_s
         for path in self._directory.iterdir():
             if path.name in names or not path.is_file():
                 continue
             with suppress(FileNotFoundError):  # another process deleted it meanwhile
                 # The time of the last change of the inode: a new hard link to an old file is new.
-                if path.stat().st_ctime < youngest:
+                if path.stat().st_ctime < changed_before:
                     path.unlink()
 
 
 async def digest_of(chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception) -> str:
-    """SHA-256 of bytes that are not kept. Raises `beyond` after max_bytes."""
+    """SHA-256 of bytes that are not stored. Raises `beyond` after max_bytes."""
     digest, num_bytes = hashlib.sha256(), 0
     async for buffer in _gathered(chunks):
         num_bytes += len(buffer)
@@ -149,16 +148,27 @@ async def digest_of(chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exc
     return digest.hexdigest()
 
 
+@contextmanager
+def _full_disk_reported() -> Iterator[None]:
+    """Raise CapacityError instead of the OSError of a disk without space or inodes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise CapacityError("The disk is full.", after_s=60) from None
+        raise
+
+
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in fewer, larger pieces, since each piece is handed to another thread."""
-    waiting = bytearray()
+    """The same bytes in fewer, larger buffers, since each buffer is handed to another thread."""
+    buffer = bytearray()
     async for chunk in chunks:
-        waiting += chunk
-        if len(waiting) >= _BUFFER_BYTES:
-            yield bytes(waiting)
-            waiting.clear()
-    if waiting:
-        yield bytes(waiting)
+        buffer += chunk
+        if len(buffer) >= _BUFFER_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)
 
 
 def _append(file: BinaryIO, buffer: bytes, digest: hashlib._Hash) -> None:

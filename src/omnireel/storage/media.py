@@ -1,7 +1,7 @@
-"""From a media reference, as a caller writes it, to a file on this machine.
+"""Fetches the file for a media reference.
 
-A reference is an https address, a data: URI or, for callers on this machine only, a path. Nothing here looks
-into the file.
+A reference is an https address, a data: URI or, for callers on this machine only, a path. The content of the file is
+not checked here.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
         yield _local_file(source, policy)
         return
     policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # After a cancelled request its thread may still write for a moment while the directory is removed.
+    # The thread of a cancelled request may still be writing while the directory is removed.
     with tempfile.TemporaryDirectory(dir=policy.incoming_dir, ignore_cleanup_errors=True) as folder:
         path = Path(folder, "video")
         if scheme == "data":
@@ -70,7 +70,7 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
 
 
 async def _download(url: str, path: Path, policy: EgressPolicy) -> None:
-    """Download, with the errors that callers see; `FetchError.reason` is not among what they see."""
+    """Download, with errors for the caller. `FetchError.reason` is left out: it may name internal addresses."""
     try:
         await download(url, path, policy)
     except FetchError as error:
@@ -85,7 +85,7 @@ async def _download(url: str, path: Path, policy: EgressPolicy) -> None:
 
 
 def _scheme(source: str) -> str | None:
-    """data, https or http; None where there is none. Raises InputError for any other."""
+    """data, https or http; None if there is none. Raises InputError for any other."""
     if is_data_uri(source):
         return "data"
     found = _SCHEME.match(source)
@@ -112,7 +112,7 @@ def _local_file(source: str, policy: FetchPolicy) -> Path:
 
 
 def is_data_uri(source: str) -> bool:
-    """Whether the reference holds the media itself."""
+    """Whether the reference is a data: URI, which holds the media itself."""
     return source[:5].lower() == "data:"
 
 

@@ -33,15 +33,15 @@ log = structlog.get_logger()
 ID_BYTES = 24  # 32 characters in an address
 _CDN_TOKEN_S = 3600.0
 _SWEEP_S = 1.0
-# Listing all blobs costs more the more there are, and nothing waits for it.
+# Garbage is collected less often, because it lists all blobs and nothing waits for it.
 _COLLECT_S = 60.0
-# Blobs younger than this may belong to an upload whose row is not visible yet.
+# Newer blobs may belong to an upload whose row is not visible yet.
 _GARBAGE_S = 600.0
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An upload that waits for its bytes. token: whoever has it may send them"""
+    """An upload that waits for its bytes. token: allows its holder to send them"""
 
     id: str
     token: str
@@ -49,7 +49,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class CdnToken:
-    """Stands for its account until expires_at, in Unix seconds."""
+    """A temporary token for an account. expires_at: in Unix seconds"""
 
     text: str
     expires_at: float
@@ -59,7 +59,7 @@ class CdnToken:
 class Uploads:
     """The files that callers upload.
 
-    Raises InputError as `UploadStore` does, CapacityError where the disk or the store is full.
+    Raises InputError as `UploadStore` does, CapacityError if the disk or the store is full.
     """
 
     store: Store
@@ -68,7 +68,7 @@ class Uploads:
     clock: Callable[[], float] = time.time
 
     async def begin(self, new: NewUpload) -> Opened:
-        """Open an upload; it is deleted unless its bytes come in time."""
+        """Open an upload. It is deleted if its bytes do not arrive in time."""
         opened = Opened(secrets.token_urlsafe(ID_BYTES), secrets.token_urlsafe(ID_BYTES))
         await self.store.uploads.begin(
             new, upload_id=opened.id, token=opened.token, limits=self.limits, now=self.clock()
@@ -78,10 +78,10 @@ class Uploads:
     async def receive(
         self, upload_id: str, token: str, chunks: AsyncIterator[bytes], *, num_bytes: int | None
     ) -> StoredFile:
-        """Receive a whole file at once. The same bytes may be sent again, others are refused."""
+        """Receive a whole file. The same bytes may be sent again; other bytes are refused."""
         file = await self._check_token(upload_id, token)
         if file is not None:
-            other = bad_parts("This upload is complete, with other bytes.", kind="upload_is_complete")
+            other = bad_parts("This upload is complete and has other bytes.", kind="upload_is_complete")
             if await digest_of(chunks, max_bytes=file.num_bytes, beyond=other) != file.etag:
                 raise other
             return file
@@ -91,7 +91,7 @@ class Uploads:
     async def receive_part(
         self, upload_id: str, token: str, number: int, chunks: AsyncIterator[bytes], *, num_bytes: int | None
     ) -> str:
-        """Receive one part; num_bytes: as announced, or None. Returns its etag."""
+        """Receive one part. num_bytes: the announced size, or None. Returns its etag."""
         if await self._check_token(upload_id, token) is not None:
             raise bad_parts("This upload is complete.", kind="upload_is_complete")
         return (await self._receive(upload_id, number, chunks, num_bytes)).sha256
@@ -99,7 +99,7 @@ class Uploads:
     async def complete(
         self, upload_id: str, token: str, listed: Sequence[tuple[int | None, str | None]]
     ) -> StoredFile:
-        """Make one file of the parts that have arrived; it may be asked again. listed: see `chosen_parts`."""
+        """Make one file of the parts that have arrived. Repeating the call is harmless. listed: see `chosen_parts`"""
         file = await self._check_token(upload_id, token)
         if file is not None:
             return file
@@ -109,7 +109,9 @@ class Uploads:
             old = await self.store.uploads.complete(
                 upload_id, parts=parts, blob=blob, etag=_etag(parts), now=self.clock()
             )
-        except OmnireelError:  # after any other exception the row may name the blob; if not, it is collected
+        except (
+            OmnireelError
+        ):  # after other exceptions the row may name the blob; if not, it is collected as garbage
             if len(parts) > 1:
                 await self.blobs.remove([blob])
             raise
@@ -121,15 +123,15 @@ class Uploads:
         await self.blobs.remove(await self.store.uploads.drop(upload_id))
 
     async def find(self, file_id: str) -> StoredFile | None:
-        """A complete file that has not expired, of any owner: the caller checks who may have it."""
+        """A complete file that has not expired, of any owner. The caller checks who may read it."""
         return await self.store.uploads.find(file_id, now=self.clock())
 
     def file(self, stored: StoredFile) -> AbstractAsyncContextManager[Path]:
-        """A file on this machine with its bytes. Raises FileNotFoundError where it has expired meanwhile."""
+        """A file on this machine with its bytes. Raises FileNotFoundError if it has expired meanwhile."""
         return self.blobs.file(stored.blob)
 
     async def link_to(self, stored: StoredFile, blobs: BlobStore, name: str) -> None:
-        """Give its bytes a name in another blob store, where they stay when the upload expires.
+        """Store its bytes as a blob of another blob store, where they stay when the upload expires.
 
         Raises FileNotFoundError as `file`.
         """
@@ -143,11 +145,11 @@ class Uploads:
         return token
 
     async def owner_of_cdn_token(self, text: str) -> str | None:
-        """The account that a token stands for; None where it is unknown or has expired."""
+        """The account of a token; None if the token is unknown or has expired."""
         return await self.store.keys.token_owner(token_hash(text), now=self.clock())
 
     async def sweep(self) -> None:
-        """Delete files that have expired and uploads that were left."""
+        """Delete files that have expired and uploads that were not finished in time."""
         await self.blobs.remove(await self.store.uploads.sweep(now=self.clock()))
 
     async def collect_garbage(self) -> None:
@@ -155,7 +157,7 @@ class Uploads:
         await self.blobs.keep_only(await self.store.uploads.needed_blobs(), older_than_s=_GARBAGE_S)
 
     async def sweep_for_ever(self) -> None:
-        """Sweep and collect again and again; a failure is logged, and the next round may succeed."""
+        """Sweep and collect garbage at intervals. A failure is logged, and the next round tries again."""
         collect_at = self.clock()
         while True:
             try:
@@ -207,7 +209,7 @@ class Uploads:
 
 
 def _etag(parts: Sequence[Part]) -> str:
-    """Of the whole file; one of several parts is not hashed again, as object stores do it."""
+    """The etag of the whole file. A file of several parts is not hashed again, as in object stores."""
     if len(parts) == 1:
         return parts[0].etag
     digest = hashlib.sha256("".join(part.etag for part in parts).encode())

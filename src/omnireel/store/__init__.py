@@ -1,1 +1,1 @@
-"""Rows: the jobs, keys, uploads, webhooks and charges of a deployment."""
+"""The store: rows of jobs, keys, uploads, webhooks and charges of a deployment."""

@@ -1,4 +1,4 @@
-"""A job as the store knows it, and what a store of jobs can do."""
+"""Jobs as the store keeps them, and the protocol of a store of jobs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from omnireel.task import Failure, Outcome, Task
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 Cancelling = Literal["removed", "requested", "ended", "unknown"]
 
-# How long the same idempotency key means the same job.
+# How long an idempotency key names the same job.
 IDEMPOTENCY_S = 24 * 3600.0
-# The longest wait of a job that was taken back from a dead worker.
+# The longest wait of a job before it runs again after its worker died.
 MAX_BACKOFF_S = 60.0
-# How long an answer that is not to be kept can be fetched from the queue, and by a caller who waits for it.
+# How long an answer that must not be kept can be fetched: of a queued job, and of an attached request.
 UNKEPT_S, UNKEPT_ATTACHED_S = 3600.0, 60.0
-# No caller waits longer with an open request: a pinned job that is still queued then has lost its server.
+# No caller keeps a request open for longer. If a pinned job is still queued then, its server has died.
 MAX_PINNED_S = 3600.0
 
 
 class State(StrEnum):
-    """Where a job stands. queued → running → one of the rest; running may fall back to queued."""
+    """The state of a job: queued → running → one of the others. A running job may be queued again."""
 
     queued = "queued"
     running = "running"
@@ -33,23 +33,25 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """It has ended, and stays as it is."""
+        """Whether the job has ended. It never changes its state again."""
         return self not in (State.queued, State.running)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A job that is to be stored.
+    """A new job to be stored.
 
     id:               a UUID made by the submitter
-    owner:            the account it belongs to; "" where the server asks for no key
-    media:            name of the blob that holds the task's clip, where it came with the request or was stored here
-    is_low:           waits behind every job that is not
-    pinned_to:        the one worker that may run it, because its caller's request is open there
-    start_deadline_s: seconds within which it has to begin
-    max_queued:       refuse when more jobs are waiting already
-    key_id:           the key it was sent with; "" where the server asks for none
-    reserved_micro:   most that it can cost, in millionths of a US dollar; counts where the key has a cap
+    owner:            the account it belongs to; "" if the server asks for no key
+    media:            name of the blob with the task's clip; None if the clip is fetched when the job runs
+    is_low:           low priority: it waits until no other job does
+    pinned_to:        the only worker that may run it, because its caller's request is open there
+    keeps_io:         whether task and outcome may be kept after the end
+    retries:          how many more attempts it may have after the first one
+    start_deadline_s: seconds within which it has to start
+    max_queued:       it is refused if more jobs are waiting already
+    key_id:           the key it was sent with; "" if the server asks for none
+    reserved_micro:   most that it can cost, in millionths of a US dollar; used if the key has a cap
     """
 
     id: str
@@ -70,11 +72,11 @@ class Submission:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it was read.
+    """A job as it was read from the store.
 
-    task:         without content once its owner had it dropped, or where it was not to be kept and has ended
-    outcome:      None until the job has ended, and once the outcome has been dropped
-    failure:      why it failed: kept when the outcome has been dropped
+    task:         without content if its owner had it dropped, or if the job has ended and must not be kept
+    outcome:      None until the job has ended, and after the outcome has been dropped
+    failure:      why it failed; it stays when the outcome is dropped
     num_tokens:   input and output tokens that were charged; 0 until the job has succeeded
     """
 
@@ -101,7 +103,7 @@ class Job:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line for the job's owner; number counts from 0 within the job."""
+    """A line of a job's log, for its owner. number: counts from 0 within the job"""
 
     number: int
     at: float
@@ -114,10 +116,10 @@ NewLogLine = tuple[float, Level, str]
 
 @dataclass(frozen=True)
 class Claim:
-    """Which jobs a worker takes.
+    """A worker's request for jobs.
 
-    worker:   its name
-    max_jobs: as many at most
+    worker:   the worker's name
+    max_jobs: most jobs that it takes
     """
 
     worker: str
@@ -127,12 +129,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class EndPolicy:
-    """How the store ends jobs by itself, and what it writes when any job ends.
+    """How the store ends jobs: outcomes, webhooks and prices.
 
-    cancelled, not_started, lost: the outcomes of such jobs
-    webhook_body:    of a job that has ended: (job id, its task, its outcome) → bytes
-    micro_per_token: millionths of a US dollar
-    max_crashes:     a job whose worker died that often is lost
+    cancelled, not_started, lost: the outcomes of jobs that the store ends itself
+    webhook_body:    makes the body of a webhook from job id, task and outcome
+    micro_per_token: price in millionths of a US dollar
+    max_crashes:     a job is lost after this many of its workers have died
     """
 
     cancelled: Failure
@@ -153,33 +155,33 @@ def state_of(outcome: Outcome) -> State:
 class JobStore(Protocol):
     """Jobs, their logs and their leases. `now`: Unix seconds. Writes are durable when awaited.
 
-    A job is charged at most once and ends once; its webhook is stored in the transaction that ends it. A worker
-    proves with its lease token that a job is still its own: one that was presumed dead changes nothing.
-    Raises CapacityError where the store cannot write.
+    A job ends once and is charged at most once. Its webhook is stored in the transaction that ends it. A worker whose
+    lease ran out has an old lease token, so its writes about the job change nothing.
+    Raises CapacityError if the store cannot write.
     """
 
     async def submit(
         self, submission: Submission, *, fingerprint: str, now: float, claim: Claim | None = None
     ) -> tuple[Job, list[Job]]:
-        """Store a new job, or find the one that the same idempotency key made; then `claim`, in one commit.
+        """Store a new job, or find the one of the same idempotency key. Then `claim`, in the same commit.
 
-        fingerprint: of the request, to tell a repetition from another request under the same key
-        Returns the job and what was claimed. Raises CapacityError beyond max_queued or where too many of the
-        key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError for a revoked key or a cap that
-        the job could break.
+        fingerprint: of the request; another one under the same idempotency key is refused
+        Returns the job, and the jobs that were claimed. Raises CapacityError if more than max_queued jobs wait or too
+        many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
+        the job could exceed its cap.
         """
 
     async def claim(self, claim: Claim, *, now: float) -> list[Job]:
-        """The next jobs for a worker, in order, now running under a lease; fewer than max_jobs: no more wait.
+        """Claim the next jobs for a worker, in order. Fewer than max_jobs means that no more are waiting.
 
-        Low jobs come last. Otherwise it is the turn of the owner with the fewest running jobs, and among those
-        of the one who was served longest ago.
+        Jobs of low priority come last. Otherwise the owner with the fewest running jobs comes first; among several,
+        the one whose last claim is the oldest.
         """
 
     async def renew_leases(
         self, jobs: Sequence[Job], *, worker: str, lease_s: float, now: float
     ) -> list[bool | None]:
-        """For each job: whether it is to be cancelled; None where it is no longer this worker's."""
+        """Renew leases. For each job: whether it is to be cancelled, or None if its lease was lost."""
 
     async def finish(
         self,
@@ -193,56 +195,56 @@ class JobStore(Protocol):
     ) -> bool:
         """End a running job, charge for it, store its webhook and its last log lines.
 
-        False, and only the log stored, where it is no longer this worker's.
+        Returns False, and stores only the log, if the worker's lease was lost.
         """
 
     async def requeue(
         self, job: Job, *, worker: str, after_s: float, counts: bool, log: Sequence[NewLogLine], now: float
     ) -> bool:
-        """Let a running job wait again; counts: the attempt was one.
+        """Put a running job back into the queue. counts: whether the attempt uses up a retry
 
-        False where it is not this worker's, or where it counts and no retry is left.
+        Returns False if the worker's lease was lost, or if a retry is needed and none is left.
         """
 
     def append_log(self, job_id: str, lines: Sequence[NewLogLine]) -> None:
-        """Add lines to a job's log, without waiting until they are stored."""
+        """Add lines to a job's log. Returns before they are stored."""
 
     async def cancel(self, job_id: str, policy: EndPolicy, *, now: float) -> Cancelling:
-        """End a waiting job; ask for the end of a running one."""
+        """End a waiting job, or ask the worker of a running one to end it."""
 
     async def end_overdue(
         self, policy: EndPolicy, *, running: Sequence[Job], worker: str, lease_s: float, now: float
     ) -> list[str]:
-        """End what waited past its start deadline; take back what a dead worker held. Returns ids of ended jobs.
+        """End jobs that missed their start deadline, and requeue jobs whose lease ran out. Returns ids of ended jobs.
 
-        running: what this worker runs; their leases are renewed first where some lease has run out, since the
-                 store may have been unwritable for a while, or the machine asleep
-        A missed lease is a crash: the job waits again, longer each time, and ends as lost after max_crashes, or
-        where no retry is left.
+        running: the jobs of this worker. Their leases are renewed first if some lease has run out, because the store
+                 may have been unwritable for a while, or the machine suspended.
+        A lease that ran out counts as a crash of its worker. The job is queued again, with a longer wait each time. It
+        ends as lost after max_crashes, or when no retry is left.
         """
 
     async def purge(self, *, before: float) -> None:
-        """Delete jobs that ended before a time, their logs and their ended webhooks; the ledger stays."""
+        """Delete jobs that ended before a time, with their logs and their finished webhooks. The ledger stays."""
 
     async def purge_unkept(self, *, now: float) -> None:
-        """Drop the outcomes whose callers asked that none be kept, once they have had time to fetch them."""
+        """Drop outcomes that must not be kept, after the time in which their callers can fetch them."""
 
     async def drop_payloads(
         self, job_id: str, *, owner: str | None
     ) -> Literal["dropped", "running", "unknown"]:
-        """Drop what an ended job was sent and what it answered, in webhooks too; what it cost stays known."""
+        """Drop the input and the outcome of an ended job, also in webhooks. Its cost stays. owner None: any owner"""
 
     async def find(self, job_id: str) -> Job | None:
-        """The job as it stands."""
+        """The job in its current state; None if there is no such job."""
 
     async def position(self, job_id: str) -> int:
-        """How many waiting jobs come before it, if owners go on taking turns."""
+        """How many waiting jobs will be claimed before it, if no further jobs are submitted."""
 
     async def num_queued(self) -> int:
         """How many jobs wait."""
 
     async def cancel_requests(self, worker: str) -> list[str]:
-        """Ids of this worker's running jobs whose end was asked for, in whichever process."""
+        """Ids of this worker's running jobs whose cancellation was requested, in any process."""
 
     async def read_log(self, job_id: str, *, start: int = 0) -> list[LogLine]:
         """A job's log from line number `start` on."""

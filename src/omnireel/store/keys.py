@@ -1,8 +1,8 @@
-"""API keys: an id that may be shown, and a secret that is shown once and stored nowhere.
+"""API keys: an id that may be shown, and a secret that is shown once and never stored.
 
-What is stored is HMAC-SHA-256 of the secret under a pepper, 32 random bytes in a file beside the database:
-somebody who has only the database can neither use a key nor guess one. Secrets are random and long, so a slow
-hash would protect nothing and cost every request.
+The store keeps HMAC-SHA-256 of the secret under a pepper: 32 random bytes in a file beside the database. So the
+database alone is not enough to use or guess a key. Secrets are long and random: a slow hash would add no protection and
+slow down every request.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _PEPPER_BYTES = 32
 
 @dataclass(frozen=True)
 class Grant:
-    """What a key is given; None: no limit.
+    """The rights and limits of a key. None: no limit.
 
-    account:   the owner of its jobs; None: one of its own, named like the key's id
-    is_admin:  may see what all accounts used
-    max_unfinished: jobs that wait or run at a time
+    account:        the owner of its jobs; None: a new account, named like the key's id
+    is_admin:       whether it may see the usage of all accounts
+    max_unfinished: most jobs that wait or run at a time
     cap_micro, monthly_cap_micro: millionths of a US dollar, in all and per calendar month (UTC)
     """
 
@@ -41,7 +41,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Key:
-    """A key as it is stored, without its secret; grant.account is always set here."""
+    """A key as it is stored, without its secret. grant.account is never None here."""
 
     id: str
     account: str
@@ -51,13 +51,13 @@ class Key:
 
     @property
     def has_cap(self) -> bool:
-        """Whether what it may spend is bounded."""
+        """Whether its spending is limited."""
         return self.grant.cap_micro is not None or self.grant.monthly_cap_micro is not None
 
 
 @dataclass(frozen=True)
 class KeySpending:
-    """A key and what it was charged, in millionths of a US dollar."""
+    """A key and its charges so far, in millionths of a US dollar."""
 
     key: Key
     spent_micro: int
@@ -65,34 +65,34 @@ class KeySpending:
 
 
 class KeyStore(Protocol):
-    """Keys, how often they are used, and the temporary tokens of accounts. `now`: Unix seconds."""
+    """API keys, their requests per minute, and the temporary tokens of accounts. `now`: Unix seconds."""
 
     async def create(self, key_id: str, digest: bytes, grant: Grant, *, now: float) -> Key:
-        """Store a new key; digest: of its secret, see `secret_digest`."""
+        """Store a new key. digest: of its secret, see `secret_digest`"""
 
     async def check(self, key_id: str, digest: bytes) -> Key | None:
-        """The key with this id and secret; None where they do not belong together, or it was revoked."""
+        """The key with this id and secret; None if there is none or it was revoked."""
 
     async def find(self, key_id: str) -> Key | None:
-        """The key of that id, unless it was revoked."""
+        """The key with this id; None if there is none or it was revoked."""
 
     async def all(self, *, now: float) -> list[KeySpending]:
-        """Every key ever made, oldest first, and what it was charged."""
+        """All keys with their charges, oldest first. Revoked ones are included."""
 
     async def revoke(self, key_id: str, *, now: float) -> KeySpending | None:
-        """End a key, from the next request on; jobs that it sent already still run. None: there is none."""
+        """Revoke a key. Jobs that it has already sent still run. None if there is no such key."""
 
     async def count_request(self, key: Key, *, now: float) -> None:
-        """Count one request of a key with max_per_minute, whichever process it came to.
+        """Count a request of a key, for its max_per_minute. Requests to all processes are counted together.
 
-        Raises CapacityError(rate_limited) where the key had its share of the last minute already.
+        Raises CapacityError(rate_limited) if the key has reached its limit within the last minute.
         """
 
     async def add_token(self, token_hash: bytes, owner: str, *, expires_at: float) -> None:
-        """Let a temporary token stand for an account."""
+        """Store a temporary token for an account."""
 
     async def token_owner(self, token_hash: bytes, *, now: float) -> str | None:
-        """The account that a token stands for; None where it is unknown or has expired."""
+        """The account of a token; None if the token is unknown or has expired."""
 
 
 def new_key() -> tuple[str, str]:
@@ -101,26 +101,26 @@ def new_key() -> tuple[str, str]:
 
 
 def secret_digest(pepper: bytes, secret: str) -> bytes:
-    """What is stored of a key's secret."""
+    """The digest of a key's secret, which is stored instead of it."""
     return hmac.digest(pepper, secret.encode("utf-8", "surrogateescape"), "sha256")
 
 
 def read_pepper(path: Path) -> bytes:
-    """The pepper, made where there is none yet; two processes that make it at once get the same."""
+    """The pepper. It is made if it is missing; processes that start together get the same one."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        own = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_PEPPER_BYTES))
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(own, path)
+            os.link(new, path)
         except FileExistsError:
             pass  # another process was first
         finally:
-            own.unlink()
+            new.unlink()
     return path.read_bytes()
 
 
@@ -130,5 +130,5 @@ def month_of(now: float) -> str:
 
 
 def unauthorized() -> DeniedError:
-    """The same words for a key that never was, one that was revoked, and a wrong secret."""
+    """The same error for an unknown key, a revoked key and a wrong secret, so that callers cannot tell them apart."""
     return DeniedError("Invalid key credentials.", kind="unauthorized")

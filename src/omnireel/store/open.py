@@ -9,9 +9,9 @@ from omnireel.store.store import Store
 
 
 def open_store(path: Path) -> Store:
-    """The store in the SQLite file at `path`, made where it is missing and migrated where it is older.
+    """The store in the SQLite file at `path`. It is made if it is missing, and migrated if it is older.
 
-    Raises SettingsError for a store that a newer omnireel has migrated and for a SQLite that may lose commits,
-    OmnireelError for a file that cannot be used.
+    Raises SettingsError if the store is of a newer version, or if this SQLite may lose commits; OmnireelError if the
+    file cannot be used.
     """
     return SqliteStore(path)

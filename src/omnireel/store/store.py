@@ -1,4 +1,4 @@
-"""The store of one deployment: all of its rows, behind protocols that do not say which database keeps them."""
+"""The protocol of the store of one deployment. It does not depend on the database."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from omnireel.store.webhooks import WebhookStore
 
 
 class Store(Protocol):
-    """Rows, by noun. Several processes may have the same store open at once."""
+    """All rows of a deployment. Several processes may have the same store open at once."""
 
     @property
     def jobs(self) -> JobStore:
-        """Jobs, leases, logs, the ledger's charges."""
+        """Jobs with their leases and logs."""
 
     @property
     def webhooks(self) -> WebhookStore:
@@ -32,7 +32,7 @@ class Store(Protocol):
 
     @property
     def usage(self) -> UsageStore:
-        """What was used and charged."""
+        """Usage and charges."""
 
     def close(self) -> None:
-        """Finish what was asked, then close."""
+        """Finish all writes that were requested, then close."""

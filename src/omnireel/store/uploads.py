@@ -1,4 +1,4 @@
-"""An upload: open while its bytes come, a stored file once all of them have arrived."""
+"""Uploads: open until all bytes have arrived, then stored files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class FileLimits:
 
 @dataclass(frozen=True)
 class NewUpload:
-    """What its owner says of a file before sending it.
+    """The description of a file that its owner gives before sending it.
 
-    origin: scheme and host of the address that will be given out
+    origin: scheme and host of the file's address
     keep_s: seconds from its completion until it is deleted
     """
 
@@ -44,7 +44,7 @@ class NewUpload:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A complete upload; blob names its bytes."""
+    """A complete upload. blob: name of the blob with its bytes"""
 
     id: str
     owner: str
@@ -70,36 +70,36 @@ class Part:
 class UploadStore(Protocol):
     """Rows of uploads; their bytes are in a BlobStore. `now`: Unix seconds.
 
-    A blob's name is stored here before its bytes are written, and deleted here before they are deleted, so bytes
-    without a row are garbage.
+    A blob's name is stored here before its bytes are written, and deleted here before its bytes are deleted. So a blob
+    without a row is garbage.
     """
 
     async def begin(
         self, new: NewUpload, *, upload_id: str, token: str, limits: FileLimits, now: float
     ) -> None:
-        """Store an upload that waits for its bytes. Raises CapacityError where its owner has too many."""
+        """Store an upload that waits for its bytes. Raises CapacityError if its owner has too many of them."""
 
     async def check_token(self, upload_id: str, token: str, *, now: float) -> StoredFile | None:
-        """The file, where the upload is complete already; None where it still waits for bytes.
+        """The file of an upload that is complete; None if it still waits for bytes.
 
-        Raises InputError, upload_not_found, where the token does not belong to it or came too late.
+        Raises InputError(upload_not_found) if the token is wrong or has expired.
         """
 
     async def begin_part(
         self, upload_id: str, number: int, *, blob: str, num_bytes: int | None, limits: FileLimits
     ) -> int:
-        """Reserve room for a part. Returns how many bytes it may have at most.
+        """Reserve space for a part. Returns the most bytes that it may have.
 
-        num_bytes: as announced; where nothing was, a whole file's worth is reserved, or what is left
+        num_bytes: the announced size. If it is None, the largest size that the limits allow is reserved.
         Raises InputError: file_too_large, quota_exceeded, part_number_invalid, upload_not_found.
         """
 
     async def end_part(
         self, blob: str, *, num_bytes: int, etag: str, limits: FileLimits, now: float
     ) -> list[str]:
-        """A part has arrived. Returns the blobs that it replaces.
+        """Record that a part has arrived. Returns the blobs that it replaces.
 
-        Raises InputError: upload_not_found where the upload has ended meanwhile, file_too_large, quota_exceeded.
+        Raises InputError: upload_not_found if the upload has ended meanwhile, file_too_large, quota_exceeded.
         """
 
     async def arrived_parts(self, upload_id: str) -> list[Part]:
@@ -110,40 +110,40 @@ class UploadStore(Protocol):
     ) -> list[str]:
         """Make the upload a stored file. Returns the blobs that are not needed any more.
 
-        Raises InputError: upload_not_found, part_mismatch where a part was sent again meanwhile.
+        Raises InputError: upload_not_found, part_mismatch if a part was sent again meanwhile.
         """
 
     def drop_part(self, blob: str) -> None:
-        """Delete a part that did not arrive, without waiting until that is stored."""
+        """Delete a part that did not arrive. Returns before that is stored."""
 
     async def drop(self, upload_id: str) -> list[str]:
         """Delete an upload. Returns its blobs."""
 
     async def find(self, upload_id: str, *, now: float) -> StoredFile | None:
-        """A complete file that has not expired, whoever owns it."""
+        """A complete file that has not expired, of any owner."""
 
     async def sweep(self, *, now: float) -> list[str]:
-        """Delete files that have expired, uploads that were left, and expired tokens. Returns the blobs to delete.
+        """Delete expired files, uploads that were not finished in time, and expired tokens. Returns their blobs.
 
-        A job has its own name for the bytes that it needs.
+        Jobs do not need these blobs: a job has a blob of its own, a hard link to the same bytes.
         """
 
     async def needed_blobs(self) -> set[str]:
         """Names of all blobs that uploads need."""
 
     async def num_stored_bytes(self) -> int:
-        """Bytes of all files and parts, announced ones included."""
+        """Bytes of all files and parts, including the announced size of parts on their way."""
 
 
 def token_hash(token: str) -> bytes:
-    """What is stored of an upload's or an account's token. Tokens are random, so there is no salt."""
+    """The hash that is stored instead of a token. Tokens are long and random, so it needs no salt."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def chosen_parts(arrived: Sequence[Part], listed: Sequence[tuple[int | None, str | None]]) -> list[Part]:
-    """The parts of the whole file in order, if what arrived is what the sender lists.
+    """The parts of the whole file in order, after comparing those that arrived with the sender's list.
 
-    listed: number and etag of each part in any order; a part without them is known by its arrival alone
+    listed: number and etag of each part in any order; an entry may lack them, and is then only counted
     Raises InputError: part_missing, part_mismatch.
     """
     etags = {part.number: part.etag for part in arrived}
@@ -163,7 +163,7 @@ def chosen_parts(arrived: Sequence[Part], listed: Sequence[tuple[int | None, str
 
 
 def not_found() -> InputError:
-    """One error for an unknown upload, a wrong token and one that came too late."""
+    """The same error for an unknown upload, a wrong token and an expired one."""
     return InputError(
         "This upload is unknown, or its address has expired.",
         kind="upload_not_found",
@@ -173,7 +173,7 @@ def not_found() -> InputError:
 
 
 def too_large(max_bytes: int) -> InputError:
-    """More bytes than a file may have."""
+    """The error for a file with too many bytes."""
     return InputError(
         f"The file is larger than the limit of {max_bytes} bytes.",
         kind="file_too_large",
@@ -184,7 +184,7 @@ def too_large(max_bytes: int) -> InputError:
 
 
 def no_room(max_bytes: int) -> InputError:
-    """More bytes than there is room for."""
+    """The error for a file that does not fit into the quota."""
     return InputError(
         f"The files stored here would exceed the limit of {max_bytes} bytes.",
         kind="quota_exceeded",
@@ -195,5 +195,5 @@ def no_room(max_bytes: int) -> InputError:
 
 
 def bad_parts(message: str, *, kind: str) -> InputError:
-    """Parts that do not make a file."""
+    """The error for parts that do not make up a file."""
     return InputError(message, kind=kind, about="parts")

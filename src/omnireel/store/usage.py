@@ -1,4 +1,4 @@
-"""What was used and charged, read from the ledger and from ended jobs. owner None: of all accounts."""
+"""Usage and charges, read from the ledger and from ended jobs. owner None: of all accounts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from omnireel.store.jobs import Job
 
 Timeframe = Literal["minute", "hour", "day", "week", "month"]
-# user_error: the caller's input or wish was the reason, see Failure.is_callers.
+# user_error: the caller's input or cancellation was the reason, see Failure.is_callers.
 Status = Literal["success", "user_error", "error"]
 Order = Literal["ended_at", "duration"]
 Cursor = tuple[float, str | int]
@@ -24,7 +24,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Total:
-    """Of a period; bucket: when it began, "" for the whole."""
+    """The sum of a period. bucket: when the period began; "" for the whole period that was asked for"""
 
     bucket: str
     num_tokens: int
@@ -33,7 +33,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Charge:
-    """A row of the ledger; a refund is negative."""
+    """A row of the ledger. A refund is negative."""
 
     job_id: str
     at: float
@@ -45,7 +45,7 @@ class Charge:
 class EndedJob:
     """A job that has ended, and its place in a listing.
 
-    order: its value in the order that was asked for; seq: breaks ties
+    order: the value by which the listing is sorted; seq: breaks ties
     """
 
     job: Job
@@ -54,7 +54,7 @@ class EndedJob:
 
 
 class UsageStore(Protocol):
-    """Reads what was used."""
+    """Reads usage and charges."""
 
     async def totals(
         self, owner: str | None, period: Period, *, timeframe: Timeframe | None = None
@@ -64,10 +64,10 @@ class UsageStore(Protocol):
     async def charges(
         self, owner: str | None, period: Period, *, limit: int, after: Cursor | None = None
     ) -> list[Charge]:
-        """What was charged, newest first; after: the time and job id of the last one known already."""
+        """Charges, newest first. after: time and job id of the last charge on the page before"""
 
     async def mean_micro(self, owner: str | None) -> float | None:
-        """What an answer cost on average, in millionths of a US dollar; None where there was none."""
+        """The mean price of an answer, in millionths of a US dollar; None if there was no answer."""
 
     async def ended_jobs(
         self,
@@ -80,7 +80,7 @@ class UsageStore(Protocol):
         job_id: str | None = None,
         order: Order = "ended_at",
     ) -> list[EndedJob]:
-        """Jobs that ended in the period and were not purged, last or longest first.
+        """Jobs that ended in the period and were not purged, latest or longest first.
 
-        after: order and seq of the last one known already
+        after: order and seq of the last job on the page before
         """

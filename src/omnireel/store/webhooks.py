@@ -1,7 +1,7 @@
-"""Webhooks that are owed: stored with the end of their job, claimed, tried, and logged attempt by attempt.
+"""Webhooks: stored with the end of their job, claimed, sent, and logged attempt by attempt.
 
-A webhook is delivered at least once and keeps one id. A claim that ran out, because its process died, is taken
-by whichever process asks next.
+A webhook is delivered at least once and always has the same id. If a process dies, its claim runs out, and any process
+may claim the webhook again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Replaying = Literal["due", "unknown", "not_kept"]
 
 @dataclass(frozen=True)
 class Webhook:
-    """One that was claimed.
+    """A webhook that was claimed.
 
-    receiver:  host and port that it goes to
+    receiver:  host and port of its address
     num_tries: attempts that failed since it was stored or replayed
-    claim:     fences: an older claim of the same webhook records nothing
+    claim:     number of the claim; attempts under an older claim are not recorded
     """
 
     id: str
@@ -38,8 +38,8 @@ class Webhook:
 class Delivery:
     """One attempt.
 
-    status: of the answer; None where none came
-    error:  why there was none, for the operator: it may name addresses of this network
+    status: of the answer; None if none came
+    error:  why no answer came. Only for the operator: it may name internal addresses
     """
 
     at: float
@@ -50,7 +50,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """What became of a webhook so far; next_at: None where nothing more will be tried."""
+    """A webhook and its attempts so far. next_at: None if no further attempt will be made"""
 
     id: str
     job_id: str
@@ -66,35 +66,35 @@ class WebhookStore(Protocol):
     """The webhooks of ended jobs. `now`: Unix seconds."""
 
     async def is_due(self, *, now: float) -> bool:
-        """Whether there is anything to claim."""
+        """Whether any webhook can be claimed."""
 
     async def claim(
         self, *, running: Counter[str], max_running: int, max_each: int, lease_s: float, now: float
     ) -> list[Webhook]:
-        """Those that have been due the longest, now claimed.
+        """Claim the webhooks that have been due the longest.
 
-        running:     attempts that this process makes already, by receiver
-        max_running: attempts at once; max_each: of those, to one receiver
+        running:     number of attempts that this process is making, by receiver
+        max_running: most attempts at once; max_each: most attempts at once to one receiver
         """
 
     async def record(
         self, webhook: Webhook, delivery: Delivery, *, state: WebhookState, next_at: float | None = None
     ) -> bool:
-        """Log an attempt and what follows from it. False, and nothing done, where the claim was lost.
+        """Log an attempt and set the new state. Returns False, and changes nothing, if the claim was lost.
 
         next_at: when a webhook that still waits is due again
         """
 
     def release(self, webhook: Webhook) -> None:
-        """Drop a claim without an attempt, and do not wait until that is stored."""
+        """Give up a claim without an attempt. Returns before that is stored."""
 
     async def replay(self, job_ids: Sequence[str], *, now: float) -> Mapping[str, Replaying]:
-        """Have webhooks sent now, with their whole schedule before them; nothing is done unless all are "due"."""
+        """Make webhooks due now, with the full schedule of attempts. Nothing is changed unless all are "due"."""
 
     async def given_up(self) -> list[str]:
-        """Jobs whose webhook was given up, oldest first."""
+        """Ids of the jobs whose webhook was given up, oldest first."""
 
     async def read_log(
         self, *, job_id: str | None = None, state: WebhookState | None = None, limit: int = 50
     ) -> list[LogEntry]:
-        """Webhooks and their attempts, the youngest first; job_id, state: only such."""
+        """Webhooks and their attempts, newest first. job_id, state: filters"""

@@ -1,7 +1,7 @@
 """Sends the webhooks that are due: claim, sign, post, record.
 
-Everything that must not be lost is in the store. A receiver that is slow or dead takes a few of this process's
-attempts, never all of them; what this process cannot finish is claimed again when its claim runs out.
+Everything that must not be lost is in the store. A slow or dead receiver takes only a few of this process's attempts.
+A webhook that this process cannot finish is claimed again when its claim runs out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from omnireel.webhooks.signing import KeyFile, SigningKeys
 
 log = structlog.get_logger()
 
-_GONE = 410  # the receiver asks for nothing more
+_GONE = 410  # the receiver wants no more webhooks
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class SenderPolicy:
     """How a sender behaves.
 
     max_running:  attempts at once
-    max_each:     of those, to one receiver
-    lease_s:      how much longer a claim holds than the attempt may take
-    poll_s:       how often it looks for webhooks of jobs that another process ended, and for those due again
-    drain_s:      how long attempts may still run when the process is asked to end
+    max_each:     attempts at once to one receiver
+    lease_s:      how much longer a claim lasts than the attempt may take
+    poll_s:       how often it looks for webhooks that are due again, or of jobs that another process ended
+    drain_s:      how long attempts may still run after `stop`
     """
 
     max_running: int = 32
@@ -52,7 +52,7 @@ class Sender:
     """Sends webhooks in one process; several may work on the same store.
 
     wake: set when a job may have ended
-    draw: numbers from 0 to 1 for the jitter
+    draw: gives random numbers from 0 to 1 for the jitter
     """
 
     webhooks: WebhookStore
@@ -66,11 +66,11 @@ class Sender:
     _is_stopping: bool = False
 
     async def run(self) -> None:
-        """Send until `stop`; then let what runs finish, for a while."""
+        """Send until `stop`. Running attempts then have drain_s to finish."""
         while not self._is_stopping:
             self.wake.clear()
-            with suppress(CapacityError):  # the store cannot be written now: try again at the next round
-                await self._start_what_is_due()
+            with suppress(CapacityError):  # the store cannot be written now: the next round tries again
+                await self._start_due_attempts()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.policy.poll_s):
                     await self.wake.wait()
@@ -81,11 +81,11 @@ class Sender:
             await asyncio.gather(*unfinished, return_exceptions=True)
 
     def stop(self) -> None:
-        """Begin no further attempt."""
+        """Start no further attempts."""
         self._is_stopping = True
         self.wake.set()
 
-    async def _start_what_is_due(self) -> None:
+    async def _start_due_attempts(self) -> None:
         if not await self.webhooks.is_due(now=self.clock()):
             return
         try:
@@ -112,18 +112,18 @@ class Sender:
         self.wake.set()
 
     async def _deliver(self, webhook: Webhook, keys: SigningKeys) -> None:
-        """One attempt, and what follows from it."""
+        """Make one attempt and record its result."""
         structlog.contextvars.bind_contextvars(request_id=webhook.job_id)
         try:
             delivery, is_final = await self._attempt(webhook, keys)
         except asyncio.CancelledError:
             self.webhooks.release(webhook)
             raise
-        state, next_at = self._verdict(webhook, delivery, is_final=is_final)
+        state, next_at = self._next_state(webhook, delivery, is_final=is_final)
         try:
             await self.webhooks.record(webhook, delivery, state=state, next_at=next_at)
         except CapacityError as error:
-            log.error("an attempt cannot be recorded: it will be repeated", error=error.message)
+            log.error("webhook attempt not recorded, will be repeated", error=error.message)
             return
         log_it = log.info if state == "delivered" else log.warning
         log_it(
@@ -131,7 +131,7 @@ class Sender:
         )
 
     async def _attempt(self, webhook: Webhook, keys: SigningKeys) -> tuple[Delivery, bool]:
-        """The attempt, and whether another one would end the same way."""
+        """Make one attempt. Returns its result, and whether repeating it is useless."""
         now, began = self.clock(), time.monotonic()
         status, error, is_final = None, None, False
         try:
@@ -141,12 +141,12 @@ class Sender:
         except FetchError as failure:
             error = f"{failure.why}: {failure.reason}" if failure.reason else failure.why
             is_final = failure.is_forbidden
-        except Exception:  # our bug: it ends this attempt, and nothing else
+        except Exception:  # a bug of ours ends only this attempt
             log.exception("internal error")
             error = "internal error"
         return Delivery(now, status, error, round(time.monotonic() - began, 3)), is_final
 
-    def _verdict(
+    def _next_state(
         self, webhook: Webhook, delivery: Delivery, *, is_final: bool
     ) -> tuple[WebhookState, float | None]:
         if delivery.status is not None and 200 <= delivery.status < 300:

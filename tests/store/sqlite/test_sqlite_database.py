@@ -1,4 +1,4 @@
-"""What only a store in an SQLite file can show: shared commits, consistent reads, a full disk, its constraints."""
+"""Tests of the SQLite store alone: shared commits, consistent reads, a full disk, constraints."""
 
 import asyncio
 import time
@@ -31,21 +31,21 @@ def insert(number):
     return lambda db: db.execute("INSERT INTO counted VALUES (?)", (number,)).fetchall()
 
 
-def test_a_read_sees_one_state_though_a_write_is_committed_meanwhile(database):
+def test_a_read_sees_one_state_although_a_write_is_committed_meanwhile(database):
     async def scene():
         await database.write(lambda db: db.execute("CREATE TABLE counted (n)").fetchall())
 
-        def look_twice(db):
+        def count_twice(db):
             before = count(db)
             database.post(insert(1)).result(60)
             return before, count(db)
 
-        return await database.read(look_twice), await database.read(count)
+        return await database.read(count_twice), await database.read(count)
 
     assert asyncio.run(scene()) == ((0, 0), 1)
 
 
-def test_writes_that_wait_together_share_a_commit_and_one_that_fails_undoes_only_itself(database):
+def test_waiting_writes_share_a_commit_and_a_failed_one_undoes_only_its_own_changes(database):
     commits = []
 
     async def scene():
@@ -67,13 +67,13 @@ def test_writes_that_wait_together_share_a_commit_and_one_that_fails_undoes_only
     assert len(commits) <= 3
 
 
-def test_a_write_that_was_cancelled_before_its_turn_is_not_begun(database):
+def test_a_write_that_was_cancelled_before_it_began_is_dropped(database):
     async def scene():
         await database.write(lambda db: db.execute("CREATE TABLE counted (n)").fetchall())
         slow = database.post(lambda db: time.sleep(0.2))
-        left = asyncio.ensure_future(database.write(insert(1)))
+        cancelled = asyncio.ensure_future(database.write(insert(1)))
         await asyncio.sleep(0)
-        left.cancel()
+        cancelled.cancel()
         await asyncio.wrap_future(slow)
         await database.write(insert(2))
         return await database.read(count)
@@ -81,7 +81,7 @@ def test_a_write_that_was_cancelled_before_its_turn_is_not_begun(database):
     assert asyncio.run(scene()) == 1
 
 
-def test_a_full_disk_fails_the_whole_commit_and_says_that_it_may_be_tried_again(database):
+def test_a_full_disk_fails_the_whole_commit_with_an_error_that_may_be_retried(database):
     async def scene():
         await database.write(lambda db: db.execute("CREATE TABLE counted (n)").fetchall())
         await database.write(lambda db: db.pragma("max_page_count", db.pragma("page_count")))
@@ -96,9 +96,9 @@ def test_a_full_disk_fails_the_whole_commit_and_says_that_it_may_be_tried_again(
     assert number == (0 if isinstance(results[0], CapacityError) else 1)
 
 
-def test_a_file_that_is_no_store_is_named(tmp_path):
+def test_a_file_that_is_not_a_store_is_named(tmp_path):
     path = tmp_path / "store.db"
-    path.write_bytes(b"This is a text of more than a hundred bytes, and no database at all. " * 100)
+    path.write_bytes(b"This is a text of more than a hundred bytes, and not a database. " * 100)
     with pytest.raises(OmnireelError, match=str(path)):
         SqliteStore(path)
 
@@ -148,7 +148,7 @@ def test_the_schema_refuses_states_that_must_not_exist(tmp_path, change):
         db.execute(change)
 
 
-def test_what_happens_every_second_does_not_walk_through_all_jobs(tmp_path):
+def test_frequent_queries_do_not_scan_all_jobs(tmp_path):
     plans = []
 
     def explain(cursor, sql, bindings):

@@ -1,16 +1,16 @@
-"""A store that version 0.1 wrote is migrated and loses nothing; a store of a newer version is refused.
+"""A store of schema version 1 is migrated and loses nothing. A store of a newer version is refused.
 
-`tests/data/store-v1.sql` is a dump of a store that the program wrote before schema version 2. Times count from the
-beginning of 2026. It holds:
+`tests/data/store-v1.sql` is a dump of a store that the program wrote before schema version 2. T0 is the beginning of
+2026. It holds:
 
 - jobs that succeeded: without options, with every option and a chain of thought, with warnings about the clip, not
   to be kept (one whose answer could still be fetched, one purged), and one whose content was dropped
 - jobs that failed: by the clip, the prompt and a field, by a full engine, by a timeout, by an internal error, by a
   start deadline (in the backend and in the queue), by a dead worker; one cancelled, one whose content was dropped
-- running jobs (one to be cancelled, one pinned), waiting ones (low, with a deadline, with a stored clip, one given
-  back after an attempt), an idempotency key, log lines
-- a key with caps, limits, spending and reservations, an admin's, a revoked one; the charge of a job that was deleted;
-  the job that had come last is deleted too
+- running jobs (one to be cancelled, one pinned), waiting ones (of low priority, with a deadline, with a stored clip,
+  one requeued after an attempt), an idempotency key, log lines
+- a key with caps, limits, spending and reservations, an admin key, a revoked key; the charge of a deleted job; the job
+  that was submitted last is deleted too
 - webhooks: delivered at the second attempt, delivered and not kept, given up, claimed and due again
 - uploads: complete, with two parts and a third on its way, open; a temporary token
 """
@@ -78,7 +78,7 @@ def old(tmp_path):
 
 @pytest.fixture
 def store(old):
-    """That store, opened by this version."""
+    """That store after this version has opened it."""
     with closing(SqliteStore(old)) as opened, asyncio.Runner() as runner:
         yield Blocking(opened, runner)
 
@@ -96,8 +96,8 @@ SAMPLED = replace(
     sampling=SamplingParams(0, 0.5, 200, 7, 64, 8),
     media=MediaOptions(2, 16, 0.5, 4, 0.25, True),
 )
-HEARD = video_task(ENDPOINT, prompt="Was hörst du? 🎧", video=CLIP)
-# Its request was dropped, and its answer reported on the clip because an option had been given.
+WITH_SOUND = video_task(ENDPOINT, prompt="Was hörst du? 🎧", video=CLIP)
+# The request of this job was dropped. Its answer has a report on the clip, because the request had an option.
 UNKEPT = replace(DROPPED, media=MediaOptions(max_frames=4))
 
 
@@ -112,7 +112,7 @@ UNKEPT = replace(DROPPED, media=MediaOptions(max_frames=4))
                    900, 200, WARNED),
             1100,
         ),
-        ("j-warned", HEARD, replace(BALL, video=WARNED), 129),
+        ("j-warned", WITH_SOUND, replace(BALL, video=WARNED), 129),
         ("j-unkept", UNKEPT, replace(BALL, video=FACTS), 129),
         ("j-unkept-purged", DROPPED, None, 129),
         ("j-dropped", DROPPED, None, 129),
@@ -148,7 +148,7 @@ def test_an_answer_is_found_with_its_task(store, job_id, task, outcome, num_toke
         ("j-cancelled", State.cancelled, Failure("cancelled", "the request was cancelled", is_callers=True)),
     ],
 )  # fmt: skip
-def test_a_failure_says_what_it_said(store, job_id, state, failure):
+def test_a_failure_keeps_all_its_fields(store, job_id, state, failure):
     found = job(store, job_id)
     assert (found.state, found.outcome, found.failure) == (state, failure, failure)
     assert (found.num_tokens, found.task.prompt) == (0, "What happens?")
@@ -161,7 +161,7 @@ def test_a_failure_whose_content_was_dropped_keeps_its_reason(store):
     assert found.failure.message == f"video_url: {TOO_LONG.message}; {TOO_LONG.hint}"
 
 
-def test_all_jobs_are_there_in_their_order_and_a_deleted_ones_number_is_not_given_again(store, old):
+def test_all_jobs_keep_their_order_and_the_number_of_a_deleted_job_is_not_used_again(store, old):
     ended = [one.job.id for one in store.usage.ended_jobs(None, EVER, limit=100)]
     assert len(ended) == 17
     store.jobs.submit(Submission("new", "ann", ASKED), fingerprint="f", now=T0 + 2000)
@@ -170,7 +170,7 @@ def test_all_jobs_are_there_in_their_order_and_a_deleted_ones_number_is_not_give
     assert (len(numbers), numbers["j-plain"], numbers["new"]) == (25, 2, 27)
 
 
-def test_a_status_is_what_it_was(store):
+def test_jobs_keep_their_status(store):
     def listed(status):
         return {one.job.id for one in store.usage.ended_jobs(None, EVER, limit=100, status=status)}
 
@@ -264,9 +264,8 @@ def test_webhooks_keep_their_state_body_and_attempts(store):
     assert store.webhooks.replay(["j-unkept"], now=T0) == {"j-unkept": "not_kept"}
     assert store.webhooks.replay(["j-think"], now=T0 + 999) == {"j-think": "due"}
     claim = {"running": Counter(), "max_running": 9, "max_each": 9, "lease_s": 45.0}
-    assert [one.job_id for one in store.webhooks.claim(**claim, now=T0 + 1000)] == ["j-warned", "j-think"][
-        ::1
-    ]
+    claimed = store.webhooks.claim(**claim, now=T0 + 1000)
+    assert [one.job_id for one in claimed] == ["j-warned", "j-think"]
 
 
 def test_uploads_keep_their_files_parts_and_tokens(store):
@@ -284,7 +283,7 @@ def test_uploads_keep_their_files_parts_and_tokens(store):
     assert store.uploads.num_stored_bytes() == 2200
 
 
-def test_the_migrated_file_is_sound_and_its_tasks_are_what_this_version_writes(store, old):
+def test_the_migrated_file_is_intact_and_its_tasks_are_as_this_version_writes_them(store, old):
     with closing(apsw.Connection(str(old))) as db:
         assert db.pragma("user_version") == NEWEST
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -315,7 +314,7 @@ def test_a_store_is_migrated_once_and_opens_again(old):
 
 
 @pytest.mark.parametrize("is_old", [True, False], ids=["old", "missing"])
-def test_processes_that_open_a_store_at_once_all_end_well(old, tmp_path, is_old):
+def test_processes_can_open_a_store_at_the_same_time(old, tmp_path, is_old):
     path = old if is_old else tmp_path / "new" / "store.db"
     code = """
 import asyncio, sys
@@ -334,8 +333,8 @@ store.close()
     for process in running:
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=60) for process in running]
-    assert told == [("5\n" if is_old else "0\n", "")] * 4
+    printed = [process.communicate(timeout=60) for process in running]
+    assert printed == [("5\n" if is_old else "0\n", "")] * 4
 
 
 def test_a_migration_that_fails_leaves_the_old_store_as_it_was(old):
@@ -348,7 +347,7 @@ def test_a_migration_that_fails_leaves_the_old_store_as_it_was(old):
         assert (db.pragma("user_version"), db.execute("SELECT * FROM jobs").fetchall()) == (1, before)
 
 
-def test_a_store_of_a_newer_version_is_refused_and_left_alone(old):
+def test_a_store_of_a_newer_version_is_refused_and_not_changed(old):
     SqliteStore(old).close()
     with closing(apsw.Connection(str(old))) as db:
         db.execute(f"PRAGMA user_version = {NEWEST + 1}")

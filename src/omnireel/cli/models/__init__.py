@@ -1,1 +1,1 @@
-"""Commands about checkpoints: doctor and pull."""
+"""The commands about checkpoints: doctor and pull."""

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(*, settings: Settings, as_json: Json = False) -> None:
-    """Look at this machine: what fits on it, and whether serve would start (then the exit code is 0)."""
+    """Show what fits on this machine, and whether serve would start. If it would, the exit code is 0."""
     from omnireel.cli.models.doctor import examine
 
     examine(settings, as_json=as_json)

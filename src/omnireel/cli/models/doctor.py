@@ -1,4 +1,4 @@
-"""`omnireel doctor`: what this machine has, what fits on it, and whether `serve` would start."""
+"""`omnireel doctor`: shows what this machine has, what fits on it, and whether `serve` would start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.table import Table
 
 from omnireel.cli.backend import checkpoint_directory, dtype_of, has_bf16_units
 from omnireel.cli.failures import FAILED, NO_WEIGHTS
-from omnireel.cli.models.memory import BESIDE_BYTES, available_memory, total_memory
+from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
 from omnireel.cli.sandbox import require_sandbox
 from omnireel.cli.serve import bound_socket
 from omnireel.errors import CheckpointError, OmnireelError
@@ -29,8 +29,8 @@ from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
 
 GB = 1e9
-# The published checkpoints' files, and what one of their sequences holds: 6 attention layers with 2 key heads
-# of 128 in BF16, 23 Mamba states in FP32.
+# The size of the published checkpoints' files, and the state of one of their sequences: 6 attention layers with
+# 2 key heads of 128 in BF16, and 23 Mamba states in FP32.
 PUBLISHED_BYTES = {"BF16": 66.03e9, "FP8": 35.2e9, "NVFP4": 22.41e9}
 _KV_BYTES, _STATE_BYTES = 6 * 2 * 2 * 128 * 2, 23 * 64 * 64 * 128 * 4
 _MAX_POSITIONS = 262_144
@@ -38,7 +38,7 @@ _MAX_POSITIONS = 262_144
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is. available_bytes: memory that could be had now, within the container's limit"""
+    """What the machine has. available_bytes: memory that is available now, within the container's limit"""
 
     num_cores: int
     instructions: list[str]
@@ -51,7 +51,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Fit:
-    """A checkpoint beside this machine's memory. max_context: 0 where it does not fit"""
+    """How well a checkpoint fits into memory. max_context: tokens; 0 if the weights alone do not fit"""
 
     name: str
     weight_bytes: int
@@ -60,7 +60,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Check:
-    """Something that `serve` needs; problem: None where it is there."""
+    """A condition for `serve` to start. problem: why it is not met, or None"""
 
     name: str
     problem: str | None
@@ -68,8 +68,8 @@ class Check:
 
 
 def examine(settings: Settings, *, as_json: bool) -> None:
-    """Print the findings; exit with 0 where `serve` would start with these settings, else as it would."""
-    machine = look(settings)
+    """Print the findings. Raises Exit with the highest exit code of the checks that failed."""
+    machine = describe_machine(settings)
     checks = list(run_checks(settings))
     fits = [*published_fits(machine), *own_fit(settings, machine)]
     if as_json:
@@ -82,8 +82,8 @@ def examine(settings: Settings, *, as_json: bool) -> None:
         raise typer.Exit(max(failed))
 
 
-def look(settings: Settings) -> Machine:
-    """The machine as it is now."""
+def describe_machine(settings: Settings) -> Machine:
+    """The machine and what is free on it now."""
     facts = torch.cpu.get_capabilities()
     wanted = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16", "neon", "sve")
     names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
@@ -103,13 +103,13 @@ def _existing(path: Path) -> Path:
 
 
 def published_fits(machine: Machine) -> Iterable[Fit]:
-    """The published checkpoints on this machine, largest first."""
+    """How the published checkpoints fit, largest first."""
     for name, size in PUBLISHED_BYTES.items():
         yield Fit(name, int(size), _context(machine, size, _KV_BYTES, _STATE_BYTES, _MAX_POSITIONS))
 
 
 def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
-    """The checkpoint that the settings name, where it can be read."""
+    """How the checkpoint of the settings fits. Yields nothing if it cannot be read."""
     if settings.backend != "local":
         return
     try:
@@ -124,8 +124,8 @@ def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
 
 
 def sequence_bytes(language: LanguageConfig, dtype: torch.dtype) -> tuple[int, int]:
-    """What a sequence holds: bytes for each token, whose keys and values have the model's type, and bytes
-    however long it is.
+    """The state of a sequence: bytes for each token (keys and values, in dtype), and bytes of any sequence (the
+    Mamba states, in FP32).
     """
     per_token = language.pattern.count("*") * 2 * language.num_kv_heads * language.head_dim * dtype.itemsize
     state = language.pattern.count("M") * language.mamba_width * language.state_size * 4
@@ -133,15 +133,15 @@ def sequence_bytes(language: LanguageConfig, dtype: torch.dtype) -> tuple[int, i
 
 
 def _context(machine: Machine, weight_bytes: float, kv_bytes: int, state_bytes: int, most: int) -> int:
-    left = machine.available_bytes - weight_bytes - state_bytes - min(BESIDE_BYTES, weight_bytes)
+    left = machine.available_bytes - weight_bytes - state_bytes - min(OVERHEAD_BYTES, weight_bytes)
     return max(0, min(most, int(left // kv_bytes))) if kv_bytes else most
 
 
 def run_checks(settings: Settings) -> Iterable[Check]:
-    """Everything that `serve` asks for before it listens."""
+    """The conditions that `serve` checks before it listens."""
     yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
-    yield _check("data directory", lambda: _write_to(settings.store_path.parent))
+    yield _check("data directory", lambda: _check_is_writable(settings.store_path.parent))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":
         yield _check("port for TLS", lambda: bound_socket(settings, settings.tls_port, "--tls-port").close())
@@ -149,18 +149,18 @@ def run_checks(settings: Settings) -> Iterable[Check]:
         yield _check("model", lambda: _read_model(settings), NO_WEIGHTS)
 
 
-def _check(name: str, look_at: Callable[[], object], exit_code: int = FAILED) -> Check:
+def _check(name: str, check: Callable[[], object], exit_code: int = FAILED) -> Check:
     try:
-        look_at()
+        check()
     except OmnireelError as error:
         return Check(name, error.message, exit_code)
     return Check(name, None)
 
 
-def _write_to(directory: Path) -> None:
-    place = _existing(directory)
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OmnireelError(f"{place} cannot be written to")
+def _check_is_writable(directory: Path) -> None:
+    existing = _existing(directory)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OmnireelError(f"This user may not write to {existing}.")
 
 
 def _read_model(settings: Settings) -> None:
@@ -173,9 +173,14 @@ def _read_model(settings: Settings) -> None:
 def _show(machine: Machine, fits: list[Fit], checks: list[Check]) -> None:
     console = Console()
     table = Table("this machine", "", show_header=False)
-    bf16 = "has units for BF16" if machine.has_bf16_units else "no units for BF16: FP32 where it fits"
+    bf16 = (
+        "BF16 instructions" if machine.has_bf16_units else "no BF16 instructions: FP32 is used where it fits"
+    )
     for row in (
-        ("cores", f"{machine.num_cores}; {', '.join(machine.instructions) or 'no vectors known'}; {bf16}"),
+        (
+            "cores",
+            f"{machine.num_cores}; {', '.join(machine.instructions) or 'no vector instructions'}; {bf16}",
+        ),
         ("memory", f"{machine.memory_bytes / GB:.1f} GB, {machine.available_bytes / GB:.1f} GB available"),
         ("GPU", ", ".join(machine.gpus) + " (not used yet)" if machine.gpus else "none"),
         ("free disk", f"{machine.free_disk_bytes / GB:.1f} GB"),
@@ -189,4 +194,7 @@ def _show(machine: Machine, fits: list[Fit], checks: list[Check]) -> None:
         table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context)
     console.print(table)
     for check in checks:
-        console.print(f"{'ok ' if check.problem is None else 'NO '} {check.name}: {check.problem or 'fine'}")
+        if check.problem is None:
+            console.print(f"ok      {check.name}")
+        else:
+            console.print(f"FAILED  {check.name}: {check.problem}")

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-# Weights alone are not all: the vision tower's activations, the prompt's embeddings, the server itself.
-BESIDE_BYTES = 1_500_000_000
+# Memory needed besides the weights: the vision tower's activations, the prompt's embeddings, the server itself.
+OVERHEAD_BYTES = 1_500_000_000
 
 
 def total_memory() -> int:
-    """Bytes; a container's limit counts as the total."""
+    """Bytes in all; in a container, its limit if that is lower."""
     limit, total = _number("memory.max"), _facts()["MemTotal"]
     return total if limit is None else min(limit, total)
 
 
 def available_memory() -> int:
-    """Bytes that could be had now, within a container's limit."""
+    """Bytes that are available now, within a container's limit."""
     limit, facts = _number("memory.max"), _facts()
     if limit is None or limit >= facts["MemTotal"]:
         return facts["MemAvailable"]

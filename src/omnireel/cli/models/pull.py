@@ -1,4 +1,4 @@
-"""`omnireel pull`: a checkpoint from the Hugging Face hub into the data directory."""
+"""`omnireel pull`: downloads a checkpoint from the Hugging Face hub into the data directory."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ _SPARE_BYTES = 256 * 1024 * 1024
 
 
 def pull_once(model_id: str, settings: Settings, *, accepts_licence: bool, as_json: bool) -> None:
-    """Have the whole checkpoint `model_id` here, or raise OmnireelError; a cut download is continued."""
+    """Download the checkpoint `model_id`, or the rest of it after an interruption. Raises OmnireelError."""
     target = pulled_directory(settings.models_dir, model_id)
     model = find_model(model_id)
     is_new = _revision(target) != model.revision
@@ -33,20 +33,20 @@ def _fetch(model: HubModel, models_dir: Path, target: Path, *, accepts_licence: 
     typer.echo(f"{model.model_id}: licence {model.licence}", err=True)
     if model.is_gated and not accepts_licence:
         raise OmnireelError(
-            f"{model.model_id} is given out under a licence that has to be accepted: {model.licence}",
-            hint="read it, and pull again with --accept-licence",
+            f"The licence of {model.model_id} has to be accepted first: {model.licence}.",
+            hint="Read it, and pull again with --accept-licence.",
         )
     partial = partial_directory(models_dir, model.model_id)
-    arriving = partial / model.revision
-    _check_room(model, arriving)
-    arriving.mkdir(parents=True, exist_ok=True)
+    incomplete = partial / model.revision
+    _check_free_disk(model, incomplete)
+    incomplete.mkdir(parents=True, exist_ok=True)
     for file in model.files:
-        download(model, file, arriving)
-    (arriving / RECORD).write_text(json.dumps(_record(model)), encoding="utf-8")
+        download(model, file, incomplete)
+    (incomplete / RECORD).write_text(json.dumps(_record(model)), encoding="utf-8")
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    arriving.rename(target)
+    incomplete.rename(target)
     shutil.rmtree(partial)
 
 
@@ -59,14 +59,14 @@ def _record(model: HubModel) -> dict[str, object]:
     }
 
 
-def _check_room(model: HubModel, arriving: Path) -> None:
-    existing = next(place for place in (arriving, *arriving.parents) if place.exists())
-    here = sum(path.stat().st_size for path in arriving.rglob("*") if path.is_file())
-    free, needed = shutil.disk_usage(existing).free, model.num_bytes - here + _SPARE_BYTES
+def _check_free_disk(model: HubModel, incomplete: Path) -> None:
+    existing = next(path for path in (incomplete, *incomplete.parents) if path.exists())
+    downloaded = sum(path.stat().st_size for path in incomplete.rglob("*") if path.is_file())
+    free, needed = shutil.disk_usage(existing).free, model.num_bytes - downloaded + _SPARE_BYTES
     if free < needed:
         raise OmnireelError(
-            f"{model.model_id} needs {needed / 1e9:.1f} GB of disk, {existing} has {free / 1e9:.1f} GB free",
-            hint="make room, or choose another --data-dir",
+            f"{model.model_id} needs {needed / 1e9:.1f} GB of disk, {existing} has {free / 1e9:.1f} GB free.",
+            hint="Free some disk space, or choose another --data-dir.",
         )
 
 

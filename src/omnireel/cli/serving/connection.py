@@ -1,4 +1,4 @@
-"""One connection of the server: what a client may send, and how slowly, before it is a request."""
+"""A connection of the server: limits on the size of a request's head, and on the time it takes to arrive."""
 
 import asyncio
 import resource
@@ -9,94 +9,94 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
-# The parser shows a header when it is whole; until then this bounds it. More than one read of a socket
-# brings, which may hold the end of another request's body.
-_MAX_UNSEEN_BYTES = 512 * 1024
-# From the connection, or from a head's first byte, to the head's last.
+# The parser reports a header only when it is complete. Until then this limits its size. It is more than one read
+# of a socket gives, since that may also hold the end of another request's body.
+_MAX_UNPARSED_BYTES = 512 * 1024
+# From the start of the connection, or from the first byte of a head, to the last byte of the head.
 MAX_HEAD_S = 10.0
 
 _MANY_FILES = 16_384
-# Files that are left to the store, the videos and the fetches, or half of all where there are so few.
+# Files reserved for the store, videos and downloads; half of all files if the limit is low.
 _OTHER_FILES = 512
-# On each of two sockets, so many may be accepted before the first of them is counted.
+# This many connections may be accepted on each of two sockets before the first of them is counted.
 BACKLOG = 128
 
 log = structlog.get_logger()
 
 
 def allow_many_files() -> None:
-    """Let this process open more files, where the system begins with few and lets it."""
-    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if few < _MANY_FILES:
-        wanted = _MANY_FILES if most == resource.RLIM_INFINITY else min(most, _MANY_FILES)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    """Raise the limit of open files to _MANY_FILES, or as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _MANY_FILES:
+        wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def max_connections() -> int:
-    """How many connections may be open at once; one that still shakes hands for TLS does not count."""
+    """How many connections may be open at once. One that is still in its TLS handshake is not counted."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(files - _OTHER_FILES, files // 2)
 
 
 class Connection(HttpToolsProtocol):
-    """Uvicorn's protocol on httptools, with limits on the head of a request, which it lacks.
+    """Uvicorn's protocol on httptools, with limits on the head of a request.
 
-    Bodies have their own limits, in `api/http/body.py` and where files arrive: they depend on the route.
+    The limits on bodies depend on the route. They are in `api/http/body.py` and `storage/uploads.py`.
     """
 
     _head_bytes = 0
-    _unseen_bytes = 0
+    _unparsed_bytes = 0
     _refusal = HTTPStatus.BAD_REQUEST
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request, where one connection more leaves the rest of the process its files."""
+        """Start the timer of the first head, or close the connection if there are too many."""
         super().connection_made(transport)
         if len(self.connections) > max_connections():
             log.warning("too many connections", client=self.client)
             transport.abort()
             return
-        self._await_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
-        self._head_has_ended()
+        """Stop the timer."""
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes."""
+        """Parse bytes, and refuse a head whose unfinished header is too long."""
         super().data_received(data)
-        self._unseen_bytes = 0 if self._head_timer is None else self._unseen_bytes + len(data)
-        if self._unseen_bytes > _MAX_UNSEEN_BYTES:
+        self._unparsed_bytes = 0 if self._head_timer is None else self._unparsed_bytes + len(data)
+        if self._unparsed_bytes > _MAX_UNPARSED_BYTES:
             self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
-        """A head's first bytes."""
+        """Start the timer and the count of a head at its first bytes."""
         super().on_message_begin()
         self._head_bytes = 0
-        self._await_head()
+        self._start_head_timer()
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the address."""
+        """Count a piece of the request's address."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """Count a header, and refuse one too many."""
         self._count(len(name) + len(value))
         if len(self.headers) >= MAX_HEADERS:
-            self._refuse(f"more than {MAX_HEADERS} headers")
+            self._refuse(f"The request has more than {MAX_HEADERS} headers.")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
-        self._head_has_ended()
+        """Stop the timer: the head is complete."""
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request, or too much of one, and close."""
-        self._head_has_ended()
+        """Answer an invalid, too large or too slow head with `_refusal`, and close the connection."""
+        self._stop_head_timer()
         text = msg if self._refusal is HTTPStatus.BAD_REQUEST else self._refusal.phrase
         head = (
             f"HTTP/1.1 {self._refusal.value} {self._refusal.phrase}\r\n"
@@ -109,23 +109,23 @@ class Connection(HttpToolsProtocol):
     def _count(self, num_bytes: int) -> None:
         self._head_bytes += num_bytes
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(f"a head of more than {MAX_HEAD_BYTES} bytes")
+            self._refuse(f"The request's head has more than {MAX_HEAD_BYTES} bytes.")
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, message: str) -> None:
         self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        raise ValueError(what)  # the parser stops, and `send_400_response` is called
+        raise ValueError(message)  # the parser stops, and uvicorn calls `send_400_response`
 
-    def _await_head(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(MAX_HEAD_S, self._give_up)
+            self._head_timer = self.loop.call_later(MAX_HEAD_S, self._refuse_slow_head)
 
-    def _head_has_ended(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _give_up(self) -> None:
+    def _refuse_slow_head(self) -> None:
         self._head_timer = None
-        log.warning("a request's head did not arrive in time", client=self.client, seconds=MAX_HEAD_S)
+        log.warning("request head too slow", client=self.client, seconds=MAX_HEAD_S)
         self._refusal = HTTPStatus.REQUEST_TIMEOUT
         self.send_400_response("")

@@ -7,7 +7,7 @@ import structlog
 
 
 def configure_log() -> None:
-    """One line per event on stderr: JSON, or coloured text on a terminal; other libraries' warnings too."""
+    """Write one line per event to stderr: JSON, or coloured text on a terminal. Warnings of libraries as well."""
     shared = (
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

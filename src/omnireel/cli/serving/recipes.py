@@ -1,9 +1,10 @@
-"""What to paste to point a client at a server that has just started."""
+"""Instructions for clients, printed when the server has started."""
 
 import shlex
 from pathlib import Path
 
 from omnireel.api.fal.input import ENDPOINT_ID
+from omnireel.api.middleware.hosts import PROXY_PATH
 
 _CURL = """\
 With curl:
@@ -11,15 +12,8 @@ With curl:
     curl {trust}{key}-H "content-type: application/json" -d @- {url}/{endpoint}
 """
 _JAVASCRIPT = """\
-With JavaScript's @fal-ai/client, over plain http:
-  const doors = {{"fal.run": "sync", "queue.fal.run": "queue", "rest.fal.ai": "rest"}};
-  fal.config({{
-    credentials: "{key}",
-    requestMiddleware: async (request) => {{
-      const url = new URL(request.url);
-      return {{...request, url: `{url}/${{doors[url.host]}}${{url.pathname}}${{url.search}}`}};
-    }},
-  }});
+With JavaScript's @fal-ai/client:
+  fal.config({{ credentials: "{key}", proxyUrl: {{ url: "{url}{proxy}", when: "always" }} }});
 """
 _PYTHON = """\
 With Python's fal-client, unmodified:
@@ -29,20 +23,20 @@ With Python's fal-client, unmodified:
   export FAL_KEY={key}
 """
 _NODE = """\
-  The same over https: put {tls_url} there, and
+  Over https, use {tls_url} instead, and on Node:
   export NODE_EXTRA_CA_CERTS={ca}
 """
 
 
 def recipe(url: str, tls_url: str | None, ca: Path, *, asks_for_key: bool = False) -> str:
-    """How to reach the server with fal's clients and with curl.
+    """How to call the server with fal's clients and with curl.
 
-    tls_url: its https address, if it has one; ca: the certificate that clients then have to trust
+    tls_url: the https address of the server, or None; ca: the certificate that clients have to trust for it
     """
     key = "KEY_ID:KEY_SECRET" if asks_for_key else "any:key"
     header = f'-H "authorization: Key {key}" ' if asks_for_key else ""
     curl = _CURL.format(trust="", key=header, url=url, endpoint=ENDPOINT_ID)
-    javascript = _JAVASCRIPT.format(url=url, key=key)
+    javascript = _JAVASCRIPT.format(url=url, key=key, proxy=PROXY_PATH)
     if tls_url is None:
         return "\n".join((curl, javascript))
     quoted = shlex.quote(str(ca.absolute()))

@@ -1,9 +1,9 @@
-"""Certificates for `--tls dev`: a small authority of our own, and the server's certificate that it signs.
+"""Certificates for `--tls dev`: a certificate authority (CA) of our own, and the server's certificate.
 
-fal's Python client speaks https only. Whoever lets it trust `ca.pem` (SSL_CERT_FILE) can point it here. The
-files are made once and reused: a new authority would have to be trusted anew by every client.
+fal's Python client speaks https only. It can use this server once SSL_CERT_FILE lets it trust `ca.pem`. The files
+are made once and reused, because every client would have to trust a new CA again.
 
-    ca.pem, ca-key.pem           the authority, ten years
+    ca.pem, ca-key.pem           the CA, ten years
     server.pem, server-key.pem   the server, one year; renewed when it ends soon or when its names change
 """
 
@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from omnireel.api.middleware.hosts import HOSTED
 from omnireel.errors import OmnireelError
 
-# The hosted service's names are in it for those who let them resolve to this machine.
-_NAMES = ("localhost", "127.0.0.1", "::1", "fal.run", "queue.fal.run", "rest.fal.ai", "v3.fal.media")
+# The names of the hosted service are for setups that let these names resolve to this machine.
+_NAMES = ("localhost", "127.0.0.1", "::1", *HOSTED)
 _CA_LIFETIME = timedelta(days=3650)
 _SERVER_LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
@@ -43,22 +44,22 @@ class Certificate:
     key: ec.EllipticCurvePrivateKey
 
     def is_good(self, now: datetime) -> bool:
-        """Whether the two belong together and hold for a while yet."""
-        holds = self.cert.not_valid_before_utc <= now < self.cert.not_valid_after_utc - _RENEW_BEFORE
-        return holds and self.cert.public_key() == self.key.public_key()
+        """Whether the key belongs to the certificate, which is valid now and need not be renewed yet."""
+        is_valid = self.cert.not_valid_before_utc <= now < self.cert.not_valid_after_utc - _RENEW_BEFORE
+        return is_valid and self.cert.public_key() == self.key.public_key()
 
 
 def dev_context(folder: Path, host: str) -> ssl.SSLContext:
-    """What a listener on `host` needs to speak TLS, from the certificates in `folder`.
+    """The TLS context of a listener on `host`, with the certificates in `folder`.
 
-    Raises OmnireelError when the folder cannot be used.
+    Raises OmnireelError if the folder cannot be used.
     """
     try:
         ensure_certificates(folder, host)
     except OSError as error:
         raise OmnireelError(
-            f"the certificates in {folder} cannot be kept: {error.strerror}",
-            hint="choose a --data-dir that can be written to, or --tls none",
+            f"The certificates in {folder} cannot be read or written: {error.strerror}.",
+            hint="Choose a --data-dir that this user can write to, or --tls none.",
         ) from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem", folder / "server-key.pem")
@@ -67,10 +68,10 @@ def dev_context(folder: Path, host: str) -> ssl.SSLContext:
 
 
 def ensure_certificates(folder: Path, host: str, now: datetime | None = None) -> None:
-    """Make what is missing in `folder`, what ends soon, and what does not carry the name `host`."""
+    """Make the certificates in `folder` that are missing, end soon, or do not name `host`."""
     now = now or datetime.now(UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _only_one(folder):
+    with _locked(folder):
         ca = _load(folder, "ca")
         if ca is None or not ca.is_good(now):
             ca = _make_ca(now)
@@ -82,15 +83,15 @@ def ensure_certificates(folder: Path, host: str, now: datetime | None = None) ->
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Servers that start together on one folder take turns: a key must not meet another's certificate."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Exclude other processes: two that start together must not write a key and a certificate that do not match."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _names(host: str) -> _Names:
-    """Names and addresses of the server; a listener on all addresses also goes by the machine's name."""
+    """Names and addresses of the server. A listener on all addresses also has the machine's name."""
     own = socket.gethostname() if host in ("0.0.0.0", "::") else host
     return tuple(_name(text) for text in dict.fromkeys((*_NAMES, own)))
 
@@ -103,7 +104,7 @@ def _name(text: str) -> x509.GeneralName:
 
 
 def _load(folder: Path, stem: str) -> Certificate | None:
-    """What lies there, or None where that is no certificate with its key."""
+    """A certificate and its key; None if a file is missing or damaged."""
     try:
         cert = x509.load_pem_x509_certificate((folder / f"{stem}.pem").read_bytes())
         key = serialization.load_pem_private_key((folder / f"{stem}-key.pem").read_bytes(), None)
@@ -123,7 +124,7 @@ def _is_signed(server: Certificate, ca: Certificate, names: _Names) -> bool:
 
 def _make_ca(now: datetime) -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
-    # Which of several authorities of this kind a person trusts can be told by machine and date.
+    # Machine and date let a person tell several CAs of this kind apart.
     name = _subject(f"omnireel {socket.gethostname()[:32]} {now:%Y-%m-%d}")
     builder = (
         _builder(key, now, _CA_LIFETIME)
@@ -189,7 +190,7 @@ def _save(folder: Path, stem: str, certificate: Certificate) -> None:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace `path` as a whole; it never exists with wider permissions than `mode`."""
+    """Replace `path` in one step. At no time are its permissions wider than `mode`."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

@@ -1,7 +1,7 @@
 """The SQLite file: one connection that writes, in a thread of its own, and one that reads.
 
-Writes that wait at the same time share one transaction, each in a savepoint: a commit costs a flush of the
-disk, and a hundred submissions can share it. A write that was awaited is durable.
+Writes that wait at the same time share one transaction, each in its own savepoint, because a commit has to flush the
+disk. A write that was awaited is durable.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class _Write(Generic[T]):
 
 
 class Database:
-    """A store's file, made where it is missing and brought to the newest version.
+    """The file of a store. It is made if it is missing, and migrated to the newest version.
 
-    Raises SettingsError for a SQLite that may lose commits and for a store of a newer version, OmnireelError for
-    a file that cannot be used.
+    Raises SettingsError if this SQLite may lose commits or the store is of a newer version, OmnireelError if the file
+    cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,8 +45,8 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._writes: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
         writer, self._reading = _open(path)
-        # Daemon: a process that ends without `close` must not hang on this thread. A write that was not committed
-        # was not confirmed to anyone.
+        # Daemon: a process that ends without `close` must not wait for this thread. No caller was told that an
+        # uncommitted write had succeeded.
         self._writer = threading.Thread(
             target=self._write_until_closed, args=(writer,), name="store", daemon=True
         )
@@ -54,33 +54,33 @@ class Database:
         self._writer.start()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, once it is on the disk; an exception undoes the changes of this work alone.
+        """What `work` returns, once its changes are on the disk. An exception in `work` undoes only its changes.
 
-        Raises CapacityError where the file cannot be written.
+        Raises CapacityError if the file cannot be written.
         """
         return await asyncio.wrap_future(self.post(work))
 
     def post(self, work: Callable[[Connection], T]) -> Future[T]:
-        """The same from any thread, without waiting."""
+        """The same as `write`, from any thread and without waiting."""
         write: _Write[T] = _Write(work, Future())
         self._writes.put(write)
         return write.done
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns; all its queries see the same committed state."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._look, work)
+        """What `work` returns. All its queries see the same committed state."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
 
     def close(self) -> None:
-        """Finish what was asked, then close."""
+        """Finish all writes that were requested, then close."""
         self._writes.put(None)
         self._writer.join()
         self._reader.shutdown()
         self._reading.close()
 
-    def _look(self, work: Callable[[Connection], T]) -> T:
+    def _read(self, work: Callable[[Connection], T]) -> T:
         with self._reading:
-            found = work(self._reading)
-        return found
+            result = work(self._reading)
+        return result
 
     def _write_until_closed(self, connection: Connection) -> None:
         is_closing = False
@@ -96,7 +96,7 @@ class Database:
 
 
 def write_together(connection: Connection, writes: list[_Write[Any]]) -> None:
-    """One transaction with a savepoint for each write; results are given out after the commit."""
+    """Run all writes in one transaction, each in its own savepoint. Results are delivered after the commit."""
     if not writes:
         return
     results: list[Callable[[], None]] = []
@@ -110,8 +110,8 @@ def write_together(connection: Connection, writes: list[_Write[Any]]) -> None:
         for write in writes:
             write.done.set_exception(_unavailable(error))
         return
-    for give_out in results:
-        give_out()
+    for deliver in results:
+        deliver()
 
 
 def _in_savepoint(connection: Connection, write: _Write[Any]) -> Callable[[], None]:
@@ -119,7 +119,7 @@ def _in_savepoint(connection: Connection, write: _Write[Any]) -> Callable[[], No
     try:
         result = write.work(connection)
     except (apsw.FullError, apsw.IOError, apsw.CorruptError):
-        raise  # the disk is at fault: the whole transaction is rolled back
+        raise  # the disk failed: the whole transaction is rolled back
     except Exception as error:  # noqa: BLE001 - it is passed on to the caller
         connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
@@ -134,7 +134,7 @@ def _unavailable(error: apsw.Error) -> CapacityError:
 
 
 def _open(path: Path) -> tuple[Connection, Connection]:
-    """A connection that writes, on a store of the newest version, and one that reads."""
+    """Migrate the store if necessary, and open a connection that writes and one that reads."""
     opened: list[Connection] = []
     try:
         opened.append(connect(path))
@@ -145,7 +145,7 @@ def _open(path: Path) -> tuple[Connection, Connection]:
             connection.close()
         if isinstance(error, apsw.Error):
             raise OmnireelError(
-                f"The store at {path} cannot be opened: {error}",
+                f"The store at {path} cannot be opened: {error}.",
                 hint="Check that the file is an omnireel store and that this user may write to it.",
             ) from None
         raise
@@ -167,7 +167,7 @@ def connect(path: Path | str, *, reads_only: bool = False) -> Connection:
 def check_sqlite_version(text: str = "") -> None:
     """Raise SettingsError for a SQLite whose write-ahead log can lose commits after a reset.
 
-    text: a version like 3.51.3; that of the library in use where it is empty
+    text: a version like 3.51.3; if empty, the version of the library in use
     Source: sqlite.org/wal.html, "the WAL-reset bug": fixed in 3.51.3, 3.50.7 and 3.44.6.
     """
     text = text or apsw.sqlite_lib_version()

@@ -1,4 +1,4 @@
-"""How a job ends: once, with its charge and its webhook in the same transaction."""
+"""Ends jobs. A job ends once; its charge and its webhook are stored in the same transaction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from omnireel.task import Answer, Failure, Outcome
 
 
 def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: float) -> None:
-    """End a job that is not ended yet, charge for an answer, and store the webhook."""
+    """End an unfinished job, charge for an answer, and store the webhook."""
     failure = outcome if isinstance(outcome, Failure) else None
     tokens = (outcome.input_tokens, outcome.output_tokens) if isinstance(outcome, Answer) else (0, 0)
     db.execute(
@@ -54,7 +54,7 @@ def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: f
 
 
 def cancel(db: Connection, policy: EndPolicy, job_id: str, *, now: float) -> Cancelling:
-    """End a waiting job; ask for the end of a running one."""
+    """End a waiting job, or ask the worker of a running one to end it."""
     job = find_job(db, job_id)
     if job is None:
         return "unknown"
@@ -68,26 +68,26 @@ def cancel(db: Connection, policy: EndPolicy, job_id: str, *, now: float) -> Can
 
 
 def end_overdue(db: Connection, policy: EndPolicy, *, now: float) -> list[str]:
-    """End what waited past its start deadline; take back what a dead worker held. Returns ids of ended jobs."""
+    """End jobs that missed their start deadline, and requeue jobs whose lease ran out. Returns ids of ended jobs."""
     ended = []
     late = "state = 'queued' AND started_at IS NULL AND start_deadline_at <= ?"
     for job in select_jobs(db, late, (now,)):
         end(db, policy, job, policy.not_started, now=now)
         ended.append(job.id)
-    left = "state = 'queued' AND pinned_to <> '' AND created_at < ?"
-    for job in select_jobs(db, left, (now - MAX_PINNED_S,)):
+    abandoned = "state = 'queued' AND pinned_to <> '' AND created_at < ?"
+    for job in select_jobs(db, abandoned, (now - MAX_PINNED_S,)):
         end(db, policy, job, policy.lost, now=now)
         ended.append(job.id)
     for job in select_jobs(db, "state = 'running' AND lease_until < ?", (now,)):
         if not job.cancel_requested and job.retries > 0 and job.attempt < policy.max_crashes:
-            _wait_again(db, job, now)
+            _requeue_after_crash(db, job, now)
             continue
         end(db, policy, job, policy.cancelled if job.cancel_requested else policy.lost, now=now)
         ended.append(job.id)
     return ended
 
 
-def _wait_again(db: Connection, job: Job, now: float) -> None:
+def _requeue_after_crash(db: Connection, job: Job, now: float) -> None:
     db.execute(
         """UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, retries = retries - 1,
            run_after = ? WHERE id = ?""",
@@ -96,14 +96,14 @@ def _wait_again(db: Connection, job: Job, now: float) -> None:
 
 
 def purge(db: Connection, *, before: float) -> None:
-    """Delete jobs that ended before a time, their logs and their ended webhooks; the ledger stays."""
+    """Delete jobs that ended before a time, with their logs and their finished webhooks. The ledger stays."""
     db.execute("DELETE FROM jobs WHERE finished_at < ?", (before,))
     db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND created_at < ?", (before,))
     db.execute("DELETE FROM shares WHERE owner NOT IN (SELECT owner FROM jobs)")
 
 
 def purge_unkept(db: Connection, *, now: float) -> None:
-    """Drop the outcomes that are not to be kept, once their callers have had time to fetch them."""
+    """Drop outcomes that must not be kept, after the time in which their callers can fetch them."""
     db.execute(
         """UPDATE jobs SET outcome = NULL WHERE keeps_io = 0 AND outcome IS NOT NULL
            AND finished_at < ? - iif(pinned_to IS NULL, ?, ?)""",
@@ -114,7 +114,7 @@ def purge_unkept(db: Connection, *, now: float) -> None:
 def drop_payloads(
     db: Connection, job_id: str, *, owner: str | None
 ) -> Literal["dropped", "running", "unknown"]:
-    """Drop what an ended job was sent and what it answered, in webhooks too."""
+    """Drop the input and the outcome of an ended job, also in webhooks."""
     rows = select(
         db,
         "SELECT finished_at, task FROM jobs WHERE id = :id AND (:owner IS NULL OR owner = :owner)",
@@ -127,6 +127,6 @@ def drop_payloads(
         return "running"
     empty = task_text(read_task(task).without_content())
     db.execute("UPDATE jobs SET task = ?, outcome = NULL WHERE id = ?", (empty, job_id))
-    # A webhook that still waits is sent once more: its body goes when it has been delivered or given up.
+    # A webhook that still waits is sent once more. Its body is dropped when it has been delivered or given up.
     db.execute("UPDATE outbox SET body = x'' WHERE job_id = ? AND state <> 'waiting'", (job_id,))
     return "dropped"

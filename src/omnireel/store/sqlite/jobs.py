@@ -1,4 +1,4 @@
-"""Jobs in SQLite; `store.jobs` says what each method does. One call is one transaction."""
+"""Jobs in SQLite. `store.jobs` describes each method. One call is one transaction."""
 
 from __future__ import annotations
 

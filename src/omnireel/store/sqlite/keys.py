@@ -1,4 +1,4 @@
-"""API keys, their use and temporary tokens in SQLite; `store.keys` says what each method does."""
+"""API keys, their requests and temporary tokens in SQLite. `store.keys` describes each method."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class SqliteKeys:
 
 
 def find_key(db: Connection, key_id: str) -> Key | None:
-    """The key of that id, revoked or not."""
+    """The key with this id, even if it was revoked."""
     rows = select(db, f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,))
     return _read(rows[0]) if rows else None
 
 
 def spent_micro(db: Connection, key_id: str, *, month: str = "") -> int:
-    """What a key was charged in a month like 2026-01, or ever, in millionths of a US dollar."""
+    """What a key was charged, in millionths of a US dollar. month: like 2026-01; "" for all time"""
     return count(
         db,
         "SELECT coalesce(sum(amount_micro), 0) FROM spending WHERE key_id = ? AND month LIKE ? || '%'",
@@ -90,7 +90,7 @@ def _create(db: Connection, key_id: str, digest: bytes, grant: Grant, now: float
 
 def _check(db: Connection, key_id: str, digest: bytes) -> Key | None:
     rows = select(db, "SELECT secret_hmac FROM keys WHERE id = ?", (key_id,))
-    # An unknown id takes as long as a wrong secret, so that ids cannot be found out by timing.
+    # An unknown id takes as long as a wrong secret, so that timing does not reveal which ids exist.
     stored = rows[0][0] if rows else bytes(len(digest))
     is_right = hmac.compare_digest(stored, digest)
     return _valid(find_key(db, key_id)) if rows and is_right else None
@@ -116,13 +116,13 @@ def _spending(db: Connection, key: Key, now: float) -> KeySpending:
 
 
 def _count_request(db: Connection, key_id: str, limit: int, now: float) -> None:
-    # Times far in the future were counted before the clock was set back: they must not lock the key out.
+    # Times far in the future were recorded before the clock was set back. They must not count against the key.
     db.execute("DELETE FROM key_requests WHERE at <= ? OR at > ?", (now - _WINDOW_S, now + _WINDOW_S))
     earlier = "SELECT at FROM key_requests WHERE key_id = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
     rows = select(db, earlier, (key_id, limit - 1))
     if rows:
         raise CapacityError(
-            f"{limit} requests of this key came within a minute, which is its limit.",
+            f"This key has reached its limit of {limit} requests a minute.",
             after_s=rows[0][0] + _WINDOW_S - now,
             kind="rate_limited",
         )

@@ -1,4 +1,4 @@
-"""Who runs a job: claims, leases and giving a job back. A lease token that is not the newest changes nothing."""
+"""Claims and leases: which worker runs a job. A write with an old lease token changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHERE seq = (SELECT first.seq FROM shares JOIN jobs AS first ON first.seq = (
              ORDER BY first.priority, num_running, last_turn, shares.owner LIMIT 1)
 RETURNING {COLUMNS}"""
 
-# The job's own owner's earlier jobs, and as many of every other owner, or one more where that owner's turn is next.
+# The earlier jobs of the same owner, and as many jobs of every other owner; one more if that owner's turn comes first.
 _POSITION = """
 WITH it AS (SELECT owner, priority, seq FROM jobs WHERE id = ?),
 own AS (SELECT count(*) AS n FROM jobs, it WHERE jobs.owner = it.owner AND jobs.state = 'queued'
@@ -38,7 +38,7 @@ WHERE mine.owner = it.owner AND other.owner = waiting.owner"""
 
 
 def claim_jobs(db: Connection, claim: Claim, *, now: float) -> list[Job]:
-    """The next jobs for a worker, in order, now running under a lease; fewer than max_jobs: no more wait."""
+    """Claim the next jobs for a worker, in order. Fewer than max_jobs means that no more are waiting."""
     jobs: list[Job] = []
     values = {"worker": claim.worker, "until": now + claim.lease_s, "now": now}
     while len(jobs) < claim.max_jobs and (rows := select(db, _CLAIM, values)):
@@ -47,14 +47,14 @@ def claim_jobs(db: Connection, claim: Claim, *, now: float) -> list[Job]:
 
 
 def position(db: Connection, job_id: str) -> int:
-    """How many waiting jobs come before it, if owners go on taking turns."""
+    """How many waiting jobs will be claimed before it, if no further jobs are submitted."""
     return count(db, _POSITION, (job_id,))
 
 
 def renew_leases(
     db: Connection, jobs: Sequence[Job], *, worker: str, lease_s: float, now: float
 ) -> list[bool | None]:
-    """For each job: whether it is to be cancelled; None where it is no longer this worker's."""
+    """Renew leases. For each job: whether it is to be cancelled, or None if its lease was lost."""
     return [_renew_lease(db, job, worker, until=now + lease_s) for job in jobs]
 
 
@@ -69,18 +69,18 @@ def _renew_lease(db: Connection, job: Job, worker: str, *, until: float) -> bool
 
 
 def is_held(db: Connection, job: Job, worker: str) -> bool:
-    """Whether the job still runs under the lease that the worker knows."""
+    """Whether the job still runs under the worker's lease."""
     held = "SELECT 1 FROM jobs WHERE id = ? AND state = 'running' AND lease_token = ? AND lease_owner = ?"
     return bool(select(db, held, (job.id, job.lease_token, worker)))
 
 
 def has_lapsed_lease(db: Connection, *, now: float) -> bool:
-    """Whether some lease has run out, of whichever worker."""
+    """Whether any lease of any worker has run out."""
     return bool(select(db, "SELECT 1 FROM jobs WHERE state = 'running' AND lease_until < ? LIMIT 1", (now,)))
 
 
 def requeue(db: Connection, job: Job, *, worker: str, run_after: float, counts: bool) -> bool:
-    """Let a running job wait again; counts: the attempt was one. False where it is not this worker's."""
+    """Put a running job back into the queue; see `JobStore.requeue`."""
     db.execute(
         """UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, run_after = ?,
            retries = retries - ?, attempt = attempt - ?
@@ -91,6 +91,6 @@ def requeue(db: Connection, job: Job, *, worker: str, run_after: float, counts: 
 
 
 def cancel_requests(db: Connection, worker: str) -> list[str]:
-    """Ids of the worker's running jobs whose end was asked for."""
+    """Ids of the worker's running jobs whose cancellation was requested."""
     asked = "SELECT id FROM jobs WHERE state = 'running' AND cancel_requested = 1 AND lease_owner = ?"
     return [row[0] for row in select(db, asked, (worker,))]

@@ -1,4 +1,4 @@
-"""Rows of jobs as objects, and short forms of queries."""
+"""Converts rows of jobs into objects, and runs queries."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ Values = Sequence[Any] | Mapping[str, Any]
 
 
 def count(db: Connection, sql: str, values: Values = ()) -> int:
-    """The one number that a query gives."""
+    """The number that a query returns."""
     number = db.execute(sql, values).fetchall()[0][0]
     assert isinstance(number, int)
     return number
 
 
 def select(db: Connection, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-    """The rows that a query gives."""
+    """The rows that a query returns."""
     return db.execute(sql, values).fetchall()
 
 
 def find_job(db: Connection, job_id: str) -> Job | None:
-    """The job as it stands."""
+    """The job in its current state; None if there is no such job."""
     rows = select(db, f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,))
     return read_job(rows[0]) if rows else None
 
 
 def select_jobs(db: Connection, condition: str, values: Values) -> list[Job]:
     """Jobs that meet a condition, oldest first."""
-    # The plus has SQLite sort what an index finds, rather than walk through all jobs in their order.
+    # The plus makes SQLite use the index of the condition and sort the rows, instead of scanning all jobs in order.
     return [
         read_job(row)
         for row in select(db, f"SELECT {COLUMNS} FROM jobs WHERE {condition} ORDER BY +seq", values)
@@ -74,17 +74,17 @@ def read_task(text: str) -> Task:
 
 
 def task_text(task: Task) -> str:
-    """A task as it is stored."""
+    """The JSON of a task."""
     return _text(task_to_json(task))
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """An outcome as it is stored."""
+    """The JSON of an outcome."""
     return _text(outcome_to_json(outcome))
 
 
 def failure_text(failure: Failure) -> str:
-    """A failure as it is stored beside the outcome, which may be dropped."""
+    """The JSON of a failure. It is stored beside the outcome, because the outcome may be dropped."""
     return _text(outcome_to_json(failure)["failure"])
 
 

@@ -1,4 +1,4 @@
-"""The store in one SQLite file, which several processes of one machine may have open."""
+"""The store in one SQLite file. Several processes of one machine may have it open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omnireel.store.webhooks import WebhookStore
 
 
 class SqliteStore:
-    """A `Store`. path: of the file, made where it is missing; raises as `Database`."""
+    """A `Store`. path: of the file, which is made if it is missing. Raises as `Database`."""
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
@@ -30,7 +30,7 @@ class SqliteStore:
 
     @property
     def jobs(self) -> JobStore:
-        """Jobs, leases, logs, the ledger's charges."""
+        """Jobs with their leases and logs."""
         return self._jobs
 
     @property
@@ -50,9 +50,9 @@ class SqliteStore:
 
     @property
     def usage(self) -> UsageStore:
-        """What was used and charged."""
+        """Usage and charges."""
         return self._usage
 
     def close(self) -> None:
-        """Finish what was asked, then close."""
+        """Finish all writes that were requested, then close."""
         self._database.close()

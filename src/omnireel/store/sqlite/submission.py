@@ -1,7 +1,7 @@
-"""How a job is stored: the limits that it has to keep are checked in the same transaction.
+"""Stores new jobs, after checking all limits in the same transaction.
 
-An unfinished job counts with the most that it can cost. So what a key was charged, and all that its unfinished
-jobs may still be charged, stays within its caps at every moment, however many are sent at once.
+An unfinished job reserves the most that it can cost. So the charges of a key, and all that its unfinished jobs may
+still cost, always stay within its caps, however many jobs are sent at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from omnireel.store.sqlite.rows import count, find_job, select, task_text
 
 
 def store_job(db: Connection, submission: Submission, *, fingerprint: str, now: float) -> Job:
-    """Store a new job, or find the one that the same idempotency key made; raises as `JobStore.submit`."""
+    """Store a new job, or find the one of the same idempotency key. Raises as `JobStore.submit`."""
     if submission.idempotency_key is not None:
         known = _find_repeated(db, submission, fingerprint, now)
         if known is not None:
@@ -53,8 +53,8 @@ def _find_repeated(db: Connection, submission: Submission, fingerprint: str, now
 
 
 def _check_key(db: Connection, submission: Submission, *, now: float) -> None:
-    """Raises DeniedError for a revoked key or a cap that the job could break, CapacityError where too many of
-    the key's jobs are unfinished.
+    """Raise DeniedError if the key is revoked or the job could exceed its cap, CapacityError if too many of the key's
+    jobs are unfinished.
     """
     key = find_key(db, submission.key_id)
     if key is None or key.revoked_at is not None:
@@ -65,7 +65,7 @@ def _check_key(db: Connection, submission: Submission, *, now: float) -> None:
     limit = key.grant.max_unfinished
     if limit is not None and unfinished >= limit:
         raise CapacityError(
-            f"{unfinished} requests of this key are unfinished, the limit is {limit}.", after_s=1
+            f"{unfinished} requests of this key are unfinished. Its limit is {limit}.", after_s=1
         )
     if key.has_cap:
         _check_caps(db, key, wanted=submission.reserved_micro, reserved=reserved, now=now)
@@ -86,7 +86,7 @@ def _check_caps(db: Connection, key: Key, *, wanted: int, reserved: int, now: fl
 def _over_cap(wanted: int, left: int, cap: str) -> DeniedError:
     message = (
         f"Exhausted balance: this request could cost ${wanted / 1e6:.6f}, "
-        f"and of the key's cap of {cap} ${max(left, 0) / 1e6:.6f} is neither spent nor reserved."
+        f"but of the key's cap of {cap}, only ${max(left, 0) / 1e6:.6f} is neither spent nor reserved."
     )
     return DeniedError(message, kind="spending_cap_reached")
 

@@ -1,4 +1,4 @@
-"""Rows of uploads in SQLite; `store.uploads` says what each method does."""
+"""Rows of uploads in SQLite. `store.uploads` describes each method."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ def _begin(
     owned = "SELECT count(*) FROM uploads WHERE blob IS NULL AND owner = ?"
     if count(db, owned, (new.owner,)) >= MAX_OPEN:
         raise CapacityError(
-            f"{MAX_OPEN} uploads are open already.", after_s=60, hint="Complete some of them."
+            f"{MAX_OPEN} uploads are already open, which is the limit.",
+            after_s=60,
+            hint="Complete some of them.",
         )
     db.execute(
         """INSERT INTO uploads (id, owner, file_name, content_type, origin, token_hash, created_at,
@@ -163,7 +165,7 @@ def _end_part(
         rows[0],
     )
     db.execute("UPDATE upload_parts SET num_bytes = ?, etag = ? WHERE blob = ?", (num_bytes, etag, blob))
-    # Parts that arrive at the same time are let in one by one: together they may be too many.
+    # Parts that arrive at the same time were each admitted alone. Together they may be too large.
     if sum(part.num_bytes for part in _arrived_parts(db, rows[0][0])) > limits.max_file_bytes:
         raise too_large(limits.max_file_bytes)
     if _num_stored_bytes(db) > limits.max_total_bytes:

@@ -1,4 +1,4 @@
-"""What was used and charged, from SQLite; `store.usage` says what each method does."""
+"""Usage and charges in SQLite. `store.usage` describes each method."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omnireel.store.sqlite.database import Connection, Database
 from omnireel.store.sqlite.rows import COLUMNS, read_job, select
 from omnireel.store.usage import Charge, Cursor, EndedJob, Order, Period, Status, Timeframe, Total
 
-# The begin of the period that a moment lies in, in UTC; a week begins on Monday.
+# The start of the period that contains a time, in UTC. A week begins on Monday.
 _BUCKETS: Mapping[Timeframe, str] = {
     "minute": "strftime('%Y-%m-%dT%H:%M:00Z', at, 'unixepoch')",
     "hour": "strftime('%Y-%m-%dT%H:00:00Z', at, 'unixepoch')",
@@ -96,7 +96,7 @@ def _ended_jobs(db: Connection, sql: str, values: Mapping[str, Any]) -> list[End
 def _ended_job(row: Sequence[Any]) -> EndedJob:
     order, seq, *columns = row
     job = read_job(columns)
-    # An outcome that is not to be kept is for the caller who fetches it, and shown in no listing.
+    # An outcome that must not be kept is only for the caller who fetches it. No listing shows it.
     return EndedJob(job if job.keeps_io else dataclasses.replace(job, outcome=None), order, seq)
 
 

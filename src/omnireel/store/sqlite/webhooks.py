@@ -1,4 +1,4 @@
-"""Webhooks in SQLite; `store.webhooks` says what each method does."""
+"""Webhooks in SQLite. `store.webhooks` describes each method."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class SqliteWebhooks:
 
 
 def store_webhook(db: Connection, *, job_id: str, owner: str, url: str, body: bytes, now: float) -> None:
-    """Store a webhook; part of the transaction that ends its job."""
+    """Store a webhook, in the transaction that ends its job."""
     values = (f"msg_{job_id}", job_id, owner, url, urlsplit(url).netloc.lower(), body, now, now)
     db.execute(
         """INSERT INTO outbox (id, job_id, owner, url, receiver, body, created_at, next_at)
@@ -110,7 +110,7 @@ def _record(
         "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?)",
         (webhook.id, rows[0][0], delivery.at, delivery.status, delivery.error, delivery.seconds),
     )
-    # The caller asked that nothing be kept longer than needed, or the content has been dropped meanwhile.
+    # The job must not be kept, or its content has been dropped meanwhile.
     db.execute(
         """UPDATE outbox SET body = x'' WHERE id = ? AND state <> 'waiting' AND EXISTS (
            SELECT 1 FROM jobs WHERE jobs.id = job_id

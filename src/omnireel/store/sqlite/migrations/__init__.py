@@ -1,1 +1,1 @@
-"""Numbered steps from an empty file to the newest schema."""
+"""The migrations of the schema: numbered steps from an empty file to the newest version."""

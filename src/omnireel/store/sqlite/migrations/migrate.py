@@ -1,4 +1,4 @@
-"""Brings a store to the newest version, step by step."""
+"""Migrates a store to the newest version, step by step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from omnireel.errors import SettingsError
 from omnireel.store.sqlite.migrations.version_1 import failure_of_v1, outcome_of_v1, task_of_v1
 
 NEWEST: Final = 2
-# A process may wait so long while another one migrates a large store.
+# How long a process may wait while another one migrates a large store.
 _MIGRATION_TIMEOUT_MS = 30 * 60 * 1000
 
-# What the SQL of a step may call: name → function and its number of arguments.
+# The functions that the SQL of a step may call: name → function and number of arguments.
 _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int]] = {
     "task_of_v1": (task_of_v1, 2),
     "outcome_of_v1": (outcome_of_v1, 7),
@@ -25,10 +25,10 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int]] = {
 
 
 def migrate(connection: apsw.Connection, path: Path, *, busy_timeout_ms: int) -> None:
-    """Run the steps that the store lacks, each in one transaction. An empty file gets all of them.
+    """Run the steps that the store lacks, each in its own transaction. An empty file gets all of them.
 
-    busy_timeout_ms: how long the connection waits for others afterwards
-    Raises SettingsError for a store that a newer program has migrated.
+    busy_timeout_ms: how long the connection waits for other connections after the migration
+    Raises SettingsError if a newer program has migrated the store.
     """
     if _version(connection, path) == NEWEST:
         return

@@ -1,7 +1,7 @@
-"""What version 1 stored of a job, which was fal's request and its HTTP answer, in the form of version 2.
+"""Converts jobs of version 1, which stored fal's request and its HTTP answer, to tasks and outcomes of version 2.
 
-The form is written out here and not taken from `omnireel.task`: a migration must give the same rows when the
-program has moved on.
+The JSON is written out here and not taken from `omnireel.task`: a migration must give the same rows after
+`omnireel.task` has changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def task_of_v1(sent: str, body: str | None) -> str:
     """The task of a request.
 
     sent: its body as JSON; {} once the content was dropped
-    body: the stored answer as JSON, which tells of a dropped request whether it had options
+    body: the stored answer as JSON; if the request was dropped, it shows whether there were media options
     """
     fields: Json = json.loads(sent)
     return _text(
@@ -45,7 +45,7 @@ def task_of_v1(sent: str, body: str | None) -> str:
 
 
 def outcome_of_v1(*columns: Any) -> str | None:  # noqa: ANN401 - SQL values
-    """The outcome of a job that ended and was not dropped.
+    """The outcome of a job; None if the job has not ended or its content was dropped.
 
     columns: status, headers, body, error, error_type, input_tokens, output_tokens
     """
@@ -58,7 +58,7 @@ def outcome_of_v1(*columns: Any) -> str | None:  # noqa: ANN401 - SQL values
 
 
 def failure_of_v1(*columns: Any) -> str | None:  # noqa: ANN401 - SQL values
-    """Why a job failed; None where it did not. columns: status, headers, body, error, error_type"""
+    """Why a job failed; None if it did not. columns: status, headers, body, error, error_type"""
     status, *_ = columns
     return None if status is None or status < 400 else _text(_failure(*columns))
 
@@ -73,8 +73,8 @@ def _messages(fields: Json) -> list[Json]:
 def _media_options(fields: Json, body: str | None) -> Json:
     if fields or body is None:
         return {name: fields[name] for name in _MEDIA_OPTIONS if fields.get(name) is not None}
-    # An answer reports on its video where an option was given, and the request that gave it was dropped. This
-    # option keeps the report in the answer and is true of it.
+    # An answer has a report on its video if the request gave a media option, but this request was dropped. The option
+    # made here fits the report, and keeps it in the answer.
     video = json.loads(body).get("video")
     return {} if video is None or video["warnings"] else {"max_frames": len(video["frame_times_s"])}
 
@@ -120,7 +120,10 @@ def _failure(status: int, headers: str, body: str | None, error: str, error_type
 
 
 def _problem(item: Json, shown: str) -> Json:
-    """What an item of a `detail` list says; shown: `place: message; hint`, where place and hint may be missing."""
+    """The fields of a failure from an item of a `detail` list.
+
+    shown: `place: message; hint`, where place and hint may be missing
+    """
     place = ".".join(str(part) for part in item["loc"][1:])
     sentence = f"{place}: {item['msg']}" if place else item["msg"]
     return {
