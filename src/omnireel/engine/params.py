@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 MAX_TEMPERATURE: Final = 2.0
+MAX_TOP_P: Final = 1.0
 MAX_OUTPUT_TOKENS: Final = 20_000
 MAX_SEED: Final = 2**63 - 1
 
@@ -28,7 +29,7 @@ class SamplingParams:
     """How the next token is chosen and when generation stops.
 
     temperature: from 0 to MAX_TEMPERATURE; 0 takes the likeliest token, above 1 flattens the distribution
-    top_p:       from 0 to 1; sample from the smallest set of tokens that together reach this probability
+    top_p:       from 0 to MAX_TOP_P; sample from the smallest set of tokens that together reach this probability
     max_tokens:  from 1 to MAX_OUTPUT_TOKENS; most output tokens, the stop token included
     seed:        from 0 to MAX_SEED; same seed, same prompt, same answer; None draws a fresh one
     reasoning_budget: most tokens of a chain of thought; None: no limit of its own

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, SamplingParams
+from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, MAX_TOP_P, SamplingParams
 from omnireel.settings.declaration import Group
 from omnireel.settings.kinds import SWITCH, TEXT, integer, number, seconds
 
@@ -34,7 +34,7 @@ class AskSettings:
         example=0.2,
     )
     top_p: float = _ANSWER.setting(
-        number(0, 1),
+        number(0, MAX_TOP_P),
         SamplingParams.top_p,
         "Choose from the likeliest tokens that together reach this probability.",
         example=0.9,

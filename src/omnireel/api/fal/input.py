@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from omnireel.api.http.errors import BodyError, Problem, problem
-from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, SamplingParams
+from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, MAX_TOP_P, SamplingParams
 from omnireel.task import MediaOptions, Task, video_task
 
 APP_ID = "nvidia/nemotron-3-nano-omni"
@@ -45,7 +45,10 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         _DEFAULTS.temperature, ge=0, le=MAX_TEMPERATURE, description="0 always takes the likeliest token."
     )
     top_p: float = Field(
-        _DEFAULTS.top_p, ge=0, le=1, description="Nucleus sampling: the share of probability to draw from."
+        _DEFAULTS.top_p,
+        ge=0,
+        le=MAX_TOP_P,
+        description="Nucleus sampling: the share of probability to draw from.",
     )
     enable_safety_checker: bool = Field(
         True, description="Accepted as by the hosted endpoint; has no effect."

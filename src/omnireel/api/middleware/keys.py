@@ -69,7 +69,7 @@ class Keys:
         await self.app(scope, receive, send)
 
     async def _identify(self, scope: Scope) -> Key:
-        """The key that the request was sent with. Raises DeniedError if there is none that is valid."""
+        """The key that the request was sent with. Raises DeniedError where no key is valid."""
         credentials = _credentials(Headers(scope=scope).get("authorization"), scope["query_string"])
         key_id, colon, secret = credentials.partition(":")
         key: Key | None = None

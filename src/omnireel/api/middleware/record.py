@@ -18,7 +18,7 @@ _FOR_BROWSERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'"),
 )
-# The part of an upload's address that is a secret: whoever has it can send the bytes.
+# The part of an upload's address that is a secret: it is all that a sender of the bytes needs.
 _UPLOAD_TOKEN = re.compile(r"(/files/[^/]+/(?:upload|multipart)/)[^/]+")
 
 

@@ -24,7 +24,7 @@ from omnireel.model.config.sound import SoundConfig, parse_sound_config
 
 # Name in `args.model` → width, layers and heads of the tower.
 NAMED_TOWERS = {"vit_huge_patch16_224": (1280, 32, 16)}
-LAYER_LETTERS = {"linear_attention": "M", "mamba": "M", "moe": "E", "full_attention": "*", "attention": "*"}
+MIXER_SYMBOLS = {"linear_attention": "M", "mamba": "M", "moe": "E", "full_attention": "*", "attention": "*"}
 # transformers 5 writes infinity as an object.
 NO_LIMIT = ([0.0, math.inf], [0.0, {"__float__": "Infinity"}])
 
@@ -191,10 +191,10 @@ def _language(raw: Raw) -> LanguageConfig:
 def _pattern(fields: Fields) -> str:
     """One letter per layer, from the pattern string or from transformers' list of layer kinds."""
     kinds = fields.take("layers_block_type", "layer_types", default=None)
-    spelled = "".join(LAYER_LETTERS.get(kind, "?") for kind in kinds) if kinds else None
+    spelled = "".join(MIXER_SYMBOLS.get(kind, "?") for kind in kinds) if kinds else None
     pattern = fields.take("hybrid_override_pattern", default=spelled)
     demand(bool(pattern), "llm_config has neither hybrid_override_pattern nor layers_block_type.")
-    wrong = sorted(set(pattern) - set("ME*") if not kinds else set(kinds) - set(LAYER_LETTERS))
+    wrong = sorted(set(pattern) - set("ME*") if not kinds else set(kinds) - set(MIXER_SYMBOLS))
     demand(not wrong, f"The layer pattern has kinds that are not implemented: {wrong}.")
     demand(spelled in (None, pattern), "hybrid_override_pattern and layers_block_type disagree.")
     fields.require("num_hidden_layers", len(pattern))
