@@ -31,7 +31,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench._connection import KeepAliveConnection
+from bench._connection import Call, KeepAliveConnection, NewCaller
 from bench._tiny import clip_uri, read_alone
 
 ENDPOINT = "/nvidia/nemotron-3-nano-omni/video"
