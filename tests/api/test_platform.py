@@ -122,6 +122,8 @@ def test_models_and_prices(ann):
     assert price == {"endpoint_id": ID, "unit_price": 0.006, "unit": "1000 tokens", "currency": "USD"}
     target = {"x-fal-target-url": f"https://api.fal.ai/v1/models/pricing?endpoint_id={ID}"}
     assert ann.get("/api/fal/proxy", headers=target).json()["prices"] == [price]
+    target = {"x-fal-target-url": "https://api.fal.ai/models/pricing"}
+    assert ann.get("/api/fal/proxy", headers=target).json()["prices"] == [price]
     assert ann.get("/v1/models/pricing", headers={"host": "api.fal.ai"}).json()["prices"] == [price]
     assert get(ann, "meta") == {"webhook_ip_ranges": []}
 
