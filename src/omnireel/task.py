@@ -26,6 +26,7 @@ from omnireel.errors import (
 )
 
 VERSION = 1
+_MAX_SHOWN = 200
 
 # used; cut: used up to the limit on its length; absent: the clip has no sound track; off: the task does not want
 # it; failed: the track cannot be decoded; unheard: the model has no audio encoder.
@@ -102,6 +103,7 @@ class Task:
     endpoint: which endpoint was called; its protocol renders the outcome
     messages: oldest first; () once the caller's content has been dropped
     thinking: the model writes a chain of thought before its answer
+    extra:    what else the caller's request said, in its protocol's words: only its caller reads it again
     """
 
     endpoint: str
@@ -109,6 +111,7 @@ class Task:
     thinking: bool = False
     sampling: SamplingParams = field(default_factory=SamplingParams)
     media: MediaOptions = field(default_factory=MediaOptions)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def prompt(self) -> str:
@@ -130,7 +133,7 @@ class Task:
 
     def without_content(self) -> Task:
         """The same task without what its caller wrote: the options stay, since an answer is rendered by them."""
-        return dataclasses.replace(self, messages=())
+        return dataclasses.replace(self, messages=(), extra={})
 
     def with_reference(self, reference: str) -> Task:
         """The same task whose media parts all have this reference."""
@@ -252,6 +255,7 @@ class Failure:
     about:   the part of the input that is to blame, such as "media" or "prompt"; None: the request as a whole
     ctx:     limits and the values that broke them
     after_s: for kinds of a full server: seconds until it is sensible to try again
+    value:   what the caller sent in the part that is to blame, shortened; None where that is not known
     is_callers: whether the caller's input or wish was the reason, not the server
     """
 
@@ -262,6 +266,7 @@ class Failure:
     ctx: Mapping[str, Any] = field(default_factory=dict)
     after_s: float | None = None
     is_callers: bool = False
+    value: Any = None
 
 
 Outcome = Answer | Failure
@@ -273,11 +278,14 @@ NOT_STARTED = Failure("not_started", "The request did not start in time.")
 INTERNAL = Failure("internal_server_error", "Internal Server Error")
 
 
-def failure_of(error: OmnireelError) -> Failure:
-    """What is stored of a task that ended with `error`."""
+def failure_of(error: OmnireelError, task: Task | None = None) -> Failure:
+    """What is stored of a task that ended with `error`; task: the one, once it was read."""
     match error:
         case InputError():
-            return Failure(error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True)
+            value = None if task is None or error.about is None else _value(task, error.about)
+            return Failure(
+                error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True, value=value
+            )
         case CapacityError():
             return Failure(error.kind, error.message, error.hint, after_s=error.after_s, is_callers=True)
         case DeniedError():
@@ -289,9 +297,17 @@ def failure_of(error: OmnireelError) -> Failure:
     return INTERNAL
 
 
+def shortened(text: str) -> str:
+    """A text fit to be shown: of a long one its begin, of a long data: URI the header, and its length."""
+    if len(text) <= _MAX_SHOWN:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    shown = text[: text.find(",", 0, _MAX_SHOWN) + 1] if text[:5].lower() == "data:" else text[:_MAX_SHOWN]
+    return f"{shortened(shown)}… ({len(text)} characters)"
+
+
 def task_to_json(task: Task) -> dict[str, Any]:
     """The stored form of a task; `task_from_json` reads it."""
-    return {
+    stored = {
         "version": VERSION,
         "endpoint": task.endpoint,
         "messages": [
@@ -302,6 +318,7 @@ def task_to_json(task: Task) -> dict[str, Any]:
         "sampling": _given(task.sampling),
         "media": _given(task.media),
     }
+    return stored | {"extra": dict(task.extra)} if task.extra else stored
 
 
 def task_from_json(stored: Mapping[str, Any]) -> Task:
@@ -320,6 +337,7 @@ def task_from_json(stored: Mapping[str, Any]) -> Task:
         thinking=stored["thinking"],
         sampling=SamplingParams(**stored["sampling"]),
         media=MediaOptions(**stored["media"]),
+        extra=stored.get("extra", {}),
     )
 
 
@@ -340,6 +358,14 @@ def outcome_from_json(stored: Mapping[str, Any]) -> Outcome:
     answer["finish_reason"] = FinishReason(answer["finish_reason"])
     answer["video"] = None if answer["video"] is None else _facts_from_json(answer["video"])
     return Answer(**answer)
+
+
+def _value(task: Task, about: str) -> Any:  # noqa: ANN401  # a text or a number
+    if about == "media" and task.references:
+        return shortened(task.references[0])
+    if about == "prompt" and task.messages:
+        return shortened(task.prompt)
+    return getattr(task.media, about, None)
 
 
 def _part_to_json(part: Part) -> dict[str, str]:

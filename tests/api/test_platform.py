@@ -99,6 +99,16 @@ def test_requests_are_listed_for_their_owner_alone(ann, bob, admin):
     assert get(ann, path, request_id=mine["request_id"])["items"] == []
 
 
+def test_a_listed_request_has_the_fields_it_was_sent_with(bob, clip_uri):
+    body = {"prompt": "all of it", "video_url": clip_uri, "temperature": 0.7, "system_prompt": None, "max_frames": 2,
+            "enable_safety_checker": False, "unknown": {"a": [1]}}  # fmt: skip
+    job_id = bob.post(f"/{ID}", json=body).headers["x-fal-request-id"]
+    (item,) = get(bob, "models/requests/by-endpoint", request_id=job_id, expand="payloads")["items"]
+    del body["video_url"]
+    assert item["json_input"].pop("video_url").endswith(f"({len(clip_uri)} characters)")
+    assert item["json_input"] == body
+
+
 def test_dropped_payloads_are_gone_and_the_charge_stays(keyed, bob, ann, clip_uri):
     before = ledger(keyed.folder, "bob")
     answer = bob.post(f"/{ID}", json={"prompt": "forget me", "video_url": clip_uri})

@@ -39,7 +39,7 @@ class TaskRun:
                 raise
             return failure_of(error)
         except OmnireelError as error:
-            return failure_of(error)
+            return failure_of(error, job.task)
         except Exception:  # our bug: it ends this job, and nothing else
             log.exception("internal error")
             return INTERNAL

@@ -121,9 +121,9 @@ def ignored_fields(body: Mapping[str, Any]) -> list[str]:
     return [name for name in body if name not in Nemotron3NanoOmniVideoInput.model_fields]
 
 
-def to_task(sent: Nemotron3NanoOmniVideoInput) -> Task:
-    """The task that was sent."""
-    return video_task(
+def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
+    """The task that was sent; body: what `sent` was read from."""
+    task = video_task(
         ENDPOINT_ID,
         prompt=sent.prompt,
         video=sent.video_url,
@@ -141,18 +141,22 @@ def to_task(sent: Nemotron3NanoOmniVideoInput) -> Task:
             sent.fps, sent.max_frames, sent.start_s, sent.end_s, sent.video_pruning_rate, sent.use_audio
         ),
     )
+    told = to_fields(task)
+    return dataclasses.replace(task, extra={name: body[name] for name in body if name not in told})
 
 
 def to_fields(task: Task) -> dict[str, Any]:
-    """The fields of the body that such a task was sent with; those that were left to their defaults are left out."""
-    media = dataclasses.asdict(task.media)
-    sampling = dataclasses.asdict(task.sampling)
+    """The fields of the body that a task was sent with.
+
+    Those that a task does not tell of are in its `extra`: unknown ones, and those that were sent with the
+    value that they have by default.
+    """
     fields = {
         "prompt": task.prompt,
         "video_url": task.references[0],
         "system_prompt": task.system_prompt,
         "reasoning_mode": "think" if task.thinking else None,
-        **{name: value for name, value in sampling.items() if value != getattr(_DEFAULTS, name)},
-        **media,
+        **{name: value for name, value in vars(task.sampling).items() if value != getattr(_DEFAULTS, name)},
+        **vars(task.media),
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None} | dict(task.extra)

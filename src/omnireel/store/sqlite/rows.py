@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -84,8 +85,8 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def failure_text(failure: Failure) -> str:
-    """A failure as it is stored beside the outcome, which may be dropped."""
-    return _text(outcome_to_json(failure)["failure"])
+    """A failure as it is stored beside the outcome, which may be dropped, and with it what the caller sent."""
+    return _text(outcome_to_json(dataclasses.replace(failure, value=None))["failure"])
 
 
 def _read_failure(text: str) -> Failure:
