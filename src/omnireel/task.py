@@ -25,6 +25,7 @@ from omnireel.errors import (
 )
 
 VERSION = 1
+_MAX_SHOWN = 200
 
 # What became of a clip's own sound. used: all of it; cut: used up to the limit on its length; absent: the clip has
 # none; off: the task leaves it out; failed: it cannot be decoded; unheard: the model has no audio encoder.
@@ -102,6 +103,7 @@ class Task:
     endpoint: id of the endpoint that was called; its protocol renders the outcome
     messages: oldest first; () once the caller's content was dropped
     thinking: the model writes a chain of thought before its answer
+    extra:    other fields of the caller's request, in its protocol's words; only shown to the caller again
     """
 
     endpoint: str
@@ -109,6 +111,7 @@ class Task:
     thinking: bool = False
     sampling: SamplingParams = field(default_factory=SamplingParams)
     media: MediaOptions = field(default_factory=MediaOptions)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def prompt(self) -> str:
@@ -129,8 +132,8 @@ class Task:
         return tuple(part.reference for part in parts if isinstance(part, MediaPart))
 
     def without_content(self) -> Task:
-        """The same task without messages. The options stay, because they decide how an answer is rendered."""
-        return dataclasses.replace(self, messages=())
+        """The same task without content. The options stay, because they decide how an answer is rendered."""
+        return dataclasses.replace(self, messages=(), extra={})
 
     def with_reference(self, reference: str) -> Task:
         """The same task with this reference in all media parts."""
@@ -255,6 +258,7 @@ class Failure:
     about:   the part of the input that is wrong, such as "media" or "prompt"; None: the request as a whole
     ctx:     limits and the values that broke them
     after_s: seconds after which to try again, if the server was full
+    value:   what the caller sent in the part that is wrong, shortened; None where it is not known
     is_callers: whether the cause was the caller's input or choice, and not the server
     """
 
@@ -265,6 +269,7 @@ class Failure:
     ctx: Mapping[str, Any] = field(default_factory=dict)
     after_s: float | None = None
     is_callers: bool = False
+    value: Any = None
 
 
 Outcome = Answer | Failure
@@ -276,11 +281,14 @@ NOT_STARTED = Failure("not_started", "The request did not start in time.")
 INTERNAL = Failure("internal_server_error", "Internal Server Error")
 
 
-def failure_of(error: OmnireelError) -> Failure:
-    """The Failure that is stored for a task that ended with `error`."""
+def failure_of(error: OmnireelError, task: Task | None = None) -> Failure:
+    """The Failure that is stored for a task that ended with `error`; task: None where the error came before it."""
     match error:
         case InputError():
-            return Failure(error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True)
+            value = None if task is None or error.about is None else _value(task, error.about)
+            return Failure(
+                error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True, value=value
+            )
         case CapacityError():
             return Failure(error.kind, error.message, error.hint, after_s=error.after_s, is_callers=True)
         case DeniedError():
@@ -292,9 +300,17 @@ def failure_of(error: OmnireelError) -> Failure:
     return INTERNAL
 
 
+def shortened(text: str) -> str:
+    """A text that is fit to be shown: the begin of a long one, or the header of a long data: URI, and its length."""
+    if len(text) <= _MAX_SHOWN:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    shown = text[: text.find(",", 0, _MAX_SHOWN) + 1] if text[:5].lower() == "data:" else text[:_MAX_SHOWN]
+    return f"{shortened(shown)}… ({len(text)} characters)"
+
+
 def task_to_json(task: Task) -> dict[str, Any]:
     """The JSON that stores a task. `task_from_json` reads it."""
-    return {
+    stored = {
         "version": VERSION,
         "endpoint": task.endpoint,
         "messages": [
@@ -305,6 +321,7 @@ def task_to_json(task: Task) -> dict[str, Any]:
         "sampling": _fields_to_store(task.sampling),
         "media": _fields_to_store(task.media),
     }
+    return stored | {"extra": dict(task.extra)} if task.extra else stored
 
 
 def task_from_json(stored: Mapping[str, Any]) -> Task:
@@ -319,6 +336,7 @@ def task_from_json(stored: Mapping[str, Any]) -> Task:
         thinking=stored["thinking"],
         sampling=SamplingParams(**stored["sampling"]),
         media=MediaOptions(**stored["media"]),
+        extra=stored.get("extra", {}),
     )
 
 
@@ -348,6 +366,14 @@ def _check_version(stored: Mapping[str, Any]) -> None:
             f"A stored task or outcome has version {stored['version']}. This program reads only version {VERSION}.",
             hint="Run the version of omnireel that stored it, or a newer one.",
         )
+
+
+def _value(task: Task, about: str) -> Any:  # noqa: ANN401  # a text or a number
+    if about == "media" and task.references:
+        return shortened(task.references[0])
+    if about == "prompt" and task.messages:
+        return shortened(task.prompt)
+    return getattr(task.media, about, None)
 
 
 def _part_to_json(part: Part) -> dict[str, str]:

@@ -99,7 +99,17 @@ def test_requests_are_listed_for_their_owner_only(ann, bob, admin):
     assert get(ann, path, request_id=mine["request_id"])["items"] == []
 
 
-def test_dropped_payloads_are_deleted_and_the_charge_stays(keyed, bob, ann, clip_uri):
+def test_a_listed_request_has_the_fields_it_was_sent_with(bob, clip_uri):
+    body = {"prompt": "all of it", "video_url": clip_uri, "temperature": 0.7, "system_prompt": None, "max_frames": 2,
+            "enable_safety_checker": False, "unknown": {"a": [1]}}  # fmt: skip
+    job_id = bob.post(f"/{ID}", json=body).headers["x-fal-request-id"]
+    (item,) = get(bob, "models/requests/by-endpoint", request_id=job_id, expand="payloads")["items"]
+    del body["video_url"]
+    assert item["json_input"].pop("video_url").endswith(f"({len(clip_uri)} characters)")
+    assert item["json_input"] == body
+
+
+def test_dropped_payloads_are_gone_and_the_charge_stays(keyed, bob, ann, clip_uri):
     before = ledger(keyed.folder, "bob")
     answer = bob.post(f"/{ID}", json={"prompt": "delete me", "video_url": clip_uri})
     job_id = answer.headers["x-fal-request-id"]
@@ -121,6 +131,8 @@ def test_models_and_prices(ann):
     (price,) = get(ann, "models/pricing", endpoint_id=ID)["prices"]
     assert price == {"endpoint_id": ID, "unit_price": 0.006, "unit": "1000 tokens", "currency": "USD"}
     target = {"x-fal-target-url": f"https://api.fal.ai/v1/models/pricing?endpoint_id={ID}"}
+    assert ann.get("/api/fal/proxy", headers=target).json()["prices"] == [price]
+    target = {"x-fal-target-url": "https://api.fal.ai/models/pricing"}
     assert ann.get("/api/fal/proxy", headers=target).json()["prices"] == [price]
     assert ann.get("/v1/models/pricing", headers={"host": "api.fal.ai"}).json()["prices"] == [price]
     assert get(ann, "meta") == {"webhook_ip_ranges": []}

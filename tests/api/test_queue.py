@@ -93,7 +93,19 @@ def test_a_job_that_fails_ends_with_the_models_own_error(client, body):
     assert result.headers["x-fal-billable-units"] == "0"
 
 
-def test_an_invalid_body_is_refused_at_submission(client, body):
+@pytest.mark.parametrize(
+    "wrong",
+    [{"video_url": "data:video/mp4;base64," + "A" * 300}, {"prompt": "w " * 140_000}, {"start_s": 100}],
+)
+def test_a_job_that_is_not_to_be_kept_fails_as_the_synchronous_endpoint_does(client, body, wrong):
+    submitted = submit(client, body | wrong, headers={"x-fal-store-io": "0"})
+    ended(client, submitted)
+    result = client.get(submitted["response_url"]).json()
+    assert result["detail"][0]["input"]
+    assert result == client.post(f"/{ID}", json=body | wrong).json()
+
+
+def test_a_plainly_invalid_body_is_refused_at_submission(client, body):
     answer = client.post(f"/queue/{ID}", json=body | {"max_tokens": 0})
     assert (answer.status_code, answer.json()["detail"][0]["type"]) == (422, "greater_than_equal")
 

@@ -32,9 +32,10 @@ def clip(tmp_path_factory):
 
 
 def dry_run(demo, clip, fields):
-    """The report over HTTP. Also checks that the command line reports the same."""
-    sent = parse_input({"prompt": "What moves?", "video_url": "x", **fields})
-    over_http = estimate_report(asyncio.run(demo.inspect(to_task(sent), [clip])), sent.max_tokens)
+    """The report over HTTP, after checking that the command line's says the same."""
+    body = {"prompt": "What moves?", "video_url": "x", **fields}
+    sent = parse_input(body)
+    over_http = estimate_report(asyncio.run(demo.inspect(to_task(sent, body), [clip])), sent.max_tokens)
     flags = {name.removesuffix("_s"): value for name, value in fields.items()}
     task = make_task(str(clip), "What moves?", read_ask_settings(flags))
     on_command_line = inspection_report(asyncio.run(demo.inspect(task, [clip])))

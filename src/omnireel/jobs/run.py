@@ -39,7 +39,7 @@ class TaskRun:
                 raise
             return failure_of(error)
         except OmnireelError as error:
-            failure = failure_of(error)
+            failure = failure_of(error, job.task)
             if failure is INTERNAL:  # the caller does not see the reason
                 log.error("internal error", exc_info=error)
             return failure

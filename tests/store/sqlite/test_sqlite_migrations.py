@@ -55,7 +55,10 @@ FACTS = VideoFacts(640, 360, "h264", 29.97, 4.5, True, (), (0.0, 1.001, 2.002, 3
 WARNED = replace(FACTS, warnings=("the clip has no keyframe at its start",))
 BALL = Answer("A ball rolls to the left.", None, FinishReason.stop, 120, 9, None)
 ASKED = video_task(ENDPOINT, prompt="What happens?", video=CLIP)
+WITH_EXTRA = replace(ASKED, extra={"enable_safety_checker": False, "unknown_field": [1, {"a": 2}]})
 DROPPED = ASKED.without_content()
+# What the requests that failed had in the part that was to blame.
+BLAMED = {"media": CLIP, "prompt": "What happens?", "start_s": 9.0}
 TOO_LONG = Failure(
     "video_duration_too_long",
     "the video is 130.0 s long, limit 120.0 s",
@@ -104,7 +107,7 @@ UNKEPT = replace(DROPPED, media=MediaOptions(max_frames=4))
 @pytest.mark.parametrize(
     ("job_id", "task", "outcome", "num_tokens"),
     [
-        ("j-plain", ASKED, BALL, 129),
+        ("j-plain", WITH_EXTRA, BALL, 129),
         (
             "j-think",
             SAMPLED,
@@ -150,7 +153,8 @@ def test_an_answer_is_found_with_its_task(store, job_id, task, outcome, num_toke
 )  # fmt: skip
 def test_a_failure_keeps_all_its_fields(store, job_id, state, failure):
     found = job(store, job_id)
-    assert (found.state, found.outcome, found.failure) == (state, failure, failure)
+    assert (found.state, found.failure) == (state, failure)
+    assert found.outcome == replace(failure, value=BLAMED.get(failure.about))
     assert (found.num_tokens, found.task.prompt) == (0, "What happens?")
 
 

@@ -74,17 +74,17 @@ def render_error(error: OmnireelError, task: Task | None = None) -> Rendered:
             return _with_problems(error.problems, error.status)
         case RequestError():
             return _with_sentence(error.message, error.status, error.error_type, error.headers)
-    return render_failure(failure_of(error), task)
+    return render_failure(failure_of(error, task))
 
 
-def render_failure(failure: Failure, task: Task | None = None) -> Rendered:
-    """The response to a request that failed; task: the request's, so that the problem can show the wrong value."""
+def render_failure(failure: Failure) -> Rendered:
+    """The response to a request that failed."""
     if failure.kind in _REQUEST_FAILURES:
         status, error_type = _REQUEST_FAILURES[failure.kind]
         return _with_sentence(failure.message, status, error_type, _headers(failure))
-    item = problem(
-        _loc(failure), failure.message, failure.kind, ctx=failure.ctx, **_input(failure.about, task)
-    )
+    item = problem(_loc(failure), failure.message, failure.kind, ctx=failure.ctx)
+    if failure.value is not None:
+        item["input"] = failure.value
     return _with_problems([item], _status(failure), _in_one_line(item, failure.hint))
 
 
@@ -138,15 +138,3 @@ def _loc(failure: Failure) -> Loc:
     if failure.about is None:
         return ("body",)
     return _LOCS.get(failure.about, ("body", failure.about))
-
-
-def _input(about: str | None, task: Task | None) -> dict[str, Any]:
-    """The value that a failure is about, as the caller sent it."""
-    if task is None or not task.messages:
-        return {}
-    if about == "media":
-        return {"input": task.references[0]}
-    if about == "prompt":
-        return {"input": task.prompt}
-    value = getattr(task.media, about, None) if about else None
-    return {} if value is None else {"input": value}

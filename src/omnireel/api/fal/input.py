@@ -133,9 +133,9 @@ def ignored_fields(body: Mapping[str, Any]) -> list[str]:
     return [name for name in body if name not in Nemotron3NanoOmniVideoInput.model_fields]
 
 
-def to_task(sent: Nemotron3NanoOmniVideoInput) -> Task:
-    """The task that the input describes."""
-    return video_task(
+def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
+    """The task that the input describes; body: the decoded JSON that `sent` was read from."""
+    task = video_task(
         ENDPOINT_ID,
         prompt=sent.prompt,
         video=sent.video_url,
@@ -153,18 +153,23 @@ def to_task(sent: Nemotron3NanoOmniVideoInput) -> Task:
             sent.fps, sent.max_frames, sent.start_s, sent.end_s, sent.video_pruning_rate, sent.use_audio
         ),
     )
+    described = to_fields(task)
+    extra = {name: value for name, value in body.items() if name not in described}
+    return dataclasses.replace(task, extra=extra)
 
 
 def to_fields(task: Task) -> dict[str, Any]:
-    """The request body that describes `task`, without the fields that have their default values."""
-    media = dataclasses.asdict(task.media)
-    sampling = dataclasses.asdict(task.sampling)
+    """The request body that describes `task`.
+
+    Fields that the task has no place for are in its `extra`: unknown fields, and fields that were sent with their
+    default values.
+    """
     fields = {
         "prompt": task.prompt,
         "video_url": task.references[0],
         "system_prompt": task.system_prompt,
         "reasoning_mode": "think" if task.thinking else None,
-        **{name: value for name, value in sampling.items() if value != getattr(_DEFAULTS, name)},
-        **media,
+        **{name: value for name, value in vars(task.sampling).items() if value != getattr(_DEFAULTS, name)},
+        **vars(task.media),
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None} | dict(task.extra)

@@ -67,7 +67,7 @@ class Nemotron3NanoOmniVideoOutput(BaseModel):
 def render(outcome: Outcome, task: Task) -> Rendered:
     """An outcome as an HTTP response."""
     if isinstance(outcome, Failure):
-        return render_failure(outcome, task)
+        return render_failure(outcome)
     units = billable_units(outcome.input_tokens + outcome.output_tokens)
     return Rendered(200, to_output(outcome, task.media), {"x-fal-billable-units": units})
 
@@ -141,7 +141,7 @@ def end_fields(job: Job) -> dict[str, Any]:
     }
     if job.failure is None:
         return {"metrics": metrics}
-    error = render_failure(job.failure, job.task)
+    error = render_failure(job.failure)
     return {"metrics": metrics, "error": error.message, "error_type": error.error_type}
 
 

@@ -95,7 +95,7 @@ class Submissions:
         """The task of a request."""
         body = await read_body(request, self.settings.max_body_bytes)
         fields = parse_json(body)
-        task = to_task(parse_input(fields))
+        task = to_task(parse_input(fields), fields)
         request.state.task = task
         stored = await find_stored_media(self.submitter.media.uploads, request, task.references[0])
         return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields), stored)

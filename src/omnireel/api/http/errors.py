@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omnireel.errors import OmnireelError
+from omnireel.task import shortened
 
 # An item of a list of problems, in the shape that pydantic gives it: loc, msg, type, and ctx, input where known.
 Problem = dict[str, Any]
 Loc = tuple[str | int, ...]
 
-_MAX_ECHO = 200
 _MAX_ECHO_ITEMS = 32
 _MAX_ECHO_DEPTH = 3
 
@@ -63,21 +63,14 @@ def sentence(item: Problem) -> str:
 def echo(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  # any JSON value, and nan
     """`value` fit to be sent back: long strings cut, videos named by their length, nothing JSON lacks."""
     if isinstance(value, str):
-        return _echo_text(value)
+        return shortened(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict | list) and depth == _MAX_ECHO_DEPTH:
         return "…"
     if isinstance(value, dict):
         items = list(value.items())[:_MAX_ECHO_ITEMS]
-        return {_echo_text(key): echo(inner, depth + 1) for key, inner in items}
+        return {shortened(key): echo(inner, depth + 1) for key, inner in items}
     if isinstance(value, list):
         return [echo(inner, depth + 1) for inner in value[:_MAX_ECHO_ITEMS]]
     return value
-
-
-def _echo_text(text: str) -> str:
-    if len(text) <= _MAX_ECHO:
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
-    shown = text[: text.find(",", 0, _MAX_ECHO) + 1] if text[:5].lower() == "data:" else text[:_MAX_ECHO]
-    return f"{_echo_text(shown)}… ({len(text)} characters)"

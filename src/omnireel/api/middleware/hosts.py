@@ -7,7 +7,8 @@ API. Here one server answers for all of them, and routes know canonical paths on
 1. `/api/fal/proxy` with the header x-fal-target-url: the host, path and query in that header;
 2. a page of this server, such as `/health`;
 3. a path that begins with the name of a fal host: that path as it is;
-4. a Host header that is `api.fal.ai`, or begins with `queue.`, `rest.` or `v3.`: that fal host;
+4. a Host header that begins with `queue.`, `rest.` or `v3.`, or is `api.fal.ai` and the path begins with `/v1`:
+   that fal host;
 5. anything else: sync.
 """
 
@@ -32,6 +33,7 @@ from omnireel.net.urls import is_one_of
 from omnireel.settings import Network
 
 PROXY_PATH = "/api/fal/proxy"
+_PLATFORM_VERSION = "/v1"
 _TARGET = "x-fal-target-url"
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
@@ -144,7 +146,7 @@ class FalHostRouting:
     def _addressed(self, scope: Scope, client_view: "_ClientView") -> Scope:
         path, raw_path = scope["path"], scope.get("raw_path") or scope["path"].encode()
         named = fal_host_of_path(path)
-        fal_host = named or _fal_host_of_name(client_view.host)
+        fal_host = named or _fal_host_of_name(client_view.host, path)
         base_url = client_view.base_url(fal_host, f"/{fal_host}" if named else "")
         if named is None and (path.rstrip("/") or "/") not in self.pages:
             path, raw_path = f"/{fal_host}{path}", f"/{fal_host}".encode() + raw_path
@@ -202,11 +204,18 @@ def _is_trusted(scope: Scope, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 
 
-def _fal_host_of_name(host: str) -> FalHost:
-    if (hosted := HOSTED.get(host.lower())) is not None:
+def _fal_host_of_name(host: str, path: str) -> FalHost:
+    hosted = HOSTED.get(host.lower())
+    if hosted is FalHost.PLATFORM and not _has_version(path):
+        return FalHost.SYNC  # only the platform's own paths lead there, so that requests to run still arrive
+    if hosted is not None:
         return hosted
     label, dot, _ = host.lower().partition(".")
     return _FAL_HOST_OF_LABEL.get(label, FalHost.SYNC) if dot else FalHost.SYNC
+
+
+def _has_version(path: str) -> bool:
+    return f"{path}/".startswith(f"{_PLATFORM_VERSION}/")
 
 
 def _target(url: str | None) -> SplitResult:
@@ -228,13 +237,15 @@ def _bad_target(message: str) -> RequestError:
 
 
 def _proxied(scope: Scope, target: SplitResult, client_view: _ClientView) -> Scope:
-    fal_host = HOSTED[target.netloc.lower()]
-    path = f"/{fal_host}{unquote(target.path)}"
+    fal_host, inner = HOSTED[target.netloc.lower()], target.path
+    if fal_host is FalHost.PLATFORM and not _has_version(inner):
+        inner = f"{_PLATFORM_VERSION}{inner}"
+    path = f"/{fal_host}{unquote(inner)}"
     structlog.contextvars.bind_contextvars(target=path)
     scope = {**scope, "query_string": target.query.encode("latin-1")}
     # Addresses in the answer lead to this server, not to the fal host in the header.
     base_url = client_view.base_url(fal_host, f"/{fal_host}")
-    return _routed(scope, base_url, path=path, raw_path=f"/{fal_host}{target.path}".encode("latin-1"))
+    return _routed(scope, base_url, path=path, raw_path=f"/{fal_host}{inner}".encode("latin-1"))
 
 
 def _routed(scope: Scope, base_url: PublicBaseUrl, *, path: str, raw_path: bytes) -> Scope:

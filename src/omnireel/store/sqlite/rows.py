@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -84,8 +85,8 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def failure_text(failure: Failure) -> str:
-    """The JSON of a failure. It is stored beside the outcome, because the outcome may be dropped."""
-    return _text(outcome_to_json(failure)["failure"])
+    """The JSON of a failure without the caller's content. It stays when the outcome is dropped."""
+    return _text(outcome_to_json(dataclasses.replace(failure, value=None))["failure"])
 
 
 def _read_failure(text: str) -> Failure:

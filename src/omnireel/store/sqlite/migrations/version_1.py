@@ -13,6 +13,9 @@ from typing import Any
 Json = dict[str, Any]
 
 _ENDPOINT = "nvidia/nemotron-3-nano-omni/video"
+_SAMPLING: Json = {
+    "temperature": 0.7, "top_p": 0.95, "max_tokens": 1024, "seed": None, "reasoning_budget": None, "grace_period": 0,
+}  # fmt: skip
 _MEDIA_OPTIONS = ("fps", "max_frames", "start_s", "end_s", "video_pruning_rate", "use_audio")
 _KINDS = {"client_cancelled": "cancelled", "runner_disconnected": "lost", "request_timeout": "not_started"}
 _PARTS = {"video_url": "media"}
@@ -25,23 +28,17 @@ def task_of_v1(sent: str, body: str | None) -> str:
     body: the stored answer as JSON; if the request was dropped, it shows whether there were media options
     """
     fields: Json = json.loads(sent)
-    return _text(
-        {
-            "version": 1,
-            "endpoint": _ENDPOINT,
-            "messages": _messages(fields) if fields else [],
-            "thinking": fields.get("reasoning_mode") == "think",
-            "sampling": {
-                "temperature": fields.get("temperature", 0.7),
-                "top_p": fields.get("top_p", 0.95),
-                "max_tokens": fields.get("max_tokens", 1024),
-                "seed": fields.get("seed"),
-                "reasoning_budget": fields.get("reasoning_budget"),
-                "grace_period": fields.get("grace_period") or 0,
-            },
-            "media": _media_options(fields, body),
-        }
-    )
+    sampling = {name: fields.get(name, default) for name, default in _SAMPLING.items()}
+    task = {
+        "version": 1,
+        "endpoint": _ENDPOINT,
+        "messages": _messages(fields) if fields else [],
+        "thinking": fields.get("reasoning_mode") == "think",
+        "sampling": sampling | {"grace_period": sampling["grace_period"] or 0},
+        "media": _media_options(fields, body),
+    }
+    extra = {name: value for name, value in fields.items() if not _is_in_task(name, value)}
+    return _text(task | {"extra": extra} if extra else task)
 
 
 def outcome_of_v1(*columns: Any) -> str | None:  # noqa: ANN401 - SQL values
@@ -60,7 +57,20 @@ def outcome_of_v1(*columns: Any) -> str | None:  # noqa: ANN401 - SQL values
 def failure_of_v1(*columns: Any) -> str | None:  # noqa: ANN401 - SQL values
     """Why a job failed; None if it did not. columns: status, headers, body, error, error_type"""
     status, *_ = columns
-    return None if status is None or status < 400 else _text(_failure(*columns))
+    if status is None or status < 400:
+        return None
+    return _text(_failure(*columns) | {"value": None})  # it stays when what the caller sent has to go
+
+
+def _is_in_task(name: str, value: object) -> bool:
+    """Whether the other parts of a task hold this field of its request."""
+    if name in ("prompt", "video_url"):
+        return True
+    if name == "reasoning_mode":
+        return value == "think"
+    if name in _SAMPLING and value == _SAMPLING[name]:
+        return False
+    return value is not None and name in ("system_prompt", *_SAMPLING, *_MEDIA_OPTIONS)
 
 
 def _messages(fields: Json) -> list[Json]:
@@ -114,6 +124,7 @@ def _failure(status: int, headers: str, body: str | None, error: str, error_type
         "ctx": {},
         "after_s": None if after_s is None else float(after_s),
         "is_callers": 400 <= status < 500,
+        "value": None,
     }
     detail = stored.get("detail")
     return failure | _problem(detail[0], error) if isinstance(detail, list) else failure
@@ -132,6 +143,7 @@ def _problem(item: Json, shown: str) -> Json:
         "hint": shown.removeprefix(f"{sentence}; ") if shown.startswith(f"{sentence}; ") else None,
         "about": _PARTS.get(place, place) or None,
         "ctx": item.get("ctx", {}),
+        "value": item.get("input"),
     }
 
 
