@@ -37,13 +37,11 @@ class ReadRequest:
 
     fingerprint: of the body
     ignored:     the fields of the body that nothing knows
-    stored:      the uploaded file that the clip's address names, if it names one
     """
 
     task: Task
     fingerprint: str
     ignored: list[str]
-    stored: StoredFile | None
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,8 @@ class Submissions:
         options = self._options(request, is_attached=is_attached)
         read = await self.read(request)
         keep_s_of(request.headers, 0.0)  # checked only: an answer is text, and no file is made of it
-        job = await self.submitter.submit(
-            read.task, options, fingerprint=read.fingerprint, stored=read.stored
-        )
+        stored = await self.find_stored(request, read.task)
+        job = await self.submitter.submit(read.task, options, fingerprint=read.fingerprint, stored=stored)
         request.state.request_id = job.id
         return Accepted(job, read.task, read.ignored)
 
@@ -95,8 +92,11 @@ class Submissions:
         fields = parse_json(body)
         task = to_task(parse_input(fields), fields)
         request.state.task = task
-        stored = await find_stored_media(self.submitter.media.uploads, request, task.references[0])
-        return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields), stored)
+        return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields))
+
+    async def find_stored(self, request: Request, task: Task) -> StoredFile | None:
+        """The uploaded file that the clip's address names, if it names one."""
+        return await find_stored_media(self.submitter.media.uploads, request, task.references[0])
 
     def _options(self, request: Request, *, is_attached: bool) -> JobOptions:
         """What headers and query ask for."""
