@@ -1,4 +1,4 @@
-"""Whoever waits for a job is told of its end, whatever has become of its outcome since."""
+"""A request that waits for a job ends with it, even if the outcome was deleted first."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def jobs():
 
 
 async def waited_for(jobs):
-    """What a waiting request gets that hears of the job's end from the store alone."""
+    """What a waiting request gets if only the store knows that the job has ended."""
     async with asyncio.timeout(10):
         return await wait_for_end(jobs, "a", asyncio.Queue())
 
@@ -40,7 +40,7 @@ def test_an_outcome_that_another_process_stored_is_found(jobs):
     assert asyncio.run(run()) == ANSWER
 
 
-def test_a_failure_that_was_dropped_is_told_by_its_reason(jobs):
+def test_a_failure_whose_content_was_dropped_keeps_its_reason(jobs):
     async def run():
         await end(jobs, FAILURE)
         await jobs.drop_payloads("a", owner="ann")

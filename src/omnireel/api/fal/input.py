@@ -141,15 +141,15 @@ def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
             sent.fps, sent.max_frames, sent.start_s, sent.end_s, sent.video_pruning_rate, sent.use_audio
         ),
     )
-    told = to_fields(task)
-    return dataclasses.replace(task, extra={name: body[name] for name in body if name not in told})
+    known = to_fields(task)
+    return dataclasses.replace(task, extra={name: body[name] for name in body if name not in known})
 
 
 def to_fields(task: Task) -> dict[str, Any]:
     """The fields of the body that a task was sent with.
 
-    Those that a task does not tell of are in its `extra`: unknown ones, and those that were sent with the
-    value that they have by default.
+    Those that have no other place in a task are in its `extra`: unknown ones, and those that were sent with
+    the value that they have by default.
     """
     fields = {
         "prompt": task.prompt,

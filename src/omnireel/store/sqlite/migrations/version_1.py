@@ -37,7 +37,7 @@ def task_of_v1(sent: str, body: str | None) -> str:
         "sampling": sampling | {"grace_period": sampling["grace_period"] or 0},
         "media": _media_options(fields, body),
     }
-    extra = {name: value for name, value in fields.items() if not _is_told(name, value)}
+    extra = {name: value for name, value in fields.items() if not _has_place(name, value)}
     return _text(task | {"extra": extra} if extra else task)
 
 
@@ -62,8 +62,8 @@ def failure_of_v1(*columns: Any) -> str | None:  # noqa: ANN401 - SQL values
     return _text(_failure(*columns) | {"value": None})  # it stays when what the caller sent has to go
 
 
-def _is_told(name: str, value: object) -> bool:
-    """Whether the rest of a task tells of this field of its request."""
+def _has_place(name: str, value: object) -> bool:
+    """Whether this field of a request has a place in the rest of its task."""
     if name in ("prompt", "video_url"):
         return True
     if name == "reasoning_mode":
