@@ -112,7 +112,7 @@ def finish(store, job, outcome=None, *, worker="w", now=1.0, log=()):
 
 def renew(store, job, worker="w", *, now):
     """Renew one lease; see `JobStore.renew_leases`."""
-    return store.jobs.renew_leases([job], worker=worker, lease_s=LEASE_S, now=now)[0]
+    return store.jobs.renew_leases([job], worker=worker, lease_s=LEASE_S, clock=lambda: now)[0]
 
 
 def sweep(store, *, now, running=(), worker="w"):

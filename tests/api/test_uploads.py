@@ -380,6 +380,8 @@ def test_an_invalid_lifecycle_is_refused_on_uploads_and_requests(http, clip_uri,
     for answer in (
         http.post("/cdn/files/upload", content=b"x", headers={"x-fal-object-lifecycle": value}),
         ask(http, clip_uri, **{"x-fal-object-lifecycle-preference": value}),
+        # The header is named first where the file is not stored either.
+        ask(http, f"{http.base_url}/cdn/files/{'x' * 32}", **{"x-fal-object-lifecycle-preference": value}),
     ):
         assert answer.status_code == 400
         assert answer.json()["error_type"] == "bad_request"

@@ -126,3 +126,17 @@ def test_a_worker_goes_on_if_its_directory_of_clips_is_missing(tmp_path):
             return ended
 
     assert asyncio.run(scenario()) == State.succeeded
+
+
+def test_a_clip_that_cannot_be_deleted_ends_no_worker(tmp_path):
+    async def scene():
+        async with at_work(tmp_path) as lab:
+            clip = tmp_path / "incoming" / "a"
+            clip.mkdir()  # unlinking a directory fails
+            await lab.submit(media="a")
+            lab.may_end.set()
+            ended = await lab.end_of("a")
+            await lab.sweep()
+            return ended
+
+    assert asyncio.run(scene()) == State.succeeded

@@ -5,9 +5,10 @@ from contextlib import suppress
 
 from omnireel.jobs.events import Ended, Subscription
 from omnireel.store.jobs import JobStore
-from omnireel.task import Outcome
+from omnireel.task import Failure, Outcome
 
 _POLL_S = 0.5
+_DROPPED = Failure("lost", "The answer was deleted before it was sent.")
 
 
 async def wait_for_end(jobs: JobStore, job_id: str, subscription: Subscription) -> Outcome:
@@ -24,5 +25,5 @@ async def wait_for_end(jobs: JobStore, job_id: str, subscription: Subscription) 
                 return event.outcome
         job = await jobs.find(job_id)
         assert job is not None, "a job is not purged while its caller waits"
-        if job.outcome is not None:
-            return job.outcome
+        if job.state.is_final:
+            return job.outcome or job.failure or _DROPPED

@@ -264,8 +264,14 @@ class Worker:
 
     async def _ended(self, job_id: str, media: str | None, outcome: Outcome) -> None:
         if media is not None:
-            await self.incoming.remove([media])
+            await self._remove(media)
         self.events.publish(job_id, Ended(outcome))
+
+    async def _remove(self, media: str) -> None:
+        try:
+            await self.incoming.remove([media])
+        except OSError as error:
+            log.error("a clip could not be deleted; the sweeper will try again", error=str(error))
 
     async def _requeue(self, job: Job, after_s: float, *, counts: bool) -> None:
         lines = self._log_buffer.take(job.id)
@@ -289,7 +295,7 @@ class Worker:
                 # A lease outlasts two failed renewals. After a third it is lost.
                 with suppress(CapacityError):
                     answers = await self.jobs.renew_leases(
-                        held, worker=name, lease_s=lease_s, now=self.clock()
+                        held, worker=name, lease_s=lease_s, clock=self.clock
                     )
                     for attempt, is_cancelled in zip(attempts, answers, strict=True):
                         if is_cancelled is None:

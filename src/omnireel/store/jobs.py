@@ -179,9 +179,12 @@ class JobStore(Protocol):
         """
 
     async def renew_leases(
-        self, jobs: Sequence[Job], *, worker: str, lease_s: float, now: float
+        self, jobs: Sequence[Job], *, worker: str, lease_s: float, clock: Callable[[], float]
     ) -> list[bool | None]:
-        """Renew leases. For each job: whether it is to be cancelled, or None if its lease was lost."""
+        """Renew leases. For each job: whether it is to be cancelled, or None if its lease was lost.
+
+        clock: read when the write runs, which may be long after the call: the whole lease begins then
+        """
 
     async def finish(
         self,

@@ -161,7 +161,7 @@ def test_frequent_queries_do_not_scan_all_jobs(tmp_path):
         _, (job,) = await store.jobs.submit(
             Submission("a", "ann", task()), fingerprint="f", now=0.0, claim=Claim("w", 1, 15.0)
         )
-        await store.jobs.renew_leases([job], worker="w", lease_s=15.0, now=1.0)
+        await store.jobs.renew_leases([job], worker="w", lease_s=15.0, clock=lambda: 1.0)
         await store.jobs.end_overdue(POLICY, running=[job], worker="w", lease_s=15.0, now=20.0)
         await store.jobs.purge_unkept(now=2.0)
         await store.webhooks.claim(running=Counter(), max_running=1, max_each=1, lease_s=1.0, now=1.0)

@@ -194,7 +194,7 @@ def test_running_jobs_keep_their_leases(store):
     )  # fmt: skip
     assert (running.media, running.webhook_url) == ("j-running", "https://hooks.example/later")
     assert running.task.references == ("data:video/mp4;base64,… (1234 characters)",)
-    renew = {"worker": "server-1", "lease_s": LEASE_S, "now": T0 + 1010}
+    renew = {"worker": "server-1", "lease_s": LEASE_S, "clock": lambda: T0 + 1010}
     assert store.jobs.renew_leases([running, job(store, "j-pinned")], **renew) == [True, False]
     assert store.jobs.cancel_requests("server-1") == ["j-running"]
     end = {"worker": "server-1", "log": [(T0 + 1011, "INFO", "late")], "now": T0 + 1011}

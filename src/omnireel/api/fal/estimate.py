@@ -14,12 +14,13 @@ from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.errors import NO_CHARGE
 from omnireel.api.fal.output import estimate_report
 from omnireel.api.fal.responses import name_ignored_fields
-from omnireel.api.fal.submit import ReadRequest, Submissions
+from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.caller import key_of
 from omnireel.api.http.responses import json_response
 from omnireel.errors import GenerationError
 from omnireel.jobs.submit import not_stored
-from omnireel.task import Inspection
+from omnireel.store.uploads import StoredFile
+from omnireel.task import Inspection, Task
 
 
 @dataclass(frozen=True)
@@ -34,30 +35,31 @@ class EstimateEndpoint:
         await self.submissions.submitter.count_request(key_of(request))
         with self.limit.acquire():
             read = await self.submissions.read(request)
-            report = estimate_report(await self._inspect(read), read.task.sampling.max_tokens)
+            stored = await self.submissions.find_stored(request, read.task)
+            report = estimate_report(await self._inspect(read.task, stored), read.task.sampling.max_tokens)
             response = json_response(report, 200, NO_CHARGE)
             name_ignored_fields(response, read.ignored)
             return response
 
-    async def _inspect(self, read: ReadRequest) -> Inspection:
+    async def _inspect(self, task: Task, stored: StoredFile | None) -> Inspection:
         max_run_s = self.submissions.settings.max_run_s
         try:
-            async with asyncio.timeout(max_run_s), self._media(read) as path:
-                return await self.submissions.submitter.backend.inspect(read.task, [path])
+            async with asyncio.timeout(max_run_s), self._media(task, stored) as path:
+                return await self.submissions.submitter.backend.inspect(task, [path])
         except TimeoutError:
             message = f"The estimate took longer than {max_run_s:g} s."
             raise GenerationError(message, kind="generation_timeout") from None
 
     @asynccontextmanager
-    async def _media(self, read: ReadRequest) -> AsyncIterator[Path]:
-        media, reference = self.submissions.submitter.media, read.task.references[0]
-        if read.stored is None:
+    async def _media(self, task: Task, stored: StoredFile | None) -> AsyncIterator[Path]:
+        media, reference = self.submissions.submitter.media, task.references[0]
+        if stored is None:
             async with media.file(reference, None) as path:
                 yield path
             return
         name = f"estimate-{uuid.uuid4()}"
         try:
-            await media.save(reference, name, stored=read.stored)
+            await media.save(reference, name, stored=stored)
         except FileNotFoundError:  # it has expired since it was found
             raise not_stored() from None
         try:

@@ -38,13 +38,11 @@ class ReadRequest:
 
     fingerprint: a hash of the body
     ignored:     names in the body that the schema does not have
-    stored:      the uploaded file that the clip's address names, or None
     """
 
     task: Task
     fingerprint: str
     ignored: list[str]
-    stored: StoredFile | None
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,8 @@ class Submissions:
         options = self._options(request, is_attached=is_attached)
         read = await self.read(request)
         keep_s_of(request.headers, 0.0)  # checked only: it is about files of answers, and there are none
-        job = await self.submitter.submit(
-            read.task, options, fingerprint=read.fingerprint, stored=read.stored
-        )
+        stored = await self.find_stored(request, read.task)
+        job = await self.submitter.submit(read.task, options, fingerprint=read.fingerprint, stored=stored)
         request.state.request_id = job.id
         return Accepted(job, read.task, read.ignored)
 
@@ -97,8 +94,11 @@ class Submissions:
         fields = parse_json(body)
         task = to_task(parse_input(fields), fields)
         request.state.task = task
-        stored = await find_stored_media(self.submitter.media.uploads, request, task.references[0])
-        return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields), stored)
+        return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields))
+
+    async def find_stored(self, request: Request, task: Task) -> StoredFile | None:
+        """The uploaded file that the clip's address names, if it names one."""
+        return await find_stored_media(self.submitter.media.uploads, request, task.references[0])
 
     def _options(self, request: Request, *, is_attached: bool) -> JobOptions:
         """The options in the headers and the query."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, LogLine, NewLogLine, Submission
@@ -35,11 +35,11 @@ class SqliteJobs:
         return await self._database.write(lambda db: leases.claim_jobs(db, claim, now=now))
 
     async def renew_leases(
-        self, jobs: Sequence[Job], *, worker: str, lease_s: float, now: float
+        self, jobs: Sequence[Job], *, worker: str, lease_s: float, clock: Callable[[], float]
     ) -> list[bool | None]:
         """See `JobStore.renew_leases`."""
         return await self._database.write(
-            lambda db: leases.renew_leases(db, jobs, worker=worker, lease_s=lease_s, now=now)
+            lambda db: leases.renew_leases(db, jobs, worker=worker, lease_s=lease_s, now=clock())
         )
 
     async def finish(
