@@ -338,7 +338,7 @@ def open_blobs(server):
 
 
 def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole_and_closed(tmp_path):
-    content = os.urandom(16 * 1024 * KIB)  # more than the sockets between server and client can hold
+    content = os.urandom(64 * 1024 * KIB)  # more than the sockets between server and client can hold
     with Server(tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
         url = upload(http, content)
         with http.stream("GET", url, headers={"range": "bytes=1-"}) as answer:
@@ -354,7 +354,7 @@ def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole_and_closed(tmp_pa
 
 def test_a_file_is_closed_if_its_reader_disconnects(tmp_path):
     with Server(tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
-        url = upload(http, bytes(16 * 1024 * KIB))
+        url = upload(http, bytes(64 * 1024 * KIB))
         with http.stream("GET", url) as answer:
             next(answer.iter_bytes())
             assert open_blobs(server)

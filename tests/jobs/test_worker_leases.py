@@ -130,7 +130,7 @@ def test_a_worker_goes_on_if_its_directory_of_clips_is_missing(tmp_path):
 
 def test_a_clip_that_cannot_be_deleted_ends_no_worker(tmp_path):
     async def scene():
-        async with at_work(tmp_path) as lab:
+        async with running_lab(tmp_path) as lab:
             clip = tmp_path / "incoming" / "a"
             clip.mkdir()  # unlinking a directory fails
             await lab.submit(media="a")
