@@ -218,7 +218,8 @@ class Inspection:
 class Answer:
     """What the model wrote.
 
-    output:       with thinking `<think>` chain `</think>` answer, else the answer alone
+    output:       with thinking `<think>` chain `</think>` answer, else the answer alone; a chain that was cut by
+                  max_tokens has no `</think>`
     reasoning:    the chain alone; None without thinking
     input_tokens: every token of the prompt as fed to the model, kept vision tokens included
     video:        None only in an answer that an older version stored without it
