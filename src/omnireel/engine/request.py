@@ -104,13 +104,17 @@ class Sequence:
         return self.request.num_prompt_tokens + self.max_output_tokens - 1
 
 
-def check_prompt_fits(num_prompt_tokens: int, max_context: int) -> None:
-    """Raise InputError(sequence_too_long) unless the prompt leaves room for one output token."""
+def check_prompt_fits(num_prompt_tokens: int, max_context: int, *, is_exact: bool = True) -> None:
+    """Raise InputError(sequence_too_long) unless the prompt leaves room for one output token.
+
+    is_exact: False where the prompt may have more tokens than that
+    """
     max_length = max_context - 1
     if num_prompt_tokens <= max_length:
         return
+    number = f"{num_prompt_tokens}" if is_exact else f"at least {num_prompt_tokens}"
     raise InputError(
-        f"The prompt has {num_prompt_tokens} tokens; the limit is {max_length}.",
+        f"The prompt has {number} tokens; the limit is {max_length}.",
         kind="sequence_too_long",
         about="prompt",
         ctx={"max_length": max_length, "provided": num_prompt_tokens},

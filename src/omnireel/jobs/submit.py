@@ -14,6 +14,8 @@ from omnireel.store.uploads import StoredFile
 from omnireel.task import Task
 
 _QUEUE_RETRIES = 9
+# Shorter texts are counted by the worker only, when it runs the job.
+_LONG_TEXT = 65_536
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class Submitter:
 
         fingerprint: of the request, to tell a repetition from another request under the same idempotency key
         stored:      the uploaded file that the task's media part names
-        Raises OmnireelError as `JobStore.submit` and `IncomingMedia.save`.
+        Raises OmnireelError as `check_length`, `JobStore.submit` and `IncomingMedia.save`.
         """
+        await self.check_length(task)
         reserved_micro = await self._most_micro(task, options.key)
         job_id = options.attached_id or str(uuid.uuid4())
         is_saved = await self._save(task, job_id, stored, is_durable=options.attached_id is None)
@@ -79,6 +82,14 @@ class Submitter:
         if job.id != job_id:
             await self._drop_media(submission)
         return job
+
+    async def check_length(self, task: Task) -> None:
+        """Refuse texts of megabytes that cannot fit, before anything is stored or tokenised.
+
+        Raises InputError(sequence_too_long) as `Backend.check_length`.
+        """
+        if sum(len(message.text) for message in task.messages) > _LONG_TEXT:
+            await asyncio.to_thread(self.backend.check_length, task)
 
     async def _most_micro(self, task: Task, key: Key | None) -> int:
         """Most that the answer can cost, in millionths of a US dollar; 0 for a key without a cap."""

@@ -33,6 +33,7 @@ class EstimateEndpoint:
         await self.submissions.submitter.count_request(key_of(request))
         with self.limit.acquire():
             read = await self.submissions.read(request)
+            await self.submissions.submitter.check_length(read.task)
             report = estimate_report(await self._inspect(read), read.task.sampling.max_tokens)
             response = json_response(report, 200, {"x-fal-billable-units": "0"})
             name_ignored_fields(response, read.ignored)

@@ -1,5 +1,7 @@
 """From an HTTP request to a job: the same for every route of the endpoint that asks for an answer."""
 
+import asyncio
+import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping
@@ -28,6 +30,7 @@ _START_DEADLINE_HEADERS = ("x-fal-request-start-timeout", "x-fal-request-timeout
 _IDEMPOTENCY_HEADERS = ("idempotency-key", "x-fal-idempotency-key")
 _MIN_START_DEADLINE_S = 0.1
 _MAX_KEY = 256
+_LONG_BODY = 256 * 1024
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
@@ -43,7 +46,7 @@ class ReadRequest:
     task: Task
     fingerprint: str
     ignored: list[str]
-    stored: StoredFile | None
+    stored: StoredFile | None = None
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,13 @@ class Submissions:
     async def read(self, request: Request) -> ReadRequest:
         """The task of a request."""
         body = await read_body(request, self.settings.max_body_bytes)
-        fields = parse_json(body)
-        task = to_task(parse_input(fields))
-        request.state.task = task
-        stored = await find_stored_media(self.submitter.media.uploads, request, task.references[0])
-        return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields), stored)
+        # Parsing megabytes takes a while, and the event loop has other callers.
+        is_long = len(body) > _LONG_BODY
+        read = await asyncio.to_thread(_parse, body) if is_long else _parse(body)
+        del body  # it may be as large as all that comes after
+        request.state.task = read.task
+        stored = await find_stored_media(self.submitter.media.uploads, request, read.task.references[0])
+        return dataclasses.replace(read, stored=stored)
 
     def _options(self, request: Request, *, is_attached: bool) -> JobOptions:
         """What headers and query ask for."""
@@ -126,6 +131,12 @@ class Submissions:
         if not text.isdecimal() or len(text) > 9:
             raise _bad_request("fal_max_queue_length is not a whole number.")
         return min(int(text), self.settings.max_queued)
+
+
+def _parse(body: bytes) -> ReadRequest:
+    fields = parse_json(body)
+    task = to_task(parse_input(fields))
+    return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields))
 
 
 def _start_deadline(headers: Mapping[str, str]) -> float | None:
