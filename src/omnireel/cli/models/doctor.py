@@ -149,16 +149,14 @@ def _fit(
     left = machine.available_bytes - needed
     room = left // token_bytes if token_bytes else max_positions  # without attention, tokens take no memory
     context = min(max_positions, room) if left >= 0 else 0
+    if context:
+        return Fit(name, weight_bytes, state_bytes, buffer_bytes, context, None)
     problem = (
-        None
-        if context
-        else (
-            f"{weight_bytes / GB:.2f} GB of weights, {state_bytes / GB:.2f} GB of state and "
-            f"{buffer_bytes / GB:.2f} GB of buffers are {needed / GB:.2f} GB; "
-            f"{machine.available_bytes / GB:.2f} GB of memory are available"
-        )
+        f"{weight_bytes / GB:.2f} GB of weights, {state_bytes / GB:.2f} GB of state and "
+        f"{buffer_bytes / GB:.2f} GB of buffers are {needed / GB:.2f} GB; "
+        f"{machine.available_bytes / GB:.2f} GB of memory are available"
     )
-    return Fit(name, weight_bytes, state_bytes, buffer_bytes, context, problem)
+    return Fit(name, weight_bytes, state_bytes, buffer_bytes, 0, problem)
 
 
 def run_checks(settings: Settings) -> Iterable[Check]:
