@@ -38,6 +38,9 @@ class Instant:
     async def inspect(self, task: Task, _: Sequence[Path]) -> Inspection:
         raise NotImplementedError
 
+    def check_length(self, task: Task) -> None:
+        raise NotImplementedError
+
     def most_tokens(self, task: Task) -> int:
         raise NotImplementedError
 

@@ -38,14 +38,16 @@ def data_uri(content: bytes, media_type: str = "video/mp4") -> str:
 
 
 class Process:
-    """A process that runs an `omnireel` command with the echo backend. Its log is in `log_path`."""
+    """A process that runs an `omnireel` command. Its log is in `log_path`."""
+
+    backend = "echo"
 
     def __init__(self, folder: Path, *arguments: str, log_name: str = "log", **variables: str) -> None:
         self.folder = folder
         self.log_path = folder / log_name
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OMNIREEL_")}
         command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", *arguments]
-        command += ["--backend", "echo", "--data-dir", str(folder)]
+        command += ["--backend", self.backend, "--data-dir", str(folder)]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=log, cwd=folder, env=environment | variables
@@ -94,6 +96,12 @@ class Server(Process):
         listening = self.wait_for("listening")
         self.url: str = listening["url"]
         self.tls_url: str | None = listening.get("tls_url")
+
+
+class DemoServer(Server):
+    """`omnireel serve` with the demo model."""
+
+    backend = "local"
 
 
 class Worker(Process):

@@ -19,9 +19,11 @@ _DENIALS = {"none": "there is no ", "unknown": "only know simple scenes"}
 
 
 def split_thoughts(output: str) -> tuple[str, str]:
-    """The chain of thought and the answer of an output. The chain is empty without thinking."""
-    match = re.fullmatch(r"<think>(.*)</think>(.*)", output, re.DOTALL)
-    return (match[1].strip(), match[2].strip()) if match else ("", output.strip())
+    """The chain of thought and the answer of an output. The chain is empty without thinking, the answer where it was cut."""
+    if not output.startswith("<think>"):
+        return "", output.strip()
+    thoughts, _, answer = output.removeprefix("<think>").partition("</think>")
+    return thoughts.strip(), answer.strip()
 
 
 def conclusion_of(thoughts: str) -> str:

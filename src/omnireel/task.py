@@ -224,7 +224,8 @@ class Inspection:
 class Answer:
     """The model's answer.
 
-    output:       with thinking `<think>` chain of thought `</think>` answer, else the answer alone
+    output:       with thinking `<think>` chain of thought `</think>` answer, else the answer alone; a chain that was
+                  cut by max_tokens has no `</think>`
     reasoning:    the chain of thought alone; None without thinking
     input_tokens: every token of the prompt as fed to the model, kept vision tokens included
     video:        None only in an answer that an older version stored without it

@@ -145,7 +145,55 @@ def test_the_chain_of_thought_is_separated_from_the_answer(local, set_output, cl
 def test_a_chain_that_runs_out_of_tokens_leaves_no_answer(local, set_output, clip):
     set_output("A red square")
     answer = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": 5}))
-    assert (answer.output, answer.finish_reason) == ("<think>A red</think>", "length")
+    assert (answer.output, answer.reasoning, answer.finish_reason) == ("<think>A red", "A red", "length")
+
+
+@pytest.mark.parametrize("budget", [None, 50])
+def test_a_turn_that_ends_in_the_chain_is_answered(local, set_output, clip, budget):
+    closing = "\n</think>\n"  # three tokens: written in place of the stop token and of the two after it
+    num_tokens = set_output("A red é.<|im_end|>..Red é.</s>")
+    sampling = {"max_tokens": 99, "reasoning_budget": budget}
+    answer = answer_of(local, make_task(clip, thinking=True, sampling=sampling))
+    num_written = set_output(f"A red é.{closing}Red é.</s>")
+    written = answer_of(local, make_task(clip, thinking=True, sampling=sampling))
+    assert (answer.output, answer.reasoning) == ("<think>A red é.</think>Red é.", "A red é.")
+    assert (answer.finish_reason, answer.output_tokens) == ("stop", num_tokens)
+    assert (answer, num_tokens) == (written, num_written), "as if the model had closed the chain itself"
+
+
+def test_a_turn_that_ends_in_the_chain_is_cut_where_the_tokens_run_out(local, set_output, clip):
+    outputs = []
+    for max_tokens in range(3, 8):
+        set_output("A!<|im_end|>..Red é.</s>")
+        answer = answer_of(local, make_task(clip, thinking=True, sampling={"max_tokens": max_tokens}))
+        assert (answer.finish_reason, answer.output_tokens) == ("length", max_tokens)
+        outputs.append(answer.output)
+    assert outputs == ["<think>A!", *["<think>A!</think>"] * 2, "<think>A!</think>R", "<think>A!</think>Re"]
+
+
+def test_a_stop_token_of_the_generation_config_closes_the_chain_too(model, set_output, clip, tmp_path):
+    toy_text.write_text_files(tmp_path)
+    (end,) = Tokenizer.from_directory(tmp_path).encode_text("!")
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [end]}))
+    backend = local_backend(model, tmp_path)
+    set_output("A red!..Red!")
+    answer = answer_of(backend, make_task(clip, thinking=True, sampling={"max_tokens": 99}))
+    assert (answer.output, answer.finish_reason) == ("<think>A red</think>Red", "stop")
+    asyncio.run(backend.close())
+
+
+def test_a_closing_tag_without_a_token_of_its_own_is_spelled_out(model, set_output, clip, tmp_path):
+    toy_text.write_text_files(tmp_path)
+    description = json.loads((tmp_path / "tokenizer.json").read_text())
+    added = description["added_tokens"]
+    added[:] = [token for token in added if token["content"] != "</think>"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(description))
+    backend = local_backend(model, tmp_path)
+    num_closing = len(Tokenizer.from_directory(tmp_path).encode_text("\n</think>\n"))
+    set_output(f"A red<|im_end|>{'.' * (num_closing - 1)}Red.<|im_end|>")
+    answer = answer_of(backend, make_task(clip, thinking=True, sampling={"max_tokens": 99}))
+    assert (answer.output, answer.finish_reason) == ("<think>A red</think>Red.", "stop")
+    asyncio.run(backend.close())
 
 
 def test_a_reasoning_budget_ends_the_chain_and_the_answer_follows(local, clip, set_output):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from omnireel.cli import app, backend
 from omnireel.cli.backend import DEMO, dtype_of
+from omnireel.cli.models import doctor
 from omnireel.cli.models.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
 from omnireel.model.checkpoint.load import load_checkpoint, weight_bytes
 from omnireel.model.config import parse_config
@@ -84,6 +85,16 @@ def test_checkpoints_fit_according_to_the_memory(gigabytes, fitting):
     assert {name for name, context in fits.items() if context} == fitting
 
 
+def test_what_does_not_fit_says_why_in_numbers():
+    problems = {fit.name: fit.problem for fit in published_fits(machine(23.6))}
+    assert problems["NVFP4"] == (
+        "22.41 GB of weights, 0.05 GB of state and 1.50 GB of buffers are 23.96 GB; "
+        "23.60 GB of memory are available"
+    )
+    assert problems["BF16"].endswith("are 67.58 GB; 23.60 GB of memory are available")
+    assert {fit.problem for fit in published_fits(machine(80))} == {None}
+
+
 def test_the_state_of_a_sequence_is_as_large_as_the_architecture_says():
     language = parse_config(published_config_json()).language
     assert sequence_bytes(language, torch.bfloat16) == (6_144, 23 * 64 * 64 * 128 * 4)
@@ -121,3 +132,12 @@ def test_without_json_it_prints_tables(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "NVFP4" in done.stdout
     assert "ok      model" in done.stdout
+
+
+def test_people_read_why_a_checkpoint_does_not_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "available_memory", lambda: 23_600_000_000)
+    command = ["doctor", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    lines = CliRunner().invoke(app, command).stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("NVFP4 does not fit: ")]
+    assert "22.41 GB of weights" in line
+    assert line.endswith("23.60 GB of memory are available")

@@ -1,23 +1,37 @@
-"""The limit on a chain of thought holds for any output of the model, and the answer follows."""
+"""A chain of thought ends at its limit and at a stop token, whatever the model would write, and an answer follows."""
+
+from dataclasses import dataclass
 
 import pytest
-from doubles import FadingModel, request
+import torch
+from doubles import STOP, VOCABULARY, FadingModel, request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omnireel.engine.engine import Engine, EngineConfig
-from omnireel.engine.params import SamplingParams
+from omnireel.engine.params import FinishReason, SamplingParams
 from omnireel.engine.request import Request
-from omnireel.engine.thinking import ChainOfThought, ThinkingLimit
+from omnireel.engine.thinking import ChainOfThought, ChainRules
 
 END, LINE, OTHER_LINE, CALL = 30, 29, 28, 27
+BLANKS = {LINE, OTHER_LINE, END}
 CLOSING, CLOSING_LINE = (LINE, END, LINE), (END, LINE)
 
 
-def limit(budget, grace=0):
-    return ThinkingLimit(
-        budget, grace, frozenset({END, CALL}), frozenset({LINE, OTHER_LINE}), CLOSING, CLOSING_LINE
-    )
+@dataclass
+class Reader:
+    """Reads these ids as the text of an answer is read: two of them end the chain, three are no text."""
+
+    is_chain_open: bool = True
+    has_answer: bool = False
+
+    def push(self, token_id):
+        self.has_answer |= not self.is_chain_open and token_id not in BLANKS
+        self.is_chain_open &= token_id not in {END, CALL}
+
+
+def limit(budget=None, grace=0):
+    return ChainRules(CLOSING, CLOSING_LINE, frozenset({LINE, OTHER_LINE}), Reader, budget, grace)
 
 
 def written(unlimited, budget, grace=0):
@@ -97,3 +111,105 @@ def test_the_same_seed_gives_the_same_answer_with_a_limit():
     sampling = {"temperature": 1.0, "seed": 4, "max_tokens": 12}
     assert run(limit(4, 3), **sampling) == run(limit(4, 3), **sampling)
     assert SamplingParams(**sampling).reasoning_budget is None
+
+
+class ScriptedModel(FadingModel):
+    """Writes `chain`, then, once it was fed the end of a chain, `answer`, each up to a stop token without end.
+
+    The token 9 is always the second choice. fed: the output tokens that it was given back
+    """
+
+    def __init__(self, chain, answer):
+        super().__init__()
+        self.chain, self.answer = chain, answer
+        self.fed = []
+
+    def embed(self, ids):
+        self.fed += ids.flatten().tolist()
+        return super().embed(ids)
+
+    def logits(self, hidden):
+        script, said = self.chain, self.fed
+        if END in self.fed:
+            script, said = self.answer, [i for i in self.fed[self.fed.index(END) :] if i not in BLANKS]
+        scores = torch.zeros(VOCABULARY)
+        scores[9] = 50.0
+        scores[script[len(said)] if len(said) < len(script) else STOP] = 100.0
+        return scores
+
+
+def follow(chain, answer, rules=None, *, stop_ids=(STOP,), kind=ScriptedModel, **sampling):
+    """The output of a model that would write these, and why it ended."""
+    model = kind(chain, answer)
+    engine = Engine(model, EngineConfig(64))
+    plain = request("a", **{"max_tokens": 40} | sampling)
+    engine.add(Request("a", plain.embeddings, plain.sampling, frozenset(stop_ids), rules or limit()))
+    events = []
+    while not engine.is_idle:
+        events += engine.step()
+    assert [event.error for event in events] == [None] * len(events)
+    out = [event.token_id for event in events]
+    assert model.fed == out[:-1], "what is in the output was fed to the model"
+    return out, events[-1].finish_reason
+
+
+@pytest.mark.parametrize("temperature", [0, 1e-9, 0.3])
+@pytest.mark.parametrize("budget", [None, 20])
+@pytest.mark.parametrize(
+    ("chain", "out"),
+    [([1, 2], [1, 2, *CLOSING]), ([1, LINE], [1, LINE, *CLOSING_LINE]), ([], [*CLOSING_LINE])],
+    ids=["in a line", "after a line", "at once"],
+)
+def test_a_stop_token_in_the_chain_closes_it_and_the_model_answers(chain, out, budget, temperature):
+    got = follow(chain, [3, 4], limit(budget), temperature=temperature, seed=1)
+    assert got == ([*out, 3, 4, STOP], FinishReason.stop)
+
+
+def test_a_chain_that_closes_by_itself_is_left_as_it_is():
+    assert follow([1, END], [3, 4]) == ([1, END, 3, 4, STOP], FinishReason.stop)
+    assert follow([1, END], []) == ([1, END, STOP], FinishReason.stop)
+    assert follow([1, CALL], []) == ([1, CALL, STOP], FinishReason.stop)
+
+
+@pytest.mark.parametrize("temperature", [0, 1e-9, 0.3])
+@pytest.mark.parametrize("chain", [[1, 2], [1, 2, 1, 1]], ids=["stop token", "limit"])
+def test_an_answer_after_the_closing_has_text_before_it_can_end(chain, temperature):
+    got = follow(chain, [], limit(3), temperature=temperature, seed=1)
+    assert got == ([*chain[:3], *CLOSING, 9, STOP], FinishReason.stop)
+
+
+def test_white_space_and_a_second_closing_tag_are_no_answer():
+    class Hesitant(ScriptedModel):
+        def logits(self, hidden):
+            if self.fed[-3:] == [*CLOSING]:
+                return torch.nn.functional.one_hot(torch.tensor(OTHER_LINE), VOCABULARY) * 100.0
+            if self.fed[-1:] == [OTHER_LINE]:
+                return torch.nn.functional.one_hot(torch.tensor(END), VOCABULARY) * 100.0
+            return super().logits(hidden)
+
+    out, _ = follow([1], [], kind=Hesitant)
+    assert out == [1, *CLOSING, OTHER_LINE, END, 9, STOP]
+
+
+@pytest.mark.parametrize("max_tokens", range(1, 9))
+def test_the_limit_of_tokens_holds_wherever_the_chain_was_closed(max_tokens):
+    whole = [1, 2, *CLOSING, 3, STOP]
+    reason = FinishReason.stop if max_tokens >= len(whole) else FinishReason.length
+    assert follow([1, 2], [3], max_tokens=max_tokens) == (whole[:max_tokens], reason)
+
+
+def test_a_closing_that_holds_a_stop_token_does_not_end_the_answer():
+    out, reason = follow([1, 2], [3], stop_ids=(STOP, LINE, END))
+    assert (out, reason) == ([1, 2, *CLOSING, 3, STOP], FinishReason.stop)
+
+
+def test_a_stop_token_that_the_model_does_not_have_is_no_fault():
+    out, _ = follow([1, 2], [], stop_ids=(STOP, VOCABULARY, 10**9))
+    assert out == [1, 2, *CLOSING, 9, STOP]
+
+
+def test_without_a_chain_a_stop_token_ends_the_answer_at_once():
+    model = ScriptedModel([], [])
+    engine = Engine(model, EngineConfig(64))
+    engine.add(request("a"))
+    assert [(event.token_id, event.finish_reason) for event in engine.step()] == [(STOP, FinishReason.stop)]

@@ -16,9 +16,11 @@ def streamed(tokenizer, text, *, thinking):
     ("text", "output", "reasoning"),
     [
         ("It is red.\n</think>\nRed.", "<think>It is red.</think>Red.", "It is red."),
-        ("It is", "<think>It is</think>", "It is"),
+        ("It is", "<think>It is", "It is"),
+        ("It is </thin", "<think>It is </thin", "It is </thin"),
+        ("It is.\n</think>\n", "<think>It is.</think>", "It is."),
         ("</think>Red.", "<think></think>Red.", ""),
-        ("", "<think></think>", ""),
+        ("", "<think>", ""),
     ],
 )
 def test_thinking_puts_the_chain_between_tags(tokenizer, text, output, reasoning):
@@ -32,7 +34,10 @@ def test_without_thinking_the_output_is_the_answer_alone(tokenizer):
 
 
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<", "a ", "\n", "é", "<tool_call>"])).map("".join))
-def test_thinking_has_each_tag_once_for_any_output(tokenizer, text):
-    output = streamed(tokenizer, text, thinking=True).output
-    assert output.startswith("<think>")
-    assert (output.count("<think>"), output.count("</think>")) == (1, 1)
+def test_thinking_has_a_tag_once_and_the_closing_one_where_the_chain_has_ended(tokenizer, text):
+    answer = streamed(tokenizer, text, thinking=True)
+    assert answer.output.startswith("<think>")
+    has_ended = "</think>" in text or "<tool_call>" in text
+    assert (answer.output.count("<think>"), answer.output.count("</think>")) == (1, has_ended)
+    assert answer.is_chain_open is not has_ended
+    assert answer.has_answer is bool(answer.output.partition("</think>")[2])

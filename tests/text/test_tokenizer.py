@@ -1,5 +1,7 @@
 import copy
 import json
+import threading
+import time
 
 import pytest
 import toy_text as toy
@@ -111,3 +113,66 @@ def test_end_tokens_that_are_not_ids_are_refused(tmp_path, text):
     (tmp_path / "generation_config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"generation_config\.json"):
         Tokenizer.from_directory(tmp_path)
+
+
+@given(texts | st.text(st.sampled_from("ab \n\t?!-_<s>/é映🎧")), st.integers(1, 7))
+@example(" " * 400, 7)
+@example("th" * 200, 1)
+def test_the_fewest_tokens_are_no_more_than_there_are(tokenizer, text, slice_length):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("omnireel.text.tokenizer._SLICE", slice_length)
+        assert tokenizer.fewest_tokens(text) <= len(tokenizer.encode_text(text))
+
+
+def test_the_fewest_tokens_of_a_kind_of_text_come_from_the_longest_token_of_that_kind():
+    description = toy.tokenizer_description()
+    description["model"]["vocab"] |= {"Ġ" * 128: 900, "-" * 64: 901, "Ġinternationally": 902}
+    tokenizer = Tokenizer(description)
+    assert tokenizer.fewest_tokens(" " * 12_800) == 100
+    assert tokenizer.fewest_tokens("-" * 12_800) == 200
+    assert tokenizer.fewest_tokens("x" * 1500) == 100
+    assert tokenizer.fewest_tokens("映" * 500) == 100
+    assert tokenizer.fewest_tokens("") == 0
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        {"normalizer": {"type": "NFC"}},
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False},
+                    {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+                ],
+            }
+        },
+    ],
+    ids=["normalised", "words only", "separators dropped"],
+)
+def test_nothing_is_certain_where_text_is_changed_before_it_is_tokenised(stages):
+    tokenizer = Tokenizer(toy.tokenizer_description() | stages)
+    assert tokenizer.fewest_tokens("a " * 10_000) == 0
+
+
+def test_other_threads_run_while_a_text_is_tokenised(tokenizer):
+    text, gaps, is_over = "the ten " * 100_000, [], threading.Event()
+
+    def look_at_the_clock():
+        last = time.perf_counter()
+        while not is_over.is_set():
+            time.sleep(0.001)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    clock = threading.Thread(target=look_at_the_clock)
+    clock.start()
+    start = time.perf_counter()
+    tokenizer.encode_text(text)
+    took_s = time.perf_counter() - start
+    is_over.set()
+    clock.join()
+    assert max(gaps) < took_s / 2

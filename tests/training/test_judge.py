@@ -173,3 +173,16 @@ def test_a_chain_that_concludes_something_else_disagrees():
         for other in ways:
             if other != conclusion(question):
                 assert not agrees(question, other, question.sentence)
+
+
+@pytest.mark.parametrize(
+    ("output", "parts"),
+    [
+        ("<think>It is red.</think>Red.", ("It is red.", "Red.")),
+        ("<think>It is", ("It is", "")),
+        ("<think>It is.</think>", ("It is.", "")),
+        ("Red.", ("", "Red.")),
+    ],
+)
+def test_an_output_has_a_chain_and_an_answer_and_either_may_be_missing(output, parts):
+    assert split_thoughts(output) == parts

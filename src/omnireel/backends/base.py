@@ -43,10 +43,17 @@ class Backend(Protocol):
     async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
         """What `generate` would feed to the model; raises the same InputErrors."""
 
+    def check_length(self, task: Task) -> None:
+        """Raise InputError(sequence_too_long) where the texts alone are certain not to fit into the context.
+
+        Reads no clip and does not tokenise. Blocks, for some tenths of a second where a text has many megabytes.
+        """
+
     def most_tokens(self, task: Task) -> int:
         """The most tokens that prompt and answer can have together, whatever the clip holds.
 
         The clip is not read and need not exist yet. Blocks while the prompt is tokenised.
+        Raises InputError as `check_length`.
         """
 
     async def health(self) -> Health:

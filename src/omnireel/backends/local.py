@@ -62,6 +62,10 @@ class LocalBackend:
         with Work(self._worker, partial(self._inspect, task, files)) as work:
             return await work.result()
 
+    def check_length(self, task: Task) -> None:
+        """See Backend.check_length."""
+        self._counter.check_length(task)
+
     def most_tokens(self, task: Task) -> int:
         """See Backend.most_tokens."""
         return self._counter.most_tokens(task)

@@ -69,11 +69,6 @@ class TokenEvent:
     error: Exception | None = None
 
 
-def _next_id(sequence: Sequence, logits: Tensor) -> int:
-    forced = sequence.forced_id
-    return sequence.sampler.choose(logits) if forced is None else forced
-
-
 class Engine:
     """One model and the sequences that have not ended."""
 
@@ -123,13 +118,12 @@ class Engine:
         sequence = self._sequences[sequence_id]
         try:
             logits = forward(sequence)
-            token_id = None if logits is None else _next_id(sequence, logits)
+            token_id = None if logits is None else sequence.advance(logits)
         except Exception as error:  # noqa: BLE001 - the other sequences go on after any failure
             self._end(sequence_id)
             return [TokenEvent(sequence_id, None, FinishReason.error, error)]
         if token_id is None:
             return []
-        sequence.append(token_id)
         if sequence.finish_reason is not None:
             self._end(sequence_id)
         return [TokenEvent(sequence_id, token_id, sequence.finish_reason)]

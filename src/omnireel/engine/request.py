@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from omnireel.engine.params import FinishReason, SamplingParams
-from omnireel.engine.thinking import ChainOfThought, ThinkingLimit
+from omnireel.engine.thinking import ChainOfThought, ChainRules
 from omnireel.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class Request:
     id:         chosen by the caller, unique among the sequences that have not ended
     embeddings: [S, D] prompt embeddings, kept vision tokens in place
     stop_ids:   tokens that end the answer
-    thinking:   limit on the chain of thought that the prompt has opened; None: no limit, or no chain
+    thinking:   how the chain of thought that the prompt has opened is closed; None: there is no chain
     """
 
     id: SequenceId
     embeddings: Tensor
     sampling: SamplingParams
     stop_ids: frozenset[int]
-    thinking: ThinkingLimit | None = None
+    thinking: ChainRules | None = None
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -61,40 +61,60 @@ class Sequence:
     finish_reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
-        limit = self.request.thinking
-        self._chain = None if limit is None else ChainOfThought(limit)
+        rules = self.request.thinking
+        self._chain = None if rules is None else ChainOfThought(rules)
 
-    @property
-    def forced_id(self) -> int | None:
-        """The next token where a limit decides it; None where the model chooses."""
-        return None if self._chain is None else self._chain.forced_id
+    def advance(self, logits: Tensor) -> int:
+        """Choose the next output token, add it, and set the finish reason where it is the last one.
+
+        logits: [V] fp32. Raises ArithmeticError when they are not finite.
+        The stop token is not part of the answer's text but counts as an output token.
+        """
+        token_id, is_forced = self._choose(logits)
+        self.output_ids.append(token_id)
+        if self._chain is not None:
+            self._chain.append(token_id)
+        if token_id in self.request.stop_ids and not is_forced:
+            self.finish_reason = FinishReason.stop
+        elif len(self.output_ids) >= self.max_output_tokens:
+            self.finish_reason = FinishReason.length
+        return token_id
+
+    def _choose(self, logits: Tensor) -> tuple[int, bool]:
+        """The next token, and whether it is one of the closing of the chain.
+
+        A stop token in an open chain gives way to the closing, and is not part of the output. Once the chain was
+        closed for the model, it cannot stop before its answer has text: else the answer would still be empty.
+        """
+        chain = self._chain
+        if chain is None:
+            return self.sampler.choose(logits), False
+        if chain.forced_id is None:
+            excluded = self.request.stop_ids if chain.needs_answer else frozenset()
+            token_id = self.sampler.choose(logits, excluded_ids=excluded)
+            if not (chain.is_open and token_id in self.request.stop_ids):
+                return token_id, False
+            chain.close()
+        assert chain.forced_id is not None, "a closing has tokens"
+        return chain.forced_id, True
 
     @property
     def max_tokens_in_state(self) -> int:
         """Most positions in its state. The last output token is never fed back to the model."""
         return self.request.num_prompt_tokens + self.max_output_tokens - 1
 
-    def append(self, token_id: int) -> None:
-        """Add an output token and set the finish reason where it is the last one.
 
-        The stop token is not part of the answer's text but counts as an output token.
-        """
-        self.output_ids.append(token_id)
-        if self._chain is not None:
-            self._chain.append(token_id)
-        if token_id in self.request.stop_ids:
-            self.finish_reason = FinishReason.stop
-        elif len(self.output_ids) >= self.max_output_tokens:
-            self.finish_reason = FinishReason.length
+def check_prompt_fits(num_prompt_tokens: int, max_context: int, *, is_exact: bool = True) -> None:
+    """Raise InputError(sequence_too_long) unless the prompt leaves room for one output token.
 
-
-def check_prompt_fits(num_prompt_tokens: int, max_context: int) -> None:
-    """Raise InputError(sequence_too_long) unless the prompt leaves room for one output token."""
+    is_exact: False where the prompt may have more tokens than that
+    """
     max_length = max_context - 1
     if num_prompt_tokens <= max_length:
         return
+    number = f"{num_prompt_tokens}" if is_exact else f"at least {num_prompt_tokens}"
     raise InputError(
-        f"The prompt has {num_prompt_tokens} tokens; the limit is {max_length}.",
+        f"The prompt has {number} tokens; the limit is {max_length}.",
         kind="sequence_too_long",
         about="prompt",
         ctx={"max_length": max_length, "provided": num_prompt_tokens},

@@ -1,5 +1,7 @@
 """Chooses the next token from the logits."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -21,10 +23,15 @@ class Sampler:
         else:
             self._generator.manual_seed(params.seed)
 
-    def choose(self, logits: Tensor) -> int:
-        """The next token. logits: [V] fp32. Raises ArithmeticError when they are not finite."""
+    def choose(self, logits: Tensor, *, excluded_ids: Iterable[int] = ()) -> int:
+        """The next token, none of `excluded_ids`. logits: [V] fp32.
+
+        Raises ArithmeticError when they are not finite.
+        """
         if not torch.isfinite(logits).all():
             raise ArithmeticError("The model produced logits that are not finite.")
+        if excluded := [i for i in excluded_ids if i < len(logits)]:  # a checkpoint may name ids it has not
+            logits = logits.index_fill(0, torch.tensor(excluded, device=logits.device), -torch.inf)
         if self._temperature < torch.finfo(logits.dtype).tiny:  # fp32 may round such a divisor to zero
             return int(logits.argmax())
         # Relative to the largest: a small temperature then sends only unlikely tokens to minus infinity.

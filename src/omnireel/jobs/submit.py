@@ -14,6 +14,8 @@ from omnireel.store.uploads import StoredFile
 from omnireel.task import Task
 
 _QUEUE_RETRIES = 9
+# Shorter texts are counted by the worker only, when it runs the job.
+_LONG_TEXT = 65_536
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Submitter:
 
         fingerprint: a hash of the request; it shows whether an idempotency key came with the same request again
         stored:      the uploaded file that the task's media part names
-        Raises the errors of `JobStore.submit` and `IncomingMedia.save`.
+        Raises the errors of `check_length`, `JobStore.submit` and `IncomingMedia.save`.
         """
+        await self.check_length(task)
         reserved_micro = await self._max_cost_micro(task, options.key)
         job_id = options.attached_id or str(uuid.uuid4())
         is_saved = await self._save(task, job_id, stored, is_durable=options.attached_id is None)
@@ -82,6 +85,14 @@ class Submitter:
         if job.id != job_id:
             await self._drop_media(submission)
         return job
+
+    async def check_length(self, task: Task) -> None:
+        """Refuse texts of megabytes that cannot fit, before anything is stored or tokenised.
+
+        Raises InputError(sequence_too_long) as `Backend.check_length`.
+        """
+        if sum(len(message.text) for message in task.messages) > _LONG_TEXT:
+            await asyncio.to_thread(self.backend.check_length, task)
 
     async def _max_cost_micro(self, task: Task, key: Key | None) -> int:
         """The most that the job can cost, in millionths of a US dollar; 0 for a key without a cap."""

@@ -85,11 +85,24 @@ class TokenCounter:
 
         Raises InputError as the encoder does, such as sequence_too_long.
         """
+        self.check_length(task)
         with self.open_clip(task, files) as clip:
             return self.count(task, clip.facts, self.read_audio(task, clip))
 
+    def check_length(self, task: Task) -> None:
+        """Raise InputError(sequence_too_long) where the texts alone are certain not to fit into the context.
+
+        Tokenising a text of megabytes takes gigabytes of memory, so this comes first.
+        """
+        # A template may drop white space around a text.
+        texts = [text.strip() for text in (task.system_prompt or "", task.prompt)]
+        check_prompt_fits(sum(map(self.tokenizer.fewest_tokens, texts)), self.max_context, is_exact=False)
+
     def most_tokens(self, task: Task) -> int:
-        """The most tokens that prompt and answer can have together, whatever the clip holds."""
+        """The most tokens that prompt and answer can have together, whatever the clip holds.
+
+        Raises InputError(sequence_too_long) as `check_length`.
+        """
         return min(self.most_input_tokens(task) + task.sampling.max_tokens, self.max_context)
 
     def most_input_tokens(self, task: Task) -> int:
@@ -165,7 +178,9 @@ class TokenCounter:
 
         indices: source frames that were read, in order
         num_kept_per_tubelet: kept vision tokens of each tubelet
+        Raises InputError(sequence_too_long) as `check_length`.
         """
+        self.check_length(task)
         messages = video_messages(task.prompt, system_prompt=task.system_prompt, thinking=task.thinking)
         budget = task.sampling.reasoning_budget
         pieces = self._template.render(messages, enable_thinking=task.thinking, reasoning_budget=budget)

@@ -80,6 +80,7 @@ class PromptEncoder:
         on_pixels: called with each batch of tubelets as the vision encoder gets it, [n, T·3, H, W] fp32
         Raises InputError where the task cannot be done, before its first frame is encoded where possible.
         """
+        self.counter.check_length(task)
         frames = FramesRead()
         with self.counter.open_clip(task, files) as clip:
             report(clip_progress(clip.facts))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from omnireel.engine.request import Request, SequenceId
-from omnireel.engine.thinking import ThinkingLimit
+from omnireel.engine.thinking import ChainRules
 from omnireel.prompting.encoding import EncodedPrompt
 from omnireel.task import Task
-from omnireel.text.reasoning import CLOSE, TOOL_CALL
+from omnireel.text.answer import AnswerText
+from omnireel.text.reasoning import CLOSE
 from omnireel.text.tokenizer import Tokenizer
 
 
@@ -15,20 +18,22 @@ def engine_request(
 ) -> Request:
     """What the engine needs to answer a task whose prompt was encoded."""
     stop_ids = frozenset(tokenizer.stop_ids)
-    return Request(sequence_id, encoded.embeddings, task.sampling, stop_ids, thinking_limit(task, tokenizer))
+    return Request(sequence_id, encoded.embeddings, task.sampling, stop_ids, chain_rules(task, tokenizer))
 
 
-def thinking_limit(task: Task, tokenizer: Tokenizer) -> ThinkingLimit | None:
-    """The task's limit on its chain of thought; None where it does not think, or sets no limit."""
-    budget = task.sampling.reasoning_budget
-    if not task.thinking or budget is None:
+def chain_rules(task: Task, tokenizer: Tokenizer) -> ChainRules | None:
+    """How the task's chain of thought is closed; None where it does not think.
+
+    The engine reads the output as it is read for the caller, so that both agree where the chain ends. A tokenizer
+    without a token for the closing tag spells it out.
+    """
+    if not task.thinking:
         return None
-    tool_call_ids = [tokenizer.id_of(TOOL_CALL)] if TOOL_CALL in tokenizer.added_tokens else []
-    return ThinkingLimit(
-        budget=budget,
-        grace=task.sampling.grace_period,
-        end_ids=frozenset({tokenizer.id_of(CLOSE), *tool_call_ids}),
-        line_end_ids=tokenizer.line_end_ids,
+    return ChainRules(
         closing=tuple(tokenizer.encode_markup(f"\n{CLOSE}\n")),
         closing_line=tuple(tokenizer.encode_markup(f"{CLOSE}\n")),
+        line_end_ids=tokenizer.line_end_ids,
+        new_reader=partial(AnswerText, tokenizer, thinking=True),
+        budget=task.sampling.reasoning_budget,
+        grace=task.sampling.grace_period,
     )

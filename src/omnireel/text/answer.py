@@ -10,8 +10,8 @@ from omnireel.text.tokenizer import Tokenizer
 class AnswerText:
     """Turns token ids into deltas of the output.
 
-    thinking: the output is `<think>` chain `</think>` answer. Each tag is there exactly once, even when the
-              tokens run out inside the chain. Without thinking the output is the answer alone.
+    thinking: the output is `<think>` chain `</think>` answer. Each tag is there once; the closing one is missing
+              where the tokens run out inside the chain. Without thinking the output is the answer alone.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, thinking: bool) -> None:
@@ -19,6 +19,7 @@ class AnswerText:
         self._splitter = ReasoningSplitter(starts_inside=thinking)
         self._thinking = thinking
         self._is_closed = False
+        self._has_answer = False
         self._deltas: list[str] = []
         self._chain: list[str] = []
 
@@ -32,26 +33,37 @@ class AnswerText:
         """The chain of thought so far; None without thinking."""
         return "".join(self._chain) if self._thinking else None
 
+    @property
+    def is_chain_open(self) -> bool:
+        """Whether text that comes next belongs to the chain of thought."""
+        return self._splitter.is_inside
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the answer has text, white space and tags not counted."""
+        return self._has_answer
+
     def push(self, token_id: int) -> str:
         """The text that can be sent after this token, often empty."""
         part = self._splitter.push(self._detokenizer.push(token_id))
-        return self._append(part, closes=not self._splitter.is_inside)
+        return self._append(part)
 
     def finish(self) -> str:
         """The text that was held back, once no more tokens come."""
         last = self._splitter.push(self._detokenizer.finish())
         rest = self._splitter.finish()
         part = Split(last.reasoning + rest.reasoning, last.answer + rest.answer)
-        return self._append(part, closes=True)
+        return self._append(part)
 
-    def _append(self, part: Split, *, closes: bool) -> str:
-        delta = self._with_tags(part, closes=closes) if self._thinking else part.answer
+    def _append(self, part: Split) -> str:
+        delta = self._with_tags(part) if self._thinking else part.answer
+        self._has_answer = self._has_answer or bool(part.answer)
         self._chain.append(part.reasoning)
         self._deltas.append(delta)
         return delta
 
-    def _with_tags(self, part: Split, *, closes: bool) -> str:
+    def _with_tags(self, part: Split) -> str:
         before = "" if self._deltas else OPEN
-        after = CLOSE if closes and not self._is_closed else ""
-        self._is_closed = self._is_closed or closes
+        after = "" if self._is_closed or self.is_chain_open else CLOSE
+        self._is_closed = not self.is_chain_open
         return before + part.reasoning + after + part.answer

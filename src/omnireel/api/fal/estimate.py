@@ -35,6 +35,7 @@ class EstimateEndpoint:
         await self.submissions.submitter.count_request(key_of(request))
         with self.limit.acquire():
             read = await self.submissions.read(request)
+            await self.submissions.submitter.check_length(read.task)
             stored = await self.submissions.find_stored(request, read.task)
             report = estimate_report(await self._inspect(read.task, stored), read.task.sampling.max_tokens)
             response = json_response(report, 200, NO_CHARGE)

@@ -1,5 +1,6 @@
 """From an HTTP request to a job. Every route of the endpoint that runs a task uses this."""
 
+import asyncio
 import hashlib
 import math
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ _START_DEADLINE_HEADERS = ("x-fal-request-start-timeout", "x-fal-request-timeout
 _IDEMPOTENCY_HEADERS = ("idempotency-key", "x-fal-idempotency-key")
 _MIN_START_DEADLINE_S = 0.1
 _MAX_KEY_LENGTH = 256
+# A longer body is parsed beside the event loop.
+_LONG_BODY_BYTES = 256 * 1024
 # How headers and query parameters write true and false.
 YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
@@ -91,10 +94,11 @@ class Submissions:
     async def read(self, request: Request) -> ReadRequest:
         """The task of a request."""
         body = await read_body(request, self.settings.max_body_bytes)
-        fields = parse_json(body)
-        task = to_task(parse_input(fields), fields)
-        request.state.task = task
-        return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields))
+        # Parsing megabytes takes a while, and the event loop has other callers.
+        is_long = len(body) > _LONG_BODY_BYTES
+        read = await asyncio.to_thread(_parse, body) if is_long else _parse(body)
+        request.state.task = read.task
+        return read
 
     async def find_stored(self, request: Request, task: Task) -> StoredFile | None:
         """The uploaded file that the clip's address names, if it names one."""
@@ -132,6 +136,12 @@ class Submissions:
                 "The parameter fal_max_queue_length must be a whole number from 0 to 999999999."
             )
         return min(int(text), self.settings.max_queued)
+
+
+def _parse(body: bytes) -> ReadRequest:
+    fields = parse_json(body)
+    task = to_task(parse_input(fields), fields)
+    return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields))
 
 
 def _start_deadline(headers: Mapping[str, str]) -> float | None:

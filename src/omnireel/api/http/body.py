@@ -5,6 +5,7 @@ on deep nesting. Each of these is refused here with a typed error.
 """
 
 import asyncio
+import io
 import json
 import math
 from typing import Any
@@ -57,7 +58,8 @@ def _check_headers(request: Request) -> None:
 async def _collect(request: Request, length: int, max_bytes: int) -> bytes:
     if length > max_bytes and request.headers.get("expect", "").lower() == "100-continue":
         raise _too_large(max_bytes)  # the client waits for 100 Continue before it sends
-    chunks: list[bytes] = []
+    # One growing buffer: the memory of many small pieces would often stay with the process.
+    buffer = io.BytesIO()
     num_bytes = 0
     async for chunk in request.stream():
         num_bytes += len(chunk)
@@ -66,12 +68,13 @@ async def _collect(request: Request, length: int, max_bytes: int) -> bytes:
         # The rest of a body that is too long is read and dropped: closing a connection with unread data would
         # reset it, and the client would lose the answer.
         if max(num_bytes, length) > max_bytes:
-            chunks.clear()
+            buffer.seek(0)
+            buffer.truncate()
         else:
-            chunks.append(chunk)
+            buffer.write(chunk)
     if max(num_bytes, length) > max_bytes:
         raise _too_large(max_bytes)
-    return b"".join(chunks)
+    return buffer.getvalue()
 
 
 def _too_large(max_bytes: int) -> RequestError:
@@ -161,9 +164,15 @@ def _check_values(root: object) -> None:
 
 
 def _check_text(text: str, loc: Loc) -> None:
-    has_lone_surrogate = not text.isascii() and text.encode("utf-8", "ignore") != text.encode(
-        "utf-8", "replace"
-    )
+    has_lone_surrogate = not text.isascii() and _has_lone_surrogate(text)
     if has_lone_surrogate or "\0" in text:
         what = "a lone surrogate" if has_lone_surrogate else "a NUL character"
         raise BodyError([problem(loc, f"The text contains {what}", "invalid_encoding")])
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -51,11 +51,20 @@ class Machine:
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a checkpoint fits into memory. max_context: tokens; 0 if the weights alone do not fit"""
+    """How well a checkpoint fits into memory.
+
+    state_bytes:  what a sequence holds however long it is
+    buffer_bytes: what is kept free for the server and for activations
+    max_context:  0 where it does not fit
+    problem:      why it does not fit, in numbers; None where it does
+    """
 
     name: str
     weight_bytes: int
+    state_bytes: int
+    buffer_bytes: int
     max_context: int
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ def _existing(path: Path) -> Path:
 def published_fits(machine: Machine) -> Iterable[Fit]:
     """How the published checkpoints fit, largest first."""
     for name, size in PUBLISHED_BYTES.items():
-        yield Fit(name, int(size), _context(machine, size, _KV_BYTES, _STATE_BYTES, _MAX_POSITIONS))
+        yield _fit(machine, name, int(size), (_KV_BYTES, _STATE_BYTES), _MAX_POSITIONS)
 
 
 def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
@@ -118,9 +127,7 @@ def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
         num_bytes = weight_bytes(directory, dtype)
     except CheckpointError:
         return
-    kv_bytes, state_bytes = sequence_bytes(language, dtype)
-    context = _context(machine, num_bytes, kv_bytes, state_bytes, language.max_positions)
-    yield Fit(settings.model, num_bytes, context)
+    yield _fit(machine, settings.model, num_bytes, sequence_bytes(language, dtype), language.max_positions)
 
 
 def sequence_bytes(language: LanguageConfig, dtype: torch.dtype) -> tuple[int, int]:
@@ -132,9 +139,24 @@ def sequence_bytes(language: LanguageConfig, dtype: torch.dtype) -> tuple[int, i
     return per_token, state
 
 
-def _context(machine: Machine, weight_bytes: float, kv_bytes: int, state_bytes: int, most: int) -> int:
-    left = machine.available_bytes - weight_bytes - state_bytes - min(OVERHEAD_BYTES, weight_bytes)
-    return max(0, min(most, int(left // kv_bytes))) if kv_bytes else most
+def _fit(
+    machine: Machine, name: str, weight_bytes: int, sequence: tuple[int, int], max_positions: int
+) -> Fit:
+    """sequence: as `sequence_bytes`; max_positions: the longest context of the model."""
+    token_bytes, state_bytes = sequence
+    buffer_bytes = min(OVERHEAD_BYTES, weight_bytes)
+    needed = weight_bytes + state_bytes + buffer_bytes
+    left = machine.available_bytes - needed
+    room = left // token_bytes if token_bytes else max_positions  # without attention, tokens take no memory
+    context = min(max_positions, room) if left >= 0 else 0
+    if context:
+        return Fit(name, weight_bytes, state_bytes, buffer_bytes, context, None)
+    problem = (
+        f"{weight_bytes / GB:.2f} GB of weights, {state_bytes / GB:.2f} GB of state and "
+        f"{buffer_bytes / GB:.2f} GB of buffers are {needed / GB:.2f} GB; "
+        f"{machine.available_bytes / GB:.2f} GB of memory are available"
+    )
+    return Fit(name, weight_bytes, state_bytes, buffer_bytes, 0, problem)
 
 
 def run_checks(settings: Settings) -> Iterable[Check]:
@@ -193,6 +215,9 @@ def _show(machine: Machine, fits: list[Fit], checks: list[Check]) -> None:
         context = f"{fit.max_context:,} tokens" if fit.max_context else "does not fit"
         table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context)
     console.print(table)
+    for fit in fits:
+        if fit.problem:
+            console.print(f"{fit.name} does not fit: {fit.problem}", soft_wrap=True, highlight=False)
     for check in checks:
         if check.problem is None:
             console.print(f"ok      {check.name}")
