@@ -11,6 +11,7 @@ from omnireel.cli.models.memory import BESIDE_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError
 from omnireel.settings import Settings
+from omnireel.video.limits import VideoLimits
 
 if TYPE_CHECKING:
     import torch
@@ -39,14 +40,14 @@ def open_echo(settings: Settings) -> "EchoBackend":
     """The echo backend, which has no model."""
     from omnireel.backends.echo import EchoBackend
 
-    return EchoBackend(token_s=settings.echo_token_s)
+    return EchoBackend(token_s=settings.echo_token_s, limits=video_limits(settings))
 
 
 def open_counter(settings: Settings) -> "TokenCounter":
     """The token counter of the settings' checkpoint. Raises CheckpointError."""
     from omnireel.prompting.counts import TokenCounter
 
-    return TokenCounter.from_directory(checkpoint_directory(settings))
+    return TokenCounter.from_directory(checkpoint_directory(settings), limits=video_limits(settings))
 
 
 def load_encoder(settings: Settings) -> "PromptEncoder":
@@ -54,7 +55,17 @@ def load_encoder(settings: Settings) -> "PromptEncoder":
     from omnireel.prompting.encoding import PromptEncoder
 
     directory = checkpoint_directory(settings)
-    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory))
+    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory), limits=video_limits(settings))
+
+
+def video_limits(settings: Settings) -> VideoLimits:
+    """What a clip may be.
+
+    Its size is limited where it comes in, for each way by a setting of its own. The reader knows no source, so it
+    takes what any of them takes.
+    """
+    ways_in = (settings.max_upload_bytes, settings.max_download_bytes, settings.max_data_uri_bytes)
+    return VideoLimits(max_bytes=max(ways_in))
 
 
 def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":

@@ -116,6 +116,7 @@ class Settings:
         1024 * MIB,
         "Largest file that can be uploaded.",
         example=512 * MIB,
+        commands=("serve", "worker"),
     )
     max_stored_bytes: int = _FILES.setting(
         byte_count(0, 1024 * 1024 * 1024 * MIB),

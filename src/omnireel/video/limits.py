@@ -12,6 +12,7 @@ class VideoLimits:
 
     max_long_side, max_short_side: the displayed size in pixels, in either orientation
     min_side:        smallest width and height
+    max_bytes:       of the file; a deployment limits each way in by a setting, and this one to the largest of them
     max_num_packets: frames in the file: 120 s at 120 per second
     timeout_s:       how long the reader waits for the decoder in all; time spent by the reader's caller does
                      not count
@@ -21,6 +22,6 @@ class VideoLimits:
     max_long_side: int = 1920
     max_short_side: int = 1080
     min_side: int = 16
-    max_bytes: int = 256 << 20
+    max_bytes: int = 1 << 30
     max_num_packets: int = 14_400
     timeout_s: float = 60.0
