@@ -23,6 +23,7 @@ from omnireel.cli.serving.log import configure_log
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
+from omnireel.storage.directories import make_directory
 
 GRACE_S = 30
 # How long a closing connection may take for its last bytes and the TLS goodbye. Answers are short; but a
@@ -44,11 +45,12 @@ class TlsListener:
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal comes; running requests then get a while to finish.
 
-    Raises SettingsError when others could reach a server that asks for no key, OmnireelError when an address
-    or the sandbox cannot be had, CheckpointError when the model cannot be loaded.
+    Raises SettingsError when others could reach a server that asks for no key, OmnireelError when an address,
+    the sandbox or the data directory cannot be had, CheckpointError when the model cannot be loaded.
     """
     configure_log()
     require_sandbox(settings)
+    make_directory(settings.data_directory)
     allow_many_files()
     with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
         app = create_app(open_backend(settings), settings)

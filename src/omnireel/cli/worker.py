@@ -14,6 +14,7 @@ from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.log import configure_log
 from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
+from omnireel.storage.directories import make_directory
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,10 +25,11 @@ def work_forever(settings: Settings) -> None:
     """Take jobs until a signal comes; those that run then get a while to finish, and else go back.
 
     A second signal ends that while. Raises CheckpointError when the model cannot be loaded,
-    OmnireelError when the sandbox cannot be had.
+    OmnireelError when the sandbox or the data directory cannot be had.
     """
     configure_log()
     require_sandbox(settings)
+    make_directory(settings.data_directory)
     backend = open_backend(settings)
     with fork_server_running():
         first_signal = asyncio.run(_work(backend, settings))

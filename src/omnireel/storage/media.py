@@ -19,6 +19,7 @@ from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressPolicy, egress_policy
 from omnireel.settings import Settings
 from omnireel.storage.data_uri import file_too_large, is_data_uri, read_data_uri
+from omnireel.storage.directories import make_directory
 
 _SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
 _SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
@@ -57,7 +58,7 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
     if scheme is None:
         yield _local_file(source, policy)
         return
-    policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(policy.incoming_dir)
     # After a cancelled request its thread may still write for a moment while the directory is removed.
     with tempfile.TemporaryDirectory(dir=policy.incoming_dir, ignore_cleanup_errors=True) as folder:
         path = Path(folder, "video")
