@@ -176,14 +176,10 @@ def test_version_and_help_do_not_wait_for_torch(omnireel):
         assert flag in helped.stdout
 
 
-def test_a_bug_of_ours_is_two_lines_and_the_traceback_is_there_when_asked_for(omnireel, clip):
-    # An incoming directory that is a file is a state of the machine that nothing checks for.
-    clip.with_name("data").write_text("")
-    uri = "data:video/mp4;base64,AAAA"
-    ran = omnireel("ask", uri, "hello", OMNIREEL_DATA_DIR=str(clip.with_name("data")))
+def test_a_bug_of_ours_is_two_lines_and_the_traceback_is_there_when_asked_for(omnireel, clip, tmp_path):
+    # A file of settings that is a directory is a state of the machine that nothing checks for.
+    (tmp_path / "omnireel.toml").mkdir()
+    ran = omnireel("ask", clip, "hello")
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 2
-    told = omnireel(
-        "ask", uri, "hello", OMNIREEL_DATA_DIR=str(clip.with_name("data")), OMNIREEL_TRACEBACK="1"
-    )
-    assert "Traceback" in told.stderr
+    assert "Traceback" in omnireel("ask", clip, "hello", OMNIREEL_TRACEBACK="1").stderr

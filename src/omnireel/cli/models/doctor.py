@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import typer
@@ -24,6 +25,7 @@ from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.model.checkpoint.load import survey_checkpoint, weight_bytes
 from omnireel.model.config import LanguageConfig, read_config
 from omnireel.settings import Settings
+from omnireel.storage.directories import unusable_directory
 from omnireel.store.sqlite.database import check_sqlite_version
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
@@ -94,12 +96,12 @@ def look(settings: Settings) -> Machine:
         memory_bytes=total_memory(),
         available_bytes=available_memory(),
         gpus=names,
-        free_disk_bytes=shutil.disk_usage(_existing(settings.store_path.parent)).free,
+        free_disk_bytes=shutil.disk_usage(_existing(settings.data_directory)).free,
     )
 
 
 def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
+    return path if os.path.exists(path) else _existing(path.parent)
 
 
 def published_fits(machine: Machine) -> Iterable[Fit]:
@@ -141,7 +143,7 @@ def run_checks(settings: Settings) -> Iterable[Check]:
     """Everything that `serve` asks for before it listens."""
     yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
-    yield _check("data directory", lambda: _write_to(settings.store_path.parent))
+    yield _check("data directory", lambda: _write_to(settings.data_directory))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":
         yield _check("port for TLS", lambda: bound_socket(settings, settings.tls_port, "--tls-port").close())
@@ -158,9 +160,12 @@ def _check(name: str, look_at: Callable[[], object], exit_code: int = FAILED) ->
 
 
 def _write_to(directory: Path) -> None:
-    place = _existing(directory)
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OmnireelError(f"{place} cannot be written to")
+    """Try what making the directory, or a file in it, needs; nothing stays. Raises OmnireelError."""
+    try:
+        with TemporaryDirectory(dir=_existing(directory)):
+            pass
+    except OSError as error:
+        raise unusable_directory(directory, error) from None
 
 
 def _read_model(settings: Settings) -> None:
