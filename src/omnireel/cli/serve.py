@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
-from omnireel.cli.backend import open_backend
+from omnireel.cli.backend import open_backend, served_limits
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
@@ -53,7 +53,7 @@ def serve_forever(settings: Settings) -> None:
     make_directory(settings.data_directory)
     allow_many_files()
     with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
-        app = create_app(open_backend(settings), settings)
+        app = create_app(open_backend(settings, served_limits(settings)), settings)
         server = _Server(app, settings, plain, tls=tls)
         with fork_server_running():
             asyncio.run(server.serve([plain]))

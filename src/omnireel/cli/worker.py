@@ -8,7 +8,7 @@ import typer
 
 from omnireel.api.fal.output import end_policy
 from omnireel.backends.base import Backend
-from omnireel.cli.backend import open_backend
+from omnireel.cli.backend import open_backend, served_limits
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.log import configure_log
@@ -30,7 +30,7 @@ def work_forever(settings: Settings) -> None:
     configure_log()
     require_sandbox(settings)
     make_directory(settings.data_directory)
-    backend = open_backend(settings)
+    backend = open_backend(settings, served_limits(settings))
     with fork_server_running():
         first_signal = asyncio.run(_work(backend, settings))
     if first_signal == signal.SIGINT:

@@ -211,6 +211,15 @@ class Settings:
         seconds(1, 86_400), 1800.0, "Longest time for one attempt at a job.", example=600
     )
 
+    max_video_s: float = _DECODING.setting(
+        seconds(1, 7200),
+        120.0,
+        "Longest video, or part of a video, that is looked at.",
+        example=600,
+    )
+    max_resolution: str = _DECODING.setting(
+        one_of("1080p", "4k"), "1080p", "Largest pictures that are read, in either orientation.", example="4k"
+    )
     allow_weak_sandbox: bool = _DECODING.setting(
         SWITCH, False, "Decode videos although this kernel cannot confine the video decoder.", example=True
     )
