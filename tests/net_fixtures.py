@@ -12,7 +12,7 @@ from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressLimits, EgressPolicy
 
 # Short enough that tests which reach a limit are quick, long enough for a busy machine.
-LIMITS = EgressLimits(resolve_s=2, connect_s=10, idle_s=10, total_s=20)
+LIMITS = EgressLimits(resolve_s=2, connect_s=10, idle_s=10, total_s=20, retry_s=0.01)
 MAX_BYTES = 1_000_000
 
 

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -164,6 +165,25 @@ def redirects(*locations: str, last: Behaviour, status: int = 302) -> Behaviour:
         else:
             answer = f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
             sock.sendall(answer.encode("latin-1"))
+
+    return behave
+
+
+def resets(origin: Origin, sock: socket.socket) -> None:
+    """Breaks the connection with a reset, in the middle of a response."""
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(1000))
+    origin.wait(0.05)  # else the reset can overtake the bytes
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def one_after_the_other(*behaviours: Behaviour) -> Behaviour:
+    """Each connection gets the next behaviour; further ones get the last."""
+    left = list(behaviours)
+
+    def behave(origin: Origin, sock: socket.socket) -> None:
+        following = left.pop(0) if len(left) > 1 else left[0]
+        following(origin, sock)
 
     return behave
 

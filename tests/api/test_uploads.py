@@ -1,7 +1,9 @@
 """Uploads to a real server, request by request, as the JavaScript client and curl send them."""
 
 import hashlib
+import json
 import os
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -89,6 +91,47 @@ def test_the_javascript_clients_upload_works_by_prefix_host_and_proxy(http, way)
     sent = upload_url.replace("http://rest.fal.ai", str(http.base_url).rstrip("/"))
     assert put(http, sent, clip, headers={"content-type": "video/mp4", **here}).status_code == 200
     assert ask(http, file_url, **here).json()["output"] == "echo: hi"
+
+
+TYPES = {
+    "video/mp4": ".mp4",
+    "VIDEO/MP4; codecs=avc1": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
+    "video/x-matroska": ".mkv",
+    "video/x-m4v": ".m4v",
+    "image/gif": ".gif",
+    "application/octet-stream": ".bin",
+    "video/unheard-of": ".bin",
+}
+
+
+@pytest.mark.parametrize(("content_type", "suffix"), TYPES.items())
+def test_a_file_without_a_name_gets_the_suffix_of_its_type(http, content_type, suffix):
+    assert upload(http, **{"content-type": content_type}).endswith(suffix)
+    answer = http.post("/rest/storage/upload/initiate", json={"content_type": content_type})
+    assert answer.json()["file_url"].endswith(suffix)
+
+
+def test_the_name_of_a_file_wins_over_its_type(http):
+    assert upload(http, **{"content-type": "video/mp4", "x-fal-file-name": "a.MOV"}).endswith(".mov")
+
+
+@pytest.mark.parametrize(
+    ("flags", "suffix", "stored_type"),
+    [
+        (("-H", "content-type: video/mp4"), ".mp4", "video/mp4"),
+        ((), ".bin", "application/octet-stream"),
+        (("-H", "content-encoding;", "-H", "content-type: video/webm"), ".webm", "video/webm"),
+    ],
+)
+def test_curl_uploads_with_the_type_that_it_is_given(http, tmp_path, flags, suffix, stored_type):
+    path = tmp_path / "clip"
+    path.write_bytes(make_clip())
+    command = ["curl", "-s", *flags, "--data-binary", f"@{path}", f"{http.base_url}/cdn/files/upload"]
+    answer = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+    assert (Path(answer["access_url"]).suffix, answer["content_type"]) == (suffix, stored_type)
+    assert ask(http, answer["access_url"]).json()["output"] == "echo: hi"
 
 
 def test_the_javascript_clients_upload_in_parts_works(http):

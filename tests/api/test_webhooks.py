@@ -113,7 +113,7 @@ def test_a_failure_is_sent_with_the_models_own_error_and_may_be_replayed(sending
     [
         "https://10.1.2.3/", "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/latest",
         "http://public.example/", "https://public.example:8443/", "ftp://public.example/", "here", "",
-        "https://ann:secret@public.example/", "https://2130706433/", "https://public.example/" + "x" * 2048,
+        "https://ann:secret@public.example/", "https://2130706433/", "https://public.example/" + "x" * 8192,
     ],
 )  # fmt: skip
 def test_an_address_that_is_never_allowed_is_refused_at_submission(server, body, url):

@@ -45,6 +45,19 @@ def test_a_machine_on_which_serve_would_start_gets_0(tmp_path):
     assert demo["max_context"] == 16_384
 
 
+@pytest.mark.parametrize("place", ["file", "file/data", "/proc/omnireel"])
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path, place):
+    (tmp_path / "file").write_text("x")
+    code, report = examined(tmp_path, "--data-dir", str(tmp_path / place))
+    assert (code, list(problems(report))) == (1, ["data directory"])
+    assert place in problems(report)["data directory"]
+
+
+def test_looking_at_a_data_directory_leaves_it_as_it_is(tmp_path):
+    examined(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_port_that_is_taken_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, report = examined(tmp_path, "--port", str(taken.getsockname()[1]))

@@ -123,9 +123,14 @@ def _two_readings() -> Iterator[Vector]:
             f"{bad}: 443", f"[{bad}", f"{bad}]", f"{bad}&@{PUBLIC_NAME}", f"@{bad}", f"{bad}@", f"{bad}\u2028", f"{bad}\ufeff", f"{bad}\u202e",
         ):  # fmt: skip
             yield Vector(f"https://{authority}/clip.mp4")
-        for url in (f"https:\\\\{bad}\\", f"https:/{bad}/", f"https:{bad}/", f"https:///{bad}/", f"//{bad}/", f" https://{bad}/",
-                    f"https://{bad}/ ", f"hTTps:/\\{bad}/", f"https://{PUBLIC_NAME}#@{bad}/\n", f"https://?{bad}/", f"https://#{bad}/"):  # fmt: skip
+        for url in (f"https:\\\\{bad}\\", f"https:/{bad}/", f"https:{bad}/", f"https:///{bad}/", f"//{bad}/", f"https:// {bad}/",
+                    f"hTTps:/\\{bad}/", f"https://{PUBLIC_NAME}#@{bad}/\x0b@", f"https://?{bad}/", f"https://#{bad}/",
+                    f"https://{PUBLIC_NAME} @{bad}/", f"https:\n//{bad}/", f"https://{bad} /", f"ht\ttps://{bad}/"):  # fmt: skip
             yield Vector(url)
+        # Blanks around an address and after its host do not change where it leads.
+        for url in (f" https://{bad}/", f"https://{bad}/ ", f"\r\n\thttps://{bad}\n", f"https://{bad}/a b\r\nHost: {PUBLIC_NAME}",
+                    f"https://{bad}/?x\t@{PUBLIC_NAME}/", f"https://{bad}/#\n@{PUBLIC_NAME}/"):  # fmt: skip
+            yield Vector(url, is_silent=True)
         yield Vector(f"https://{bad}#@{PUBLIC_NAME}/", is_silent=True)
         yield Vector(f"https://{bad}?@{PUBLIC_NAME}/", is_silent=True)
 
@@ -167,6 +172,7 @@ def _redirects() -> Iterator[Vector]:
         "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/latest/", "https://bad0.test/", "https://mixed3.test/",
         "https://2130706433/", "https://[::ffff:7f00:1]/", "//127.0.0.1/", "//bad0.test/", "https:\\\\127.0.0.1/", "http://public.test/",
         "http://127.0.0.1/", "https://public.test:8443/", "file:///etc/passwd", "\thttps://127.0.0.1/", "https://x@127.0.0.1/",
+        "https://127.0.0.1/a b", " https://127.0.0.1/", "https:// 127.0.0.1/", "//127.0.0.1 /",
     ]  # fmt: skip
     for status in _STATUSES:
         for target in targets:

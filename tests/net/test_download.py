@@ -6,10 +6,11 @@ import gzip
 import socket
 import threading
 import time
+from importlib.metadata import version
 from ipaddress import ip_network
 
 import pytest
-from origin import NAME, Names, file, repeats, says
+from origin import NAME, Names, file, redirects, repeats, says
 from tunnel import Tunnel
 
 from omnireel.net.download import download
@@ -36,7 +37,8 @@ def test_a_file_arrives_as_it_is_and_the_request_has_only_the_headers_it_needs(
     assert origin.requests == [
         b"GET /clip.mp4?a=%C3%BC HTTP/1.1\r\n"
         + f"Host: {NAME}:{origin.port}\r\n".encode()
-        + b"User-Agent: omnireel\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
+        + f"User-Agent: omnireel/{version('omnireel')} (+https://pypi.org/project/omnireel/)\r\n".encode()
+        + b"Accept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
     ]
 
 
@@ -62,6 +64,31 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 def test_every_framing_of_http_is_read(serve, policy_for, fetched, pieces):
     origin = serve(says(*pieces))
     assert fetched(url(origin), policy_for(origin)) == CLIP
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Encoding:",),
+        ("Content-Encoding: identity",),
+        ("Content-Encoding: None",),
+        ("Content-Encoding: aws-chunked",),
+        ("Content-Encoding: aws-chunked, identity",),
+        ("Content-Encoding: aws-chunked", "Content-Encoding: "),
+    ],
+)
+def test_a_coding_that_changes_nothing_is_no_coding(serve, policy_for, fetched, lines):
+    origin = serve(says(file(CLIP, *lines)))
+    assert fetched(url(origin), policy_for(origin)) == CLIP
+
+
+def test_blanks_in_an_address_and_in_a_redirect_are_sent_percent_encoded(serve, policy_for, fetched):
+    origin = serve(redirects("/my clip.mp4?a b", last=OK))
+    assert fetched(f" {url(origin, '/first one.mp4')}\n", policy_for(origin)) == CLIP
+    assert [request.split()[1] for request in origin.requests] == [
+        b"/first%20one.mp4",
+        b"/my%20clip.mp4?a%20b",
+    ]
 
 
 def test_a_file_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(serve, policy_for, fetched, refusal):
@@ -105,6 +132,7 @@ BROKEN = {
     "endless early hints": (repeats(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), "proper HTTP"),
     "a gzip bomb": (says(file(gzip.compress(bytes(50_000_000)), "Content-Encoding: gzip")), "compressed"),
     "two codings": (says(file(b"", "Content-Encoding: br", "Content-Encoding: identity")), "compressed"),
+    "two codings in one line": (says(file(b"", "Content-Encoding: aws-chunked,gzip")), "compressed"),
     "a coded transfer": (says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"), "proper HTTP"),
     "tiny chunks": (repeats(CHUNKED, b"1\r\nx\r\n" * 100), "too many small chunks"),
     "not found": (says(file(b"", status="404 Not Found")), "status 404"),

@@ -23,6 +23,13 @@ ACCEPTED = [
     ("https://93.184.216.34/a", Target("https", "93.184.216.34", 443, "/a")),
     ("https://[2606:2800:220:1:0:0:0:1]:443/a", Target("https", "2606:2800:220:1::1", 443, "/a")),
     ("https://example.com/@b:c", Target("https", "example.com", 443, "/@b:c")),
+    (" https://example.com/a ", Target("https", "example.com", 443, "/a")),
+    ("\r\n\thttps://example.com\n", Target("https", "example.com", 443, "/")),
+    ("https://example.com/a b?c d#e f", Target("https", "example.com", 443, "/a%20b?c%20d")),
+    ("https://example.com/ab\r\n  cd\n?e\tf", Target("https", "example.com", 443, "/ab%20%20cd?ef")),
+    ("https://example.com/\r\nHost: x", Target("https", "example.com", 443, "/Host:%20x")),
+    ("https://example.com/a%2Fb%20c?d=%E4", Target("https", "example.com", 443, "/a%2Fb%20c?d=%E4")),
+    ("https://a.example/" + "a" * (MAX_LENGTH - 18), Target("https", "a.example", 443, "/" + "a" * 8174)),
 ]
 
 
@@ -46,12 +53,22 @@ REFUSED = [
     "https://example.com@127.0.0.1/",
     "https://127.0.0.1\\@example.com/",
     "https://example.com\\.evil.test/",
-    "https://example.com#@127.0.0.1:x@/" + "\t",
+    "https://example.com#@127.0.0.1:x@/\x0b@",
     "https://exa\tmple.com/",
-    "https://example.com/\r\nHost: x",
+    "https://example.com\r\n.evil.test/",
+    "https://example.com /",
+    "https:// example.com/",
+    "https://\nexample.com/",
+    "https://exa mple.com/",
+    "https://example.com :443/",
+    "https://bücher .example/",
+    "ht\ntps://example.com/",
+    "https:\n//example.com/",
     "https://example.com/\x00",
-    "https://example.com/a b",
-    " https://example.com/",
+    "https://example.com/a\x0bb",
+    "\x00https://example.com/",
+    "https://example.com/\xa0",
+    "\u2003https://example.com/",
     "https://example.com/\u2028",
     "https://example.com/\ud800",
     "https://example.com:/",
@@ -75,7 +92,7 @@ REFUSED = [
     "https://[fe80::1%25lo]/",
     "https://[v1.x]/",
     "https://[127.0.0.1]/",
-    "https://example.com/" + "a" * MAX_LENGTH,
+    "https://example.com/" + "a" * (MAX_LENGTH - 19),
 ]
 
 
@@ -138,6 +155,8 @@ PIECES = [
     "ü",
     "①",
     " ",
+    "\n",
+    "\t",
 ]
 HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=12).map("".join)
 
@@ -171,6 +190,8 @@ def test_any_redirect_is_refused_or_parses_again_to_the_same_parts(location):
         (b"//other.example/b", Target("https", "other.example", 443, "/b")),
         (b"http://other.example/b#c", Target("http", "other.example", 80, "/b")),
         (b"https://[::1]/", Target("https", "::1", 443, "/")),
+        (b"/b c?d e", Target("https", "example.com", 8443, "/b%20c?d%20e")),
+        (b"https://other.example/b c.mp4", Target("https", "other.example", 443, "/b%20c.mp4")),
     ],
 )
 def test_a_relative_redirect_is_joined_with_the_address_it_came_from(location, expected):
@@ -178,7 +199,7 @@ def test_a_relative_redirect_is_joined_with_the_address_it_came_from(location, e
 
 
 @pytest.mark.parametrize(
-    "location", [b"\xff", b"http://[", b"/a\tb", b"\\\\127.0.0.1\\a", b"file:///etc/passwd"]
+    "location", [b"\xff", b"http://[", b"/a\tb", b"\\\\127.0.0.1\\a", b"file:///etc/passwd", b"//a b/"]
 )
 def test_a_redirect_to_an_invalid_address_is_refused(location):
     with pytest.raises(FetchError):

@@ -1,10 +1,10 @@
 """Fetches the file for a media reference, and removes it afterwards."""
 
 import asyncio
-import base64
 
 import pytest
 from origin import NAME, file, repeats, says
+from served import data_uri
 
 from omnireel.errors import InputError
 from omnireel.net.policy import EgressPolicy
@@ -75,17 +75,28 @@ def test_a_download_of_unknown_size_over_the_limit_names_the_limit_alone(serve, 
 
 
 def test_a_data_uri_has_its_own_limit(incoming):
-    uri = "data:video/mp4;base64," + base64.b64encode(CLIP).decode()
+    uri = data_uri(CLIP)
     assert asyncio.run(read(uri, FetchPolicy(incoming, len(CLIP), EgressPolicy(1)))) == CLIP
     error = refused(uri, FetchPolicy(incoming, len(CLIP) - 1, EgressPolicy(1)))
     assert error.kind == "file_too_large"
     assert error.ctx == {"max_size": len(CLIP) - 1, "provided_size": len(CLIP)}
 
 
-@pytest.mark.parametrize(
-    "uri", ["data:video/mp4,AAAA", "data:text/plain;base64,AAAA", "data:video/mp4;base64,A"]
-)
-def test_a_data_uri_without_base64_video_is_refused(incoming, uri):
+def test_blanks_around_a_reference_change_nothing(serve, policy_for, incoming):
+    origin = serve(says(file(CLIP)))
+    policy = FetchPolicy(incoming, len(CLIP), policy_for(origin))
+    for source in (f"https://{NAME}:{origin.port}/clip.mp4", data_uri(CLIP)):
+        assert asyncio.run(read(f"\r\n {source}\n", policy)) == CLIP
+
+
+def test_a_web_page_instead_of_a_video_says_so(serve, policy_for, incoming):
+    origin = serve(says(file(b"<html>Sign in</html>", "Content-Type: text/html")))
+    error = refused(f"https://{NAME}:{origin.port}/", FetchPolicy(incoming, 1000, policy_for(origin)))
+    assert (error.kind, "web page" in error.hint) == ("file_download_error", True)
+
+
+@pytest.mark.parametrize("uri", ["data:video/mp4;AAAA", "data:video/mp4;base64,A"])
+def test_a_data_uri_without_data_is_refused(incoming, uri):
     assert refused(uri, FetchPolicy(incoming, 1000, EgressPolicy(1))).kind == "invalid_data_uri"
 
 

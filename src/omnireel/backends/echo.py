@@ -19,6 +19,7 @@ from omnireel.prompting.clip import (
     clip_progress,
     frame_progress,
     only_clip,
+    open_part,
     planned_frames,
     video_facts,
     warning_progress,
@@ -26,7 +27,7 @@ from omnireel.prompting.clip import (
 from omnireel.task import Answer, Delta, Event, Inspection, Progress, Report, Task, VideoFacts
 from omnireel.video.decoder import sandbox
 from omnireel.video.limits import VideoLimits
-from omnireel.video.reader.frames import ClipReader, open_clip
+from omnireel.video.reader.frames import ClipReader
 from omnireel.video.reader.process import num_sandbox_violations
 
 PREFIX = "echo: "
@@ -118,7 +119,7 @@ class EchoBackend:
             return video_facts(clip.facts, planned_frames(clip.facts))
 
     def _open_clip(self, task: Task, files: Sequence[Path]) -> ClipReader:
-        return open_clip(only_clip(task, files), self._media.sampling(task.media), self._limits)
+        return open_part(only_clip(task, files), self._media.sampling(task.media), self._limits)
 
 
 def words_of(prompt: str) -> list[str]:

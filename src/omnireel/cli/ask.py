@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from omnireel.api.fal.output import to_output
 from omnireel.backends.base import Backend
-from omnireel.cli.backend import open_backend
+from omnireel.cli.backend import open_backend, own_limits
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.errors import GenerationError
@@ -31,7 +31,7 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
     with ProgressLine() as progress:
         async with fetch_video(source, policy) as video:
             progress.show("loading the model", None)
-            backend = open_backend(settings)
+            backend = open_backend(settings, own_limits(settings))
             task = make_task(source, prompt, asked)
             try:
                 answer = await _answer(backend, task, video, progress, streams=not as_json)

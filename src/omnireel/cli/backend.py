@@ -11,6 +11,7 @@ from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError
 from omnireel.settings import Settings
+from omnireel.video.limits import VideoLimits
 
 if TYPE_CHECKING:
     import torch
@@ -22,39 +23,72 @@ if TYPE_CHECKING:
 _MODEL_HINT = (
     "Give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model."
 )
+_MAX_FILE_S = 7200.0
+_MAX_PACKETS = 864_000  # of such a file, at 120 frames a second
+_SIDES = {"1080p": (1920, 1080), "4k": (4096, 2304)}
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 
 
-def open_backend(settings: Settings) -> Backend:
+def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
     """The backend that the settings name, with its weights loaded. Raises CheckpointError."""
     if settings.backend == "echo":
-        return open_echo(settings)
+        return open_echo(settings, limits)
 
     from omnireel.backends.local import LocalBackend
 
-    return LocalBackend(load_encoder(settings), model_name=checkpoint_directory(settings).name)
+    return LocalBackend(load_encoder(settings, limits), model_name=checkpoint_directory(settings).name)
 
 
-def open_echo(settings: Settings) -> "EchoBackend":
+def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":
     """The echo backend, which runs no model."""
     from omnireel.backends.echo import EchoBackend
 
-    return EchoBackend(token_s=settings.echo_token_s)
+    return EchoBackend(token_s=settings.echo_token_s, limits=limits)
 
 
-def open_counter(settings: Settings) -> "TokenCounter":
+def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
     """The token counter of the settings' checkpoint. Raises CheckpointError."""
     from omnireel.prompting.counts import TokenCounter
 
-    return TokenCounter.from_directory(checkpoint_directory(settings))
+    return TokenCounter.from_directory(checkpoint_directory(settings), limits=limits)
 
 
-def load_encoder(settings: Settings) -> "PromptEncoder":
+def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
     """The prompt encoder of the settings' checkpoint, with its weights loaded. Raises CheckpointError."""
     from omnireel.prompting.encoding import PromptEncoder
 
     directory = checkpoint_directory(settings)
-    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory))
+    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory), limits=limits)
+
+
+def served_limits(settings: Settings) -> VideoLimits:
+    """What a clip of a caller may be: by default that of the hosted endpoint.
+
+    A long file is searched for the part that a caller asks about.
+    """
+    return _limits(settings, settings.max_video_s, settings.max_resolution)
+
+
+def own_limits(settings: Settings) -> VideoLimits:
+    """What a clip may be that the person at this machine names: 4K, two hours."""
+    return _limits(settings, _MAX_FILE_S, "4k")
+
+
+def _limits(settings: Settings, max_duration_s: float, resolution: str) -> VideoLimits:
+    """Size is limited where a clip comes in, for each way by a setting of its own.
+
+    The reader knows no source, so it takes what any of them takes.
+    """
+    long_side, short_side = _SIDES[resolution]
+    ways_in = (settings.max_upload_bytes, settings.max_download_bytes, settings.max_data_uri_bytes)
+    return VideoLimits(
+        max_duration_s=max_duration_s,
+        max_file_s=_MAX_FILE_S,
+        max_long_side=long_side,
+        max_short_side=short_side,
+        max_bytes=max(ways_in),
+        max_num_packets=_MAX_PACKETS,
+    )
 
 
 def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from omnireel.api.fal.output import inspection_report
 from omnireel.api.fal.prices import price_usd
-from omnireel.cli.backend import open_counter, open_echo
+from omnireel.cli.backend import open_counter, open_echo, own_limits
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.settings import AskSettings, Settings
@@ -45,8 +45,8 @@ async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSetti
 
 async def _count(task: Task, video: Path, settings: Settings) -> Inspection:
     if settings.backend != "echo":
-        return await asyncio.to_thread(open_counter(settings).inspect, task, [video])
-    echo = open_echo(settings)
+        return await asyncio.to_thread(open_counter(settings, own_limits(settings)).inspect, task, [video])
+    echo = open_echo(settings, own_limits(settings))
     try:
         return await echo.inspect(task, [video])
     finally:

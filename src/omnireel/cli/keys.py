@@ -14,6 +14,7 @@ from rich.table import Table
 
 from omnireel.errors import OmnireelError
 from omnireel.settings import KeySettings, Settings
+from omnireel.storage.directories import make_directory
 from omnireel.store.keys import Grant, KeySpending, new_key, read_pepper, secret_digest
 from omnireel.store.open import open_store
 from omnireel.store.store import Store
@@ -27,6 +28,7 @@ def create_key(settings: Settings, wanted: KeySettings, *, as_json: bool) -> Non
         wanted.account, wanted.key_name or "", wanted.admin, wanted.max_per_minute, wanted.max_unfinished,
         wanted.cap_usd, wanted.monthly_cap_usd,
     )  # fmt: skip
+    make_directory(settings.data_directory)
     key_id, secret = new_key()
     digest = secret_digest(read_pepper(settings.pepper_path), secret)
     key = _with_store(settings, lambda store: store.keys.create(key_id, digest, grant, now=time.time()))
@@ -72,6 +74,7 @@ def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
 
 
 def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:
+    make_directory(settings.data_directory)
     with closing(open_store(settings.store_path)) as store:
         return asyncio.run(work(store))
 

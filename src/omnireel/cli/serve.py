@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
-from omnireel.cli.backend import open_backend
+from omnireel.cli.backend import open_backend, served_limits
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
@@ -23,6 +23,7 @@ from omnireel.cli.serving.log import configure_log
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
+from omnireel.storage.directories import make_directory
 
 GRACE_S = 30
 # How long a closing connection may take for its last bytes and the TLS close alert. An idle client may never send
@@ -44,14 +45,16 @@ class TlsListener:
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal comes. Running requests then have GRACE_S seconds to finish.
 
-    Raises SettingsError if other machines could call without a key, OmnireelError if the address cannot be bound
-    or the decoder cannot be confined, CheckpointError if the model cannot be loaded.
+    Raises SettingsError if other machines could call without a key, OmnireelError if the address cannot be bound,
+    the decoder cannot be confined or the data directory cannot be used, CheckpointError if the model cannot be
+    loaded.
     """
     configure_log()
     require_sandbox(settings)
+    make_directory(settings.data_directory)
     allow_many_files()
     with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
-        app = create_app(open_backend(settings), settings)
+        app = create_app(open_backend(settings, served_limits(settings)), settings)
         server = _Server(app, settings, plain, tls=tls)
         with fork_server_running():
             asyncio.run(server.serve([plain]))

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from omnireel.backends.trace import Trace, trace
 from omnireel.cli.ask import ProgressLine
-from omnireel.cli.backend import load_encoder
+from omnireel.cli.backend import load_encoder, own_limits
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.errors import OmnireelError
@@ -40,7 +40,7 @@ async def _trace(
     with ProgressLine() as progress:
         async with fetch_video(source, fetch_policy(settings, takes_paths=True)) as video:
             progress.show("loading the model", None)
-            encoder = load_encoder(settings)
+            encoder = load_encoder(settings, own_limits(settings))
             task = make_task(source, prompt, asked)
             traced = trace(encoder, task, [video], lambda event: progress.show(event.message, event.fraction))
             return traced, encoder.model.dtype

@@ -20,6 +20,7 @@ import typer
 from omnireel.cli.flags import Json, command
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
+from omnireel.storage.directories import unusable_directory
 
 if TYPE_CHECKING:
     from omnireel.store.store import Store
@@ -120,7 +121,11 @@ def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, 
     """What `work` returns. Raises OmnireelError if there is no store."""
     from omnireel.store.open import open_store
 
-    if not settings.store_path.exists():
+    try:
+        is_there = settings.store_path.exists()
+    except OSError as error:
+        raise unusable_directory(settings.data_directory, error) from None
+    if not is_there:
         raise OmnireelError(
             f"There is no store at {settings.store_path}.", hint="Name the server's --data-dir."
         )

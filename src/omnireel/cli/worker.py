@@ -8,12 +8,13 @@ import typer
 
 from omnireel.api.fal.output import end_policy
 from omnireel.backends.base import Backend
-from omnireel.cli.backend import open_backend
+from omnireel.cli.backend import open_backend, served_limits
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.log import configure_log
 from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
+from omnireel.storage.directories import make_directory
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,11 +25,12 @@ def work_forever(settings: Settings) -> None:
     """Run jobs until a signal comes. Running jobs then have some time to finish; after it they are requeued.
 
     A second signal ends that time. Raises CheckpointError if the model cannot be loaded, OmnireelError if the
-    decoder cannot be confined.
+    decoder cannot be confined or the data directory cannot be used.
     """
     configure_log()
     require_sandbox(settings)
-    backend = open_backend(settings)
+    make_directory(settings.data_directory)
+    backend = open_backend(settings, served_limits(settings))
     with fork_server_running():
         first_signal = asyncio.run(_work(backend, settings))
     if first_signal == signal.SIGINT:

@@ -103,7 +103,7 @@ async def _resolved(target: Target, policy: EgressPolicy) -> list[Address]:
 
 async def _first_connection(target: Target, addresses: Sequence[Address], policy: EgressPolicy) -> Streams:
     """A connection to the first address that accepts one."""
-    reasons = []
+    reasons, was_reset = [], False
     for address in addresses[:_MAX_ATTEMPTS]:
         try:
             async with asyncio.timeout(policy.limits.connect_s):
@@ -112,7 +112,8 @@ async def _first_connection(target: Target, addresses: Sequence[Address], policy
             raise _bad_certificate(target, error) from None
         except OSError as error:  # includes TimeoutError
             reasons.append(f"{address}: {error or type(error).__name__}")
-    raise _unreachable(target.host, "; ".join(reasons))
+            was_reset |= isinstance(error, ConnectionResetError)
+    raise _unreachable(target.host, "; ".join(reasons), is_temporary=was_reset)
 
 
 async def _connect(target: Target, address: Address, policy: EgressPolicy) -> Streams:
@@ -158,7 +159,9 @@ def _bad_certificate(target: Target, error: ssl.SSLCertVerificationError) -> Fet
     )
 
 
-def _unreachable(host: str, reason: str, *, is_forbidden: bool = False) -> FetchError:
+def _unreachable(
+    host: str, reason: str, *, is_forbidden: bool = False, is_temporary: bool = False
+) -> FetchError:
     """The same error for a host that is forbidden and one that does not answer; logs the real reason."""
     _log.warning("No connection to %s: %s", host, reason)
     return FetchError(
@@ -167,4 +170,5 @@ def _unreachable(host: str, reason: str, *, is_forbidden: bool = False) -> Fetch
         "Only the operator can allow other networks (fetch_allow).",
         reason=reason,
         is_forbidden=is_forbidden,
+        is_temporary=is_temporary,
     )

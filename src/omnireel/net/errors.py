@@ -14,15 +14,26 @@ class FetchError(OmnireelError):
     hint:         what the caller can do, or None
     reason:       details for the operator, never shown to callers; "" where `why` says everything
     is_forbidden: the policy does not allow the connection, so trying again will not help
+    is_temporary: the connection broke or the host is busy, so trying again may help
+    retry_after_s: when the host wants to be asked again; None where it does not say
     """
 
     def __init__(
-        self, why: str, *, hint: str | None = None, reason: str = "", is_forbidden: bool = False
+        self,
+        why: str,
+        *,
+        hint: str | None = None,
+        reason: str = "",
+        is_forbidden: bool = False,
+        is_temporary: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(f"The address cannot be used: {why}.", hint=hint)
         self.why = why
         self.reason = reason
         self.is_forbidden = is_forbidden
+        self.is_temporary = is_temporary
+        self.retry_after_s = retry_after_s
 
 
 class TooLargeError(OmnireelError):

@@ -5,6 +5,7 @@ The server is assumed to be hostile: everything it sends is counted, and every w
 
 import asyncio
 from collections.abc import Mapping
+from importlib.metadata import version
 
 import h11
 
@@ -13,6 +14,8 @@ from omnireel.net.errors import FetchError
 from omnireel.net.policy import EgressLimits
 from omnireel.net.urls import Target
 
+# Operators of other hosts can see what asks them, and where to read about it.
+USER_AGENT = f"omnireel/{version('omnireel')} (+https://pypi.org/project/omnireel/)"
 _HEADER_READ_BYTES = 4096
 _MAX_INFORMATIONAL = 8
 # Parsing a chunk costs the same however small it is: a body in tiny chunks would block the event loop.
@@ -30,6 +33,7 @@ class Exchange:
         self._num_chunks = 0
         self._num_bytes = 0
         self._is_complete = False
+        self._has_ended = False
 
     def request(
         self, target: Target, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -40,7 +44,7 @@ class Exchange:
         """
         every = {
             "Host": target.authority,
-            "User-Agent": "omnireel",
+            "User-Agent": USER_AGENT,
             "Accept": "*/*",
             "Accept-Encoding": "identity",
             "Connection": "close",
@@ -96,16 +100,20 @@ class Exchange:
         try:
             return self._parser.next_event()
         except h11.RemoteProtocolError:
-            raise FetchError("it breaks off or does not answer in proper HTTP") from None
+            raise FetchError(
+                "it breaks off or does not answer in proper HTTP", is_temporary=self._has_ended
+            ) from None
 
     async def _read(self, max_bytes: int) -> bytes:
         try:
             async with asyncio.timeout(self._limits.idle_s):
-                return await self._reader.read(max_bytes)
+                data = await self._reader.read(max_bytes)
         except TimeoutError:
             raise _stalled(self._limits) from None
         except OSError:
-            raise FetchError("the connection broke") from None
+            raise FetchError("the connection broke", is_temporary=True) from None
+        self._has_ended = not data
+        return data
 
 
 def _stalled(limits: EgressLimits) -> FetchError:

@@ -25,10 +25,12 @@ class EgressLimits:
     resolve_s:       to resolve the host's name
     connect_s:       for each address that is tried: TCP and TLS together
     idle_s:          without a single byte; also the time for all response headers
-    total_s:         for everything, redirects included
+    total_s:         for everything, redirects and retries included
     slow_window_s:   the period over which a body has to arrive at min_bytes_per_s on average
     max_header_bytes: all header lines of one response together; checked every 4 KiB
     per_host:        connections to one host at a time; the wait for one counts towards total_s
+    max_retries:     how often a download is tried again when its connection broke or its host is busy
+    retry_s:         before the first of these; twice as long before each further one
     """
 
     resolve_s: float = 3
@@ -40,6 +42,8 @@ class EgressLimits:
     max_redirects: int = 3
     max_header_bytes: int = 16 * 1024
     per_host: int = 8
+    max_retries: int = 2
+    retry_s: float = 0.5
 
 
 @dataclass(frozen=True)

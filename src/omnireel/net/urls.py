@@ -2,6 +2,8 @@
 
 One parser for every purpose: the host that is checked is the same string that is resolved, sent as Host and SNI,
 and compared with the certificate. Text that two parsers could read differently is refused, not corrected.
+Blanks and line ends are read as a browser reads them, but only around the address and after its host, where they
+cannot change which host is meant.
 """
 
 import re
@@ -15,11 +17,14 @@ import idna
 from omnireel.net.addresses import Address
 from omnireel.net.errors import FetchError
 
-MAX_LENGTH = 2048  # characters; the limit of the hosted endpoint
+MAX_LENGTH = 8192  # characters; the longest request line that common servers and CDNs take
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _MAX_HOST = 253  # characters of a host name; RFC 1035
 
+_BLANKS = " \t\n\r\f\v"
+_FOLDS = dict.fromkeys(map(ord, "\t\n\r"))
 _URL = re.compile(r"(https?)://([^/?#]+)(/[^?#]*)?(\?[^#]*)?(?:#.*)?", re.IGNORECASE)
+_UP_TO_HOST = re.compile(r"[a-z]+://[^/?#]*", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 # Resolvers read a host with such a last label as an IPv4 address: 127.1, 0x7f000001, 2130706433.
@@ -59,14 +64,17 @@ def parse_url(url: str) -> Target:
     """The parts of an https or http address. Raises FetchError for any other text."""
     if len(url) > MAX_LENGTH:
         raise FetchError(f"it has {len(url)} characters, limit {MAX_LENGTH}")
+    url = without_blanks(url)
     if not _is_plain(url):
-        raise FetchError("it has spaces, control characters or backslashes", hint="Percent-encode them.")
+        raise FetchError("it has control characters or backslashes", hint="Percent-encode them.")
     parts = _URL.fullmatch(url)
     if parts is None:
         raise FetchError("it is not a complete https address", hint="Write https://host/path.")
     scheme, authority, path, query = parts.groups()
     if "@" in authority:
         raise FetchError("it has a user name or password", hint="Use an address that needs neither.")
+    if " " in authority:
+        raise _bad_host()
     host_and_port = _AUTHORITY.fullmatch(authority)
     if host_and_port is None:
         raise _bad_host()
@@ -80,6 +88,17 @@ def parse_url(url: str) -> Target:
     )
 
 
+def without_blanks(url: str) -> str:
+    """`url` without what a browser leaves out: blanks around it, and line ends and tabs after its host.
+
+    Blanks after the host stay; they are sent percent-encoded.
+    """
+    url = url.strip(_BLANKS)
+    found = _UP_TO_HOST.match(url)
+    host_end = found.end() if found else len(url)
+    return url[:host_end] + url[host_end:].translate(_FOLDS)
+
+
 def redirected(target: Target, location: bytes) -> Target:
     """The destination in the Location header of a response from `target`. Raises FetchError as `parse_url` does."""
     try:
@@ -90,14 +109,15 @@ def redirected(target: Target, location: bytes) -> Target:
     if not _is_plain(text):
         raise FetchError("it redirects to an invalid address")
     try:
-        url = urljoin(f"{target.scheme}://{target.authority}{target.resource}", text)
+        url = urljoin(f"{target.scheme}://{target.authority}{target.resource}", text.replace(" ", "%20"))
     except ValueError:
         raise FetchError("it redirects to an invalid address") from None
     return parse_url(url)
 
 
 def _is_plain(text: str) -> bool:
-    return text.isprintable() and not set(text) & {" ", "\\"}
+    """Whether it has no control characters and no backslashes, which parsers read differently."""
+    return text.isprintable() and "\\" not in text
 
 
 def _parse_host(text: str) -> str:

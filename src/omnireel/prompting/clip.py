@@ -8,7 +8,17 @@ from pathlib import Path
 
 from omnireel.errors import InputError
 from omnireel.task import MediaOptions, Progress, SoundUse, Task, VideoFacts
-from omnireel.video.reader.frames import FRAMES_SKIPPED, TRUNCATED, ClipFacts, Frame, Sampling
+from omnireel.video.errors import too_long
+from omnireel.video.limits import DURATION_TOLERANCE_S, VideoLimits
+from omnireel.video.reader.frames import (
+    FRAMES_SKIPPED,
+    TRUNCATED,
+    ClipFacts,
+    ClipReader,
+    Frame,
+    Sampling,
+    open_clip,
+)
 
 SOUND_CUT = "sound_cut"
 SOUND_FAILED = "sound_failed"
@@ -64,6 +74,21 @@ class MediaDefaults:
     def rate(self, media: MediaOptions) -> float:
         """Which share of vision tokens to drop."""
         return self.pruning_rate if media.video_pruning_rate is None else media.video_pruning_rate
+
+
+def open_part(path: Path, sampling: Sampling, limits: VideoLimits) -> ClipReader:
+    """Start reading a clip whose chosen part is within the limits; see `open_clip`.
+
+    Raises InputError, video_duration_too_long where the part is longer than allowed.
+    """
+    clip = open_clip(path, sampling, limits)
+    start_s = sampling.start_s or 0.0
+    end_s = clip.facts.duration_s if sampling.end_s is None else min(sampling.end_s, clip.facts.duration_s)
+    if end_s - start_s > limits.max_duration_s + DURATION_TOLERANCE_S:
+        clip.close()
+        is_part = (sampling.start_s, sampling.end_s) != (None, None)
+        raise too_long(end_s - start_s, limits.max_duration_s, is_part=is_part)
+    return clip
 
 
 @dataclass

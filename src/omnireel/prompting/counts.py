@@ -16,14 +16,21 @@ from omnireel.engine.request import check_prompt_fits
 from omnireel.errors import CheckpointError
 from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.token_counts import SAMPLE_RATE, num_kept, num_sound_tokens
-from omnireel.prompting.clip import MediaDefaults, only_clip, planned_frames, video_facts, with_sound
+from omnireel.prompting.clip import (
+    MediaDefaults,
+    only_clip,
+    open_part,
+    planned_frames,
+    video_facts,
+    with_sound,
+)
 from omnireel.prompting.layout import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
 from omnireel.task import Inspection, SoundUse, Task
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.limits import VideoLimits
 from omnireel.video.patch_grid import most_patches, target_grid
-from omnireel.video.reader.frames import ClipFacts, ClipReader, open_clip
+from omnireel.video.reader.frames import ClipFacts, ClipReader
 
 _PATCHES_PER_TOKEN = 4  # the projector joins 2×2 patches
 
@@ -121,7 +128,7 @@ class TokenCounter:
 
     def open_clip(self, task: Task, files: Sequence[Path]) -> ClipReader:
         """Start reading the task's clip. Raises InputError for a clip that cannot be used."""
-        return open_clip(only_clip(task, files), self._media.sampling(task.media), self._limits)
+        return open_part(only_clip(task, files), self._media.sampling(task.media), self._limits)
 
     def read_audio(self, task: Task, clip: ClipReader) -> AudioInput:
         """The clip's own sound, where the model has an audio encoder, the task wants it and there is some."""

@@ -26,6 +26,7 @@ from omnireel.prompting.clip import (
 from omnireel.prompting.counts import AudioInput, TokenCounter
 from omnireel.prompting.layout import Prompt
 from omnireel.task import Progress, Report, Task, VideoFacts
+from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import ClipReader
 from omnireel.video.tubelets import PixelSpec, tubelet_batches
 
@@ -66,9 +67,9 @@ class PromptEncoder:
         self._pixel_spec = _pixel_spec(model)
 
     @classmethod
-    def load(cls, directory: Path, *, dtype: torch.dtype) -> PromptEncoder:
-        """Read a checkpoint's directory. Raises CheckpointError."""
-        counter = TokenCounter.from_directory(directory)
+    def load(cls, directory: Path, *, dtype: torch.dtype, limits: VideoLimits | None = None) -> PromptEncoder:
+        """Read a checkpoint's directory; limits: what a clip may be. Raises CheckpointError."""
+        counter = TokenCounter.from_directory(directory, limits=limits)
         return cls(load_checkpoint(directory, dtype), counter)
 
     @torch.inference_mode()

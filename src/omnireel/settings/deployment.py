@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from omnireel.errors import OmnireelError
 from omnireel.settings.declaration import Group
 from omnireel.settings.kinds import (
     HOSTS,
@@ -116,6 +117,7 @@ class Settings:
         1024 * MIB,
         "Largest file that can be uploaded.",
         example=512 * MIB,
+        commands=("serve", "worker"),
     )
     max_stored_bytes: int = _FILES.setting(
         byte_count(0, 1024 * 1024 * 1024 * MIB),
@@ -209,45 +211,64 @@ class Settings:
         seconds(1, 86_400), 1800.0, "Longest time for one attempt at a job.", example=600
     )
 
+    max_video_s: float = _DECODING.setting(
+        seconds(1, 7200),
+        120.0,
+        "Longest video, or part of a video, that is looked at.",
+        example=600,
+    )
+    max_resolution: str = _DECODING.setting(
+        one_of("1080p", "4k"), "1080p", "Largest pictures that are read, in either orientation.", example="4k"
+    )
     allow_weak_sandbox: bool = _DECODING.setting(
         SWITCH, False, "Decode videos although this kernel cannot confine the video decoder.", example=True
     )
 
     @property
+    def data_directory(self) -> Path:
+        """The directory of everything that lasts. Raises OmnireelError where none is named and there is no home."""
+        if self.data_dir is not None:
+            return self.data_dir
+        try:
+            home = Path.home()
+        except RuntimeError:
+            raise OmnireelError(
+                "There is no data directory: this user has no home directory.",
+                hint="Set OMNIREEL_DATA_DIR, or data_dir in omnireel.toml.",
+            ) from None
+        return home / ".local" / "share" / "omnireel"
+
+    @property
     def incoming_dir(self) -> Path:
         """Directory of the videos of running requests."""
-        return self._data_dir / "incoming"
+        return self.data_directory / "incoming"
 
     @property
     def uploads_dir(self) -> Path:
         """Directory of uploaded files."""
-        return self._data_dir / "uploads"
+        return self.data_directory / "uploads"
 
     @property
     def models_dir(self) -> Path:
         """Directory of pulled checkpoints."""
-        return self._data_dir / "models"
+        return self.data_directory / "models"
 
     @property
     def tls_dir(self) -> Path:
         """Directory of the certificates and keys of `tls = "dev"`."""
-        return self._data_dir / "tls"
+        return self.data_directory / "tls"
 
     @property
     def pepper_path(self) -> Path:
         """File with the secret that API keys are hashed with."""
-        return self._data_dir / "pepper"
+        return self.data_directory / "pepper"
 
     @property
     def store_path(self) -> Path:
         """The database of jobs."""
-        return self._data_dir / "omnireel.db"
+        return self.data_directory / "omnireel.db"
 
     @property
     def webhook_keys_path(self) -> Path:
         """File with the keys that sign webhooks."""
-        return self._data_dir / "webhook-keys.json"
-
-    @property
-    def _data_dir(self) -> Path:
-        return self.data_dir or Path.home() / ".local" / "share" / "omnireel"
+        return self.data_directory / "webhook-keys.json"

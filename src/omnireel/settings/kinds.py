@@ -136,7 +136,12 @@ def _switch(raw: object) -> bool:
 
 
 def _path(raw: object) -> Path:
-    return raw if isinstance(raw, Path) else Path(_text(raw)).expanduser()
+    if isinstance(raw, Path):
+        return raw
+    try:
+        return Path(_text(raw)).expanduser()
+    except RuntimeError:  # ~ without a home directory, or of a user who does not exist
+        raise ValueError from None
 
 
 def _network(raw: object) -> Network:

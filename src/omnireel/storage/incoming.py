@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from omnireel.storage.blob_store import BlobStore
-from omnireel.storage.media import FetchPolicy, fetch_video, is_data_uri, read_data_uri
+from omnireel.storage.data_uri import is_data_uri, read_data_uri
+from omnireel.storage.media import FetchPolicy, fetch_video
 from omnireel.storage.uploads import Uploads
 from omnireel.store.uploads import StoredFile
 
 _MAX_SHOWN = 200
+# So much is decoded in less time than it takes to hand it to a thread.
+_QUICK_CHARACTERS = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class IncomingMedia:
             return True
         if not is_data_uri(reference):
             return False
-        content = read_data_uri(reference, self.policy.max_bytes)
+        content = await _read(reference, self.policy.max_bytes)
         await self.blobs.put(name, content, is_durable=is_durable)
         return True
 
@@ -62,5 +66,12 @@ def shortened(reference: str) -> str:
     """A reference to store with the task: of a long data: URI, whose clip is saved, only header and length."""
     if len(reference) <= _MAX_SHOWN or not is_data_uri(reference):
         return reference
-    header = reference[: reference.find(",", 0, _MAX_SHOWN) + 1]
+    header = reference[: reference.find(",", 0, _MAX_SHOWN) + 1] or "data:"
     return f"{header}… ({len(reference)} characters)"
+
+
+async def _read(uri: str, max_bytes: int) -> bytes:
+    """The bytes in a data: URI; those of a large one are decoded beside the event loop, which serves others."""
+    if len(uri) <= _QUICK_CHARACTERS:
+        return read_data_uri(uri, max_bytes)
+    return await asyncio.to_thread(read_data_uri, uri, max_bytes)

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from omnireel.errors import CapacityError
 from omnireel.storage.blob_store import Written
+from omnireel.storage.directories import make_directory
 
 _BUFFER_BYTES = 1024 * 1024
 # Up to this size, writing to the page cache or deleting is faster than handing the work to a thread.
@@ -27,7 +28,7 @@ class LocalBlobStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
 
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
         """See `BlobStore.put`. Small content that need not be durable is written on the event loop."""

@@ -5,7 +5,6 @@ not checked here.
 """
 
 import asyncio
-import base64
 import os
 import re
 import tempfile
@@ -19,9 +18,10 @@ from omnireel.net.download import download
 from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressPolicy, egress_policy
 from omnireel.settings import Settings
+from omnireel.storage.data_uri import file_too_large, is_data_uri, read_data_uri
+from omnireel.storage.directories import make_directory
 
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_MEDIA_TYPE = re.compile(r"(video/[\w.+-]+|application/octet-stream)", re.IGNORECASE)
+_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
 _SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
 
 
@@ -58,7 +58,7 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
     if scheme is None:
         yield _local_file(source, policy)
         return
-    policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(policy.incoming_dir)
     # The thread of a cancelled request may still be writing while the directory is removed.
     with tempfile.TemporaryDirectory(dir=policy.incoming_dir, ignore_cleanup_errors=True) as folder:
         path = Path(folder, "video")
@@ -81,7 +81,7 @@ async def _download(url: str, path: Path, policy: EgressPolicy) -> None:
             hint=error.hint or _SEND_AS_DATA,
         ) from None
     except TooLargeError as error:
-        raise _too_large(error.max_bytes, error.num_bytes) from None
+        raise file_too_large(error.max_bytes, error.num_bytes) from None
 
 
 def _scheme(source: str) -> str | None:
@@ -111,52 +111,8 @@ def _local_file(source: str, policy: FetchPolicy) -> Path:
     return _readable_file(Path(source).expanduser())
 
 
-def is_data_uri(source: str) -> bool:
-    """Whether the reference is a data: URI, which holds the media itself."""
-    return source[:5].lower() == "data:"
-
-
 def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
     path.write_bytes(read_data_uri(uri, max_bytes))
-
-
-def read_data_uri(uri: str, max_bytes: int) -> bytes:
-    """The video in a base64 data: URI. Raises InputError: invalid_data_uri, file_too_large."""
-    header, comma, payload = uri.partition(",")
-    media_type, *parameters = header[5:].split(";")
-    if not comma or not parameters or parameters[-1].strip().lower() != "base64":
-        raise _bad_data_uri("it has no ;base64, before its data")
-    if not _MEDIA_TYPE.fullmatch(media_type.strip()):
-        raise _bad_data_uri("its media type is not video/*")
-    num_bytes = len(payload) // 4 * 3 - payload[-2:].count("=")
-    if num_bytes > max_bytes:
-        raise _too_large(max_bytes, num_bytes)
-    try:
-        return base64.b64decode(payload, validate=True)
-    except ValueError:
-        raise _bad_data_uri("its data is not base64") from None
-
-
-def _bad_data_uri(why: str) -> InputError:
-    return InputError(
-        f"Invalid data: URI: {why}.",
-        kind="invalid_data_uri",
-        about="media",
-        hint="Write data:video/mp4;base64, and then the file in plain base64.",
-    )
-
-
-def _too_large(max_bytes: int, num_bytes: int | None) -> InputError:
-    """num_bytes: the size of the file, where it is known."""
-    size = "larger than allowed" if num_bytes is None else f"{num_bytes} bytes"
-    provided = {} if num_bytes is None else {"provided_size": num_bytes}
-    return InputError(
-        f"The video is {size}, limit {max_bytes} bytes.",
-        kind="file_too_large",
-        about="media",
-        ctx={"max_size": max_bytes} | provided,
-        hint="Send a shorter clip or one with a lower bit rate.",
-    )
 
 
 def _readable_file(path: Path) -> Path:

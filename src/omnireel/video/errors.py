@@ -18,7 +18,7 @@ def failure_error(failure: Failure, start_s: float | None, limits: VideoLimits) 
     errors: dict[Reason, Callable[[], InputError]] = {
         Reason.CORRUPT: corrupt,
         Reason.NO_VIDEO: no_video,
-        Reason.DURATION: lambda: too_long(failure.value, limits),
+        Reason.DURATION: lambda: too_long(failure.value, limits.max_file_s),
         Reason.NUM_FRAMES: lambda: too_many_frames(int(failure.value), limits),
         Reason.RESOLUTION: lambda: resolution_too_large(*size, limits),
         Reason.TOO_SMALL: lambda: too_small(*size, limits),
@@ -67,13 +67,14 @@ def corrupt() -> InputError:
     )
 
 
-def too_long(seconds: float, limits: VideoLimits) -> InputError:
-    """The frames span more time than the limit."""
+def too_long(seconds: float, max_s: float, *, is_part: bool = False) -> InputError:
+    """The frames span more time than the limit; is_part: those of the part that was asked for."""
+    what = "part of the video to look at" if is_part else "video"
     return _error(
         "video_duration_too_long",
-        f"The video lasts {seconds:.1f} s, limit {limits.max_duration_s:g} s.",
-        ctx={"max_duration": limits.max_duration_s, "provided_duration": round(seconds, 3)},
-        hint="Cut the clip to the part that matters.",
+        f"The {what} lasts {seconds:.1f} s, limit {max_s:g} s.",
+        ctx={"max_duration": max_s, "provided_duration": round(seconds, 3)},
+        hint="Ask about a shorter part (start_s, end_s; --start, --end), or cut the clip to the part that matters.",
     )
 
 

@@ -22,7 +22,7 @@ class IncomingFile:
     """The body of a request, read once and in pieces. Raises RequestError, 415, if it is compressed."""
 
     def __init__(self, request: Request) -> None:
-        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity", "none"):
             raise RequestError("Send the file uncompressed.", error_type="bad_request", status=415)
         length = request.headers.get("content-length", "")
         self.num_bytes = int(length) if length.isdecimal() and len(length) < 19 else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import typer
@@ -24,6 +25,7 @@ from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.model.checkpoint.load import survey_checkpoint, weight_bytes
 from omnireel.model.config import LanguageConfig, read_config
 from omnireel.settings import Settings
+from omnireel.storage.directories import unusable_directory
 from omnireel.store.sqlite.database import check_sqlite_version
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
@@ -103,12 +105,12 @@ def describe_machine(settings: Settings) -> Machine:
         memory_bytes=total_memory(),
         available_bytes=available_memory(),
         gpus=names,
-        free_disk_bytes=shutil.disk_usage(_existing(settings.store_path.parent)).free,
+        free_disk_bytes=shutil.disk_usage(_existing(settings.data_directory)).free,
     )
 
 
 def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
+    return path if os.path.exists(path) else _existing(path.parent)
 
 
 def published_fits(machine: Machine) -> Iterable[Fit]:
@@ -163,7 +165,7 @@ def run_checks(settings: Settings) -> Iterable[Check]:
     """The conditions that `serve` checks before it listens."""
     yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
-    yield _check("data directory", lambda: _check_is_writable(settings.store_path.parent))
+    yield _check("data directory", lambda: _write_to(settings.data_directory))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":
         yield _check("port for TLS", lambda: bound_socket(settings, settings.tls_port, "--tls-port").close())
@@ -179,10 +181,13 @@ def _check(name: str, check: Callable[[], object], exit_code: int = FAILED) -> C
     return Check(name, None)
 
 
-def _check_is_writable(directory: Path) -> None:
-    existing = _existing(directory)
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise OmnireelError(f"This user may not write to {existing}.")
+def _write_to(directory: Path) -> None:
+    """Try what making the directory, or a file in it, needs; nothing stays. Raises OmnireelError."""
+    try:
+        with TemporaryDirectory(dir=_existing(directory)):
+            pass
+    except OSError as error:
+        raise unusable_directory(directory, error) from None
 
 
 def _read_model(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from omnireel.cli.models.hub import HubModel, download, find_model
 from omnireel.cli.models.pulled import RECORD, partial_directory, pulled_directory
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
+from omnireel.storage.directories import make_directory
 
 _SPARE_BYTES = 256 * 1024 * 1024
 
@@ -38,6 +39,7 @@ def _fetch(model: HubModel, models_dir: Path, target: Path, *, accepts_licence: 
         )
     partial = partial_directory(models_dir, model.model_id)
     incomplete = partial / model.revision
+    make_directory(models_dir)
     _check_free_disk(model, incomplete)
     incomplete.mkdir(parents=True, exist_ok=True)
     for file in model.files:

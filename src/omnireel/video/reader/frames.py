@@ -224,7 +224,7 @@ class ClipReader:
                 mode=mode,
                 slot_bytes=slot_bytes,
                 container=self._container.container,
-                max_duration_s=limits.max_duration_s,
+                max_duration_s=limits.max_duration_s if mode is Mode.SOUND else limits.max_file_s,
                 max_long_side=limits.max_long_side,
                 max_short_side=limits.max_short_side,
                 min_side=limits.min_side,

@@ -11,7 +11,6 @@
 The token in a path is enough to send bytes: one client sends no credentials there.
 """
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.fal.storage.file_address import file_id_in, file_path, origin_of
+from omnireel.api.fal.storage.file_type import ANY_TYPE, default_name, media_type
 from omnireel.api.fal.storage.lifecycle import keep_s_of
 from omnireel.api.http.body import parse_json, read_body
 from omnireel.api.http.caller import owner_of
@@ -36,8 +36,6 @@ from omnireel.store.uploads import NewUpload, StoredFile, bad_parts, not_found
 
 _MAX_JSON_BYTES = 1024 * 1024  # ten thousand parts are listed in less
 _MAX_NAME = 255
-_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
-_ANY_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class StorageRoutes:
         new = NewUpload(
             owner=await cdn_owner(self.uploads, request, self.settings),
             file_name=file_name[:_MAX_NAME],
-            content_type=_media_type(content_type),
+            content_type=media_type(content_type),
             origin=origin_of(base_url),
             keep_s=keep_s_of(request.headers, self.settings.upload_keep_s),
         )
@@ -169,9 +167,10 @@ def _stored(file: StoredFile, more: Mapping[str, str]) -> Response:
 
 
 def _named_in_headers(request: Request) -> dict[str, str]:
-    sent = request.headers.get("x-fal-file-name", "upload.bin")
+    content_type = request.headers.get("content-type", ANY_TYPE)
+    sent = request.headers.get("x-fal-file-name", "")
     name = sent.encode("latin-1").decode("utf-8", "replace")
-    return {"file_name": name, "content_type": request.headers.get("content-type", _ANY_TYPE)}
+    return {"file_name": name or default_name(content_type), "content_type": content_type}
 
 
 def _named_in_body(fields: object) -> dict[str, str]:
@@ -182,7 +181,8 @@ def _named_in_body(fields: object) -> dict[str, str]:
     for name, value in sent.items():
         if value is not None and not isinstance(value, str):
             raise BodyError([problem(("body", name), "Input should be a valid string", "string_type")])
-    return {"file_name": sent["file_name"] or "upload.bin", "content_type": sent["content_type"] or _ANY_TYPE}
+    content_type = sent["content_type"] or ANY_TYPE
+    return {"file_name": sent["file_name"] or default_name(content_type), "content_type": content_type}
 
 
 def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401  # any JSON value
@@ -201,9 +201,3 @@ def _listed(fields: Any) -> list[tuple[int | None, str | None]]:  # noqa: ANN401
             )
         listed.append((number, etag))
     return listed
-
-
-def _media_type(text: str) -> str:
-    """The media type without its parameters; application/octet-stream if it is not valid."""
-    media_type = text.partition(";")[0].strip().lower()
-    return media_type if _MEDIA_TYPE.fullmatch(media_type) else _ANY_TYPE

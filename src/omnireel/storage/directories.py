@@ -1,0 +1,35 @@
+"""Directories that this program keeps its files in: made where they are missing, and named where they are unusable."""
+
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from omnireel.errors import OmnireelError
+
+_HINT = (
+    "Name a directory that this user may write to: --data-dir (serve, worker, keys, webhooks, pull), "
+    "OMNIREEL_DATA_DIR, or data_dir in omnireel.toml."
+)
+
+
+def make_directory(path: Path) -> None:
+    """Make `path`, for this user alone, where it is missing. It can be written to when this returns.
+
+    Raises OmnireelError.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryFile(dir=path):
+            pass  # the only sure way to know whether files can be made here
+    except OSError as error:
+        raise unusable_directory(path, error) from None
+
+
+def unusable_directory(path: Path, error: OSError) -> OmnireelError:
+    """The error for a directory that cannot be made, read or written."""
+    if isinstance(error, FileExistsError):
+        why = "it is not a directory"
+    elif isinstance(error, FileNotFoundError):
+        why = "no directory can be made there"
+    else:
+        why = error.strerror or type(error).__name__
+    return OmnireelError(f"The data directory {path} cannot be used: {why}.", hint=_HINT)

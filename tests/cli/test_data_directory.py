@@ -1,0 +1,103 @@
+"""A data directory that cannot be used is named, with what to do, before anything else is done."""
+
+import base64
+import os
+import pwd
+import subprocess
+import sys
+
+import pytest
+
+from omnireel.errors import OmnireelError
+from omnireel.settings import Settings
+from omnireel.storage.directories import make_directory
+
+COMMAND = (sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()")
+COMMANDS = {
+    "serve": ["serve", "--port", "0"],
+    "worker": ["worker"],
+    "keys create": ["keys", "create"],
+    "keys list": ["keys", "list"],
+    "keys revoke": ["keys", "revoke", "x"],
+    "webhooks list": ["webhooks", "list"],
+    "webhooks keys": ["webhooks", "keys"],
+    "webhooks rotate": ["webhooks", "rotate"],
+    "ask": ["ask", "data:video/mp4;base64,CLIP", "hi"],
+    "inspect": ["inspect", "data:video/mp4;base64,CLIP"],
+}
+# Root may write everywhere, unless it gives that up.
+WITHOUT_PRIVILEGES = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+# Opened to look for a store, and not made: its absence is what such a command reports.
+ONLY_READS = {"webhooks list"}
+
+
+def places(tmp_path):
+    (tmp_path / "file").write_text("x")
+    return {
+        "a file": tmp_path / "file",
+        "below a file": tmp_path / "file" / "data",
+        "under /proc": "/proc/omnireel",
+    }
+
+
+def outcome(ran):
+    """Exit code, and whether the error is one named line with one line of hint."""
+    lines = [line for line in ran.stderr.splitlines() if line.startswith(("error: ", "hint: "))]
+    return ran.returncode, [line.partition(":")[0] for line in lines], "internal error" in ran.stderr
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "under /proc"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_data_directory_that_cannot_be_made_is_named(omnireel, clip, tmp_path, name, place):
+    path = places(tmp_path)[place]
+    content = base64.b64encode(clip.read_bytes()).decode()
+    arguments = [argument.replace("CLIP", content) for argument in COMMANDS[name]]
+    ran = omnireel(*arguments, OMNIREEL_DATA_DIR=str(path))
+    assert outcome(ran) == (1, ["error", "hint"], False), ran.stderr
+    assert str(path) in ran.stderr
+    assert "--data-dir" in ran.stderr or name.startswith("webhooks")
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - ONLY_READS))
+def test_a_home_that_cannot_be_made_is_named(omnireel, clip, name):
+    content = base64.b64encode(clip.read_bytes()).decode()
+    arguments = [argument.replace("CLIP", content) for argument in COMMANDS[name]]
+    ran = omnireel(*arguments, HOME="/proc/nobody")
+    assert outcome(ran) == (1, ["error", "hint"], False), ran.stderr
+    assert "/proc/nobody/.local/share/omnireel" in ran.stderr
+
+
+def test_a_file_is_asked_about_without_any_data_directory(omnireel, clip):
+    assert omnireel("ask", clip, "hi", HOME="/proc/nobody").stdout == "echo: hi\n"
+
+
+@pytest.mark.parametrize(("mode", "name"), [(0o500, "keys list"), (0o500, "serve"), (0o000, "webhooks list")])
+def test_a_directory_without_permission_is_named(environment, tmp_path, mode, name):
+    folder = tmp_path / "data"
+    folder.mkdir(mode=mode)
+    ran = subprocess.run(
+        [*WITHOUT_PRIVILEGES, *COMMAND, *COMMANDS[name]],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment | {"OMNIREEL_DATA_DIR": str(folder)},
+        timeout=120,
+        check=False,
+    )
+    assert outcome(ran) == (1, ["error", "hint"], False), ran.stderr
+    assert f"{folder} cannot be used: Permission denied" in ran.stderr
+
+
+def test_without_a_home_directory_the_settings_say_what_to_set(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    with pytest.raises(OmnireelError, match="no home directory") as raised:
+        Settings().data_directory  # noqa: B018
+    assert "OMNIREEL_DATA_DIR" in raised.value.hint
+
+
+def test_a_directory_is_made_for_this_user_alone(tmp_path):
+    path = tmp_path / "a" / "b"
+    make_directory(path)
+    make_directory(path)
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert list(path.iterdir()) == []
