@@ -77,7 +77,8 @@ def test_pictures_of_streams_without_length_prefixes_are_all_needed():
 def test_a_picture_in_a_packet_with_a_header_for_later_ones_is_kept():
     picture, header = b"\0\0\1\xb6\x80" + bytes(8), b"\0\0\1\x20" + bytes(8)
     assert role_reader("mpeg4", b"")(picture) == Role.DROPPABLE
-    assert role_reader("mpeg4", b"")(header + picture) == Role.PLAIN
+    assert role_reader("mpeg4", header)(header + picture) == Role.PLAIN
+    assert role_reader("mpeg4", b"")(header + picture) == Role.PLAIN | Role.CHANGES_PARAMETERS
 
 
 @given(codec=st.sampled_from(["h264", "hevc", "mpeg4", "vp9", "av1", "other"]), packet=st.binary(max_size=80))
