@@ -4,7 +4,7 @@ from clips import ClipSpec, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.video.decoder.bitstream import Role, role_reader
+from omnireel.video.decoder.bitstream.roles import Role, role_reader
 from omnireel.video.decoder.plan import Action, Picture, plan_packets
 
 AVCC = bytes([1, 100, 0, 31, 0xFF])

@@ -32,10 +32,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
+from omnireel.video.decoder.bitstream.sizes import Size, display_size, fitted
 from omnireel.video.decoder.decoding import MAX_THREADS, decoded_frames, measured_sizes
 from omnireel.video.decoder.packets import ClipError
 from omnireel.video.decoder.sandbox import confine, die_with
-from omnireel.video.decoder.sizes import Size, display_size, fitted
 from omnireel.video.decoder.slots import Slots
 from omnireel.video.decoder.sound import sound_chunks
 from omnireel.video.decoder.survey import Timeline, survey

@@ -14,10 +14,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from omnireel.video.decoder.bitstream import Role
+from omnireel.video.decoder.bitstream.roles import Role
+from omnireel.video.decoder.bitstream.sizes import Size
 from omnireel.video.decoder.packets import ClipError, Packets, whole
 from omnireel.video.decoder.plan import Action, plan_packets
-from omnireel.video.decoder.sizes import Size
 from omnireel.video.decoder.survey import Timeline
 from omnireel.video.messages import Reason
 

@@ -12,11 +12,11 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from omnireel.video.decoder.bitstream import Role, role_reader
-from omnireel.video.decoder.dolby_vision import is_profile_5
+from omnireel.video.decoder.bitstream.dolby_vision import is_profile_5
+from omnireel.video.decoder.bitstream.roles import Role, role_reader
+from omnireel.video.decoder.bitstream.sizes import Size, size_reader
 from omnireel.video.decoder.packets import ClipError, Packets
 from omnireel.video.decoder.plan import Picture
-from omnireel.video.decoder.sizes import Size, size_reader
 from omnireel.video.decoder.times import Stamp, TimeLine, time_line
 from omnireel.video.messages import Reason, Request
 
@@ -27,7 +27,7 @@ _MAX_PACKETS_PER_PICTURE = 8
 # With this many frames beyond the limit of duration, reading ends; a few may be strays.
 _MAX_LATE = 64
 _STARTS = Role.START | Role.OPEN_START
-_WITHOUT_STARTS = frozenset({"mpeg4"})  # codecs whose starts bitstream.py does not tell
+_WITHOUT_STARTS = frozenset({"mpeg4"})  # codecs whose starts bitstream/roles.py does not tell
 
 
 class Timeline(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 
-from omnireel.video.decoder.bitstream import vp9_frames
+from omnireel.video.decoder.bitstream.roles import vp9_frames
 
 Size = tuple[int, int]
 SizeOf = Callable[[bytes], Iterable[Size]]

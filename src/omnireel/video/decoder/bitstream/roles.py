@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import IntFlag
 from itertools import accumulate
 
-from omnireel.video.decoder.parameters import (
+from omnireel.video.decoder.bitstream.parameters import (
     ParameterSets,
     ParameterTracker,
     add_set,

@@ -7,7 +7,7 @@ Source: ETSI GS CCM 001, sections 4 and 5 (the reference processing unit, in a N
 
 from __future__ import annotations
 
-from omnireel.video.decoder.sizes import Bits
+from omnireel.video.decoder.bitstream.sizes import Bits
 
 _UNIT_HEADER = b"\x7c\x01\x19"  # of NAL type 62, then the prefix of a reference processing unit
 
