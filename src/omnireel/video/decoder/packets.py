@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from omnireel.video.decoder.bitstream.gif import ends_within_picture
 from omnireel.video.messages import Failure, Reason
 
 
@@ -32,6 +33,7 @@ class Packets:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container = container
         self._stream = stream
+        self._is_gif = stream.codec_context.name == "gif"
         self.is_damaged = False
 
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
@@ -44,7 +46,7 @@ class Packets:
                 return
             if packet is None:
                 return
-            if packet.is_corrupt:
+            if packet.is_corrupt or (self._is_gif and ends_within_picture(bytes(packet))):
                 self.is_damaged = True
             elif packet.size:
                 yield packet

@@ -1,7 +1,8 @@
 """Which of a file's video tracks is the clip. Runs in the decoding child only.
 
 A file may begin with a still, a thumbnail or a track that is switched off. The rule is that of FFmpeg's
-`av_find_best_stream`, which players share.
+`av_find_best_stream`, but for one point: muxers switch on the first track and no other, so moving pictures go before
+a still that is on.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def counted(container: InputContainer, tracks: Sequence[VideoStream], max_packet
 
 
 def best_track(tracks: Sequence[VideoStream], counts: Mapping[int, int]) -> VideoStream:
-    """The track to read: in a codec that is read, switched on, with more than one frame, with the highest bit rate.
+    """The track to read: in a codec that is read, with more than one frame, switched on, with the highest bit rate.
 
     Raises ClipError(CODEC) where no track is in such a codec, or only one of a single picture is.
     """
@@ -57,7 +58,7 @@ def best_track(tracks: Sequence[VideoStream], counts: Mapping[int, int]) -> Vide
             bool(track.disposition & Disposition.default) and not track.disposition & Disposition.dependent
         )
         bit_rate = track.codec_context.bit_rate if track.codec_context else None
-        return is_on, min(count, _MANY_FRAMES), bit_rate or 0, count
+        return count > 1, is_on, min(count, _MANY_FRAMES), bit_rate or 0, count
 
     best = max(tracks, key=rank)
     readable = [track for track in tracks if codec_name(track) in SUPPORTED_CODECS]

@@ -136,9 +136,12 @@ def _h264_picture(packet: bytes, prefix: int, first_build: int) -> tuple[Role, P
 
 
 def _has_other_framing(packet: bytes, prefix: int) -> bool:
-    """Whether a packet has start codes instead of lengths, or is an avcC; FFmpeg's H.264 decoder accepts both."""
+    """Whether a packet has start codes instead of lengths, or is an avcC; FFmpeg's H.264 decoder accepts both.
+
+    A unit of one byte, as at the end of a sequence, is the same with either.
+    """
     if packet[:4] == b"\0\0\0\1":
-        return prefix == 4
+        return prefix == 4 and len(packet) > 5
     return packet[:1] == b"\1" and packet[2:3] == b"\0" and packet[4:5] >= b"\xfc"
 
 
