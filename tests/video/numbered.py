@@ -70,6 +70,12 @@ def samples_of(path: Path, track: int = 0) -> list[Sample]:
         return [Sample(bytes(p), p.pts, p.dts, p.is_keyframe, p.duration or 0) for p in packets]
 
 
+def header_of(path: Path) -> bytes:
+    """What a track's header says to the decoder."""
+    with av.open(str(path)) as container:
+        return container.streams.video[0].codec_context.extradata or b""
+
+
 def remuxed(
     path: Path,
     *tracks: tuple[Path, Sequence[Sample]],
@@ -85,7 +91,7 @@ def remuxed(
         for number, (source, samples) in enumerate(tracks):
             with av.open(str(source)) as template:
                 stream = template.streams.video[0]
-                target = container.add_stream_from_template(stream)
+                target = container.add_stream_from_template(stream, opaque=True)
                 target.disposition = (disposition or {}).get(number, target.disposition)
                 packets += [_packet(sample, target, stream.time_base) for sample in samples]
         for packet in sorted(packets, key=lambda p: (p.dts or 0) * p.time_base):

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from omnireel.errors import InputError
 from omnireel.task import MediaOptions, Progress, SoundUse, Task, VideoFacts
-from omnireel.video.reader.frames import FRAMES_SKIPPED, TRUNCATED, ClipFacts, Frame, Sampling
+from omnireel.video.reader.frames import (
+    DOLBY_VISION,
+    FRAMES_SKIPPED,
+    TRUNCATED,
+    ClipFacts,
+    Frame,
+    Sampling,
+)
 
 SOUND_CUT = "sound_cut"
 SOUND_FAILED = "sound_failed"
@@ -17,7 +24,8 @@ _WARNING_TEXTS = {
     SOUND_CUT: "The sound is longer than the limit; the rest is left out.",
     SOUND_FAILED: "The sound cannot be decoded; only the frames are used.",
     TRUNCATED: "The file ends early; only the part that is there is used.",
-    FRAMES_SKIPPED: "Some of the chosen frames are damaged and were left out.",
+    FRAMES_SKIPPED: "Some frames are damaged or have times far from all others, and were left out.",
+    DOLBY_VISION: "The clip is in profile 5 of Dolby Vision; its colours are wrong here.",
 }
 
 
