@@ -24,12 +24,15 @@ _MAX_BOXES = 100_000
 
 
 class ContainerInfo(NamedTuple):
-    """The container format, and whether the file ends within a part that says which samples there are.
+    """The container format, and whether the end of the file is missing.
 
-    A file that ends within its samples is not `is_truncated`: the decoding child knows which of them are missing.
+    is_incomplete: the last box or element goes on beyond the end of the file, whatever it is
+    is_truncated:  the file ends within a part that says which samples there are. Where it ends within the samples,
+                   the decoding child knows which of them are missing.
     """
 
     container: Container
+    is_incomplete: bool
     is_truncated: bool
 
 
@@ -37,46 +40,49 @@ def read_container(fd: int, num_bytes: int) -> ContainerInfo | None:
     """The container of the file `fd` of num_bytes bytes; None when its format is not supported."""
     head = os.pread(fd, 64, 0)
     if head[:4] == _EBML:
-        return ContainerInfo(Container.MATROSKA, _is_segment_truncated(fd, head, num_bytes))
+        is_incomplete, is_truncated = _segment_end(fd, head, num_bytes)
+        return ContainerInfo(Container.MATROSKA, is_incomplete, is_truncated)
     if head[:6] in _GIF:
-        return ContainerInfo(Container.GIF, is_truncated=False)
+        return ContainerInfo(Container.GIF, is_incomplete=False, is_truncated=False)
     if head[4:8] in _FIRST_BOXES and not (head[4:8] == b"ftyp" and head[8:12] in _STILL_IMAGE_BRANDS):
-        return ContainerInfo(Container.MOV, _is_index_truncated(fd, num_bytes))
+        return ContainerInfo(Container.MOV, *_last_box(fd, num_bytes))
     return None
 
 
-def _is_index_truncated(fd: int, num_bytes: int) -> bool:
-    """Whether the file ends within a moov or moof. What follows the last box may be anything, and is no loss."""
+def _last_box(fd: int, num_bytes: int) -> tuple[bool, bool]:
+    """is_incomplete and is_truncated. What follows the last box may be anything, and is no loss."""
     offset = 0
     kinds: tuple[bytes, bytes] = (b"", b"")
     for _ in range(_MAX_BOXES):
         header = os.pread(fd, 16, offset)
         if len(header) < 8:
             # Between fragments this is the start of the next one, as far as can be seen.
-            return kinds == (b"moof", b"mdat") and header[:1] == b"\0" and b"moof".startswith(header[4:])
+            is_next = header[:1] == b"\0" and b"moof".startswith(header[4:])
+            return len(header) > 0, is_next and kinds == (b"moof", b"mdat")
         size = int.from_bytes(header[:4], "big")
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
         if size < 8:
-            return False  # 0 means "to the end of the file"; for other values the demuxer decides
+            break  # 0 means "to the end of the file"; for other values the demuxer decides
         offset += size
         kinds = kinds[1], header[4:8]
         if offset > num_bytes:
-            return header[4:8] in (b"moov", b"moof")
-    return False
+            return True, header[4:8] in (b"moov", b"moof")
+    return False, False
 
 
-def _is_segment_truncated(fd: int, head: bytes, num_bytes: int) -> bool:
-    """Whether clusters are missing at the end of the segment: it goes on, and nothing that follows them is there."""
+def _segment_end(fd: int, head: bytes, num_bytes: int) -> tuple[bool, bool]:
+    """is_incomplete: the segment goes on; is_truncated: nothing that follows the clusters is there either."""
     length, size = _ebml_size(head[4:])
     start = 4 + length + size
     segment = os.pread(fd, 12, start)
     if segment[:4] != _SEGMENT:
-        return False
+        return False, False
     length, size = _ebml_size(segment[4:])
     start += 4 + length
     is_unknown = size == (1 << 7 * length) - 1
-    return not is_unknown and start + size > num_bytes and not _are_clusters_complete(fd, start, num_bytes)
+    is_incomplete = not is_unknown and start + size > num_bytes
+    return is_incomplete, is_incomplete and not _are_clusters_complete(fd, start, num_bytes)
 
 
 def _are_clusters_complete(fd: int, offset: int, num_bytes: int) -> bool:

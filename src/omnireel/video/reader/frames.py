@@ -205,7 +205,7 @@ class ClipReader:
         self._wait_left_s -= waited_s
         if isinstance(record, Failure):
             is_unknown = record.reason == Reason.NO_VIDEO or record.codec == "unknown"
-            if is_unknown and self._container.is_truncated:
+            if is_unknown and self._container.is_incomplete:
                 raise errors.corrupt()  # the part of the file that describes its tracks is missing
             raise errors.failure_error(record, self._sampling.start_s, self._limits)
         return record
