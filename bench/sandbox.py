@@ -23,8 +23,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from omnireel.video.decoder.bitstream import role_reader
-from omnireel.video.decoder.packets import decoded_frames, survey
+from omnireel.video.decoder.decoding import decoded_frames
+from omnireel.video.decoder.survey import survey
 from omnireel.video.limits import VideoLimits
 from omnireel.video.messages import Request
 from omnireel.video.reader.children import start_fork_server, stop_fork_server
@@ -100,8 +100,7 @@ def in_process(path: Path) -> int:
     )  # fmt: skip
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        context = stream.codec_context
-        timeline = survey(container, stream, role_reader(context.name, context.extradata or b""), request)
+        timeline = survey(container, stream, stream.codec_context.codec.canonical_name, request)
     num_bytes, reformatter = 0, VideoReformatter()
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

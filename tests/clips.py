@@ -8,12 +8,20 @@ from pathlib import Path
 import av
 import numpy as np
 
-CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "mpeg4": "mpeg4"}
+CODECS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "vp8": "libvpx",
+    "mpeg4": "mpeg4",
+}
 _FAST = {
     "libx264": {"preset": "veryfast"},
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:bframes=3:b-adapt=0"},
     "libsvtav1": {"preset": "12", "svtav1-params": "lp=1"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
 }
 Paint = Callable[[int], np.ndarray]
 

@@ -34,6 +34,7 @@ DOCUMENTED = frozenset({
 })  # fmt: skip
 BOXES = [b"moov", b"trak", b"mdia", b"stbl", b"stsd", b"stts", b"stsz", b"stco", b"stsc", b"ctts", b"elst",
          b"mvhd", b"tkhd", b"avcC", b"hvcC", b"esds", b"moof", b"mdat"]  # fmt: skip
+DATA = Path(__file__).parent / "data"
 MAX_CHILD_BYTES = 3 << 29
 MAX_GROWTH_BYTES = 32 << 20
 LIMITS = VideoLimits(timeout_s=20.0)
@@ -66,7 +67,7 @@ class Deaths(logging.Handler):
 
 
 def seeds(folder: Path) -> list[bytes]:
-    """Small clips of every codec, with and without sound, fragmented or not."""
+    """Small clips of every codec, with and without sound, fragmented or not, and the unusual clips of the tests."""
     short = {"num_frames": 12, "rate": Fraction(10), "width": 96, "height": 64}
     fragmented = {"movflags": "frag_keyframe+empty_moov"}
     specs = [
@@ -78,8 +79,12 @@ def seeds(folder: Path) -> list[bytes]:
         ("f.mp4", ClipSpec(codec="h264", container_options=fragmented, **short)),
         ("g.mov", ClipSpec(codec="h264", rotation=90.0, **short)),
         ("h.mkv", ClipSpec(codec="h264", with_audio=True, **short)),
+        ("i.webm", ClipSpec(codec="vp8", **short)),
+        ("j.gif", ClipSpec(codec="gif", pix_fmt="rgb8", **short)),
     ]
-    return [write_clip(folder / name, spec).read_bytes() for name, spec in specs]
+    clips = [write_clip(folder / name, spec).read_bytes() for name, spec in specs]
+    unusual = sorted(path for path in DATA.iterdir() if path.suffix in (".mp4", ".mkv", ".webm"))
+    return clips + [path.read_bytes() for path in unusual]
 
 
 def mutated(rng: random.Random, content: bytes) -> bytes:

@@ -197,6 +197,36 @@ def test_a_truncated_file_gives_the_frames_it_has_and_a_warning(layout, tmp_path
     assert 0 < counts[0] < counts[1] < counts[2] < 60
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
+@pytest.mark.parametrize("change", [lambda d: d + b"\n", lambda d: d + bytes(7), lambda d: d + b"mdat" * 3])
+def test_bytes_behind_the_last_picture_are_no_loss(change, suffix, tmp_path, bytes_of):
+    spec = ClipSpec("vp9" if suffix == "webm" else "h264", num_frames=10, with_audio=True)
+    content = write_clip(tmp_path / f"whole.{suffix}", spec).read_bytes()
+    facts, frames = answer(bytes_of(change(content), f"more.{suffix}"))
+    assert (len(frames), facts.warnings) == (10, ())
+
+
+def test_a_matroska_file_that_ends_within_its_index_has_all_its_pictures(tmp_path, bytes_of):
+    content = write_clip(tmp_path / "whole.mkv", ClipSpec(num_frames=10)).read_bytes()
+    end = content.rindex(b"\x1c\x53\xbb\x6b") + 12  # Cues
+    facts, frames = answer(bytes_of(content[:end], "cut.mkv"))
+    assert (len(frames), facts.warnings) == (10, ())
+    facts, frames = answer(bytes_of(content[: end - 100], "cut.mkv"))
+    assert facts.warnings == ("video_truncated",)
+
+
+def test_a_file_that_ends_within_its_sound_is_truncated(tmp_path, bytes_of):
+    path = write_clip(
+        tmp_path / "whole.mp4", ClipSpec(with_audio=True, container_options={"movflags": "faststart"})
+    )
+    with av.open(str(path)) as container:
+        last = max(packet.pos + packet.size for packet in container.demux(video=0) if packet.size)
+    content = path.read_bytes()
+    assert last < len(content) - 500
+    facts, frames = answer(bytes_of(content[:last]))
+    assert (len(frames), facts.warnings) == (60, ("video_truncated",))
+
+
 def test_a_truncated_file_without_frames_is_corrupt(clip, bytes_of):
     content = clip.read_bytes()
     for size in (33, len(content) // 2):  # the index is at the end

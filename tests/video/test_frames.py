@@ -36,6 +36,7 @@ VARIANTS = {
     ),
     "mpeg4-b-frames": ClipSpec("mpeg4", options={"bf": "2"}),
 }
+VP8 = {"vp8": ClipSpec("vp8")}
 
 
 def grainy(number):
@@ -50,10 +51,12 @@ def read(path, sampling=SAMPLINGS[0]):
         return reader.facts, frames
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [*((name, suffix) for name in VARIANTS for suffix in ("mp4", "mkv")), *((name, "webm") for name in VP8)],
+)
 def test_chosen_frames_equal_those_of_a_full_decode_bit_by_bit(name, suffix, tmp_path):
-    spec = replace(VARIANTS[name], paint=grainy, num_frames=60, gop_size=24)
+    spec = replace((VARIANTS | VP8)[name], paint=grainy, num_frames=60, gop_size=24)
     path = write_clip(tmp_path / f"clip.{suffix}", spec)
     reference = frames_of(path)
     for sampling in SAMPLINGS:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnireel.video.limits import SUPPORTED_CODECS
 from omnireel.video.messages import (
     NUM_SLOTS,
     RECORD_BYTES,
@@ -53,7 +54,7 @@ def test_a_request_arrives_as_it_was_sent():
         FACTS._replace(width=0),
         FACTS._replace(height=1 << 20),
         FACTS._replace(turns=4),
-        FACTS._replace(codec=5),
+        FACTS._replace(codec=len(SUPPORTED_CODECS)),
         FACTS._replace(num_source_frames=0),
         FACTS._replace(first_index=3600),
         FACTS._replace(num_in_window=3571),

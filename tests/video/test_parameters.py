@@ -9,8 +9,8 @@ import pytest
 from clips import ClipSpec, frames_of, moving_square, write_clip
 from forge import VISUAL_ENTRY, Box, built, find, parse, u32
 
-from omnireel.video.decoder.bitstream import Role, role_reader
-from omnireel.video.decoder.parameters import ParameterTracker, sets_of_avcc, sets_of_hvcc
+from omnireel.video.decoder.bitstream.parameters import ParameterTracker, sets_of_avcc, sets_of_hvcc
+from omnireel.video.decoder.bitstream.roles import Role, role_reader
 from omnireel.video.decoder.plan import Action, Picture, plan_packets
 from omnireel.video.reader.frames import Sampling, open_clip
 

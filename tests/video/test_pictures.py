@@ -4,7 +4,7 @@ from clips import ClipSpec, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.video.decoder.bitstream import Role, role_reader
+from omnireel.video.decoder.bitstream.roles import Role, role_reader
 from omnireel.video.decoder.plan import Action, Picture, plan_packets
 
 AVCC = bytes([1, 100, 0, 31, 0xFF])
@@ -77,10 +77,56 @@ def test_pictures_of_streams_without_length_prefixes_are_all_needed():
 def test_a_picture_in_a_packet_with_a_header_for_later_ones_is_kept():
     picture, header = b"\0\0\1\xb6\x80" + bytes(8), b"\0\0\1\x20" + bytes(8)
     assert role_reader("mpeg4", b"")(picture) == Role.DROPPABLE
-    assert role_reader("mpeg4", b"")(header + picture) == Role.PLAIN
+    assert role_reader("mpeg4", header)(header + picture) == Role.PLAIN
+    assert role_reader("mpeg4", b"")(header + picture) == Role.PLAIN | Role.CHANGES_PARAMETERS
 
 
-@given(codec=st.sampled_from(["h264", "hevc", "mpeg4", "vp9", "av1", "other"]), packet=st.binary(max_size=80))
+def prefixed(*units):
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
+
+
+@pytest.mark.parametrize(
+    ("codec", "extradata", "packet", "role"),
+    [
+        ("h264", AVCC, prefixed(b"\x06\x05\x01\x80", b"\x09\xf0"), Role.NO_PICTURE),
+        ("h264", AVCC, prefixed(b"\x0a"), Role.NO_PICTURE),
+        ("h264", AVCC, prefixed(b"\x06\x05\x01\x80", b"\x65" + bytes(8)), Role.START),
+        ("h264", AVCC, prefixed(b"\x06\x05\x01\x80") + b"\xff", Role.PLAIN),  # damaged
+        ("hevc", HVCC, prefixed(b"\x4e\x01\x05"), Role.NO_PICTURE),
+        ("mpeg4", b"", b"\0\0\1\xb2text", Role.NO_PICTURE),
+        ("vp8", b"", b"\x10\0\0\x9d\1\x2a", Role.START),
+        ("vp8", b"", b"\x11\0\0", Role.PLAIN),
+        ("vp8", b"", b"\x01\0\0", Role.HIDDEN),
+        ("vp8", b"", b"\x00\0\0", Role.HIDDEN),
+        ("vp9", b"", bytes([0b10000010, 0]), Role.START),
+        ("vp9", b"", bytes([0b10000100, 0]), Role.HIDDEN),
+        ("vp9", b"", bytes([0b10001000]), Role.PLAIN),  # shows an earlier one
+        ("vp9", b"", bytes([0b10110010, 0]), Role.HIDDEN),  # of profile 3
+        ("vp9", b"", bytes([0b10110001, 0]), Role.PLAIN),
+        # Two frames, the first one hidden, and their index.
+        ("vp9", b"", bytes([0b10000100, 0, 0b10000110, 0b11000001, 2, 1, 0b11000001]), Role.PLAIN),
+        ("vp9", b"", bytes([0b10000100, 0, 0b10000100, 0b11000001, 2, 1, 0b11000001]), Role.HIDDEN),
+        ("av1", b"", b"\x12\0" + b"\x32\x02\x10\0", Role.START),
+        ("av1", b"", b"\x12\0" + b"\x32\x02\x20\0", Role.HIDDEN),
+        (
+            "av1",
+            b"",
+            b"\x12\0" + b"\x32\x02\x00\0" + b"\x1a\x01\xa0",
+            Role.PLAIN,
+        ),  # hidden, then an earlier one
+        ("av1", b"", b"\x12\0" + b"\x2a\x02\x04\0", Role.HIDDEN),  # metadata alone
+    ],
+)
+def test_packets_without_pictures_and_pictures_that_are_not_shown_are_told_apart(
+    codec, extradata, packet, role
+):
+    assert role_reader(codec, extradata)(packet) == role
+
+
+@given(
+    codec=st.sampled_from(["h264", "hevc", "mpeg4", "vp8", "vp9", "av1", "other"]),
+    packet=st.binary(max_size=80),
+)
 def test_any_bytes_have_a_role(codec, packet):
     extradata = {"h264": AVCC, "hevc": HVCC}.get(codec, b"")
     assert isinstance(role_reader(codec, extradata)(packet), Role)

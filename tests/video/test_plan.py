@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnireel.video.decoder.bitstream import Role
+from omnireel.video.decoder.bitstream.roles import Role
 from omnireel.video.decoder.plan import Action, Picture, plan_packets
 
 START, OPEN, LEAD, DROP, PLAIN = Role.START, Role.OPEN_START, Role.LEADING, Role.DROPPABLE, Role.PLAIN

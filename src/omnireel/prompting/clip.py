@@ -11,6 +11,7 @@ from omnireel.task import MediaOptions, Progress, SoundUse, Task, VideoFacts
 from omnireel.video.errors import too_long
 from omnireel.video.limits import DURATION_TOLERANCE_S, VideoLimits
 from omnireel.video.reader.frames import (
+    DOLBY_VISION,
     FRAMES_SKIPPED,
     TRUNCATED,
     ClipFacts,
@@ -27,7 +28,8 @@ _WARNING_TEXTS = {
     SOUND_CUT: "The sound is longer than the limit; the rest is left out.",
     SOUND_FAILED: "The sound cannot be decoded; only the frames are used.",
     TRUNCATED: "The file ends early; only the part that is there is used.",
-    FRAMES_SKIPPED: "Some of the chosen frames are damaged and were left out.",
+    FRAMES_SKIPPED: "Some frames are damaged or have times far from all others, and were left out.",
+    DOLBY_VISION: "The clip is in profile 5 of Dolby Vision; its colours are wrong here.",
 }
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-SUPPORTED_FORMATS = ("mp4", "mov", "m4v", "webm", "mkv")
-SUPPORTED_CODECS = ("h264", "hevc", "av1", "vp9", "mpeg4")
+SUPPORTED_FORMATS = ("mp4", "mov", "m4v", "webm", "mkv", "gif")
+SUPPORTED_CODECS = ("h264", "hevc", "av1", "vp9", "mpeg4", "vp8", "gif")
 
 # A clip cut at a limit may end a little later: containers round durations up to their time base.
 DURATION_TOLERANCE_S = 0.05

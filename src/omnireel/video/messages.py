@@ -27,6 +27,7 @@ class Container(IntEnum):
 
     MOV = 1
     MATROSKA = 2
+    GIF = 3
 
 
 class Mode(IntEnum):
@@ -50,12 +51,18 @@ class Reason(IntEnum):
 
 
 class Flag(IntFlag):
-    """Further facts about a clip."""
+    """Further facts about a clip.
+
+    STRAYS:  frames are left out because their times are far from all others
+    DOLBY_5: profile 5 of Dolby Vision, whose colours need metadata that is not applied
+    """
 
     HAS_AUDIO = 1
     TRUNCATED = 2
     PQ = 4
     HLG = 8
+    STRAYS = 16
+    DOLBY_5 = 32
 
 
 class Request(NamedTuple):

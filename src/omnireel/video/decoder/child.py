@@ -14,10 +14,11 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from io import FileIO
 from itertools import chain
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 import av
 
@@ -27,16 +28,25 @@ import av.subtitles.stream
 import av.subtitles.subtitle
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
-from omnireel.video.decoder.bitstream import role_reader
-from omnireel.video.decoder.packets import MAX_THREADS, ClipError, Timeline, decoded_frames, survey
+from omnireel.video.decoder.bitstream.sizes import Size, display_size, fitted
+from omnireel.video.decoder.decoding import MAX_THREADS, decoded_frames, measured_sizes
+from omnireel.video.decoder.packets import ClipError
 from omnireel.video.decoder.sandbox import confine, die_with
 from omnireel.video.decoder.slots import Slots
 from omnireel.video.decoder.sound import sound_chunks
+from omnireel.video.decoder.survey import Timeline, survey
+from omnireel.video.decoder.tracks import (
+    best_track,
+    codec_name,
+    counted,
+    has_missing_samples,
+    known_counts,
+    video_tracks,
+)
 from omnireel.video.limits import SUPPORTED_CODECS
 from omnireel.video.messages import (
     REQUEST,
@@ -53,8 +63,10 @@ from omnireel.video.messages import (
 )
 from omnireel.video.sample import choose_frames_between, window
 
-_DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska"}
+T = TypeVar("T")
+_DEMUXERS = {Container.MOV: "mov", Container.MATROSKA: "matroska", Container.GIF: "gif"}
 _MAX_TRACKS = 16
+_MAX_PIXELS_TO_MEASURE = 8192 * 4320  # to name the size of a picture that is too large
 _RGB_16 = "rgb48le" if sys.byteorder == "little" else "rgb48be"
 
 
@@ -94,24 +106,23 @@ def _send(record: bytes) -> None:
 
 
 def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
+    track, codec, timeline, flags = _on_track(
+        request, clip, lambda container, stream: _measure(container, stream, request)
+    )
+    sizes = set(timeline.sizes)
+    if timeline.changes_parameters:
+        with _open(request, clip) as container:
+            stream = container.streams.video[track]
+            stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS_TO_MEASURE)}
+            sizes |= measured_sizes(container, stream, timeline)
     with _open(request, clip) as container:
-        stream = _video_stream(container)
-        codec = _codec_of(stream)
-        _check_size(stream.codec_context.width, stream.codec_context.height, request)
-        timeline = survey(
-            container, stream, role_reader(codec, stream.codec_context.extradata or b""), request
-        )
-        flags = Flag.HAS_AUDIO if container.streams.audio else Flag(0)
-    if timeline.is_truncated:
-        flags |= Flag.TRUNCATED
-    with _open(request, clip) as container:
-        stream = _video_stream(container)
+        stream = container.streams.video[track]
         first_index, count = _window(timeline, request)
         source_fps = _source_fps(stream, timeline)
         chosen = choose_frames_between(first_index, count, source_fps, **_sampling(request))
         stream.codec_context.options = {"max_pixels": _max_pixels(request)}
         frames = decoded_frames(container, stream, timeline, chosen)
-        first_frame, shape = _first_frame(frames, stream, request)
+        first_frame, shape = _first_frame(frames, stream, sizes, request)
         transfer = _transfer_flag(first_frame[1])
         facts = Facts(
             *shape,
@@ -124,16 +135,61 @@ def _read_clip(request: Request, clip: FileIO, slots: Slots) -> None:
             duration_s=timeline.duration_s,
         )
         _send(facts.pack())
-        _send_frames(chain([first_frame], frames), timeline, shape, slots, is_hdr=bool(transfer))
+        painter = _Painter(stream.sample_aspect_ratio, shape, slots, is_hdr=bool(transfer))
+        for index, frame in chain([first_frame], frames):
+            if index is not None:
+                _check_largest(*painter.size(frame), request)
+                _send(FrameReady(index, painter.put(frame), timeline.times_s[index]).pack())
+
+
+def _on_track(
+    request: Request,
+    clip: FileIO,
+    use: Callable[[InputContainer, VideoStream], T],
+    *,
+    is_to_be_counted: bool = False,
+) -> T:
+    """What `use` returns for the opened clip and the best of its video tracks.
+
+    is_to_be_counted: the container does not say how many frames the tracks have
+    """
+    counts = None
+    if is_to_be_counted:
+        with _open(request, clip) as container:
+            counts = counted(container, video_tracks(container), request.max_num_packets)
+    with _open(request, clip) as container:
+        tracks = video_tracks(container)
+        counts = counts or known_counts(tracks)
+        if counts is not None:
+            return use(container, best_track(tracks, counts))
+    return _on_track(request, clip, use, is_to_be_counted=True)
+
+
+def _measure(
+    container: InputContainer, stream: VideoStream, request: Request
+) -> tuple[int, str, Timeline, Flag]:
+    """The track's number among those of video, its codec, its timeline, and flags."""
+    codec = codec_name(stream)
+    _check_size(stream.codec_context.width, stream.codec_context.height, request)
+    timeline = survey(container, stream, codec, request)
+    flags = Flag.HAS_AUDIO if container.streams.audio else Flag(0)
+    if timeline.is_truncated or has_missing_samples(container):
+        flags |= Flag.TRUNCATED
+    if timeline.num_strays:
+        flags |= Flag.STRAYS
+    if timeline.is_dolby_5:
+        flags |= Flag.DOLBY_5
+    return container.streams.video.index(stream), codec, timeline, flags
 
 
 def _read_sound(request: Request, clip: FileIO, slots: Slots) -> None:
-    with _open(request, clip) as container:
-        origin = _video_stream(container)
+    def read(container: InputContainer, origin: VideoStream) -> None:
         begins_s = float((origin.start_time or 0) * (origin.time_base or 0))
         for chunk in sound_chunks(container, begins_s, request, max_bytes=slots.slot_bytes):
             num_samples = len(chunk.content) // (SAMPLE_BYTES * chunk.num_channels)
             _send(SoundReady(slots.put_bytes(chunk.content), num_samples, chunk.num_channels).pack())
+
+    _on_track(request, clip, read)
 
 
 def _open(request: Request, clip: FileIO) -> InputContainer:
@@ -166,29 +222,17 @@ def _refuse_other_files(*_args: object) -> NoReturn:
     raise PermissionError
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise ClipError(Reason.NO_VIDEO)
-
-
-def _codec_of(stream: VideoStream) -> str:
-    if stream.codec_context is None:
-        raise ClipError(Reason.CODEC, name="unknown")
-    codec = stream.codec_context.codec.canonical_name
-    if codec not in SUPPORTED_CODECS:
-        raise ClipError(Reason.CODEC, name=codec)
-    return str(codec)
-
-
 def _check_size(width: int, height: int, request: Request) -> None:
     if width < 1 or height < 1:
         raise ClipError(Reason.CORRUPT)
-    if max(width, height) > request.max_long_side or min(width, height) > request.max_short_side:
-        raise ClipError(Reason.RESOLUTION, width=width, height=height)
+    _check_largest(width, height, request)
     if min(width, height) < request.min_side:
         raise ClipError(Reason.TOO_SMALL, width=width, height=height)
+
+
+def _check_largest(width: int, height: int, request: Request) -> None:
+    if max(width, height) > request.max_long_side or min(width, height) > request.max_short_side:
+        raise ClipError(Reason.RESOLUTION, width=width, height=height)
 
 
 def _window(timeline: Timeline, request: Request) -> tuple[int, int]:
@@ -207,13 +251,14 @@ def _sampling(request: Request) -> dict[str, Any]:
 
 
 def _source_fps(stream: VideoStream, timeline: Timeline) -> float:
-    """Frames per second: the container's value, unless the times of the frames contradict it."""
+    """Frames per second: the container's value, unless the times or the number of the frames contradict it."""
     claimed = float(stream.average_rate or 0)
     num_frames = len(timeline.times_s)
     if timeline.duration_s <= 0:
         return claimed if claimed > 0 else 1.0
     measured = num_frames / timeline.duration_s
-    return claimed if measured / 2 <= claimed <= measured * 2 else measured
+    is_plausible = measured / 2 <= claimed <= measured * 2 and not timeline.has_packets_without_pictures
+    return claimed if is_plausible else measured
 
 
 class Shape(NamedTuple):
@@ -226,17 +271,25 @@ class Shape(NamedTuple):
 
 
 def _first_frame(
-    frames: Iterator[tuple[int | None, VideoFrame]], stream: VideoStream, request: Request
+    frames: Iterator[tuple[int | None, VideoFrame]],
+    stream: VideoStream,
+    sizes: Iterable[Size],
+    request: Request,
 ) -> tuple[tuple[int | None, VideoFrame], Shape]:
-    """The first decoded frame with its index, and the shape to which all frames are scaled."""
+    """The first decoded frame with its index, and the shape into which all frames are fitted: the largest one.
+
+    sizes: of other frames, in stored pixels
+    """
     first = next(frames, None)
     if first is None:
         raise ClipError(Reason.CORRUPT)
-    frame = first[1]
-    ratio = stream.sample_aspect_ratio
-    width = max(round(frame.width * ratio), 1) if ratio and ratio > 0 else frame.width
-    _check_size(width, frame.height, request)
-    return first, Shape(width, frame.height, *_orientation(frame))
+    frame, ratio = first[1], stream.sample_aspect_ratio
+    largest = display_size((frame.width, frame.height), ratio)
+    _check_size(*largest, request)
+    for size in sorted(display_size(size, ratio) for size in sizes):
+        _check_largest(*size, request)
+        largest = max(largest, size, key=math.prod)
+    return first, Shape(*largest, *_orientation(frame))
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, int]:
@@ -258,19 +311,33 @@ def _transfer_flag(frame: VideoFrame) -> Flag:
     return known.get(int(frame.color_trc), Flag(0))
 
 
-def _send_frames(
-    frames: Iterable[tuple[int | None, VideoFrame]],
-    timeline: Timeline,
-    shape: Shape,
-    slots: Slots,
-    *,
-    is_hdr: bool,
-) -> None:
-    reformatter = VideoReformatter()
-    kind, pixel_bytes = (_RGB_16, 6) if is_hdr else ("rgb24", 3)
-    for index, frame in frames:
-        if index is None:
-            continue
-        rgb = reformatter.reformat(frame, width=shape.width, height=shape.height, format=kind)
-        slot = slots.put(rgb.planes[0], pixel_bytes * shape.width)
-        _send(FrameReady(index, slot, timeline.times_s[index]).pack())
+class _Painter:
+    """Converts frames to RGB and puts them into slots.
+
+    shape: of all pictures; a frame of other proportions has black bars
+    """
+
+    def __init__(self, ratio: Fraction | None, shape: Shape, slots: Slots, *, is_hdr: bool) -> None:
+        self._ratio, self._shape, self._slots = ratio, shape, slots
+        self._reformatter = VideoReformatter()
+        self._kind, self._pixel_bytes = (_RGB_16, 6) if is_hdr else ("rgb24", 3)
+
+    def size(self, frame: VideoFrame) -> Size:
+        """Width and height at which a frame is shown."""
+        return display_size((frame.width, frame.height), self._ratio)
+
+    def put(self, frame: VideoFrame) -> int:
+        """Fill the next free slot with a frame. Returns the slot's number."""
+        shape = self._shape
+        width, height = fitted(self.size(frame), (shape.width, shape.height))
+        rgb = self._reformatter.reformat(frame, width=width, height=height, format=self._kind)
+        if (width, height) == (shape.width, shape.height):
+            return self._slots.put(rgb.planes[0], self._pixel_bytes * width)
+        margins = (shape.width - width) // 2, (shape.height - height) // 2
+        row_bytes = self._pixel_bytes * width
+        return self._slots.put_within(
+            rgb.planes[0],
+            row_bytes,
+            canvas=(self._pixel_bytes * shape.width, shape.height),
+            at=(self._pixel_bytes * margins[0], margins[1]),
+        )

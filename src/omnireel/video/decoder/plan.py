@@ -8,7 +8,7 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from omnireel.video.decoder.bitstream import Role
+from omnireel.video.decoder.bitstream.roles import Role
 
 
 class Picture(NamedTuple):

@@ -40,6 +40,24 @@ class Slots:
             self._memory[target : target + row_bytes] = pixels[row * stride : row * stride + row_bytes]
         return slot
 
+    def put_within(
+        self, plane: VideoPlane, row_bytes: int, *, canvas: tuple[int, int], at: tuple[int, int]
+    ) -> int:
+        """Copy a packed RGB plane into a black picture in the next free slot. Returns the slot's number.
+
+        canvas: bytes in a row of that picture, and its rows
+        at:     bytes and rows before the plane
+        """
+        slot = self._acquire()
+        start = slot * self._slot_bytes
+        canvas_row_bytes, num_rows = canvas
+        self._memory[start : start + canvas_row_bytes * num_rows] = bytes(canvas_row_bytes * num_rows)
+        pixels, stride = memoryview(plane), plane.line_size
+        for row in range(plane.height):
+            target = start + (at[1] + row) * canvas_row_bytes + at[0]
+            self._memory[target : target + row_bytes] = pixels[row * stride : row * stride + row_bytes]
+        return slot
+
     def put_bytes(self, content: bytes) -> int:
         """Copy at most `slot_bytes` bytes into the next free slot. Returns the slot's number."""
         slot = self._acquire()

@@ -25,6 +25,7 @@ from omnireel.video.sample import choose_frames_between
 
 TRUNCATED = "video_truncated"
 FRAMES_SKIPPED = "frames_skipped"
+DOLBY_VISION = "dolby_vision_profile_5"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class ClipFacts:
     width, height: the upright picture with square pixels
     duration_s:    from the first frame to the end of the last
     indices:       the chosen frames, numbered in display order; after all frames are read, those that were decoded
-    warnings:      "video_truncated" when the file ends early, "frames_skipped" when chosen frames are damaged
+    warnings:      "video_truncated" when the file ends early; "frames_skipped" when chosen frames are damaged, or a
+                   frame's time is far from all others; "dolby_vision_profile_5" when the colours are wrong
     """
 
     width: int
@@ -178,10 +180,9 @@ class ClipReader:
         if not self._delivered:
             raise errors.corrupt()
         if len(self._delivered) < len(self.facts.indices):
+            others = tuple(warning for warning in self.facts.warnings if warning != FRAMES_SKIPPED)
             self.facts = replace(
-                self.facts,
-                indices=tuple(self._delivered),
-                warnings=(*self.facts.warnings, FRAMES_SKIPPED),
+                self.facts, indices=tuple(self._delivered), warnings=(*others, FRAMES_SKIPPED)
             )
         self.close()
 
@@ -204,7 +205,7 @@ class ClipReader:
         self._wait_left_s -= waited_s
         if isinstance(record, Failure):
             is_unknown = record.reason == Reason.NO_VIDEO or record.codec == "unknown"
-            if is_unknown and self._container.is_truncated:
+            if is_unknown and self._container.is_incomplete:
                 raise errors.corrupt()  # the part of the file that describes its tracks is missing
             raise errors.failure_error(record, self._sampling.start_s, self._limits)
         return record
@@ -248,7 +249,11 @@ class ClipReader:
             max_frames=self._sampling.max_frames,
         )
         width, height = (facts.width, facts.height)[:: -1 if facts.turns % 2 else 1]
-        is_truncated = self._container.is_truncated or bool(facts.flags & Flag.TRUNCATED)
+        warnings = {
+            TRUNCATED: self._container.is_truncated or bool(facts.flags & Flag.TRUNCATED),
+            FRAMES_SKIPPED: bool(facts.flags & Flag.STRAYS),
+            DOLBY_VISION: bool(facts.flags & Flag.DOLBY_5),
+        }
         return ClipFacts(
             width=width,
             height=height,
@@ -258,7 +263,7 @@ class ClipReader:
             num_source_frames=facts.num_source_frames,
             has_audio=bool(facts.flags & Flag.HAS_AUDIO),
             indices=tuple(chosen),
-            warnings=(TRUNCATED,) if is_truncated else (),
+            warnings=tuple(warning for warning, holds in warnings.items() if holds),
         )
 
 
