@@ -202,16 +202,16 @@ def test_a_truncated_file_gives_the_frames_it_has_and_a_warning(layout, tmp_path
 def test_bytes_behind_the_last_picture_are_no_loss(change, suffix, tmp_path, bytes_of):
     spec = ClipSpec("vp9" if suffix == "webm" else "h264", num_frames=10, with_audio=True)
     content = write_clip(tmp_path / f"whole.{suffix}", spec).read_bytes()
-    facts, frames = answer(bytes_of(change(content), f"more.{suffix}"))
+    facts, frames = read(bytes_of(change(content), f"more.{suffix}"))
     assert (len(frames), facts.warnings) == (10, ())
 
 
 def test_a_matroska_file_that_ends_within_its_index_has_all_its_pictures(tmp_path, bytes_of):
     content = write_clip(tmp_path / "whole.mkv", ClipSpec(num_frames=10)).read_bytes()
     end = content.rindex(b"\x1c\x53\xbb\x6b") + 12  # Cues
-    facts, frames = answer(bytes_of(content[:end], "cut.mkv"))
+    facts, frames = read(bytes_of(content[:end], "cut.mkv"))
     assert (len(frames), facts.warnings) == (10, ())
-    facts, frames = answer(bytes_of(content[: end - 100], "cut.mkv"))
+    facts, frames = read(bytes_of(content[: end - 100], "cut.mkv"))
     assert facts.warnings == ("video_truncated",)
 
 
@@ -223,7 +223,7 @@ def test_a_file_that_ends_within_its_sound_is_truncated(tmp_path, bytes_of):
         last = max(packet.pos + packet.size for packet in container.demux(video=0) if packet.size)
     content = path.read_bytes()
     assert last < len(content) - 500
-    facts, frames = answer(bytes_of(content[:last]))
+    facts, frames = read(bytes_of(content[:last]))
     assert (len(frames), facts.warnings) == (60, ("video_truncated",))
 
 

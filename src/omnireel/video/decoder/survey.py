@@ -18,10 +18,9 @@ from omnireel.video.decoder.bitstream.sizes import Size, size_reader
 from omnireel.video.decoder.packets import ClipError, Packets
 from omnireel.video.decoder.plan import Picture
 from omnireel.video.decoder.times import Stamp, TimeLine, time_line
+from omnireel.video.limits import DURATION_TOLERANCE_S
 from omnireel.video.messages import Reason, Request
 
-# A clip cut at the limit may end a little later: containers round durations up to their time base.
-_DURATION_TOLERANCE_S = 0.05
 # Packets for each picture, on average: messages, delimiters and headers may have packets of their own.
 _MAX_PACKETS_PER_PICTURE = 8
 # With this many frames beyond the limit of duration, reading ends; a few may be strays.
@@ -87,7 +86,7 @@ class _Found:
         self._rate = float(stream.average_rate or 0)
         self._is_reordered = bool(stream.codec_context.has_b_frames)
         self._claimed_s = (container.duration or 0) / av.time_base
-        self._limit_s = request.max_duration_s + _DURATION_TOLERANCE_S
+        self._limit_s = request.max_duration_s + DURATION_TOLERANCE_S
         self._pictures: list[Picture] = []
         self._frames: list[int] = []  # positions in _pictures
         self._stamps: list[Stamp] = []
