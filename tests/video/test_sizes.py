@@ -80,6 +80,17 @@ def test_a_later_picture_beyond_the_limit_is_refused(codec, tmp_path):
     assert (caught.value.ctx["provided_width"], caught.value.ctx["provided_height"]) == (2048, 48)
 
 
+def test_a_picture_beyond_the_limit_is_refused_where_sizes_are_no_longer_measured(tmp_path):
+    """After 64 changes of parameters. The first frames are read; then its own size is looked at."""
+    sizes = [(64, 48), *[(96, 48), (80, 48)] * 33, (2048, 48)]
+    with open_clip(joined(tmp_path, "h264", *sizes), Sampling(fps=None, max_frames=None)) as reader:
+        frames = reader.read_frames()
+        assert number_in(next(frames).rgb) == 0
+        with pytest.raises(InputError) as caught:
+            list(frames)
+    assert caught.value.kind == "video_resolution_too_large"
+
+
 def test_one_size_is_left_as_it_is(tmp_path):
     path = joined(tmp_path, "vp9", (130, 98), (130, 98))
     assert read(path)[0].width == 130

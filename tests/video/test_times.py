@@ -11,6 +11,7 @@ from numbered import clip_of, read, remuxed, samples_of
 
 from omnireel.errors import InputError
 from omnireel.video.decoder.times import Stamp, time_line
+from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import Sampling, open_clip
 
 TICK = 0.01
@@ -164,6 +165,23 @@ def test_joined_recordings_longer_than_the_limit_are_too_long(tmp_path):
         open_clip(path)
     assert caught.value.kind == "video_duration_too_long"
     assert caught.value.ctx["provided_duration"] == pytest.approx(122)
+
+
+def test_a_clip_that_is_too_long_and_has_too_many_frames_is_called_too_long(tmp_path):
+    path = clip_of(tmp_path / "long.mkv", [7] * 260, rate=Fraction(2), width=32, height=32)
+    with pytest.raises(InputError) as caught:
+        open_clip(path, limits=VideoLimits(max_num_packets=250))
+    assert caught.value.kind == "video_duration_too_long"
+
+
+def test_a_stray_is_left_out_of_a_clip_in_which_times_occur_twice(tmp_path):
+    whole = clip_of(tmp_path / "whole.mp4", range(60), options={"bf": "0"})
+    samples = samples_of(whole)
+    samples[10] = replace(samples[10], pts=samples[11].pts)
+    samples[30] = replace(samples[30], pts=samples[30].pts + 10_000_000)
+    facts, numbers, _ = read(remuxed(tmp_path / "twice.mp4", (whole, samples)))
+    assert numbers == [number for number in range(60) if number != 30]
+    assert facts.warnings == ("frames_skipped",)
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])

@@ -170,6 +170,21 @@ def test_messages_and_headers_in_packets_of_their_own_are_neither_frames_nor_dam
     assert read(path, Sampling(fps=None, start_s=0.66, end_s=0.74))[1] == [20, 21, 22]
 
 
+def test_packets_without_pictures_do_not_count_in_the_frame_rate(tmp_path):
+    """One for every second picture: half as many packets again, as the container's rate says."""
+    whole = clip_of(tmp_path / "whole.mp4", range(40), options={"bf": "0"})
+    message = b"\0\0\0\x04\x06\x05\x00\x80"
+    samples = []
+    for number, sample in enumerate(samples_of(whole)):
+        half = sample.duration // 2
+        samples.append(replace(sample, duration=half))
+        if number % 2:
+            samples.append(Sample(message, sample.pts + half, sample.dts + half, False, half))
+    facts, numbers, _ = read(remuxed(tmp_path / "apart.mp4", (whole, samples)))
+    assert numbers == list(range(40))
+    assert facts.source_fps == pytest.approx(30, rel=0.02)
+
+
 def test_the_limit_of_frames_counts_pictures_and_not_packets():
     limits = VideoLimits(max_num_packets=30)
     with open_clip(DATA / "sei_samples.mp4", Sampling(), limits) as reader:
