@@ -6,6 +6,7 @@ Progress goes to stderr; the last line on stdout is the answer. The exit code is
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ ENDPOINT_ID = "nvidia/nemotron-3-nano-omni/video"
 PROMPT = "Which way does the red circle move?"
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 30, 10
 START_DEADLINE_S = 60
+CLIP = Path("clip.mp4")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,18 @@ def main() -> int:
         print_progress("Starting omnireel serve.")
         with running_server(Path(folder)) as address:
             print_progress(f"Asking https://127.0.0.1:{address.tls_port}: {PROMPT}")
-            return ask(address, clip)
+            exit_code = ask(address, clip)
+        keep(clip)
+        return exit_code
+
+
+def keep(clip: Path) -> None:
+    """Leave the clip in the working directory, for the commands of the README; an existing file stays."""
+    if not CLIP.exists():
+        shutil.copyfile(clip, CLIP)
+        print_progress(
+            f'The clip is in {CLIP}. Now try: omnireel ask {CLIP} "What is moving, and which way?"'
+        )
 
 
 def print_progress(line: str) -> None:

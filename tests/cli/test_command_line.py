@@ -177,9 +177,10 @@ def test_version_and_help_do_not_wait_for_torch(omnireel):
 
 
 def test_an_internal_error_is_two_lines_and_a_traceback_only_on_request(omnireel, clip, tmp_path):
-    # Nothing checks whether omnireel.toml is a directory, so this is an internal error.
-    (tmp_path / "omnireel.toml").mkdir()
-    ran = omnireel("ask", clip, "hello")
+    # Nothing checks whether the pepper is a directory, so this is an internal error.
+    (tmp_path / "data" / "pepper").mkdir(parents=True)
+    command = ("keys", "create", "--data-dir", str(tmp_path / "data"))
+    ran = omnireel(*command)
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 2
-    assert "Traceback" in omnireel("ask", clip, "hello", OMNIREEL_TRACEBACK="1").stderr
+    assert "Traceback" in omnireel(*command, OMNIREEL_TRACEBACK="1").stderr

@@ -23,3 +23,13 @@ def test_a_key_that_does_not_exist_cannot_be_revoked(omnireel, tmp_path):
     ran = omnireel("keys", "revoke", "omr_nothing", OMNIREEL_DATA_DIR=str(tmp_path))
     assert ran.returncode == 1
     assert "There is no key with the id 'omr_nothing'" in ran.stderr
+
+
+def test_a_directory_without_a_store_is_named_and_nothing_is_made(omnireel, tmp_path):
+    mistyped = tmp_path / "mistyped"
+    listed = omnireel("keys", "list", "--data-dir", str(mistyped))
+    revoked = omnireel("keys", "revoke", "omr_x", "--data-dir", str(mistyped))
+    assert (listed.returncode, revoked.returncode) == (0, 1)
+    for ran in (listed, revoked):
+        assert f"There is no store at {mistyped}" in ran.stderr
+    assert not mistyped.exists()

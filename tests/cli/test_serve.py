@@ -8,7 +8,8 @@ from contextlib import closing
 import pytest
 from served import Server, Worker
 
-from omnireel.cli.serve import bound_socket
+from omnireel.cli.serve import bound_socket, serve_forever
+from omnireel.errors import SettingsError
 from omnireel.settings import Settings
 from omnireel.store.sqlite.database import connect
 
@@ -43,3 +44,8 @@ def test_a_process_whose_tasks_broke_exits_with_1(tmp_path, command):
             db.execute("DROP TABLE outbox")
         assert process.process.wait(30) == 1
     assert any(line["event"] == "a background task failed" for line in process.log())
+
+
+def test_one_port_for_both_listeners_is_refused():
+    with pytest.raises(SettingsError, match="port and tls_port are both 8443"):
+        serve_forever(Settings(port=8443, tls="dev", tls_port=8443))

@@ -140,3 +140,21 @@ def test_a_pruning_rate_of_one_is_refused():
     assert read_ask_settings({"video_pruning_rate": 0}).video_pruning_rate == 0.0
     with pytest.raises(SettingsError):
         read_ask_settings({"video_pruning_rate": 1.0})
+
+
+def test_a_file_of_settings_may_begin_with_a_byte_order_mark(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "omnireel.toml").write_bytes(b"\xef\xbb\xbfport = 9")
+    assert read_settings({}).port == 9
+
+
+def test_a_file_of_settings_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "omnireel.toml"
+    file.write_bytes("# Größe".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"omnireel\.toml is not UTF-8"):
+        read_settings({})
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(SettingsError, match=r"omnireel\.toml cannot be read: Is a directory"):
+        read_settings({})

@@ -44,7 +44,8 @@ def create_key(settings: Settings, wanted: KeySettings, *, as_json: bool) -> Non
 
 def list_keys(settings: Settings, *, as_json: bool) -> None:
     """Print every key, without its secret, and what it spent."""
-    keys = _with_store(settings, lambda store: store.keys.all(now=time.time()))
+    none: list[KeySpending] = []
+    keys = _in_known_store(settings, lambda store: store.keys.all(now=time.time()), none)
     reports = [_report(spending) for spending in keys]
     if as_json:
         typer.echo(json.dumps({"keys": reports}))
@@ -64,13 +65,23 @@ def list_keys(settings: Settings, *, as_json: bool) -> None:
 def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
     """Revoke a key, from the next request on. Raises OmnireelError if no key has that id."""
     bare_id = key_id.partition(":")[0]
-    spending = _with_store(settings, lambda store: store.keys.revoke(bare_id, now=time.time()))
+    spending = _in_known_store(settings, lambda store: store.keys.revoke(bare_id, now=time.time()), None)
     if spending is None:
         raise OmnireelError(
             f"There is no key with the id {bare_id!r}.",
             hint="`omnireel keys list` shows the ids of all keys.",
         )
     typer.echo(json.dumps(_report(spending)) if as_json else f"{spending.key.id} is revoked")
+
+
+def _in_known_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]], missing: _T) -> _T:
+    """What `work` returns; `missing`, and no store is made, where there is none."""
+    if settings.store_path.exists():
+        return _with_store(settings, work)
+    if settings.data_directory.exists():
+        make_directory(settings.data_directory)  # raises where it cannot be used
+    typer.echo(f"There is no store at {settings.store_path}.", err=True)
+    return missing
 
 
 def _with_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]]) -> _T:

@@ -50,6 +50,7 @@ def serve_forever(settings: Settings) -> None:
     loaded.
     """
     configure_log()
+    _check_ports(settings)
     require_sandbox(settings)
     make_directory(settings.data_directory)
     allow_many_files()
@@ -62,6 +63,14 @@ def serve_forever(settings: Settings) -> None:
         raise typer.Exit(FAILED)
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+def _check_ports(settings: Settings) -> None:
+    if settings.tls != "none" and settings.port == settings.tls_port != 0:
+        raise SettingsError(
+            f"port and tls_port are both {settings.port}.",
+            hint="Give --tls-port another port; 0 takes a free one.",
+        )
 
 
 @contextmanager

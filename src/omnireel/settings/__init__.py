@@ -95,9 +95,17 @@ def _parse(declared: Declaration, raw: object, place: str) -> object:
 
 def _read_file() -> dict[str, Any]:
     try:
-        text = FILE.read_text("utf-8")
+        text = FILE.read_text("utf-8-sig")  # Windows editors write a byte order mark
     except FileNotFoundError:
         return {}
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{FILE} is not UTF-8: byte {error.start} cannot be read.", hint="Save the file as UTF-8."
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{FILE} cannot be read: {error.strerror}.", hint=f"Fix {FILE} or move it away."
+        ) from None
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -188,3 +188,13 @@ def test_secrets_and_tokens_are_not_in_the_file(tmp_path):
     assert b"omr_id" in stored
     for text in (b"a secret", b"a cdn token", b"an upload token"):
         assert text not in stored
+
+
+def test_the_files_of_a_new_store_are_for_their_owner_alone(tmp_path):
+    store = SqliteStore(tmp_path / "store")
+    try:
+        asyncio.run(store.jobs.purge(before=0.0))  # a write, so that the log beside the file is there
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        store.close()
+    assert modes == dict.fromkeys(("store", "store-wal", "store-shm"), 0o600)

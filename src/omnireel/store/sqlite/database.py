@@ -138,13 +138,15 @@ def _open(path: Path) -> tuple[Connection, Connection]:
     """Migrate the store if necessary, and open a connection that writes and one that reads."""
     opened: list[Connection] = []
     try:
+        # For its owner alone; SQLite gives the files beside it the same mode.
+        path.touch(mode=0o600)
         opened.append(connect(path))
         migrate(opened[0], path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
         opened.append(connect(path, reads_only=True))
     except BaseException as error:
         for connection in opened:
             connection.close()
-        if isinstance(error, apsw.Error):
+        if isinstance(error, apsw.Error | OSError):
             raise OmnireelError(
                 f"The store at {path} cannot be opened: {error}.",
                 hint="Check that the file is an omnireel store and that this user may write to it.",
