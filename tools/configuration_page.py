@@ -26,7 +26,7 @@ An unknown name in `omnireel.toml` is an error too. An unknown variable that beg
 warning.
 
 A switch is turned on with `--allow-http` and off with `--no-allow-http`. Variables and the file take `true`
-and `false`. A list has commas between its values (`--fetch-ports 8080,8443`), or is an array in
+and `false`; `yes` and `no`, and `1` and `0` in variables, mean the same. A list has commas between its values (`--fetch-ports 8080,8443`), or is an array in
 `omnireel.toml`. Flags belong to the commands that are named with each setting. Variables and the file count
 for every command that uses the setting.
 
