@@ -26,9 +26,9 @@ An unknown name in `omnireel.toml` is an error too. An unknown variable that beg
 warning.
 
 A switch is turned on with `--allow-http` and off with `--no-allow-http`. Variables and the file take `true`
-and `false`. A list has commas between its values (`--fetch-ports 8080,8443`), or is an array in
-`omnireel.toml`. Flags belong to the commands that are named with each setting. Variables and the file count
-for every command that uses the setting.
+and `false`; `yes`, `no`, `1` and `0` are accepted as text. A list has commas between its values
+(`--fetch-ports 8080,8443`), or is an array in `omnireel.toml`. Flags belong to the commands that are named
+with each setting. Variables and the file count for every command that uses the setting.
 
 An example `omnireel.toml` for a server with API keys:
 

@@ -150,6 +150,10 @@ def test_webhooks_of_a_killed_server_are_sent_by_the_next_one(tmp_path, body):
 def test_the_commands_say_what_is_wrong(sending, tmp_path):
     code, _, error = webhooks(sending, "replay", "nobody")
     assert (code, "There is no webhook of a request 'nobody'" in error) == (1, True)
+    code, _, error = webhooks(sending, "replay")
+    assert (code, "a request id, or --given-up" in error) == (2, True)
+    code, out, _ = webhooks(sending, "replay", "--given-up")
+    assert (code, out.strip()) == (0, "No webhook was given up.")
     code, _, error = webhooks(sending, "list", "--state", "lost")
     assert (code, "--state is 'lost'" in error) == (2, True)
 

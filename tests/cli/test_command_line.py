@@ -71,7 +71,11 @@ BAD = [
         2,
         "--temperature is 'nan'; it must be a number from 0 to 2",
     ),
-    (["ask", "CLIP", "hello", "--video-pruning-rate", "1"], 2, "it must be a number from 0 to below 1"),
+    (
+        ["ask", "CLIP", "hello", "--video-pruning-rate", "1"],
+        2,
+        "it must be a number from 0 up to, but not including, 1",
+    ),
     (["serve", "--port", "65536"], 2, "--port is '65536'; it must be a whole number from 0 to 65535"),
     (["serve", "--port", "eighty"], 2, "--port is 'eighty'; it must be a whole number from 0 to 65535"),
     (["serve", "--backend", "magic"], 2, "--backend is 'magic'; it must be local or echo"),

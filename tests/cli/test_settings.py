@@ -63,21 +63,21 @@ BAD = [
     (
         "OMNIREEL_FETCH_PORTS",
         "443,0",
-        "OMNIREEL_FETCH_PORTS is '443,0'; it must be a whole number from 1 to 65535",
+        "OMNIREEL_FETCH_PORTS is '443,0'; it must be whole numbers from 1 to 65535, separated by commas",
     ),
     ("OMNIREEL_BACKEND", "vllm", "OMNIREEL_BACKEND is 'vllm'; it must be local or echo"),
     (
         "OMNIREEL_TRUSTED_PROXIES",
         "10.0.0.1/8",
-        "'10.0.0.1/8'; it must be an address or network like 10.0.0.0/8",
+        "'10.0.0.1/8'; it must be addresses or networks separated by commas, like 10.0.0.0/8",
     ),
-    ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1, box", "'10.0.0.1, box'; it must be an address or network"),
+    ("OMNIREEL_TRUSTED_PROXIES", "10.0.0.1, box", "'10.0.0.1, box'; it must be addresses or networks"),
     (
         "OMNIREEL_CORS_ORIGINS",
         "example.com",
-        "'example.com'; it must be * or an origin like https://example.com",
+        "'example.com'; it must be * or origins separated by commas, like https://example.com",
     ),
-    ("OMNIREEL_CORS_ORIGINS", "https://example.com/", "'https://example.com/'; it must be * or an origin"),
+    ("OMNIREEL_CORS_ORIGINS", "https://example.com/", "'https://example.com/'; it must be * or origins"),
 ]
 
 
@@ -96,7 +96,7 @@ def test_a_bad_variable_is_named_with_its_value_and_what_was_wanted(variables, n
         ("port = '80'\nport = 1", "omnireel.toml is not TOML"),
         ("port = true", "omnireel.toml: port is True"),
         ("port = [1]", "omnireel.toml: port is [1]"),
-        ("trusted_proxies = 5", "omnireel.toml: trusted_proxies is 5; it must be an address or network"),
+        ("trusted_proxies = 5", "omnireel.toml: trusted_proxies is 5; it must be addresses or networks"),
         ("trusted_proxies = [5]", "omnireel.toml: trusted_proxies is [5]"),
         ("model = 5", "omnireel.toml: model is 5; it must be text"),
         ("echo_token_s = 'x'", "omnireel.toml: echo_token_s is 'x'"),
@@ -133,7 +133,7 @@ def test_a_value_that_is_not_a_network_is_refused(variables, value):
     variables["OMNIREEL_FETCH_ALLOW"] = value
     with pytest.raises(SettingsError) as raised:
         read_settings({})
-    assert "an address or network like 10.0.0.0/8" in raised.value.message
+    assert "addresses or networks separated by commas, like 10.0.0.0/8" in raised.value.message
 
 
 def test_a_pruning_rate_of_one_is_refused():

@@ -19,7 +19,7 @@ from omnireel.settings import AskSettings, Settings
 
 app = typer.Typer(
     help="A self-hosted video-reasoning endpoint: an mp4 and a prompt go in, text comes out.",
-    epilog="Every flag can be set by a variable (--max-tokens: OMNIREEL_MAX_TOKENS) or in omnireel.toml.",
+    epilog="Every setting is a flag, a variable (--max-tokens: OMNIREEL_MAX_TOKENS) and a line of omnireel.toml.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -66,7 +66,7 @@ def _table(inspection: Inspection) -> Table:
         ("frames", f"{len(video.frame_indices)}: {', '.join(map(str, video.frame_indices))}"),
         ("at seconds", times),
         ("vision tokens", f"{video.num_vision_tokens} before pruning, {video.num_kept_tokens} after"),
-        ("prompt tokens", f"{inspection.input_tokens} of {inspection.max_context} that fit"),
+        ("prompt tokens", f"{inspection.input_tokens} (at most {inspection.max_context} fit)"),
         ("price of the prompt", f"${price_usd(inspection.input_tokens):.6f} at the hosted endpoint"),
         ("warnings", ", ".join(video.warnings) or "none"),
     ):

@@ -41,7 +41,7 @@ def list_webhooks(
     ] = None,
     *,
     state: Annotated[str | None, typer.Option(help=f"Only {', '.join(_STATES)}.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most webhooks shown.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of webhooks shown.")] = 50,
     settings: Settings,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +75,7 @@ def replay(
 ) -> None:
     """Send webhooks again, delivered or given up. A running server sends them, with as many attempts as new ones."""
     if not request_ids and not given_up:
-        raise SettingsError("Nothing to replay.", hint="Name requests, or use --given-up.")
+        raise SettingsError("Say which webhooks to replay: a request id, or --given-up.")
 
     async def send_again(store: Store) -> list[str]:
         wanted = [*(request_ids or []), *(await store.webhooks.given_up() if given_up else [])]
@@ -88,7 +88,13 @@ def replay(
         return list(results)
 
     due = _with_store(settings, send_again)
-    typer.echo(json.dumps({"replayed": due}) if as_json else f"{len(due)} due now")
+    typer.echo(json.dumps({"replayed": due}) if as_json else _replayed(len(due)))
+
+
+def _replayed(count: int) -> str:
+    if count == 0:
+        return "No webhook was given up."
+    return f"{count} webhook{'s' if count > 1 else ''} will be sent now."
 
 
 @command(app, "webhooks keys")

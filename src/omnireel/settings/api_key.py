@@ -20,22 +20,26 @@ class KeySettings:
     )
     admin: bool = _API_KEY.setting(SWITCH, False, "Let the key see the usage of all accounts.", example=True)
     max_per_minute: int | None = _API_KEY.setting(
-        integer(1, 100_000), None, "Most requests in any minute.", example=60, default_text="no limit"
+        integer(1, 100_000),
+        None,
+        "Maximum number of requests in any minute.",
+        example=60,
+        default_text="no limit",
     )
     max_unfinished: int | None = _API_KEY.setting(
         integer(1, 1_000_000),
         None,
-        "Most jobs that wait or run at a time.",
+        "Maximum number of jobs that wait or run at a time.",
         example=4,
         default_text="no limit",
     )
     cap_usd: int | None = _API_KEY.setting(
-        USD, None, "Most that the key may spend, in US dollars.", example=5, default_text="no limit"
+        USD, None, "Maximum amount that the key may spend, in US dollars.", example=5, default_text="no limit"
     )
     monthly_cap_usd: int | None = _API_KEY.setting(
         USD,
         None,
-        "Most that the key may spend in a calendar month (UTC).",
+        "Maximum amount that the key may spend in a calendar month (UTC).",
         example=0.25,
         default_text="no limit",
     )

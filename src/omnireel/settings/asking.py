@@ -23,14 +23,14 @@ class AskSettings:
     max_tokens: int = _ANSWER.setting(
         integer(1, MAX_OUTPUT_TOKENS),
         SamplingParams.max_tokens,
-        "Most tokens of the answer, reasoning included.",
+        "Maximum number of tokens in the answer, reasoning included.",
         example=512,
         commands=("ask", "trace"),
     )
     temperature: float = _ANSWER.setting(
         number(0, MAX_TEMPERATURE),
         SamplingParams.temperature,
-        "How freely tokens are chosen. 0 always takes the likeliest one.",
+        "Randomness of the answer. 0 always takes the likeliest token.",
         example=0.2,
     )
     top_p: float = _ANSWER.setting(
@@ -49,7 +49,7 @@ class AskSettings:
     reasoning_budget: int | None = _ANSWER.setting(
         integer(0, MAX_OUTPUT_TOKENS),
         SamplingParams.reasoning_budget,
-        "Most tokens of the reasoning. Only together with think.",
+        "Maximum number of tokens in the reasoning. Only together with think.",
         example=2000,
         default_text="no limit",
     )
@@ -79,7 +79,7 @@ class AskSettings:
         number(0.01, 120), None, "Frames looked at for each second of video.", example=4, default_text="2"
     )
     max_frames: int | None = _VIDEO.setting(
-        integer(1, 1024), None, "Most frames that are looked at.", example=64, default_text="256"
+        integer(1, 1024), None, "Maximum number of frames that are looked at.", example=64, default_text="256"
     )
     video_pruning_rate: float | None = _VIDEO.setting(
         number(0, 1, below=True),

@@ -122,7 +122,7 @@ class Settings:
     max_stored_bytes: int = _FILES.setting(
         byte_count(0, 1024 * 1024 * 1024 * MIB),
         50 * 1024 * MIB,
-        "Most bytes of uploaded files and unfinished uploads together.",
+        "Maximum size in bytes of uploaded files and unfinished uploads together.",
         example=200 * 1024 * MIB,
     )
     upload_open_s: float = _FILES.setting(
@@ -186,14 +186,17 @@ class Settings:
         byte_count(1024, 1024 * MIB), 32 * MIB, "Largest video in a data: URI.", example=16 * MIB
     )
     max_requests: int = _REQUESTS.setting(
-        integer(1, 10_000), 32, "Most clients that may wait for an answer on an open connection.", example=100
+        integer(1, 10_000),
+        32,
+        "Maximum number of clients that may wait for an answer on an open connection.",
+        example=100,
     )
     max_queued: int = _REQUESTS.setting(
-        integer(0, 10_000_000), 100_000, "Most jobs that may wait in the queue.", example=1000
+        integer(0, 10_000_000), 100_000, "Maximum number of jobs that may wait in the queue.", example=1000
     )
 
     max_running: int = _JOBS.setting(
-        integer(1, 1000), 32, "Most jobs that this process runs at a time.", example=8
+        integer(1, 1000), 32, "Maximum number of jobs that this process runs at a time.", example=8
     )
     max_crashes: int = _JOBS.setting(
         integer(1, 100),

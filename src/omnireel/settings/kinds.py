@@ -64,7 +64,7 @@ def number(low: float, high: float, *, below: bool = False) -> Kind[float]:
             raise ValueError
         return value
 
-    wanted = f"a number from {low:g} to {'below ' if below else ''}{high:g}"
+    wanted = f"a number from {low:g} {'up to, but not including,' if below else 'to'} {high:g}"
     return Kind(parse, wanted, "NUMBER", "{:g}".format)
 
 
@@ -86,8 +86,8 @@ def one_of(*choices: str) -> Kind[str]:
     return Kind(parse, wanted, "|".join(choices))
 
 
-def list_of(item: Kind[_T], metavar: str) -> Kind[tuple[_T, ...]]:
-    """Several values, with commas between them, or a TOML array."""
+def list_of(item: Kind[_T], wanted: str, metavar: str) -> Kind[tuple[_T, ...]]:
+    """Several values, with commas between them, or a TOML array; wanted: the accepted values in words."""
 
     def parse(raw: object) -> tuple[_T, ...]:
         parts = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
@@ -95,7 +95,6 @@ def list_of(item: Kind[_T], metavar: str) -> Kind[tuple[_T, ...]]:
             raise ValueError
         return tuple(item.parse(part) for part in parts)
 
-    wanted = f"{item.wanted}, with commas between several"
     return Kind(parse, wanted, metavar, show_list)
 
 
@@ -195,14 +194,23 @@ def _show_switch(value: bool) -> str:
 TEXT = Kind(_text, "text", "TEXT")
 PATH = Kind(_path, "a path", "PATH")
 SWITCH = Kind(_switch, "true or false", " ", _show_switch, is_switch=True)
-NAME = Kind(_name, "a name of at most 100 letters, digits and . @ + - _", "NAME")
+NAME = Kind(_name, "a name of at most 100 letters, digits, spaces and . @ + - _", "NAME")
 USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals", "USD")
 PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128", "URL")
 PORT = integer(0, 65_535)
-PORTS = list_of(integer(1, 65_535), "PORTS")
-NETWORKS = list_of(Kind(_network, "an address or network like 10.0.0.0/8", "NETWORK"), "NETWORKS")
+PORTS = list_of(integer(1, 65_535), "whole numbers from 1 to 65535, separated by commas", "PORTS")
+NETWORKS = list_of(
+    Kind(_network, "an address or network like 10.0.0.0/8", "NETWORK"),
+    "addresses or networks separated by commas, like 10.0.0.0/8",
+    "NETWORKS",
+)
 HOSTS = list_of(
-    Kind(_host, "* or a host like example.com, or .example.com with all names under it", "HOST"),
+    Kind(_host, "* or a host like example.com", "HOST"),
+    "* or hosts separated by commas, like example.com, or .example.com with all names under it",
     "HOSTS",
 )
-ORIGINS = list_of(Kind(_origin, "* or an origin like https://example.com", "ORIGIN"), "ORIGINS")
+ORIGINS = list_of(
+    Kind(_origin, "* or an origin like https://example.com", "ORIGIN"),
+    "* or origins separated by commas, like https://example.com",
+    "ORIGINS",
+)

@@ -28,18 +28,23 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
     prompt: str = Field(min_length=1, description="The question or instruction about the video.")
     video_url: str = Field(
         min_length=1,
-        description="The video: an https address, or a data: URI (data:video/mp4;base64,...); "
+        description="The video: an https address, the address of an uploaded file, or a data: URI "
+        "(data:video/mp4;base64,...); "
         "at most 2 minutes and 1080p.",
     )
     system_prompt: str | None = Field(
-        None, description="The system message; without one it is the reasoning control token."
+        None,
+        description="The system message. Without one, the model gets /think or /no_think, as reasoning_mode says.",
     )
     reasoning_mode: Literal["no_think", "think"] = Field(
         "no_think",
         description="think: the output has the chain of thought between <think> and </think>, then the answer.",
     )
     max_tokens: int = Field(
-        _DEFAULTS.max_tokens, ge=1, le=MAX_OUTPUT_TOKENS, description="Most tokens the answer may have."
+        _DEFAULTS.max_tokens,
+        ge=1,
+        le=MAX_OUTPUT_TOKENS,
+        description="Maximum number of tokens in the answer.",
     )
     temperature: float = Field(
         _DEFAULTS.temperature, ge=0, le=MAX_TEMPERATURE, description="0 always takes the likeliest token."

@@ -43,7 +43,11 @@ class VideoReport(BaseModel):
     source_fps: float
     duration_s: float
     has_audio: bool
-    audio: SoundUse
+    audio: SoundUse = Field(
+        description="What became of the sound. used: all of it was used; cut: used up to the limit on its length; "
+        "absent: the clip has none; off: use_audio is false; failed: it cannot be decoded; unheard: the model has "
+        "no audio encoder."
+    )
     audio_tokens: int
     frame_times_s: list[float]
     vision_tokens: int

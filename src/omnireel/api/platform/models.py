@@ -70,13 +70,15 @@ class Prices(Page):
 class UnitQuantity(WireModel):
     """A number of units."""
 
-    unit_quantity: Quantity = Field(description=f"So many times {UNIT}.")
+    unit_quantity: Quantity = Field(description=f"The number of units; a unit is {UNIT}.")
 
 
 class CallQuantity(WireModel):
     """A number of calls."""
 
-    call_quantity: Quantity = Field(description="So many calls like those before.")
+    call_quantity: Quantity = Field(
+        description="The number of calls, each at the mean price of the calls before."
+    )
 
 
 class UnitQuantities(WireModel):
@@ -96,14 +98,14 @@ class CallQuantities(WireModel):
 
 
 class UnitPriceQuestion(WireModel):
-    """What so many units would cost."""
+    """The cost of a number of units."""
 
     estimate_type: Literal["unit_price"]
     endpoints: UnitQuantities
 
 
 class HistoricalPriceQuestion(WireModel):
-    """What so many calls would cost, at the mean price of the calls before."""
+    """The cost of a number of calls, at the mean price of the calls before."""
 
     estimate_type: Literal["historical_api_price"]
     endpoints: CallQuantities
@@ -212,7 +214,9 @@ class Meta(WireModel):
 class PagingQuery(WireModel):
     """Parameters of every list."""
 
-    limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT, description="Most items of a page.")
+    limit: int | None = Field(
+        default=None, ge=1, le=MAX_LIMIT, description="Maximum number of items of a page."
+    )
     cursor: str | None = Field(default=None, description="The next_cursor of the page before.")
 
 

@@ -44,7 +44,7 @@ def _moment(query: QueryParams, name: str) -> float:
 
 
 def limit_of(query: QueryParams) -> int:
-    """Most items of a page. Raises RequestError."""
+    """Maximum number of items of a page. Raises RequestError."""
     text = query.get("limit", str(_DEFAULT_LIMIT))
     if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= MAX_LIMIT:
         raise invalid(f"limit must be an integer from 1 to {MAX_LIMIT}.")

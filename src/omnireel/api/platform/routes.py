@@ -60,7 +60,7 @@ class PlatformRoutes:
         return json_response(Prices(prices=[price], next_cursor=None, has_more=False).content(), 200)
 
     async def estimate(self, request: Request) -> Response:
-        """What so many units would cost, or so many calls like those before."""
+        """The cost of a number of units, or of calls at the mean price of the calls before."""
         fields = parse_json(await read_body(request, _MAX_BODY_BYTES))
         if not isinstance(fields, dict) or not isinstance(fields.get("endpoints"), dict):
             raise invalid("The body needs estimate_type and endpoints.")

@@ -88,6 +88,6 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         summary="Whether the model can be asked",
         responses={
             200: ResponseSpec("The model can be asked", Health),
-            503: ResponseSpec("The model cannot be asked yet", Health),
+            503: ResponseSpec("The model is not ready", Health),
         },
     )

@@ -86,7 +86,8 @@ def _check_caps(db: Connection, key: Key, *, wanted: int, reserved: int, now: fl
 def _over_cap(wanted: int, left: int, cap: str) -> DeniedError:
     message = (
         f"Exhausted balance: this request could cost ${wanted / 1e6:.6f}, "
-        f"but of the key's cap of {cap}, only ${max(left, 0) / 1e6:.6f} is neither spent nor reserved."
+        f"but of the key's cap of {cap}, only ${max(left, 0) / 1e6:.6f} is neither spent nor reserved. "
+        "Send a smaller max_frames or max_tokens."
     )
     return DeniedError(message, kind="spending_cap_reached")
 

@@ -49,12 +49,18 @@ class EstimatedUsage(WireModel):
     max_output_tokens: int
 
 
+class EstimatedVideo(VideoReport):
+    """omnireel: the clip, and what would be used of it."""
+
+    frame_indices: list[int] = Field(description="The frames of the clip that would be used, counted from 0.")
+
+
 class Estimate(WireModel):
     """omnireel: the frames, tokens and price of a run."""
 
-    video: VideoReport
+    video: EstimatedVideo
     usage: EstimatedUsage
-    max_context: int = Field(description="Most tokens of prompt and answer together.")
+    max_context: int = Field(description="Maximum number of tokens in prompt and answer together.")
     input_price_usd: float
     max_price_usd: float = Field(description="The price if the answer uses all of max_output_tokens.")
 
@@ -117,5 +123,5 @@ class SubmitQuery(WireModel):
         default=None,
         ge=0,
         le=999_999_999,
-        description="Refuse the job with 429 if so many are waiting already.",
+        description="Refuse the job with 429 if more jobs than this are waiting.",
     )
