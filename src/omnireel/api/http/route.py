@@ -79,7 +79,7 @@ class Route:
     operation_id: its name in the OpenAPI document; "" leaves the route out of the document
     listed_path:  the path in the document; "" for the canonical one
     path_model, query_model, header_model: their fields are the parameters
-    responses:    by status; 401 and 500 are added from `access` and `errors`
+    responses:    by status; 401, 431 and 500 are added
     """
 
     method: Method
@@ -99,7 +99,10 @@ class Route:
     @property
     def all_responses(self) -> dict[int, ResponseSpec]:
         """The route's own responses, and those that every such route has."""
-        responses = {500: ResponseSpec("The server failed", self.errors.failure)} | dict(self.responses)
+        responses = {
+            431: ResponseSpec("The head of the request is too large", str, media_type=TEXT),
+            500: ResponseSpec("The server failed", self.errors.failure),
+        } | dict(self.responses)
         if self.access.needs_key:
             responses[401] = ResponseSpec(
                 "The server needs a key, and no valid one was sent",

@@ -239,7 +239,8 @@ class ModelsQuery(PagingQuery):
     expand: list[str] | None = Field(default=None, description="openapi-3.0: with this document.")
 
 
-_OurEndpoint = Annotated[str, Field(json_schema_extra={"enum": [ENDPOINT_ID]})]
+# An empty value counts as none.
+_OurEndpoint = Annotated[str, Field(json_schema_extra={"enum": [ENDPOINT_ID, ""]})]
 
 
 class PricingQuery(WireModel):

@@ -96,7 +96,7 @@ class RunHeaders(WireModel):
     )
 
 
-_IdempotencyKey = Annotated[str, Field(min_length=1, max_length=256, pattern="^[!-~]+$")]
+_IdempotencyKey = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class SubmitHeaders(RunHeaders):
