@@ -18,6 +18,8 @@ from omnireel.task import MediaOptions, Task, video_task
 APP_ID = "nvidia/nemotron-3-nano-omni"
 ENDPOINT_ID = f"{APP_ID}/video"
 _DEFAULTS = SamplingParams()
+# Fields that every task has a place for.
+_ALWAYS_DESCRIBED = frozenset({"prompt", "video_url"})
 
 
 class Nemotron3NanoOmniVideoInput(BaseModel):
@@ -158,9 +160,11 @@ def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
             sent.fps, sent.max_frames, sent.start_s, sent.end_s, sent.video_pruning_rate, sent.use_audio
         ),
     )
+    if body.keys() <= _ALWAYS_DESCRIBED:
+        return task
     described = to_fields(task)
     extra = {name: value for name, value in body.items() if name not in described}
-    return dataclasses.replace(task, extra=extra)
+    return dataclasses.replace(task, extra=extra) if extra else task
 
 
 def to_fields(task: Task) -> dict[str, Any]:
