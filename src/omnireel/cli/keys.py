@@ -14,7 +14,7 @@ from rich.table import Table
 
 from omnireel.errors import OmnireelError
 from omnireel.settings import KeySettings, Settings
-from omnireel.storage.directories import make_directory
+from omnireel.storage.directories import check_directory, make_directory
 from omnireel.store.keys import Grant, KeySpending, new_key, read_pepper, secret_digest
 from omnireel.store.open import open_store
 from omnireel.store.store import Store
@@ -78,8 +78,7 @@ def _in_known_store(settings: Settings, work: Callable[[Store], Coroutine[Any, A
     """What `work` returns; `missing`, and no store is made, where there is none."""
     if settings.store_path.exists():
         return _with_store(settings, work)
-    if settings.data_directory.exists():
-        make_directory(settings.data_directory)  # raises where it cannot be used
+    check_directory(settings.data_directory)
     typer.echo(f"There is no store at {settings.store_path}.", err=True)
     return missing
 

@@ -1,7 +1,8 @@
 """Directories that this program keeps its files in: made where they are missing, and named where they are unusable."""
 
+import os
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from omnireel.errors import OmnireelError
 
@@ -22,6 +23,20 @@ def make_directory(path: Path) -> None:
             pass  # the only sure way to know whether files can be made here
     except OSError as error:
         raise unusable_directory(path, error) from None
+
+
+def check_directory(path: Path) -> None:
+    """Check that `path` can be made, or written to, and make nothing that stays. Raises OmnireelError."""
+    try:
+        with TemporaryDirectory(dir=nearest_existing(path)):
+            pass
+    except OSError as error:
+        raise unusable_directory(path, error) from None
+
+
+def nearest_existing(path: Path) -> Path:
+    """The path, or the first of its parents that exists."""
+    return path if os.path.exists(path) else nearest_existing(path.parent)
 
 
 def unusable_directory(path: Path, error: OSError) -> OmnireelError:

@@ -8,8 +8,6 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 import typer
@@ -25,7 +23,7 @@ from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.model.checkpoint.load import survey_checkpoint, weight_bytes
 from omnireel.model.config import LanguageConfig, read_config
 from omnireel.settings import Settings
-from omnireel.storage.directories import unusable_directory
+from omnireel.storage.directories import check_directory, nearest_existing
 from omnireel.store.sqlite.database import check_sqlite_version
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
@@ -105,12 +103,8 @@ def describe_machine(settings: Settings) -> Machine:
         memory_bytes=total_memory(),
         available_bytes=available_memory(),
         gpus=names,
-        free_disk_bytes=shutil.disk_usage(_existing(settings.data_directory)).free,
+        free_disk_bytes=shutil.disk_usage(nearest_existing(settings.data_directory)).free,
     )
-
-
-def _existing(path: Path) -> Path:
-    return path if os.path.exists(path) else _existing(path.parent)
 
 
 def published_fits(machine: Machine) -> Iterable[Fit]:
@@ -165,7 +159,7 @@ def run_checks(settings: Settings) -> Iterable[Check]:
     """The conditions that `serve` checks before it listens."""
     yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
-    yield _check("data directory", lambda: _write_to(settings.data_directory))
+    yield _check("data directory", lambda: check_directory(settings.data_directory))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":
         yield _check("port for TLS", lambda: bound_socket(settings, settings.tls_port, "--tls-port").close())
@@ -179,15 +173,6 @@ def _check(name: str, check: Callable[[], object], exit_code: int = FAILED) -> C
     except OmnireelError as error:
         return Check(name, error.message, exit_code)
     return Check(name, None)
-
-
-def _write_to(directory: Path) -> None:
-    """Try what making the directory, or a file in it, needs; nothing stays. Raises OmnireelError."""
-    try:
-        with TemporaryDirectory(dir=_existing(directory)):
-            pass
-    except OSError as error:
-        raise unusable_directory(directory, error) from None
 
 
 def _read_model(settings: Settings) -> None:
