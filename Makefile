@@ -21,8 +21,9 @@ $(STAMP): requirements.lock torch.lock pyproject.toml
 demo: $(STAMP)
 	@$(PY) tools/demo.py
 
+# Two processes, a file at a time; one thread each, since two torch processes with two threads slow each other down.
 test: $(STAMP)
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
