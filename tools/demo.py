@@ -145,4 +145,8 @@ def ask(address: Address, clip: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print_progress("Interrupted.")
+        sys.exit(130)

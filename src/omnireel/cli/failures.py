@@ -61,8 +61,9 @@ def typed(*arguments: str) -> str:
     The name alone is enough only if the shell finds this program, and not another of the same name, under it.
     """
     found, program = shutil.which(_NAME), _this_program()
-    is_on_path = program is None or (found is not None and program.samefile(found))
-    return shlex.join((_NAME if is_on_path else str(_from_here(program)), *arguments))
+    if program is None or (found is not None and program.samefile(found)):
+        return shlex.join((_NAME, *arguments))
+    return shlex.join((str(_from_here(program)), *arguments))
 
 
 def _this_program() -> Path | None:
