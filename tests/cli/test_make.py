@@ -35,7 +35,8 @@ def made(tmp_path, *words):
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        process.stderr.close()
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_a_port_in_use_is_answered_with_the_words_for_another_one(tmp_path, omni
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with made(tmp_path, "serve", f"PORT={port}") as process:
-            written = process.stderr.read()
-            assert process.wait(60) == 2
+            _, written = process.communicate(timeout=60)
+        assert process.returncode == 2
         assert f"Cannot listen on 127.0.0.1 port {port}" in written
         assert f"make serve PORT={port + 1}." in written
         environment.pop("MAKELEVEL", None)  # set where make runs the tests
