@@ -5,6 +5,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
+# Runs a program that Ctrl-C ends with status 130. That is no failure, so make has no error to print. The shell has to
+# outlive the signal to say so; the program still gets it.
+interruptible = trap : INT; $(1) || test $$? -eq 130
 
 .PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
@@ -19,7 +22,7 @@ $(STAMP): requirements.lock torch.lock pyproject.toml
 	@touch $@
 
 demo: $(STAMP)
-	@$(PY) tools/demo.py
+	@$(call interruptible,$(PY) tools/demo.py)
 
 # Two processes, a file at a time; one thread each, since two torch processes with two threads slow each other down.
 test: $(STAMP)
@@ -52,8 +55,9 @@ bench: $(STAMP)
 bench-full: $(STAMP)
 	$(PY) -m bench.full_geometry
 
+# PORT: another port than 8000
 serve: $(STAMP)
-	@$(VENV)/bin/omnireel serve
+	@$(call interruptible,$(VENV)/bin/omnireel serve $(if $(PORT),--port $(PORT)))
 
 train: $(STAMP)
 	@set -e; for step in tower talk export; do $(PY) -m training $$step; done

@@ -116,6 +116,11 @@ def renew(store, job, worker="w", *, now):
 
 
 def sweep(store, *, now, running=(), worker="w"):
+    """Ids of the jobs that it ended."""
+    return overdue(store, now=now, running=running, worker=worker).ended
+
+
+def overdue(store, *, now, running=(), worker="w"):
     return store.jobs.end_overdue(POLICY, running=running, worker=worker, lease_s=LEASE_S, now=now)
 
 

@@ -20,6 +20,8 @@ import av
 import httpx
 import numpy as np
 
+from omnireel.cli.failures import typed
+
 ENDPOINT_ID = "nvidia/nemotron-3-nano-omni/video"
 PROMPT = "Which way does the red circle move?"
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 30, 10
@@ -54,9 +56,8 @@ def keep(clip: Path) -> None:
     """Leave the clip in the working directory, for the commands of the README; an existing file stays."""
     if not CLIP.exists():
         shutil.copyfile(clip, CLIP)
-        print_progress(
-            f'The clip is in {CLIP}. Now try: omnireel ask {CLIP} "What is moving, and which way?"'
-        )
+        question = typed("ask", str(CLIP), "What is moving, and which way?")
+        print_progress(f"The clip is in {CLIP}. Now try: {question}")
 
 
 def print_progress(line: str) -> None:
@@ -144,4 +145,8 @@ def ask(address: Address, clip: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print_progress("Interrupted.")
+        sys.exit(130)

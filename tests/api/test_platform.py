@@ -260,6 +260,6 @@ def test_an_estimate_refuses_what_the_run_would(bob, clip_uri):
 def test_the_endpoint_is_described_in_plain_text(keyed):
     answer = httpx.get(f"{keyed.url}/models/{ID}/llms.txt", trust_env=False)
     assert answer.headers["content-type"].startswith("text/plain")
-    assert "- `max_tokens` (integer, optional, 1 to 20000, default 1024)" in answer.text
+    assert "- `max_tokens` (integer, optional, 1 to 20000, default `1024`)" in answer.text
     assert "- `video_url` (string, required)" in answer.text
     assert answer.text == httpx.get(f"{keyed.url}/llms.txt", trust_env=False).text

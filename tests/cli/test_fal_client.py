@@ -1,6 +1,9 @@
 """fal's own Python client, unmodified, against a real server: queue, stream and their async versions."""
 
 import json
+import os
+import re
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -172,3 +175,44 @@ def test_two_hundred_requests_at_once_are_all_answered(tmp_path):
             timeout=500,
         )
     assert outputs == [f"echo: number {number}" for number in range(200)]
+
+
+def test_the_client_submits_where_the_queue_document_says(program, server):
+    """The client's own address is the one that a server's document has, and takes the example in it."""
+    ca = str(server.folder / "tls" / "ca.pem")
+    with httpx.Client(base_url=server.tls_url, verify=ssl.create_default_context(cafile=ca)) as client:
+        page = f"/api/openapi/queue/openapi.json?endpoint_id={ID}"
+        document = client.get(page).json()
+    example = document["components"]["schemas"]["Nemotron3NanoOmniVideoInput"]["example"]
+    used, output = program(f"""
+        show(fal_client.client.QUEUE_URL_FORMAT + ID)
+        handle = fal_client.submit(ID, arguments={example!r} | {{"video_url": CLIP}})
+        show(handle.get()["output"])
+    """)
+    path = next(path for path, methods in document["paths"].items() if "post" in methods)
+    assert used == document["servers"][0]["url"] + path
+    assert output == f"echo: {example['prompt']}"
+
+
+def test_the_python_example_of_the_text_for_models_runs(server, tmp_path):
+    ca = str(server.folder / "tls" / "ca.pem")
+    with httpx.Client(base_url=server.tls_url, verify=ssl.create_default_context(cafile=ca)) as client:
+        text = client.get(f"/models/{ID}/llms.txt").text
+    (variables,) = re.findall(r"```bash\n(export .*?)```", text, re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    source, number = re.subn(r"https://storage\.googleapis[^\"]*", lambda _: data_uri(make_clip()), example)
+    assert number == 1
+    (tmp_path / "example.py").write_text(source)
+    given = {"PATH": os.environ["PATH"], "SSL_CERT_FILE": ca, "FAL_KEY": "any:key", "no_proxy": "*"}
+    command = f"{variables}{sys.executable} example.py"
+    ran = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=given,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "'output': 'echo: What is moving, and which way?'" in ran.stdout

@@ -11,6 +11,8 @@ import pytest
 from served import Server, make_clip
 from tunnel import Tunnel
 
+from omnireel.cli.serving.recipes import recipe
+
 ID = "nvidia/nemotron-3-nano-omni/video"
 HEAD = """
 import asyncio, hashlib, json, os, sys
@@ -143,3 +145,25 @@ def test_a_clip_in_the_request_needs_no_upload(program):
         show(fal_client.run(ID, arguments={"prompt": "hello", "video_url": clip})["output"])
     """)
     assert output == "echo: hello"
+
+
+def test_the_printed_upload_command_keeps_the_type_of_the_file(server, program):
+    ca = server.folder / "tls" / "ca.pem"
+    text = recipe(server.url, server.tls_url, ca)
+    (command,) = [line for line in text.splitlines() if "--data-binary" in line]
+    ran = subprocess.run(
+        ["bash", "-c", command],
+        cwd=server.folder,
+        env={"PATH": os.environ["PATH"], "no_proxy": "*"},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    stored = json.loads(ran.stdout)
+    assert (stored["content_type"], stored["access_url"].endswith(".mp4")) == ("video/mp4", True)
+
+
+def test_what_works_on_every_machine_is_named_before_what_needs_fals_host_names():
+    text = recipe("http://127.0.0.1:8000", "https://127.0.0.1:8443", Path("ca.pem"))
+    assert 0 < text.index("fal_client.encode_file") < text.index("fal_client.upload_file")
+    assert "rest.fal.ai" in text

@@ -1,6 +1,12 @@
 """`omnireel keys` as an operator uses it."""
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 
 def test_a_key_is_made_listed_and_revoked(omnireel, tmp_path):
@@ -33,3 +39,49 @@ def test_a_directory_without_a_store_is_named_and_nothing_is_made(omnireel, tmp_
     for ran in (listed, revoked):
         assert f"There is no store at {mistyped}" in ran.stderr
     assert not mistyped.exists()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_no_value_of_the_list_is_broken_however_narrow_the_terminal(omnireel, tmp_path, columns):
+    data = {"OMNIREEL_DATA_DIR": str(tmp_path / "data"), "COLUMNS": str(columns)}
+    limits = ("--max-per-minute", "60", "--max-unfinished", "4", "--cap-usd", "5", "--monthly-cap-usd", "2.5")
+    made = omnireel("keys", "create", "--account", "video-team", "--key-name", "work laptop", *limits, **data)
+    key_id = made.stdout.partition(":")[0]
+    omnireel("keys", "revoke", key_id, **data)
+    listed = omnireel("keys", "list", **data).stdout
+    assert all(len(line.rstrip()) <= columns for line in listed.splitlines())
+    values = (
+        key_id, "video-team", "work laptop", "60 a minute,", "4 unfinished,", "$5,", "$2.5 a month", "$0.000000",
+        "this month", "revoked",
+    )  # fmt: skip
+    assert [value for value in values if value not in listed] == []
+    assert len(re.findall(r"\d{4}-\d\d-\d\d\b", listed)) == 2
+    assert (len(listed.splitlines()) == 2) == (columns == 200)
+
+
+def hint_of(folder, path, *arguments):
+    """What the installed command's hint tells the user to type, with this PATH."""
+    command = Path(sys.executable).with_name("omnireel")
+    given = {"PATH": path, "HOME": str(folder), "OMNIREEL_DATA_DIR": str(folder / "data")}
+    ran = subprocess.run(
+        [str(command), *arguments],
+        env=given,
+        cwd=command.parents[1],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    return ran.stderr.rpartition("hint: ")[2].strip()
+
+
+def test_a_hint_names_the_command_as_the_user_can_type_it(tmp_path):
+    folder = Path(sys.executable).parent
+    other = tmp_path / "omnireel"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    revoke = ("keys", "revoke", "omr_nothing")
+    assert hint_of(tmp_path, str(folder), *revoke).startswith("`omnireel keys list`")
+    for path in ("/usr/bin", str(tmp_path)):
+        assert hint_of(tmp_path, path, *revoke).startswith("`bin/omnireel keys list`")
+    pull = hint_of(tmp_path, "/usr/bin", "inspect", __file__, "--model", "some/model")
+    assert pull == "Download it with: bin/omnireel pull some/model"

@@ -114,4 +114,7 @@ def test_the_job_of_a_dead_worker_runs_again(tmp_path):
             wait_for(client, "IN_PROGRESS", job)
             worker.kill()
         wait_for(client, "COMPLETED", job)
+        (line,) = [line for line in server.log() if line["event"] == "lease ran out"]
+        facts = {"level": "warning", "request_id": job["request_id"], "worker": worker.name, "attempt": 1}
+        assert line.items() >= (facts | {"job": "queued again"}).items()
         assert client.get(job["response_url"]).json()["output"] == f"echo: {SHORT}"

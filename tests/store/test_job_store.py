@@ -15,6 +15,7 @@ from stores import (
     charged_micro,
     done,
     finish,
+    overdue,
     renew,
     run_all,
     submit,
@@ -32,6 +33,7 @@ from omnireel.store.jobs import (
     UNKEPT_ATTACHED_S,
     UNKEPT_S,
     Claim,
+    LapsedLease,
     State,
     Submission,
 )
@@ -113,6 +115,18 @@ def test_a_finished_job_is_charged_once_and_has_one_webhook(store):
     assert charged_micro(store, "ann") == 66
     (entry,) = store.webhooks.read_log()
     assert (entry.id, entry.job_id, entry.url) == ("msg_a", "a", "https://hook.example/x")
+
+
+def test_a_lease_that_ran_out_is_reported_once_with_its_worker_and_what_became_of_the_job(store):
+    submit(store, "again")
+    submit(store, "gone", retries=0)
+    take(store, "w1")
+    take(store, "w2")
+    assert overdue(store, now=LEASE_S - 1).lapsed == []
+    found = overdue(store, now=LEASE_S + 1, worker="w3")
+    assert found.lapsed == [LapsedLease("again", "w1", 1, False), LapsedLease("gone", "w2", 1, True)]
+    assert found.ended == ["gone"]
+    assert overdue(store, now=LEASE_S + 2).lapsed == []
 
 
 def test_a_worker_whose_lease_was_lost_changes_nothing(store):

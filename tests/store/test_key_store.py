@@ -91,6 +91,34 @@ def test_the_reservation_of_an_unfinished_job_is_released_when_it_ends(store):
     send(store, key, "c", 70)
 
 
+@pytest.mark.parametrize(
+    ("cap", "spent", "reserved", "advice"),
+    [
+        ({"cap_micro": 66}, 1, 0, "the key's cap of $6.6e-05 is spent. Ask for a higher cap."),
+        (
+            {"monthly_cap_micro": 66},
+            1,
+            0,
+            "a month is spent. Ask for a higher cap, or wait for the next month.",
+        ),
+        ({"cap_micro": 132}, 1, 66, "$0.000066. Wait until some of them have ended."),
+        ({"cap_micro": 100}, 1, 0, "reserved. Send a smaller max_frames or max_tokens."),
+        ({"cap_micro": 100}, 0, 50, "or wait until unfinished requests of the key have ended."),
+    ],
+)
+def test_the_refusal_over_a_cap_advises_what_can_help(store, cap, spent, reserved, advice):
+    key = create(store, **cap)
+    if spent:
+        send(store, key, "spent", 66)
+        finish(store, take(store))
+    if reserved:
+        send(store, key, "reserved", reserved)
+    with pytest.raises(DeniedError) as raised:
+        send(store, key, "more", 66)
+    assert raised.value.message.startswith("Exhausted balance: ")
+    assert raised.value.message.endswith(advice)
+
+
 def test_too_many_unfinished_jobs_are_refused_until_one_ends(store):
     key = create(store, max_unfinished=2)
     for job_id in "ab":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Backend
+from omnireel.cli.failures import typed
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError
@@ -134,5 +135,5 @@ def checkpoint_directory(settings: Settings) -> Path:
         return pulled
     raise CheckpointError(
         f"There is no checkpoint at {model}, and no model with this id has been pulled.",
-        hint=f"Download it with: omnireel pull {model}",
+        hint=f"Download it with: {typed('pull', model)}",
     )

@@ -2,9 +2,12 @@
 
 import functools
 import os
+import shlex
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec
 
 import typer
@@ -14,6 +17,7 @@ from omnireel.settings import unknown_variables, wants_tracebacks
 
 FAILED, USAGE, NO_WEIGHTS, INTERRUPTED = 1, 2, 3, 130
 
+_NAME = "omnireel"
 _P = ParamSpec("_P")
 
 
@@ -49,6 +53,29 @@ def print_error(message: str, hint: str | None) -> None:
     typer.echo(f"error: {_one_line(message)}", err=True)
     if hint:
         typer.echo(f"hint: {_one_line(hint)}", err=True)
+
+
+def typed(*arguments: str) -> str:
+    """`omnireel` with arguments, as the reader of a hint can type it.
+
+    The name alone is enough only if the shell finds this program, and not another of the same name, under it.
+    """
+    found, program = shutil.which(_NAME), _this_program()
+    if program is None or (found is not None and program.samefile(found)):
+        return shlex.join((_NAME, *arguments))
+    return shlex.join((str(_from_here(program)), *arguments))
+
+
+def _this_program() -> Path | None:
+    """The command beside the interpreter that runs; else the one that was started; None if there is neither."""
+    places = (Path(sys.executable).with_name(_NAME), Path(sys.argv[0]))
+    return next((place for place in places if place.name == _NAME and place.is_file()), None)
+
+
+def _from_here(path: Path) -> Path:
+    path, here = Path(os.path.abspath(path)), Path.cwd()
+    # A shell looks for a bare name on PATH only.
+    return path.relative_to(here) if path.is_relative_to(here) and path.parent != here else path
 
 
 def _one_line(text: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from omnireel.cli.failures import typed
 from omnireel.errors import OmnireelError
 from omnireel.settings import KeySettings, Settings
 from omnireel.storage.directories import check_directory, make_directory
@@ -20,6 +21,9 @@ from omnireel.store.open import open_store
 from omnireel.store.store import Store
 
 _T = TypeVar("_T")
+_COLUMNS = ("key", "account", "name", "limits", "spent", "this month", "created", "revoked")
+# Wider than any table: the width that a table would like to have is measured with it.
+_ANY_WIDTH = 10_000
 
 
 def create_key(settings: Settings, wanted: KeySettings, *, as_json: bool) -> None:
@@ -50,16 +54,7 @@ def list_keys(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"keys": reports}))
         return
-    table = Table()
-    for name in ("key", "account", "name", "limits", "spent", "this month", "created", "revoked"):
-        table.add_column(name, no_wrap=name == "key", overflow="fold")
-    for report in reports:
-        table.add_row(
-            report["id"], report["account"], report["name"], _limits(report), f"${report['spent_usd']:.6f}",
-            f"${report['spent_this_month_usd']:.6f}", report["created_at"][:10],
-            (report["revoked_at"] or "")[:10],
-        )  # fmt: skip
-    Console().print(table)
+    _print_keys(reports, Console(highlight=False))
 
 
 def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
@@ -69,9 +64,43 @@ def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
     if spending is None:
         raise OmnireelError(
             f"There is no key with the id {bare_id!r}.",
-            hint="`omnireel keys list` shows the ids of all keys.",
+            hint=f"`{typed('keys', 'list')}` shows the ids of all keys.",
         )
     typer.echo(json.dumps(_report(spending)) if as_json else f"{spending.key.id} is revoked")
+
+
+def _print_keys(reports: Sequence[dict[str, Any]], console: Console) -> None:
+    """A table where no value has to be broken for it; else the values of each key below each other."""
+    rows = [_shown(report) for report in reports]
+    table = Table(*_COLUMNS, box=None)
+    for row in rows:
+        table.add_row(*row)
+    if table.__rich_measure__(console, console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        console.print(row[0], no_wrap=True)
+        values = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
+        values.add_column(no_wrap=True)
+        values.add_column(overflow="fold")
+        for name, value in zip(_COLUMNS[1:], row[1:], strict=True):
+            if value:
+                values.add_row(name, value)
+        console.print(values)
+
+
+def _shown(report: dict[str, Any]) -> tuple[str, ...]:
+    """A key's values in the order of _COLUMNS."""
+    return (
+        report["id"],
+        report["account"],
+        report["name"],
+        _limits(report),
+        f"${report['spent_usd']:.6f}",
+        f"${report['spent_this_month_usd']:.6f}",
+        report["created_at"][:10],
+        (report["revoked_at"] or "")[:10],
+    )
 
 
 def _in_known_store(settings: Settings, work: Callable[[Store], Coroutine[Any, Any, _T]], missing: _T) -> _T:

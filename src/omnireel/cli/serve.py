@@ -22,13 +22,14 @@ from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, all
 from omnireel.cli.serving.log import configure_log
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
-from omnireel.settings import Settings
+from omnireel.settings import Settings, is_run_by_make
 from omnireel.storage.directories import make_directory
 
 GRACE_S = 30
 # How long a closing connection may take for its last bytes and the TLS close alert. An idle client may never send
 # that alert, and the server would wait for it when it stops: by default half a minute. Answers are short.
 _TLS_CLOSE_S = 1
+_MAX_PORT = 65_535
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = structlog.get_logger()
@@ -155,7 +156,9 @@ class _Server(uvicorn.Server):
     def _stop(self, number: signal.Signals) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
-        self.first_signal = self.first_signal or number
+        if self.first_signal is None:
+            self.first_signal = number
+            log.info("stopping", signal=number.name, grace_s=GRACE_S)
 
 
 def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:
@@ -183,9 +186,18 @@ def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.
         listener.close()
         raise OmnireelError(
             f"Cannot listen on {host} port {port}: {error.strerror}.",
-            hint=f"Stop the program that listens there, or choose another {flag}. 0 takes a free port.",
+            hint=f"Stop the program that listens there, or choose another port: {_port_choice(flag, port)}. "
+            "0 takes a free one.",
         ) from None
     return listener
+
+
+def _port_choice(flag: str, port: int) -> str:
+    """How the user says which port to use instead of `port`."""
+    other = str(port + 1 if port < _MAX_PORT else port - 1)
+    if not is_run_by_make():
+        return f"{flag} {other}"
+    return f"make serve PORT={other}" if flag == "--port" else f"OMNIREEL_TLS_PORT={other} make serve"
 
 
 def _refuse_public_without_keys(settings: Settings, address: str) -> None:

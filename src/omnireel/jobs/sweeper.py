@@ -55,10 +55,15 @@ class Sweeper:
             await asyncio.sleep(every_s)
 
     async def _end_overdue(self, now: float) -> None:
-        ended = await self.jobs.end_overdue(
+        overdue = await self.jobs.end_overdue(
             self.end_policy, running=self.running(), worker=self.worker, lease_s=self.lease_s, now=now
         )
-        for job_id in ended:
+        for lease in overdue.lapsed:
+            then = "lost" if lease.has_ended else "queued again"
+            log.warning(
+                "lease ran out", request_id=lease.job_id, worker=lease.worker, attempt=lease.attempt, job=then
+            )
+        for job_id in overdue.ended:
             self.events.publish(job_id, Ended(None))
 
     async def _purge(self, now: float) -> None:

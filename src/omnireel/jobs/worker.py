@@ -260,7 +260,9 @@ class Worker:
             return
         await self._ended(job.id, job.media, outcome)
         failed = {"failure": outcome.kind} if isinstance(outcome, Failure) else {}
-        log.info("job ended", state=str(state_of(outcome)), attempt=job.attempt, **failed)
+        # An attached request has a line of its own, which says how it was answered.
+        write = log.info if job.pinned_to is None else log.debug
+        write("job ended", state=str(state_of(outcome)), attempt=job.attempt, **failed)
 
     async def _ended(self, job_id: str, media: str | None, outcome: Outcome) -> None:
         if media is not None:

@@ -28,6 +28,7 @@ __all__ = [
     "Network",
     "Settings",
     "declarations",
+    "is_run_by_make",
     "read_ask_settings",
     "read_key_settings",
     "read_settings",
@@ -71,6 +72,11 @@ def unknown_variables() -> list[str]:
 def wants_tracebacks() -> bool:
     """Whether OMNIREEL_TRACEBACK asks for the traceback of an internal error."""
     return os.environ.get(TRACEBACK, "0") not in ("", "0")
+
+
+def is_run_by_make() -> bool:
+    """Whether a makefile started this process: its user types other words than flags."""
+    return "MAKELEVEL" in os.environ
 
 
 def _read(cls: type[_T], flags: Mapping[str, Any]) -> _T:

@@ -128,6 +128,31 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class LapsedLease:
+    """A lease that ran out before it was renewed: its worker died, or could not reach the store for too long.
+
+    has_ended: whether the job ended with it; else it is queued again
+    """
+
+    job_id: str
+    worker: str
+    attempt: int
+    has_ended: bool
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """What was late, and was dealt with.
+
+    ended:  ids of the jobs that have ended
+    lapsed: the leases that ran out
+    """
+
+    ended: list[str]
+    lapsed: list[LapsedLease]
+
+
+@dataclass(frozen=True)
 class EndPolicy:
     """How the store ends jobs: outcomes, webhooks and prices.
 
@@ -217,8 +242,8 @@ class JobStore(Protocol):
 
     async def end_overdue(
         self, policy: EndPolicy, *, running: Sequence[Job], worker: str, lease_s: float, now: float
-    ) -> list[str]:
-        """End jobs that missed their start deadline, and requeue jobs whose lease ran out. Returns ids of ended jobs.
+    ) -> Overdue:
+        """End jobs that missed their start deadline, and requeue jobs whose lease ran out.
 
         running: the jobs of this worker. Their leases are renewed first if some lease has run out, because the store
                  may have been unwritable for a while, or the machine suspended.

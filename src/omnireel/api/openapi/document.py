@@ -1,19 +1,23 @@
 """The OpenAPI document, made from the table of routes: version 3.0.4 with fal's extensions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
+from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.http.route import Access, BodyModel, ResponseSpec, Route
 from omnireel.api.http.wire_model import WireModel
+from omnireel.api.openapi.examples import EXAMPLES
 from omnireel.api.openapi.schemas import Schema, component_schemas, property_schemas
 
 Operation = dict[str, Any]
 Schemas = dict[BodyModel, Schema]
 
 _TEXT: Schema = {"type": "string"}
+VERSION = "3.0.4"
+METADATA = {"endpointId": ENDPOINT_ID, "category": "video-to-text"}
 # Needed only where the server runs with `--auth keys`.
-_SECURITY = {
+SECURITY: Mapping[str, Any] = {
     "apiKeyAuth": {
         "type": "apiKey",
         "in": "header",
@@ -25,27 +29,42 @@ _SECURITY = {
 
 def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
     """The document that describes those of the routes that have an operation id, in their order."""
-    listed = [route for route in routes if route.operation_id]
-    schemas, components = component_schemas({model for route in listed for model in _body_models(route)})
-    # fal's web page shows a video picker for this field.
-    components[Nemotron3NanoOmniVideoInput.__name__]["properties"]["video_url"]["ui"] = {"field": "video"}
-    paths: dict[str, dict[str, Operation]] = {}
-    for route in listed:
-        path = paths.setdefault(route.listed_path or route.path, {})
-        path[route.method.lower()] = _operation(route, schemas)
+    paths, components = described(route for route in routes if route.operation_id)
     return {
-        "openapi": "3.0.4",
+        "openapi": VERSION,
         "info": {
             "title": f"OpenAPI for {ENDPOINT_ID}",
             "version": version,
             "description": "omnireel: an mp4 and a prompt go in, text comes out.",
-            "x-fal-metadata": {"endpointId": ENDPOINT_ID, "category": "video-to-text"},
+            "x-fal-metadata": METADATA,
         },
         "x-fal-order-paths": list(paths),
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": _SECURITY},
+        "components": {"schemas": components, "securitySchemes": SECURITY},
         "security": [{"apiKeyAuth": []}],
     }
+
+
+def described(routes: Iterable[Route]) -> tuple[dict[str, dict[str, Operation]], dict[str, Schema]]:
+    """The `paths` of a document, and the `components.schemas` that they refer to."""
+    listed = list(routes)
+    schemas, components = component_schemas({model for route in listed for model in _body_models(route)})
+    # fal's web page shows a video picker for this field.
+    components[Nemotron3NanoOmniVideoInput.__name__]["properties"]["video_url"]["ui"] = {"field": "video"}
+    for model in (Nemotron3NanoOmniVideoInput, Nemotron3NanoOmniVideoOutput):
+        components[model.__name__]["example"] = EXAMPLES[model]
+        for name, value in EXAMPLES[model].items():
+            _add_example(components[model.__name__]["properties"], name, value)
+    paths: dict[str, dict[str, Operation]] = {}
+    for route in listed:
+        path = paths.setdefault(route.listed_path or route.path, {})
+        path[route.method.lower()] = _operation(route, schemas)
+    return paths, components
+
+
+def _add_example(properties: Schema, name: str, value: object) -> None:
+    if "$ref" not in properties[name]:  # a reference may not have siblings in 3.0
+        properties[name]["example"] = value
 
 
 def _body_models(route: Route) -> Iterator[BodyModel]:

@@ -25,3 +25,9 @@ class OpenApiDocument(WireModel):
     openapi: str
     info: dict[str, Any]
     paths: dict[str, Any]
+
+
+class QueueDocumentQuery(WireModel):
+    """The query of the document about a queue."""
+
+    endpoint_id: str = Field(min_length=1, description="Of the endpoint whose queue is described.")

@@ -8,6 +8,7 @@ from omnireel.api.fal.queue import QueueRoutes
 from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.route import Route
 from omnireel.api.openapi.document import openapi_document
+from omnireel.api.openapi.queue_document import queue_document
 from omnireel.api.pages.descriptions import DescriptionPages
 from omnireel.api.pages.health import HealthPages
 from omnireel.api.platform.routes import PlatformRoutes
@@ -28,11 +29,16 @@ def all_routes(submissions: Submissions) -> list[Route]:
     def document() -> dict[str, Any]:
         return openapi_document(routes, version=our_version)
 
+    @cache
+    def document_of_queue() -> dict[str, Any]:
+        return queue_document(routes)
+
     settings, store = submissions.settings, submissions.store
     routes += run_routes(submissions)
     routes += queue_routes(QueueRoutes(submissions))
     routes += upload_routes(submissions.submitter.media.uploads, settings)
     routes += platform_routes(PlatformRoutes(store.usage, document), UsageRoutes(store))
     routes += key_routes(settings)
-    routes += page_routes(DescriptionPages(document), HealthPages(submissions.submitter.backend, our_version))
+    health = HealthPages(submissions.submitter.backend, our_version)
+    routes += page_routes(DescriptionPages(document, document_of_queue), health)
     return routes

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from omnireel.api.fal.input import ENDPOINT_ID
+from omnireel.api.fal.models.errors import RequestProblem
 from omnireel.api.fal.models.tokens import KeySet, NewToken
 from omnireel.api.fal.tokens import TokenEndpoint
 from omnireel.api.fal.webhooks import JWKS_PATH, jwks_page
 from omnireel.api.http.route import TEXT, Access, RequestBody, ResponseSpec, Route
-from omnireel.api.pages.descriptions import DescriptionPages
+from omnireel.api.pages.descriptions import MODEL_PATH, DescriptionPages
 from omnireel.api.pages.health import HealthPages
-from omnireel.api.pages.models import Health, OpenApiDocument
+from omnireel.api.pages.models import Health, OpenApiDocument, QueueDocumentQuery
 from omnireel.api.routes.responses import FAL, UNREADABLE
 from omnireel.settings import Settings
 from omnireel.store.keys import read_pepper
@@ -44,7 +44,12 @@ def key_routes(settings: Settings) -> Iterator[Route]:
 
 
 def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator[Route]:
-    """Pages that fal's hosts do not have. Anyone may read them."""
+    """Pages about the server itself. Anyone may read them."""
+    yield from _description_routes(descriptions)
+    yield from _health_routes(health)
+
+
+def _description_routes(descriptions: DescriptionPages) -> Iterator[Route]:
     llms = Route(
         "GET",
         "/llms.txt",
@@ -56,8 +61,20 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         responses={200: ResponseSpec("The description", str, media_type=TEXT)},
     )
     yield llms
-    yield replace(llms, path=f"/models/{ENDPOINT_ID}/llms.txt", operation_id="modelLlms")
-    yield Route(
+    yield replace(llms, path=f"{MODEL_PATH}/llms.txt", operation_id="modelLlms")
+    model = Route(
+        "GET",
+        MODEL_PATH,
+        descriptions.model,
+        FAL,
+        operation_id="modelPage",
+        summary="Leads to the page that describes the endpoint",
+        access=Access.OPEN,
+        responses={307: ResponseSpec("The page is elsewhere", headers=("location",), media_type=None)},
+    )
+    yield model
+    yield replace(model, path=f"{MODEL_PATH}/api", operation_id="modelApiPage")
+    openapi = Route(
         "GET",
         "/openapi.json",
         descriptions.openapi,
@@ -67,6 +84,25 @@ def page_routes(descriptions: DescriptionPages, health: HealthPages) -> Iterator
         access=Access.OPEN,
         responses={200: ResponseSpec("The document", OpenApiDocument)},
     )
+    yield openapi
+    yield replace(
+        openapi,
+        path="/api/openapi/queue/openapi.json",
+        endpoint=descriptions.queue_openapi,
+        operation_id="queueOpenapi",
+        summary="The OpenAPI document about the queue of one endpoint, as the hosted service has it",
+        query_model=QueueDocumentQuery,
+        responses={
+            200: ResponseSpec("The document", OpenApiDocument),
+            400: ResponseSpec("The query names no endpoint", RequestProblem, ("x-fal-error-type",)),
+            404: ResponseSpec(
+                "This server does not have the endpoint", RequestProblem, ("x-fal-error-type",)
+            ),
+        },
+    )
+
+
+def _health_routes(health: HealthPages) -> Iterator[Route]:
     health_route = Route(
         "GET",
         "/health",

@@ -12,6 +12,8 @@ from omnireel.store.jobs import (
     Cancelling,
     EndPolicy,
     Job,
+    LapsedLease,
+    Overdue,
     State,
     state_of,
 )
@@ -67,8 +69,8 @@ def cancel(db: Connection, policy: EndPolicy, job_id: str, *, now: float) -> Can
     return "removed"
 
 
-def end_overdue(db: Connection, policy: EndPolicy, *, now: float) -> list[str]:
-    """End jobs that missed their start deadline, and requeue jobs whose lease ran out. Returns ids of ended jobs."""
+def end_overdue(db: Connection, policy: EndPolicy, *, now: float) -> Overdue:
+    """End jobs that missed their start deadline, and requeue jobs whose lease ran out."""
     ended = []
     late = "state = 'queued' AND started_at IS NULL AND start_deadline_at <= ?"
     for job in select_jobs(db, late, (now,)):
@@ -78,13 +80,22 @@ def end_overdue(db: Connection, policy: EndPolicy, *, now: float) -> list[str]:
     for job in select_jobs(db, abandoned, (now - MAX_PINNED_S,)):
         end(db, policy, job, policy.lost, now=now)
         ended.append(job.id)
-    for job in select_jobs(db, "state = 'running' AND lease_until < ?", (now,)):
-        if not job.cancel_requested and job.retries > 0 and job.attempt < policy.max_crashes:
+    lapsed = _end_lapsed(db, policy, now=now)
+    return Overdue(ended + [lease.job_id for lease in lapsed if lease.has_ended], lapsed)
+
+
+def _end_lapsed(db: Connection, policy: EndPolicy, *, now: float) -> list[LapsedLease]:
+    condition = "state = 'running' AND lease_until < ?"
+    workers = dict(select(db, f"SELECT id, lease_owner FROM jobs WHERE {condition}", (now,)))
+    lapsed = []
+    for job in select_jobs(db, condition, (now,)) if workers else ():
+        is_tried_again = not job.cancel_requested and job.retries > 0 and job.attempt < policy.max_crashes
+        if is_tried_again:
             _requeue_after_crash(db, job, now)
-            continue
-        end(db, policy, job, policy.cancelled if job.cancel_requested else policy.lost, now=now)
-        ended.append(job.id)
-    return ended
+        else:
+            end(db, policy, job, policy.cancelled if job.cancel_requested else policy.lost, now=now)
+        lapsed.append(LapsedLease(job.id, workers[job.id], job.attempt, has_ended=not is_tried_again))
+    return lapsed
 
 
 def _requeue_after_crash(db: Connection, job: Job, now: float) -> None:

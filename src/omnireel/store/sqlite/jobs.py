@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, LogLine, NewLogLine, Submission
+from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, LogLine, NewLogLine, Overdue, Submission
 from omnireel.store.sqlite import ending, leases
 from omnireel.store.sqlite.database import Connection, Database
 from omnireel.store.sqlite.rows import find_job, select
@@ -84,10 +84,10 @@ class SqliteJobs:
 
     async def end_overdue(
         self, policy: EndPolicy, *, running: Sequence[Job], worker: str, lease_s: float, now: float
-    ) -> list[str]:
+    ) -> Overdue:
         """See `JobStore.end_overdue`."""
 
-        def work(db: Connection) -> list[str]:
+        def work(db: Connection) -> Overdue:
             if leases.has_lapsed_lease(db, now=now):
                 leases.renew_leases(db, running, worker=worker, lease_s=lease_s, now=now)
             return ending.end_overdue(db, policy, now=now)

@@ -78,18 +78,31 @@ def _check_caps(db: Connection, key: Key, *, wanted: int, reserved: int, now: fl
     ):
         if cap is None:
             continue
-        left = cap - spent_micro(db, key.id, month=month) - reserved
-        if wanted > left:
-            raise _over_cap(wanted, left, f"${cap / 1e6:g}{period}")
+        unspent = cap - spent_micro(db, key.id, month=month)
+        if wanted > unspent - reserved:
+            raise _over_cap(wanted, unspent, reserved, cap=f"${cap / 1e6:g}{period}", is_monthly=bool(month))
 
 
-def _over_cap(wanted: int, left: int, cap: str) -> DeniedError:
-    message = (
-        f"Exhausted balance: this request could cost ${wanted / 1e6:.6f}, "
-        f"but of the key's cap of {cap}, only ${max(left, 0) / 1e6:.6f} is neither spent nor reserved. "
-        "Send a smaller max_frames or max_tokens."
-    )
-    return DeniedError(message, kind="spending_cap_reached")
+def _over_cap(wanted: int, unspent: int, reserved: int, *, cap: str, is_monthly: bool) -> DeniedError:
+    """The refusal, with what helps: nothing that is sent can fit a cap that is spent."""
+    left = unspent - reserved
+    if unspent <= 0:
+        why = f"the key's cap of {cap} is spent"
+        advice = (
+            "Ask for a higher cap, or wait for the next month." if is_monthly else "Ask for a higher cap."
+        )
+    elif left <= 0:
+        why = f"the key's unfinished requests reserve all that is left of its cap of {cap}, ${unspent / 1e6:.6f}"
+        advice = "Wait until some of them have ended."
+    else:
+        why = (
+            f"this request could cost ${wanted / 1e6:.6f}, "
+            f"but of the key's cap of {cap}, only ${left / 1e6:.6f} is neither spent nor reserved"
+        )
+        advice = "Send a smaller max_frames or max_tokens."
+        if reserved and wanted <= unspent:
+            advice = f"{advice[:-1]}, or wait until unfinished requests of the key have ended."
+    return DeniedError(f"Exhausted balance: {why}. {advice}", kind="spending_cap_reached")
 
 
 def _insert(db: Connection, submission: Submission, now: float) -> Job:
