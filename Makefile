@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
+.PHONY: setup demo test test-fal kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -23,6 +23,19 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest
+
+# Its own environment: the pins of fal's SDK collide with ours.
+FAL_VENV := .venv-fal
+FAL_STAMP := $(FAL_VENV)/.setup-done
+
+$(FAL_STAMP): tests/fal_sdk/requirements.lock
+	$(PYTHON) -m venv $(FAL_VENV)
+	$(FAL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
+test-fal: $(STAMP) $(FAL_STAMP)
+	$(FAL_VENV)/bin/python tests/fal_sdk/reference.py
+	$(PY) -m pytest -q tests/fal_sdk
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1

@@ -1,20 +1,18 @@
 """Makes the requests that are sent to an application of fal's SDK and to ours: `python tests/fal_sdk/make_requests.py`.
 
-Each line of requests.jsonl is one request. `tag` names a kind of request that one of the differences is about, see
-differences.py. `body` is its text, `base64` its bytes where they are not UTF-8.
+Each line of requests.jsonl is one request, see sent.py. `tag` names a difference that docs/clients.md lists.
 """
 
 import base64
 import codecs
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from input_model import VideoInput
 from pydantic.fields import FieldInfo
+from sent import MARK, REQUESTS, Request
 
-REQUESTS = Path(__file__).parent / "requests.jsonl"
 # The bytes are no clip. No request is run, so nothing reads them.
 CLIP = "data:video/mp4;base64,AAAAGGZ0eXBtcDQyAAAAAG1wNDJpc29t"
 ASKED = {"prompt": "What moves?", "video_url": CLIP}
@@ -125,8 +123,6 @@ CONTENT_TYPES = [
     "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/msgpack",
     "application/octet-stream", "json", "*/*", "", None,
 ]  # fmt: skip
-
-Request = dict[str, Any]
 
 
 def main() -> None:
@@ -287,6 +283,7 @@ def unsafe_requests(usual: str) -> Iterator[Request]:
     yield plain("NUL in a name", f'{begun},"a\\u0000":1}}', "NUL character")
     yield plain("60 levels", f'{begun},"x":{"[" * 60}{"]" * 60}}}')
     yield plain("100 levels", f'{begun},"x":{"[" * 100}{"]" * 100}}}', "deep nesting")
+    yield plain("100,000 values", f'{begun},"x":[{MARK}0]}}', "many values") | {"repeated": ["0,", 100_000]}
 
 
 def content_type_requests() -> Iterator[Request]:

@@ -5,7 +5,6 @@ the endpoint's input and answers every request that its input takes.
 """
 
 import argparse
-import base64
 import contextlib
 import http.client
 import io
@@ -15,15 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import fal
 import uvicorn
 from input_model import VideoInput
+from sent import OUTCOMES, REQUESTS, body_of, content_type_of, read_lines
 
-FOLDER = Path(__file__).parent
-REQUESTS, OUTCOMES = FOLDER / "requests.jsonl", FOLDER / "outcomes.jsonl"
 PATH = "/video"
 START_S = 60
 
@@ -71,8 +68,7 @@ def answer_to(port: int, path: str, body: bytes, content_type: str | None) -> tu
 
 def outcome(port: int, request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request: its status, and where and how its input is wrong."""
-    body = request["body"].encode() if "body" in request else base64.b64decode(request["base64"])
-    status, content = answer_to(port, PATH, body, request.get("content_type", "application/json"))
+    status, content = answer_to(port, PATH, body_of(request), content_type_of(request))
     found: dict[str, Any] = {"name": request["name"], "status": status}
     if status != 200:
         detail = json.loads(content)["detail"]
@@ -84,8 +80,7 @@ def outcome(port: int, request: dict[str, Any]) -> dict[str, Any]:
 
 def recorded(port: int) -> list[str]:
     """The record: a line of JSON for each request."""
-    requests = [json.loads(line) for line in REQUESTS.read_text("utf-8").splitlines()]
-    return [json.dumps(outcome(port, request)) for request in requests]
+    return [json.dumps(outcome(port, request)) for request in read_lines(REQUESTS)]
 
 
 def internal_error(port: int) -> tuple[int, bytes]:
