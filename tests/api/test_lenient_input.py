@@ -13,6 +13,7 @@ from omnireel.engine.params import SamplingParams
 from omnireel.task import MediaOptions
 
 ID = "nvidia/nemotron-3-nano-omni/video"
+THINK = {"reasoning_mode": "think", "reasoning_budget": "5"}
 PAGE = "https://page.example"
 
 
@@ -35,10 +36,10 @@ def read(**fields):
         ({"seed": -1}, {"seed": None}),
         ({"seed": "-1"}, {"seed": None}),
         ({"seed": None}, {"seed": None}),
-        ({"reasoning_mode": "think", "reasoning_budget": "5", "grace_period": "2.0"}, {"reasoning_budget": 5, "grace_period": 2}),
-        ({"reasoning_mode": "think", "reasoning_budget": 5, "grace_period": None}, {"reasoning_budget": 5}),
+        (THINK | {"grace_period": "2.0"}, {"reasoning_budget": 5, "grace_period": 2}),
+        (THINK | {"grace_period": None}, {"reasoning_budget": 5}),
     ],
-)  # fmt: skip
+)
 def test_a_number_may_be_a_text_and_null_is_not_given(sent, sampling):
     assert read(**sent).sampling == SamplingParams(**sampling)
 
