@@ -9,7 +9,7 @@ STAMP := $(VENV)/.setup-done
 # outlive the signal to say so; the program still gets it.
 interruptible = trap : INT; $(1) || test $$? -eq 130
 
-.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
+.PHONY: setup demo test test-fal kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -27,6 +27,19 @@ demo: $(STAMP)
 # Two processes, a file at a time; one thread each, since two torch processes with two threads slow each other down.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+# Its own environment: the pins of fal's SDK collide with ours.
+FAL_VENV := .venv-fal
+FAL_STAMP := $(FAL_VENV)/.setup-done
+
+$(FAL_STAMP): tests/fal_sdk/requirements.lock
+	$(PYTHON) -m venv $(FAL_VENV)
+	$(FAL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
+test-fal: $(STAMP) $(FAL_STAMP)
+	$(FAL_VENV)/bin/python tests/fal_sdk/reference.py
+	$(PY) -m pytest -q tests/fal_sdk
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1

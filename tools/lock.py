@@ -1,5 +1,7 @@
 """Write the hashes of the files of every pinned package into requirements.lock: `python tools/lock.py`.
 
+A path as the argument names another file of pins.
+
 It needs the package index. The versions stay as they are; pip then refuses any other file. The hashes are those of the
 source and of the wheels for Linux on x86-64 and arm64. torch is in torch.lock without hashes, because it has many
 builds.
@@ -7,6 +9,7 @@ builds.
 
 import json
 import re
+import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,9 +26,10 @@ PLATFORMS = re.compile(r"any|(many)?linux.*_(x86_64|aarch64)")
 
 def main() -> None:
     """Replace the hashes in the lock file."""
-    lines = [line for line in LOCK.read_text("utf-8").splitlines() if not line.startswith("    --hash")]
+    lock = Path(sys.argv[1]) if len(sys.argv) > 1 else LOCK
+    lines = [line for line in lock.read_text("utf-8").splitlines() if not line.startswith("    --hash")]
     with ThreadPoolExecutor(8) as pool:
-        LOCK.write_text("".join(pool.map(hashed, [line.removesuffix(" \\") for line in lines])), "utf-8")
+        lock.write_text("".join(pool.map(hashed, [line.removesuffix(" \\") for line in lines])), "utf-8")
 
 
 def hashed(line: str) -> str:

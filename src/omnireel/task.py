@@ -158,9 +158,11 @@ def video_task(
     sampling: SamplingParams | None = None,
     media: MediaOptions | None = None,
 ) -> Task:
-    """A task with one user message about one clip, after the system message if there is one."""
+    """A task with one user message about one clip, after the system message if there is one. A blank one is none."""
     user = Message(Role.user, (MediaPart(video), TextPart(prompt)))
-    system = () if system_prompt is None else (Message(Role.system, (TextPart(system_prompt),)),)
+    system = []
+    if system_prompt is not None and system_prompt.strip():
+        system = [Message(Role.system, (TextPart(system_prompt),))]
     return Task(endpoint, (*system, user), thinking, sampling or SamplingParams(), media or MediaOptions())
 
 

@@ -194,5 +194,5 @@ def test_no_route_works_without_a_key_if_the_server_needs_keys():
     # The secret token in an upload's address replaces a key. "x" is the token of no upload.
     secret = {path for path in served if "{token}" in path}
     assert served - secret == OPEN
-    # 415: the request had no JSON body.
-    assert {status for (path, _), status in answers.items() if path.rstrip("/") in secret} <= {404, 415}
+    # 422: the request had no body.
+    assert {status for (path, _), status in answers.items() if path.rstrip("/") in secret} <= {404, 422}

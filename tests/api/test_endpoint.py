@@ -99,7 +99,7 @@ def test_health_names_model_and_backend(client):
 
 def test_every_answer_has_its_own_request_id(client):
     answers = [client.get("/health"), client.get("/nowhere"), client.get(f"/{ID}"), client.post(f"/{ID}")]
-    assert [answer.status_code for answer in answers] == [200, 404, 405, 415]
+    assert [answer.status_code for answer in answers] == [200, 404, 405, 422]
     assert len({answer.headers["x-fal-request-id"] for answer in answers}) == 4
 
 
@@ -145,5 +145,4 @@ def test_the_openapi_document_has_the_official_names(client):
     assert schemas["Nemotron3NanoOmniVideoInput"]["required"] == ["prompt", "video_url"]
     assert schemas["Nemotron3NanoOmniVideoOutput"]["required"] == ["output", "usage"]
     assert set(schemas["UsageInfo"]["properties"]) == {"input_tokens", "output_tokens"}
-    assert schemas["Nemotron3NanoOmniVideoInput"]["x-fal-order-properties"][:2] == ["prompt", "video_url"]
     assert '"null"' not in client.get("/openapi.json").text

@@ -82,7 +82,7 @@ def test_the_proxy_route_serves_fals_own_hosts_and_never_forwards(client, target
         ("GET", "/llms.txt", 200),
         ("GET", "/nowhere", 404),
         ("PUT", "/health", 405),
-        ("POST", "/sync/nvidia/nemotron-3-nano-omni/video", 415),
+        ("POST", "/sync/nvidia/nemotron-3-nano-omni/video", 422),
     ],
 )
 def test_no_answer_runs_in_a_browser_or_names_the_software(client, method, path, status):

@@ -11,6 +11,11 @@ from omnireel.settings import Settings
 APP_ID = ENDPOINT_ID.rpartition("/")[0]
 
 
+# The order of the hosted endpoint's page, and the field that only its JavaScript types have.
+OFFICIAL = ["prompt", "system_prompt", "reasoning_mode", "max_tokens", "temperature", "top_p", "video_url"]
+OFFICIAL += ["enable_safety_checker"]
+
+
 def canonical(path: str) -> str:
     """The path under which the document lists a route."""
     if path != f"/sync/{ENDPOINT_ID}":
@@ -75,7 +80,9 @@ def test_only_fields_that_may_be_null_are_nullable(document):
 
 def test_fields_and_paths_have_fals_order_and_the_video_has_its_own_widget(document):
     given = document["components"]["schemas"]["Nemotron3NanoOmniVideoInput"]
-    assert given["x-fal-order-properties"][:2] == ["prompt", "video_url"]
+    assert given["x-fal-order-properties"][:8] == OFFICIAL
+    assert list(given["properties"]) == given["x-fal-order-properties"]
+    assert given["properties"]["reasoning_mode"]["enum"] == ["think", "no_think"]
     assert set(given["x-fal-order-properties"]) == set(given["properties"])
     assert given["properties"]["video_url"]["ui"] == {"field": "video"}
     assert document["x-fal-order-paths"] == list(document["paths"])

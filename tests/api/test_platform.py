@@ -163,7 +163,7 @@ def test_prices_are_estimated_by_unit_and_by_history(keyed, ann):
         ("GET", "models/billing-events?cursor=xyz", 400, "validation_error"),
         ("GET", "models/requests/by-endpoint?cursor=WzEsICJhIl0=", 400, "validation_error"),
         ("GET", "models/requests/by-endpoint?status=lost", 400, "validation_error"),
-        ("POST", "models/pricing/estimate", 415, "bad_request"),
+        ("POST", "models/pricing/estimate", 400, "validation_error"),
         ("DELETE", "models/requests/nothing/payloads", 404, "not_found"),
         ("GET", "nowhere", 404, "not_found"),
         ("PUT", "models", 405, "bad_request"),

@@ -91,10 +91,12 @@ def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route])
         allowed_hosts=settings.allowed_hosts,
     )
     app.add_middleware(InternalErrors)
-    # Any header is allowed: there are many x-fal-* headers, and no credentials that would need protection.
+    # Any header is allowed: there are many x-fal-* headers. fal's applications allow credentials from every page. Here
+    # only pages that the operator has named may send them.
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
+        allow_credentials="*" not in settings.cors_origins,
         allow_methods=("GET", "POST", "PUT", "DELETE"),
         allow_headers=("*",),
         expose_headers=_EXPOSED_HEADERS,

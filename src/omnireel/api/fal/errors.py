@@ -2,7 +2,8 @@
 
 There are two shapes. If the input is wrong or the model failed, `detail` is a list of problems, each with `loc`,
 `msg` and `type`. If the request cannot be served whatever its input is, `detail` is a sentence and `error_type` names
-the error. Both have `message`, one line that the JavaScript client shows. Errors are never charged.
+the error. Both have `message`, one line that the JavaScript client shows. A failure of the server has fal's own body,
+which says nothing else. Errors are never charged.
 """
 
 import math
@@ -12,11 +13,11 @@ from typing import Any
 
 from omnireel.api.http.errors import BodyError, Loc, Problem, RequestError, problem, sentence
 from omnireel.errors import OmnireelError
-from omnireel.task import Failure, Task, failure_of
+from omnireel.task import INTERNAL, Failure, Task, failure_of
 
 # Kinds that fal's own error reference describes; each has an anchor there.
 FAL_KINDS = frozenset({
-    "internal_server_error", "generation_timeout", "downstream_service_error",
+    "generation_timeout", "downstream_service_error",
     "downstream_service_unavailable", "file_download_error", "file_too_large",
     "unsupported_video_format", "video_duration_too_long", "video_duration_too_short",
     "image_too_small", "image_too_large", "greater_than", "greater_than_equal", "less_than",
@@ -46,7 +47,6 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
 }
 # Failures with a list of problems whose status is not 422.
 _STATUSES: Mapping[str, int] = {
-    "internal_server_error": 500,
     "generation_timeout": 504,
     "upload_not_found": 404,
     "quota_exceeded": 413,
@@ -79,6 +79,9 @@ def render_error(error: OmnireelError, task: Task | None = None) -> Rendered:
 
 def render_failure(failure: Failure) -> Rendered:
     """The response to a request that failed."""
+    if failure.kind == INTERNAL.kind:
+        body = {"detail": INTERNAL.message}
+        return Rendered(500, body, NO_CHARGE, failure.message, failure.kind)
     if failure.kind in _REQUEST_FAILURES:
         status, error_type = _REQUEST_FAILURES[failure.kind]
         return _with_sentence(failure.message, status, error_type, _headers(failure))

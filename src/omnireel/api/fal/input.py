@@ -1,14 +1,24 @@
 """The request body of the endpoint, and the task that it becomes.
 
-The official fields come first and keep their names, ranges and defaults. The fields that only omnireel has come after
-them. All of these are optional, and a caller who does not send them gets the official behaviour.
+The official fields come first and keep their names, order, ranges and defaults. The fields that only omnireel has come
+after them. All of these are optional, and a caller who does not send them gets the official behaviour.
+
+Values are read as pydantic reads them by default, because the hosted endpoint does so (decision 6).
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from omnireel.api.http.errors import BodyError, Problem, problem
@@ -18,27 +28,27 @@ from omnireel.task import MediaOptions, Task, video_task
 APP_ID = "nvidia/nemotron-3-nano-omni"
 ENDPOINT_ID = f"{APP_ID}/video"
 _DEFAULTS = SamplingParams()
-# Fields that every task has a place for.
+ANY_SEED = -1
+# The required fields: every task has a place for them.
 _ALWAYS_DESCRIBED = frozenset({"prompt", "video_url"})
 
 
 class Nemotron3NanoOmniVideoInput(BaseModel):
-    """A question about a video."""
+    """A question about a video.
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore")
+    An optional field that is null counts as not given. A number or a boolean may be written as text, such as "0.7".
+    """
 
-    prompt: str = Field(min_length=1, description="The question or instruction about the video.")
-    video_url: str = Field(
-        min_length=1,
-        description="The video: an https address, the address of an uploaded file, or a data: URI "
-        "(data:video/mp4;base64,...); "
-        "at most 2 minutes and 1080p.",
-    )
+    # Every number needs a range with two ends: no range has NaN or infinity in it, which "nan" and "inf" are read as.
+    model_config = ConfigDict(extra="ignore")
+
+    prompt: str = Field(description="The question or instruction about the video.")
     system_prompt: str | None = Field(
         None,
-        description="The system message. Without one, the model gets /think or /no_think, as reasoning_mode says.",
+        description="The system message. Without one, or with a blank one, the model gets /think or /no_think, as "
+        "reasoning_mode says.",
     )
-    reasoning_mode: Literal["no_think", "think"] = Field(
+    reasoning_mode: Literal["think", "no_think"] = Field(
         "no_think",
         description="think: the output has the chain of thought between <think> and </think>, then the answer.",
     )
@@ -57,12 +67,20 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         le=MAX_TOP_P,
         description="Nucleus sampling: the share of probability to draw from.",
     )
+    video_url: str = Field(
+        description="The video: an https address, the address of an uploaded file, or a data: URI "
+        "(data:video/mp4;base64,...); "
+        "at most 2 minutes and 1080p.",
+    )
     enable_safety_checker: bool = Field(
         True, description="Accepted as by the hosted endpoint; has no effect."
     )
 
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="omnireel: the same seed and input give the same answer."
+        None,
+        ge=-1,
+        le=MAX_SEED,
+        description="omnireel: the same seed and input give the same answer; -1 chooses one, as without a seed.",
     )
     fps: float | None = Field(None, ge=0.01, le=120, description="omnireel: frames chosen per second.")
     max_frames: int | None = Field(None, ge=1, le=1024, description="omnireel: most frames chosen.")
@@ -93,6 +111,14 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         description="omnireel: most tokens beyond reasoning_budget, so that a line can end; 0 by default.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, body: object) -> object:
+        """The body without optional fields that are null."""
+        if not isinstance(body, dict) or None not in body.values():
+            return body
+        return {name: value for name, value in body.items() if value is not None or name in _ALWAYS_DESCRIBED}
+
     @field_validator("reasoning_budget")
     @classmethod
     def _needs_thinking(cls, budget: int | None, info: ValidationInfo) -> int | None:
@@ -119,20 +145,22 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
 
 
 def parse_input(body: object) -> Nemotron3NanoOmniVideoInput:
-    """The input in a parsed JSON body. Raises BodyError with every problem in it."""
+    """The input in a parsed JSON body; None for an empty one. Raises BodyError with every problem in it."""
+    if body is None:
+        raise BodyError([problem(("body",), "Field required", "missing", input=None)])
     try:
-        return Nemotron3NanoOmniVideoInput.model_validate(body)
+        # As FastAPI does it, so that what is no object has its error type.
+        return Nemotron3NanoOmniVideoInput.model_validate(body, from_attributes=True)
     except ValidationError as error:
         raise BodyError([_problem(details) for details in error.errors()]) from None
 
 
 def _problem(details: ErrorDetails) -> Problem:
-    kind, ctx = details["type"], details.get("ctx")
     extra = {"url": details["url"]} if "url" in details else {}
-    if kind == "string_too_short":
-        kind = "sequence_too_short"  # its name in fal's error reference
-    item = problem(("body", *details["loc"]), details["msg"], kind, ctx=ctx, input=details["input"])
-    return extra | item
+    loc = ("body", *details["loc"])
+    return extra | problem(
+        loc, details["msg"], details["type"], ctx=details.get("ctx"), input=details["input"]
+    )
 
 
 def ignored_fields(body: Mapping[str, Any]) -> list[str]:
@@ -152,7 +180,7 @@ def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
             temperature=sent.temperature,
             top_p=sent.top_p,
             max_tokens=sent.max_tokens,
-            seed=sent.seed,
+            seed=None if sent.seed == ANY_SEED else sent.seed,
             reasoning_budget=sent.reasoning_budget,
             grace_period=sent.grace_period or 0,
         ),
@@ -175,9 +203,9 @@ def to_fields(task: Task) -> dict[str, Any]:
     """
     fields = {
         "prompt": task.prompt,
-        "video_url": task.references[0],
         "system_prompt": task.system_prompt,
         "reasoning_mode": "think" if task.thinking else None,
+        "video_url": task.references[0],
         **{name: value for name, value in vars(task.sampling).items() if value != getattr(_DEFAULTS, name)},
         **vars(task.media),
     }

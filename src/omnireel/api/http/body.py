@@ -1,7 +1,7 @@
 """Reading a request's body: bounded, and stricter about JSON than the standard library.
 
 `json.loads` accepts NaN, lone surrogates and NUL, keeps the last of two equal keys and raises RecursionError
-on deep nesting. Each of these is refused here with a typed error.
+on deep nesting. Each of these is refused here with a typed error. Encodings are those of `json.loads`.
 """
 
 import asyncio
@@ -28,31 +28,31 @@ _MAX_DISCARD = 4
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body of a JSON request.
 
-    Raises RequestError: 415 for another media type or a compressed body, 413 for more than max_bytes (no more
-    than these are held in memory), 400 if the body arrives too slowly; Cancelled if the client disconnects.
+    Raises BodyError for a body of another media type; RequestError: 415 for a compressed body, 413 for more than
+    max_bytes (no more than these are held in memory), 400 if the body arrives too slowly; Cancelled if the client
+    disconnects.
     """
-    _check_headers(request)
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise RequestError("Send the body uncompressed.", error_type="bad_request", status=415)
     length = int(request.headers.get("content-length", "0"))
     try:
         async with asyncio.timeout(_GRACE_S + (length or max_bytes) / _MIN_BYTES_PER_S):
-            return await _collect(request, length, max_bytes)
+            body = await _collect(request, length, max_bytes)
     except TimeoutError:
         raise RequestError("The body arrived too slowly.", error_type="bad_request", status=400) from None
     except ClientDisconnect:
         raise Cancelled("The client closed the connection.") from None
+    _check_media_type(request, body)
+    return body
 
 
-def _check_headers(request: Request) -> None:
+def _check_media_type(request: Request, body: bytes) -> None:
+    """Refuse what is not sent as JSON, with FastAPI's error type. An empty body has no media type to check."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = media_type == "application/json" or media_type.endswith("+json")
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if not is_json:
-        what = media_type[:40] or "missing"
-        raise RequestError(
-            f"The content-type is {what}. Send application/json.", error_type="bad_request", status=415
-        )
-    if coding != "identity":
-        raise RequestError("Send the body uncompressed.", error_type="bad_request", status=415)
+    if not body or media_type == "application/json" or media_type.endswith("+json"):
+        return
+    msg = f"The content-type is {media_type[:40] or 'missing'}. Send application/json"
+    raise BodyError([problem(("body",), msg, "model_attributes_type", input=f"<binary {len(body)} bytes>")])
 
 
 async def _collect(request: Request, length: int, max_bytes: int) -> bytes:
@@ -84,18 +84,16 @@ def _too_large(max_bytes: int) -> RequestError:
 
 
 def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
-    """The value of a JSON text; an empty body counts as `{}`.
+    """The value of a JSON text in UTF-8, UTF-16 or UTF-32, with or without a byte order mark; None for no text.
 
     Raises BodyError: json_invalid, duplicate_key, invalid_encoding, finite_number.
     """
-    _check_count(body)
+    if not body:
+        return None
+    text = _decoded(body)
+    _check_count(text)
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        item = problem(("body", error.start), "The body is not UTF-8", "invalid_encoding")
-        raise BodyError([item], 400) from None
-    try:
-        value = json.loads(text or "{}", object_pairs_hook=_unique_keys, parse_int=_parse_int)
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_parse_int)
     except json.JSONDecodeError as error:
         item = problem(("body", error.pos), "JSON decode error", "json_invalid", ctx={"error": error.msg})
         raise BodyError([item]) from None
@@ -105,9 +103,19 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
     return value
 
 
-def _check_count(body: bytes) -> None:
+def _decoded(body: bytes) -> str:
+    encoding = json.detect_encoding(body)
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        item = problem(("body", error.start), f"The body is not {name}", "invalid_encoding")
+        raise BodyError([item], 400) from None
+
+
+def _check_count(text: str) -> None:
     """Refuse too many values before parsing: each but the first follows one of these characters."""
-    if sum(map(body.count, (b",", b"[", b"{"))) >= MAX_VALUES:
+    if sum(map(text.count, ",[{")) >= MAX_VALUES:
         item = problem(
             ("body",),
             f"The body has more than {MAX_VALUES} values",

@@ -1,20 +1,20 @@
 """Responses that many routes of fal's protocol share."""
 
-from omnireel.api.fal.models.errors import AnyProblem, Problems, RequestProblem
+from omnireel.api.fal.models.errors import AnyProblem, RequestProblem, ServerProblem
 from omnireel.api.http.route import BodyModel, ErrorModels, ResponseSpec
 
 Responses = dict[int, ResponseSpec]
 
 EVENTS = "text/event-stream"
-FAL = ErrorModels(refusal=RequestProblem, failure=Problems)
+FAL = ErrorModels(refusal=RequestProblem, failure=ServerProblem)
 
 
 def unreadable(model: BodyModel) -> Responses:
     """Refusals of a JSON body, and of a header or a query beside it."""
     return {
-        400: ResponseSpec("The body is not UTF-8 or is nested too deeply, or a header is not valid", model),
+        400: ResponseSpec("The body is not Unicode or is nested too deeply, or a header is not valid", model),
         413: ResponseSpec("The body is too long", model),
-        415: ResponseSpec("The body is not plain JSON", model),
+        415: ResponseSpec("The body is compressed", model),
         422: ResponseSpec("The input cannot be used", model),
     }
 

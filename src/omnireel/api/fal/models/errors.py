@@ -1,6 +1,6 @@
 """The shapes of error bodies."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,12 @@ class RequestProblem(WireModel):
     message: str
     error_type: str | None = Field(default=None, description="A name for programs.")
     status: str | None = Field(default=None, description="The status of the job that the request is about.")
+
+
+class ServerProblem(WireModel):
+    """The error of a server that failed. Its log has the reason."""
+
+    detail: Literal["Internal Server Error"]
 
 
 AnyProblem = Problems | RequestProblem

@@ -174,7 +174,8 @@ def _named_in_headers(request: Request) -> dict[str, str]:
 
 
 def _named_in_body(fields: object) -> dict[str, str]:
-    """Both fields are optional: one official client sends no content type if it does not know it."""
+    """Both fields are optional: one official client sends no content type if it does not know it. So is the body."""
+    fields = {} if fields is None else fields
     if not isinstance(fields, dict):
         raise BodyError([problem(("body",), "Input should be an object", "dict_type")])
     sent = {"file_name": fields.get("file_name"), "content_type": fields.get("content_type")}
