@@ -47,7 +47,7 @@ def test_a_pin_without_a_hash_is_named():
     place = next(i for i, line in enumerate(lines) if line.startswith("structlog=="))
     while lines[place + 1].startswith("    --hash"):
         del lines[place + 1]
-    assert audited("\n".join(lines)) == ["structlog is pinned without a hash. Run `python tools/lock.py`."]
+    assert audited("\n".join(lines)) == ["structlog is pinned without a hash. Run `python -m tools.lock`."]
 
 
 def test_a_line_without_a_version_is_named():
