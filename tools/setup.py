@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -41,10 +42,15 @@ FROM_CPU_INDEX = ["--retries", "1", "--timeout", "15", "--index-url"]
 
 
 class Build(NamedTuple):
-    """Where torch is taken from. arguments: for pip; megabytes: to fetch, with what it requires; reason: in words."""
+    """Where torch is taken from.
+
+    arguments: for pip; megabytes: to fetch, with what torch requires; is_from_cpu_index: or from pip's own, where a
+    mirror may have another build; reason: in words
+    """
 
     arguments: list[str]
     megabytes: int
+    is_from_cpu_index: bool
     reason: str
 
 
@@ -67,7 +73,7 @@ def main() -> None:
     if options.set == "runtime":
         install_runtime(torch_build(options.torch, options.cpu_index), is_new)
     else:
-        announce("development set", megabytes_of(LOCKS["development"], "Fetches"), is_new=False)
+        announce("development set", megabytes_of(LOCKS["development"], "Fetches"), is_exact=False)
         install_lock(LOCKS["development"])
     say(f"done in {time.monotonic() - started:.0f} s; .venv takes {disk_megabytes(VENV):,} MB of disk.")
 
@@ -108,7 +114,7 @@ def torch_build(wanted: str, cpu_index: str) -> Build | None:
     version = torch_version()
     if installed_torch() == version:
         return None
-    pips_own = Build(["-r", str(TORCH_LOCK)], megabytes_of(TORCH_LOCK, "PyPI's build fetches"), "")
+    pips_own = Build(["-r", str(TORCH_LOCK)], megabytes_of(TORCH_LOCK, "PyPI's build fetches"), False, "")
     if wanted == "cuda":
         return pips_own._replace(reason="TORCH=cuda: torch comes from pip's own index.")
     driver = nvidia_driver() if wanted == "auto" else None
@@ -121,7 +127,8 @@ def torch_build(wanted: str, cpu_index: str) -> Build | None:
             " whose build may bring CUDA libraries that omnireel does not use."
         )
     arguments = [*FROM_CPU_INDEX, cpu_index, f"torch=={version}"]
-    return Build(arguments, megabytes_of(TORCH_LOCK, "The CPU build fetches"), f"torch from {cpu_index}.")
+    megabytes = megabytes_of(TORCH_LOCK, "The CPU build fetches")
+    return Build(arguments, megabytes, True, f"torch comes from {cpu_index}.")
 
 
 def torch_version() -> str:
@@ -154,7 +161,7 @@ def cpu_index_fault(index: str, version: str) -> str | None:
     except queue.Empty:
         return f"no answer within {PATIENCE_S:.0f} s"
     if not isinstance(page, str):
-        return f"no answer ({page})"
+        return f"no page ({page.reason if type(page) is urllib.error.URLError else page})"
     python, machine = venv_python()
     tag = f"cp{python[0]}{python[1]}"
     wheel = rf"torch-{re.escape(version)}(\+|%2B)cpu-{tag}-\w+-\w*{machine}\.whl"
@@ -177,10 +184,10 @@ def install_runtime(torch: Build | None, is_new: bool) -> None:
     if torch is not None:
         say(torch.reason)
     megabytes = megabytes_of(lock, "Fetches") + (torch.megabytes if torch is not None else 0)
-    announce("run-time set", megabytes, is_new)
+    announce("run-time set", megabytes, is_exact=is_new and torch is not None and torch.is_from_cpu_index)
     install_lock(lock)
     if torch is not None and pip(*torch.arguments):
-        if "--index-url" not in torch.arguments:
+        if not torch.is_from_cpu_index:
             sys.exit("setup: pip could not install torch; the lines above say why.")
         say("the CPU index answered, but torch could not be installed from it. Trying pip's own index.")
         pip_or_exit("-r", str(TORCH_LOCK))
@@ -212,10 +219,10 @@ def megabytes_of(lock: Path, words: str) -> int:
     return int(found[1])
 
 
-def announce(what: str, megabytes: int, is_new: bool) -> None:
+def announce(what: str, megabytes: int, is_exact: bool) -> None:
     """Say how much will be fetched, and about how long that takes."""
     minutes = math.ceil(megabytes * (1 / FETCHED_MB_S + 1 / UNPACKED_MB_S) / 60)
-    at_most = "" if is_new else "at most "
+    at_most = "" if is_exact else "at most "
     say(f"{what}: {at_most}{megabytes:,} MB to fetch, about {minutes} min at 50 Mbit/s.")
 
 
@@ -227,7 +234,7 @@ def say(line: str) -> None:
 def disk_megabytes(folder: Path) -> int:
     """What the files of a folder take."""
     sizes = (
-        os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118  a Path for each of 20,000 files takes seconds
+        os.lstat(os.path.join(place, name)).st_size
         for place, _, names in os.walk(str(folder))
         for name in names
     )
