@@ -22,8 +22,6 @@ sys.path.append(str(ROOT / "tests" / "docs"))
 from doc_blocks import blocks_of  # noqa: E402  they lie beside the tests of the pages
 from doc_runner import Reader  # noqa: E402
 
-from tools import setup  # noqa: E402
-
 INSTALL_S = 900
 pytestmark = pytest.mark.timeout(INSTALL_S)
 QUESTION = "Which way does the red circle move?"
@@ -100,27 +98,37 @@ def wheel(demo, clone):
     return next((context / "dist").glob("*.whl"))
 
 
-def test_the_wheel_works_in_another_environment_and_directory(wheel, clone, tmp_path):
-    """Its dependencies are those of the clone, so that pip finds each requirement there or fails."""
+@pytest.fixture(scope="module")
+def locked(demo, clone):
+    """What the clone has installed, without omnireel itself: a folder for the path of another environment."""
+    folder = clone.parent / "packages"
+    folder.mkdir()
+    for path in site_packages(clone / ".venv").iterdir():
+        if "omnireel" not in path.name:
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def site_packages(venv):
+    return next((venv / "lib").glob("python*/site-packages"))
+
+
+def test_the_wheel_works_in_another_environment_and_directory(wheel, locked, clone, tmp_path):
+    """pip finds each requirement among the locked packages, or fails."""
     venv = tmp_path / "venv"
     run(sys.executable, "-m", "venv", venv, cwd=tmp_path)
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    for path in next((clone / ".venv" / "lib").glob("python*/site-packages")).iterdir():
-        if "omnireel" not in path.name:
-            (packages / path.name).symlink_to(path)
-    (next((venv / "lib").glob("python*/site-packages")) / "locked.pth").write_text(f"{packages}\n")
+    (site_packages(venv) / "locked.pth").write_text(f"{locked}\n")
     run(venv / "bin" / "python", "-m", "pip", "install", "--no-index", wheel, cwd=tmp_path)
     works(venv / "bin" / "omnireel", clone / "clip.mp4", tmp_path)
 
 
-def test_pipx_installs_it(demo, clone, tmp_path):
-    folders = {"PIPX_HOME": str(tmp_path / "pipx"), "PIPX_BIN_DIR": str(tmp_path / "bin")}
+def test_pipx_installs_a_checkout(locked, clone, tmp_path):
+    """Its dependencies are the locked ones, because fetching them again takes minutes."""
+    folders = {name: str(tmp_path / name) for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR")}
     pipx = Path(sys.executable).with_name("pipx")
-    has_cpu_index = setup.cpu_index_fault(setup.CPU_INDEX, setup.torch_version()) is None
-    index = {"PIP_EXTRA_INDEX_URL": setup.CPU_INDEX} if has_cpu_index else {}
-    run(pipx, "install", ".", cwd=clone, PIPX_MAN_DIR=str(tmp_path / "man"), **folders, **index)
-    works(tmp_path / "bin" / "omnireel", clone / "clip.mp4", tmp_path)
+    run(pipx, "install", ".", "--pip-args=--no-deps", cwd=clone, **folders)
+    (site_packages(tmp_path / "PIPX_HOME" / "venvs" / "omnireel") / "locked.pth").write_text(f"{locked}\n")
+    works(tmp_path / "PIPX_BIN_DIR" / "omnireel", clone / "clip.mp4", tmp_path)
 
 
 def works(omnireel, clip, folder):
