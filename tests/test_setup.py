@@ -40,7 +40,7 @@ def machine(monkeypatch, tmp_path):
     """A machine without torch and without an NVIDIA driver, with the Python of the tests in `.venv`."""
     monkeypatch.setattr(setup, "PYTHON", Path(sys.executable))
     monkeypatch.setattr(setup, "DRIVER", tmp_path / "version")
-    monkeypatch.setattr(setup, "installed_torch", lambda: None)
+    monkeypatch.setattr(setup, "installed", dict)
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
@@ -146,8 +146,10 @@ def test_the_cuda_build_can_be_asked_for(index):
 
 
 def test_the_pinned_torch_is_not_installed_again(monkeypatch):
-    monkeypatch.setattr(setup, "installed_torch", lambda: TORCH)
+    monkeypatch.setattr(setup, "installed", lambda: {"torch": f"{TORCH}+cpu"})
     assert setup.torch_build("auto", closed_port()) is None
+    monkeypatch.setattr(setup, "installed", lambda: {"torch": "2.1.0+cpu"})
+    assert setup.torch_build("auto", closed_port()) is not None
 
 
 def run_script(folder, version):

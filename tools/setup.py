@@ -73,8 +73,11 @@ def main() -> None:
     if options.set == "runtime":
         install_runtime(torch_build(options.torch, options.cpu_index), is_new)
     else:
-        announce("development set", megabytes_of(LOCKS["development"], "Fetches"), is_exact=False)
-        install_lock(LOCKS["development"])
+        lock = LOCKS["development"]
+        announce(
+            "development set", 0 if is_installed(lock) else megabytes_of(lock, "Fetches"), is_exact=False
+        )
+        install_lock(lock)
     say(f"done in {time.monotonic() - started:.0f} s; .venv takes {disk_megabytes(VENV):,} MB of disk.")
 
 
@@ -112,7 +115,7 @@ def venv_python() -> tuple[tuple[int, ...], str]:
 def torch_build(wanted: str, cpu_index: str) -> Build | None:
     """Which build of torch to install, or None where the pinned version is installed."""
     version = torch_version()
-    if installed_torch() == version:
+    if installed().get("torch", "").partition("+")[0] == version:  # 2.13.0+cpu is a build of 2.13.0
         return None
     pips_own = Build(["-r", str(TORCH_LOCK)], megabytes_of(TORCH_LOCK, "PyPI's build fetches"), False, "")
     if wanted == "cuda":
@@ -138,12 +141,21 @@ def torch_version() -> str:
     return found[1]
 
 
-def installed_torch() -> str | None:
-    """The version of torch in `.venv` without its local part such as +cpu, or None."""
-    ask = "import importlib.metadata as m; print(*(d.version for d in m.distributions(name='torch')))"
-    answer = subprocess.run([str(PYTHON), "-c", ask], stdout=subprocess.PIPE, check=True)
-    versions = answer.stdout.decode().split()
-    return versions[0].partition("+")[0] if versions else None
+def installed() -> dict[str, str]:
+    """The packages in `.venv`: canonical name → version."""
+    ask = "import importlib.metadata as m; print(*(d.name + '==' + d.version for d in m.distributions()))"
+    return pins(subprocess.check_output([str(PYTHON), "-c", ask]).decode().split())
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    """What lines such as `name==1.0` pin: canonical name → version."""
+    found = (re.match(r"([\w.-]+)==([^\s;]+)", line) for line in lines)
+    return {re.sub(r"[-_.]+", "-", pin[1]).lower(): pin[2] for pin in found if pin is not None}
+
+
+def is_installed(lock: Path) -> bool:
+    """Whether `.venv` has every package that a lock pins."""
+    return pins(lock.read_text("utf-8").splitlines()).items() <= installed().items()
 
 
 def nvidia_driver() -> str | None:
@@ -183,7 +195,8 @@ def install_runtime(torch: Build | None, is_new: bool) -> None:
     lock = LOCKS["runtime"]
     if torch is not None:
         say(torch.reason)
-    megabytes = megabytes_of(lock, "Fetches") + (torch.megabytes if torch is not None else 0)
+    megabytes = 0 if is_installed(lock) else megabytes_of(lock, "Fetches")
+    megabytes += torch.megabytes if torch is not None else 0
     announce("run-time set", megabytes, is_exact=is_new and torch is not None and torch.is_from_cpu_index)
     install_lock(lock)
     if torch is not None and pip(*torch.arguments):
@@ -196,7 +209,9 @@ def install_runtime(torch: Build | None, is_new: bool) -> None:
 
 
 def install_lock(lock: Path) -> None:
-    """Install what a lock pins, and nothing else."""
+    """Install what a lock pins, and nothing else. Where all of it is there, pip is not asked, which would list it."""
+    if is_installed(lock):
+        return
     pip_or_exit("--require-hashes", "--no-deps", "--requirement", str(lock))
 
 
@@ -221,6 +236,9 @@ def megabytes_of(lock: Path, words: str) -> int:
 
 def announce(what: str, megabytes: int, is_exact: bool) -> None:
     """Say how much will be fetched, and about how long that takes."""
+    if megabytes == 0:
+        say(f"{what}: all packages are there.")
+        return
     minutes = math.ceil(megabytes * (1 / FETCHED_MB_S + 1 / UNPACKED_MB_S) / 60)
     at_most = "" if is_exact else "at most "
     say(f"{what}: {at_most}{megabytes:,} MB to fetch, about {minutes} min at 50 Mbit/s.")
