@@ -22,7 +22,7 @@ sys.path.append(str(ROOT / "tests" / "docs"))
 from doc_blocks import blocks_of  # noqa: E402  they lie beside the tests of the pages
 from doc_runner import Reader  # noqa: E402
 
-INSTALL_S = 900
+INSTALL_S = 1800
 pytestmark = pytest.mark.timeout(INSTALL_S)
 # Of the environment: our settings, fal's, another virtual environment, and what make gives to the commands it runs.
 FOREIGN = ("OMNIREEL_", "FAL_", "VIRTUAL_", "MAKE", "MFLAGS")
