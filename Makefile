@@ -1,31 +1,48 @@
 # The targets other programs rely on. Each sets up what it needs; set-up is instant when nothing changed.
 
+# The Python that makes .venv: 3.11 or newer.
 PYTHON ?= python3
+# Which build of torch: auto takes the CPU build unless an NVIDIA driver is found; cpu or cuda decides.
+TORCH ?= auto
+# Where the CPU build comes from. When it does not answer within seconds, pip's own index is used.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check
-STAMP := $(VENV)/.setup-done
 # Runs a program that Ctrl-C ends with status 130. That is no failure, so make has no error to print. The shell has to
 # outlive the signal to say so; the program still gets it.
 interruptible = trap : INT; $(1) || test $$? -eq 130
+RUNTIME := $(VENV)/.setup-runtime
+DEVELOPMENT := $(VENV)/.setup-development
 
-.PHONY: setup demo test test-fal kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
-.DEFAULT_GOAL := setup
+.PHONY: help setup setup-development demo serve test test-fal test-install check format kill-test fuzz fuzz-media \
+	bench bench-full train evaluate
+.DEFAULT_GOAL := help
 
-setup: $(STAMP)
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '%-23s %s\n' "$$target" "$$text"; done
 
-$(STAMP): requirements.lock torch.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock
-	$(PIP) install --quiet -r torch.lock
-	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+setup: $(RUNTIME) ## make .venv with omnireel and what it needs to run (TORCH=auto|cpu|cuda, PYTHON=…)
+
+setup-development: $(DEVELOPMENT) ## add what tests, checks, benchmarks and training need
+
+$(RUNTIME): requirements.lock torch.lock pyproject.toml
+	@$(PYTHON) tools/setup.py runtime --torch $(TORCH) --cpu-index $(TORCH_CPU_INDEX)
 	@touch $@
 
-demo: $(STAMP)
+$(DEVELOPMENT): $(RUNTIME) development.lock
+	@$(PYTHON) tools/setup.py development
+	@touch $@
+
+demo: $(RUNTIME) ## make a clip, start a server, ask it with fal's Python client
 	@$(call interruptible,$(PY) tools/demo.py)
 
+serve: $(RUNTIME) ## start the server; PORT=… for another port than 8000
+	@$(call interruptible,$(VENV)/bin/omnireel serve $(if $(PORT),--port $(PORT)))
+
 # Two processes, a file at a time; one thread each, since two torch processes with two threads slow each other down.
-test: $(STAMP)
+test: $(DEVELOPMENT) ## run every test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 # Its own environment: the pins of fal's SDK collide with ours.
@@ -37,43 +54,42 @@ $(FAL_STAMP): tests/fal_sdk/requirements.lock
 	$(FAL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r $<
 	@touch $@
 
-test-fal: $(STAMP) $(FAL_STAMP)
+test-fal: $(DEVELOPMENT) $(FAL_STAMP) ## what an application of fal's SDK takes is taken here
 	$(FAL_VENV)/bin/python tests/fal_sdk/reference.py
 	$(PY) -m pytest -q tests/fal_sdk
 
-kill-test: $(STAMP)
-	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
+test-install: $(DEVELOPMENT) ## follow the README from a fresh clone; install with pip and pipx
+	$(PY) -m pytest tests/installing.py
 
-fuzz: $(STAMP)
-	@$(PY) tests/fuzz.py
-
-fuzz-media: $(STAMP)
-	@$(PY) tests/fuzz_media.py
-
-check: $(STAMP)
+check: $(DEVELOPMENT) ## ruff, formatting, mypy, the import rules, the locks against known faults
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(PY) -m pytest -q tests/test_layers.py
 	$(PY) tools/audit.py
 
-format: $(STAMP)
+format: $(DEVELOPMENT) ## let ruff fix what it can
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+kill-test: $(DEVELOPMENT) ## 500 jobs while server and worker are killed 60 times
+	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
+
+fuzz: $(DEVELOPMENT) ## 2,000 requests that the OpenAPI document allows or forbids, to a real server
+	@$(PY) tests/fuzz.py
+
+fuzz-media: $(DEVELOPMENT) ## 10,000 mutated clips through the decode sandbox
+	@$(PY) tests/fuzz_media.py
+
 # Not full_geometry: it writes 22 GB, and has a target of its own.
-bench: $(STAMP)
+bench: $(DEVELOPMENT) ## run the benchmarks
 	@set -e; for file in bench/decode.py bench/sandbox.py bench/gateway.py bench/dripping.py bench/language.py; do echo "== $$file"; $(PY) -m bench.$$(basename $$file .py); done
 
-bench-full: $(STAMP)
+bench-full: $(DEVELOPMENT) ## benchmark the published size with random bytes; 22 GB of disk
 	$(PY) -m bench.full_geometry
 
-# PORT: another port than 8000
-serve: $(STAMP)
-	@$(call interruptible,$(VENV)/bin/omnireel serve $(if $(PORT),--port $(PORT)))
-
-train: $(STAMP)
+train: $(DEVELOPMENT) ## train the demo model
 	@set -e; for step in tower talk export; do $(PY) -m training $$step; done
 
-evaluate: $(STAMP)
+evaluate: $(DEVELOPMENT) ## measure how often the demo model is right
 	$(PY) -m training evaluate

@@ -2,9 +2,12 @@
 
 import sys
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +50,7 @@ def test_a_pin_without_a_hash_is_named():
     place = next(i for i, line in enumerate(lines) if line.startswith("structlog=="))
     while lines[place + 1].startswith("    --hash"):
         del lines[place + 1]
-    assert audited("\n".join(lines)) == ["structlog is pinned without a hash. Run `python tools/lock.py`."]
+    assert audited("\n".join(lines)) == ["structlog is pinned without a hash. Run `python -m tools.lock`."]
 
 
 def test_a_line_without_a_version_is_named():
@@ -57,3 +60,29 @@ def test_a_line_without_a_version_is_named():
 def test_an_installed_package_that_differs_from_the_lock_is_named():
     changed = GOOD.replace("pytest==", "pytest==1")
     assert [line for line in not_as_locked(read_lock(changed)) if line.startswith("pytest ")]
+
+
+def closure(name):
+    """The canonical names of an installed package and of all that it requires here, without extras."""
+    found, left = set(), [canonicalize_name(name)]
+    while left:
+        current = left.pop()
+        if current in found:
+            continue
+        found.add(current)
+        needed = [Requirement(line) for line in requires(current) or ()]
+        left += [
+            canonicalize_name(one.name)
+            for one in needed
+            if one.marker is None or one.marker.evaluate({"extra": ""})
+        ]
+    return found
+
+
+def test_the_run_time_set_is_what_omnireel_and_fals_client_require_and_no_more():
+    lock = read_lock(GOOD)
+    sections = lock.sections
+    run_time = closure("omnireel") & set(lock.all)  # without the CUDA libraries of some builds of torch
+    client = closure("fal-client") - run_time
+    assert set(sections["run time"]) == run_time
+    assert set(next(pins for heading, pins in sections.items() if "fal's" in heading)) == client

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCKS = (ROOT / "requirements.lock", ROOT / "torch.lock")
+LOCKS = (ROOT / "requirements.lock", ROOT / "torch.lock", ROOT / "development.lock")
 NOTICES = ROOT / "THIRD_PARTY_NOTICES.md"
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)( \\)?")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
@@ -27,7 +27,7 @@ WITHOUT_HASHES = {"torch"}
 
 @dataclass(frozen=True)
 class Lock:
-    """The pins of both lock files.
+    """The pins of the lock files.
 
     sections: heading → canonical name → version; malformed: lines without a pin; hashed: names that have a hash
     """
@@ -48,7 +48,7 @@ class Lock:
 
 
 def locked() -> str:
-    """The text of both lock files."""
+    """The text of the lock files."""
     return "".join(path.read_text("utf-8") for path in LOCKS)
 
 
@@ -73,7 +73,7 @@ def complaints(lock: Lock, advisories: list[dict[str, str]], ffmpeg: Version) ->
     """One sentence for each fault that is found."""
     found = [f"The lock has a line that pins no version: {line}" for line in lock.malformed]
     found += [
-        f"{name} is pinned without a hash. Run `python tools/lock.py`."
+        f"{name} is pinned without a hash. Run `python -m tools.lock`."
         for name in sorted(lock.all.keys() - lock.hashed - WITHOUT_HASHES)
     ]
     found += _unlocked(lock)

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,32 +20,30 @@ _PORTS = {"8000": "OMNIREEL_PORT", "8443": "OMNIREEL_TLS_PORT"}
 
 
 class Reader:
-    """Somewhere to follow a page: an empty home, a clip, and `omnireel` on the path.
+    """Somewhere to follow a page.
 
-    node_modules: where fal's JavaScript client is installed
+    folder: where the commands run, with what the page takes for granted; home: a folder that is made, for the files
+    of a user; path: the value of PATH
     """
 
-    def __init__(self, folder: Path, clip: Path, node_modules: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, home: Path, path: str, variables: Mapping[str, str]) -> None:
         self.folder = folder
         self._state = folder / "variables.sh"
         self._state.write_text("")
         self._running: list[subprocess.Popen[bytes]] = []
         self._ports = {name: str(_free_port()) for name in _PORTS.values()}
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OMNIREEL_", "FAL_"))}
-        home = folder / "home"
         home.mkdir()
         # An answer that is an error fails the example.
         (home / ".curlrc").write_text("fail-with-body\n")
         self._environment = kept | {
             "HOME": str(home),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": path,
             "no_proxy": "127.0.0.1",
             "NO_COLOR": "1",
             **self._ports,
             **variables,
         }
-        (folder / "clip.mp4").write_bytes(clip.read_bytes())
-        (folder / "node_modules").symlink_to(node_modules)
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +64,7 @@ class Reader:
                 self._start(text, block)
             case "python":
                 (self.folder / "example.py").write_text(text)
-                self._run(f"{sys.executable} example.py", block)
+                self._run("python example.py", block)
             case "js":
                 (self.folder / "example.mjs").write_text(text)
                 self._run("node example.mjs", block)

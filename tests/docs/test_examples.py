@@ -1,9 +1,11 @@
 """Every example of README.md and docs/ works as it is written."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections import Counter
 from configparser import RawConfigParser
@@ -27,6 +29,8 @@ PARSE_ONLY = {
     "make": "sets up or trains",
     "pip": "needs the internet",
     "npm": "needs the internet",
+    "pipx": "needs the internet",
+    "docker": "needs a container engine",
     "source": "the environment of the reader",
     "python": "trains, or runs benchmarks",
     "sudo": "needs root",
@@ -56,7 +60,10 @@ def node_modules():
 )
 def test_the_examples_of_a_page_run_from_top_to_bottom(page, tmp_path, clip, node_modules):
     variables = {} if name_of(page) in WITH_DEMO_MODEL else {"OMNIREEL_BACKEND": "echo"}
-    with Reader(tmp_path, clip, node_modules, variables) as reader:
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with Reader(tmp_path, tmp_path / "home", path, variables) as reader:
         for block in blocks_of(page):
             if block.kind in RUN:
                 reader.run(block)
