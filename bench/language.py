@@ -72,15 +72,16 @@ def omnireel(checkpoint: Path) -> Callable[[list[int]], Timing]:
     from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  only this contender's process
     from omnireel.engine.params import SamplingParams  # noqa: PLC0415
     from omnireel.engine.request import Request  # noqa: PLC0415
+    from omnireel.engine.runners.torch import TorchRunner  # noqa: PLC0415
     from omnireel.model.checkpoint.load import load_checkpoint  # noqa: PLC0415
 
     model = load_checkpoint(checkpoint)
     sampling = SamplingParams(temperature=0, max_tokens=ANSWER)
 
     def run(ids: list[int]) -> Timing:
-        engine = Engine(model, EngineConfig(max_context=PROMPT + ANSWER + 1))
+        engine = Engine(TorchRunner(model, max_context=PROMPT + ANSWER + 1), EngineConfig())
         started = time.perf_counter()
-        engine.add(Request("bench", model.embed(torch.tensor(ids)), sampling, frozenset()))
+        engine.add(Request("bench", tuple(ids), (), sampling, frozenset()))
         while not engine.step():
             pass
         first = time.perf_counter()

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from omnireel.backends.local import LocalBackend
+from omnireel.cli.backend import open_runner
 from omnireel.engine.params import SamplingParams
 from omnireel.errors import OmnireelError
 from omnireel.prompting.encoding import PromptEncoder
@@ -125,7 +126,7 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     if checkpoint not in _BACKENDS:
         torch.set_num_threads(1)
         encoder = PromptEncoder.load(checkpoint, dtype=torch.float32)
-        _BACKENDS[checkpoint] = LocalBackend(encoder, model_name=checkpoint.name)
+        _BACKENDS[checkpoint] = LocalBackend(encoder, open_runner(encoder), model_name=checkpoint.name)
     rng = Random(f"held out {seed} {number}")
     sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
     with tempfile.TemporaryDirectory() as directory:

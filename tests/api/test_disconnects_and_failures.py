@@ -210,6 +210,7 @@ FAILURES = [
         "internal_server_error",
     ),
     (GenerationError("took too long", kind="generation_timeout"), 504, "generation_timeout"),
+    (GenerationError("no memory", kind="out_of_memory"), 500, "out_of_memory"),
     (UpstreamError("host failed"), 500, "internal_server_error"),
 ]
 

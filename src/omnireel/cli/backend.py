@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from omnireel.backends.echo import EchoBackend
+    from omnireel.engine.runner import Runner
     from omnireel.prompting.counts import TokenCounter
     from omnireel.prompting.encoding import PromptEncoder
 
@@ -36,7 +37,15 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
 
     from omnireel.backends.local import LocalBackend
 
-    return LocalBackend(load_encoder(settings, limits), model_name=checkpoint_directory(settings).name)
+    encoder = load_encoder(settings, limits)
+    return LocalBackend(encoder, open_runner(encoder), model_name=checkpoint_directory(settings).name)
+
+
+def open_runner(encoder: "PromptEncoder") -> "Runner":
+    """The runner of the encoder's model."""
+    from omnireel.engine.runners.torch import TorchRunner
+
+    return TorchRunner(encoder.model, max_context=encoder.counter.max_context)
 
 
 def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":

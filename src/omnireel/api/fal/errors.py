@@ -48,6 +48,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
 _STATUSES: Mapping[str, int] = {
     "internal_server_error": 500,
     "generation_timeout": 504,
+    "out_of_memory": 500,
     "upload_not_found": 404,
     "quota_exceeded": 413,
 }
