@@ -47,7 +47,8 @@ class LocalBackend:
         self._counter = encoder.counter
         self._model_name = model_name
         self._runner = runner
-        self._engine = EngineThread(Engine(runner, EngineConfig(prefill_chunk=prefill_chunk)))
+        config = EngineConfig(prefill_chunk=prefill_chunk, max_running=runner.capacity.num_slots)
+        self._engine = EngineThread(Engine(runner, config))
         self._worker = ThreadPoolExecutor(1, "clip")
         self._sequence_ids = itertools.count()
 

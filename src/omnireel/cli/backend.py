@@ -9,6 +9,7 @@ import omnireel
 from omnireel.backends.base import Backend
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
+from omnireel.cli.models.runner import open_torch_runner
 from omnireel.errors import CheckpointError
 from omnireel.settings import Settings
 from omnireel.video.limits import VideoLimits
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import torch
 
     from omnireel.backends.echo import EchoBackend
-    from omnireel.engine.runner import Runner
     from omnireel.prompting.counts import TokenCounter
     from omnireel.prompting.encoding import PromptEncoder
 
@@ -38,14 +38,8 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
     from omnireel.backends.local import LocalBackend
 
     encoder = load_encoder(settings, limits)
-    return LocalBackend(encoder, open_runner(encoder), model_name=checkpoint_directory(settings).name)
-
-
-def open_runner(encoder: "PromptEncoder") -> "Runner":
-    """The runner of the encoder's model."""
-    from omnireel.engine.runners.torch import TorchRunner
-
-    return TorchRunner(encoder.model, max_context=encoder.counter.max_context)
+    runner = open_torch_runner(encoder, settings)
+    return LocalBackend(encoder, runner, model_name=checkpoint_directory(settings).name)
 
 
 def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":
@@ -59,7 +53,9 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
     """The token counter of the settings' checkpoint. Raises CheckpointError."""
     from omnireel.prompting.counts import TokenCounter
 
-    return TokenCounter.from_directory(checkpoint_directory(settings), limits=limits)
+    return TokenCounter.from_directory(
+        checkpoint_directory(settings), limits=limits, max_context=settings.context
+    )
 
 
 def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
@@ -67,7 +63,8 @@ def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
     from omnireel.prompting.encoding import PromptEncoder
 
     directory = checkpoint_directory(settings)
-    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory), limits=limits)
+    dtype = dtype_of(settings, directory)
+    return PromptEncoder.load(directory, dtype=dtype, limits=limits, max_context=settings.context)
 
 
 def served_limits(settings: Settings) -> VideoLimits:

@@ -71,9 +71,20 @@ class PromptEncoder:
         self._pixel_spec = _pixel_spec(model)
 
     @classmethod
-    def load(cls, directory: Path, *, dtype: torch.dtype, limits: VideoLimits | None = None) -> PromptEncoder:
-        """Read a checkpoint's directory; limits: what a clip may be. Raises CheckpointError."""
-        counter = TokenCounter.from_directory(directory, limits=limits)
+    def load(
+        cls,
+        directory: Path,
+        *,
+        dtype: torch.dtype,
+        limits: VideoLimits | None = None,
+        max_context: int | None = None,
+    ) -> PromptEncoder:
+        """Read a checkpoint's directory. Raises CheckpointError.
+
+        limits:      what a clip may be
+        max_context: most tokens of prompt and answer together, where that is less than the model's own limit
+        """
+        counter = TokenCounter.from_directory(directory, limits=limits, max_context=max_context)
         return cls(load_checkpoint(directory, dtype), counter)
 
     @torch.inference_mode()

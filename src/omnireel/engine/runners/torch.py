@@ -126,8 +126,6 @@ class TorchRunner:
 
     def _embed(self, segment: Segment) -> Tensor:
         x = self._model.embed(torch.tensor(list(segment.ids)))
-        if segment.rows:
-            x = x.clone()  # an embedding may be a view of the table
         for rows in segment.rows:
             x[rows.start - segment.start : rows.end - segment.start] = rows.embeddings.to(x.dtype)
         return x
