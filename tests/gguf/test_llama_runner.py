@@ -133,7 +133,9 @@ def test_a_pass_is_stopped_in_its_middle(runner):
     assert len(asked) < 20
 
 
-def test_a_context_for_which_there_is_no_memory_is_refused(gguf):
-    with pytest.raises(CheckpointError, match="cannot be opened for 64 sequences") as caught:
-        open_runner(gguf, max_context=1 << 24, num_slots=64)
+def test_more_slots_than_the_library_has_are_refused(gguf):
+    with pytest.raises(
+        CheckpointError, match="cannot be opened for 300 sequences of 64 tokens: .*256"
+    ) as caught:
+        open_runner(gguf, max_context=64, num_slots=300)
     assert caught.value.hint == "Choose a smaller context or fewer slots."

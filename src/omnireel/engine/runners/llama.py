@@ -19,7 +19,7 @@ from torch import Tensor
 
 from omnireel.engine.runner import Capacity, Outcome, Segment, Snapshot, Stop, never
 from omnireel.engine.runners.llama_batch import Part, Progress, arrays, next_parts, point_to
-from omnireel.engine.runners.llama_library import last_error, load_library
+from omnireel.engine.runners.llama_library import drop_errors, first_error, load_library
 from omnireel.errors import Cancelled, CheckpointError, GenerationError
 
 # [n] int64 → [n, D]
@@ -143,9 +143,10 @@ class LlamaRunner:
         params = self._library.llama_model_default_params()
         params.n_gpu_layers = -1 if options.gpu_layers is None else options.gpu_layers
         params.use_extra_bufts = options.repack
+        drop_errors()
         model = self._library.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
-            raise CheckpointError(f"libllama cannot load {path}: {last_error()}.")
+            raise CheckpointError(f"libllama cannot load {path}: {first_error()}.")
         return model
 
     def _open_context(self, path: Path, options: LlamaOptions) -> Any:  # noqa: ANN401
@@ -158,12 +159,13 @@ class LlamaRunner:
         params.n_threads = params.n_threads_batch = options.threads or num_processors()
         params.type_k = params.type_v = _CACHE_TYPES[options.cache_type]
         params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
+        drop_errors()
         context = self._library.llama_init_from_model(self._model, params)
         if not context:
             self._library.llama_model_free(self._model)
             raise CheckpointError(
                 f"{path} cannot be opened for {options.num_slots} sequences of {options.max_context} tokens: "
-                f"{last_error()}.",
+                f"{first_error()}.",
                 hint="Choose a smaller context or fewer slots.",
             )
         return context
@@ -195,6 +197,7 @@ class LlamaRunner:
         else:
             self._stop = stop
             self._set_abort(self._abort if stop is not never else None)
+            drop_errors()
             code = self._library.llama_decode(self._context, self._batch(parts))
         if code == 0:
             self._keep_logits(parts)
@@ -260,4 +263,4 @@ def _error_of(code: int) -> Exception:
         return Cancelled("The forward pass was ended on request.")
     if code == _NO_ROOM:
         return GenerationError("The model's memory for sequences is full.", kind="out_of_memory")
-    return GenerationError(f"libllama failed with code {code}: {last_error()}.")
+    return GenerationError(f"libllama failed with code {code}: {first_error()}.")

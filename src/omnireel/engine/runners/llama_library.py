@@ -31,9 +31,14 @@ def load_library() -> Any:  # noqa: ANN401 - the module of an optional package
     return library
 
 
-def last_error() -> str:
-    """What the library last gave as an error, for the message of a call that failed."""
-    return _errors[-1] if _errors else "it gave no reason"
+def drop_errors() -> None:
+    """Drop what the library reported before the next call."""
+    _errors.clear()
+
+
+def first_error() -> str:
+    """The first error that the library reported; those after it only follow from it."""
+    return _errors[0].rstrip(".") if _errors else "it gave no reason"
 
 
 @cache
@@ -43,7 +48,7 @@ def _log_callback(library: Any) -> Any:  # noqa: ANN401
     def on_line(level: int, text: bytes, _: object) -> None:
         line = text.decode("utf-8", "replace").strip()
         if level == _ERROR_LEVEL:
-            _errors[:] = [line]
+            _errors.append(line)
         if line:
             log.debug("%s", line)
 
