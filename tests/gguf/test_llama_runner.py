@@ -135,7 +135,7 @@ def test_a_pass_is_stopped_in_its_middle(runner):
 
 def test_more_slots_than_the_library_has_are_refused(gguf):
     with pytest.raises(
-        CheckpointError, match="cannot be opened for 300 sequences of 64 tokens: .*256"
+        CheckpointError, match=r"cannot be opened for 300 sequences of 64 tokens: .*256"
     ) as caught:
         open_runner(gguf, max_context=64, num_slots=300)
     assert caught.value.hint == "Choose a smaller context or fewer slots."
