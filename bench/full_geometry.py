@@ -46,6 +46,7 @@ def measure(checkpoint: Path, dtype: torch.dtype) -> dict[str, float]:
     from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  must not add to the memory of writing
     from omnireel.engine.params import SamplingParams  # noqa: PLC0415
     from omnireel.engine.request import Request  # noqa: PLC0415
+    from omnireel.engine.runners.torch import TorchRunner  # noqa: PLC0415
     from omnireel.model.checkpoint.load import load_checkpoint  # noqa: PLC0415
 
     figures: dict[str, float] = {}
@@ -54,11 +55,11 @@ def measure(checkpoint: Path, dtype: torch.dtype) -> dict[str, float]:
     figures["open_s"] = time.perf_counter() - started
     figures["anon_after_open_gb"] = memory()["RssAnon"]
     ids = torch.randint(32, 288, (PROMPT,), generator=torch.Generator().manual_seed(0))
-    engine = Engine(model, EngineConfig(max_context=PROMPT + ANSWER + 1))
+    engine = Engine(TorchRunner(model, max_context=PROMPT + ANSWER + 1), EngineConfig())
     sampling = SamplingParams(temperature=0, max_tokens=ANSWER)
     started = time.perf_counter()
     with torch.inference_mode():
-        engine.add(Request("bench", model.embed(ids), sampling, frozenset()))
+        engine.add(Request("bench", tuple(ids.tolist()), (), sampling, frozenset()))
         times = []
         while not engine.is_idle:
             for event in engine.step():

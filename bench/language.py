@@ -1,17 +1,20 @@
 """Reading a prompt and writing an answer: omnireel's engine against transformers, with the same weights.
 
-    python bench/language.py [--repeats 5] [--threads 2]
+    python bench/language.py [--repeats 5] [--threads 2] [--size middle]
 
 The weights are random, in the official layout, bf16, in two sizes: that of the demo checkpoint and a larger one. The
 contenders read the same ids, each in its own process, one after the other; medians are reported. omnireel runs the
-engine with scheduling and sampling. transformers runs a loop of forward passes with its cache, which is the fastest
-way to use it. Both are greedy.
+engine with scheduling and sampling: with the torch runner and, where llama-cpp-python is installed, with the llama
+runner and the same weights packed as bf16 and as Q8_0. transformers runs a loop of forward passes with its cache,
+which is the fastest way to use it. All are greedy. Its version is newer than that of the tests, so pip puts it into
+a directory of its own, once.
 
 The limits: a prefill cannot be faster than a large bf16 matmul on this machine, and a decode step cannot be faster
 than reading the weights that one token needs.
 """
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -24,13 +27,19 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
+if TYPE_CHECKING:
+    from omnireel.engine.runner import Runner
+
 PROMPT, ANSWER = 1024, 64
 BASELINE = "transformers"
+TRANSFORMERS = "5.24.0"
+PACKED = {"llama bf16": "bf16", "llama q8_0": "q8_0"}
 SIZES = {
     "demo": Sizes(
         hidden_size=192, pattern="MEM*EM*EM*E", vocab_size=1024, num_heads=6, num_kv_heads=2, head_dim=32,
@@ -54,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--size", choices=SIZES, help="only this size")
     parser.add_argument(
         "--contender", choices=CONTENDERS, help="run only this contender, once, and print JSON"
     )
@@ -64,23 +74,43 @@ def main() -> None:
         print(json.dumps(measure(CONTENDERS[arguments.contender](arguments.checkpoint))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        report(run_alternating(Path(folder), arguments.repeats, arguments.threads), arguments)
+        report(run_alternating(Path(folder), arguments), arguments)
 
 
-def omnireel(checkpoint: Path) -> Callable[[list[int]], Timing]:
-    """A run through omnireel's engine."""
-    from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415  only this contender's process
-    from omnireel.engine.params import SamplingParams  # noqa: PLC0415
-    from omnireel.engine.request import Request  # noqa: PLC0415
+def torch_runner(checkpoint: Path) -> Callable[[list[int]], Timing]:
+    """A run through omnireel's engine, with its own model in torch."""
+    from omnireel.engine.runners.torch import TorchRunner  # noqa: PLC0415  only this contender's process
     from omnireel.model.checkpoint.load import load_checkpoint  # noqa: PLC0415
 
-    model = load_checkpoint(checkpoint)
+    return through_engine(TorchRunner(load_checkpoint(checkpoint), max_context=PROMPT + ANSWER + 1))
+
+
+def llama_runner(kind: str) -> Callable[[Path], Callable[[list[int]], Timing]]:
+    """A run through omnireel's engine, with libllama and the checkpoint packed in a GGUF type."""
+
+    def open_packed(checkpoint: Path) -> Callable[[list[int]], Timing]:
+        from omnireel.engine.runners.llama import LlamaOptions, LlamaRunner  # noqa: PLC0415
+        from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings  # noqa: PLC0415
+
+        (path,) = (checkpoint / kind).glob("*.gguf")
+        options = LlamaOptions(max_context=PROMPT + ANSWER + 1, threads=torch.get_num_threads())
+        return through_engine(LlamaRunner(path, GgufEmbeddings(path), options))
+
+    return open_packed
+
+
+def through_engine(runner: "Runner") -> Callable[[list[int]], Timing]:
+    """A run through the engine, with scheduling and sampling."""
+    from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415
+    from omnireel.engine.params import SamplingParams  # noqa: PLC0415
+    from omnireel.engine.request import Request  # noqa: PLC0415
+
     sampling = SamplingParams(temperature=0, max_tokens=ANSWER)
 
     def run(ids: list[int]) -> Timing:
-        engine = Engine(model, EngineConfig(max_context=PROMPT + ANSWER + 1))
+        engine = Engine(runner, EngineConfig())
         started = time.perf_counter()
-        engine.add(Request("bench", model.embed(torch.tensor(ids)), sampling, frozenset()))
+        engine.add(Request("bench", tuple(ids), (), sampling, frozenset()))
         while not engine.step():
             pass
         first = time.perf_counter()
@@ -110,7 +140,7 @@ def transformers(checkpoint: Path) -> Callable[[list[int]], Timing]:
         token = out.logits[:, -1].argmax(-1)
         first = time.perf_counter()
         for _ in range(ANSWER - 1):
-            out = model(input_ids=token[None], past_key_values=out.past_key_values, use_cache=True)
+            out = model(input_ids=token[None], cache=out.cache, use_cache=True)
             token = out.logits[:, -1].argmax(-1)
         return first - started, time.perf_counter() - first
 
@@ -118,7 +148,8 @@ def transformers(checkpoint: Path) -> Callable[[list[int]], Timing]:
 
 
 CONTENDERS: dict[str, Callable[[Path], Callable[[list[int]], Timing]]] = {
-    "omnireel": omnireel,
+    "torch": torch_runner,
+    **{name: llama_runner(kind) for name, kind in PACKED.items()},
     BASELINE: transformers,
 }
 
@@ -131,27 +162,55 @@ def measure(run: Callable[[list[int]], Timing]) -> dict[str, float]:
     return {"prefill": PROMPT / first_s, "decode": (ANSWER - 1) / rest_s}
 
 
-def run_alternating(folder: Path, repeats: int, threads: int) -> dict[str, dict[str, list[dict[str, float]]]]:
+def run_alternating(
+    folder: Path, arguments: argparse.Namespace
+) -> dict[str, dict[str, list[dict[str, float]]]]:
+    paths = os.pathsep.join(filter(None, (str(transformers_directory()), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": paths}
     results: dict[str, dict[str, list[dict[str, float]]]] = {}
     for size, sizes in SIZES.items():
-        write_checkpoint(folder / size, sizes)
-        results[size] = {name: [] for name in CONTENDERS}
-        for _ in range(repeats):
+        if arguments.size not in (None, size):
+            continue
+        checkpoint = folder / size
+        write_checkpoint(checkpoint, sizes)
+        contenders = [name for name in CONTENDERS if name not in PACKED or has_llama()]
+        for name in contenders:
+            if name in PACKED:
+                pack(checkpoint, PACKED[name])
+        results[size] = {name: [] for name in contenders}
+        for _ in range(arguments.repeats):
             for name, runs in results[size].items():
-                command = [
-                    sys.executable,
-                    "-m",
-                    "bench.language",
-                    "--contender",
-                    name,
-                    "--threads",
-                    str(threads),
-                ]
+                command = [sys.executable, "-m", "bench.language", "--contender", name]
+                command += ["--threads", str(arguments.threads), "--checkpoint", str(checkpoint)]
                 done = subprocess.run(
-                    [*command, "--checkpoint", str(folder / size)], check=True, capture_output=True, text=True
+                    command,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    env=environment if name == BASELINE else None,
                 )
                 runs.append(json.loads(done.stdout.splitlines()[-1]))
     return results
+
+
+def has_llama() -> bool:
+    return importlib.util.find_spec("llama_cpp") is not None
+
+
+def pack(checkpoint: Path, kind: str) -> None:
+    """Write the checkpoint's language model as a GGUF into a directory inside it."""
+    code = "import omnireel.cli; omnireel.cli.main()"
+    command = [sys.executable, "-c", code, "pack", str(checkpoint), "--out", str(checkpoint / kind)]
+    subprocess.run([*command, "--type", kind], check=True, capture_output=True)
+
+
+def transformers_directory() -> Path:
+    """Where the contender's version of transformers lies; installed at the first call."""
+    directory = Path.home() / ".cache" / "omnireel" / "bench" / f"transformers-{TRANSFORMERS}"
+    if not directory.exists():
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(directory)]
+        subprocess.run([*install, f"transformers=={TRANSFORMERS}"], check=True)
+    return directory
 
 
 def machine_limits() -> dict[str, float]:
@@ -209,7 +268,8 @@ def report(results: dict[str, dict[str, list[dict[str, float]]]], arguments: arg
         }
         summary[size]["limit"] = {key: round(value, 2) for key, value in limit.items()}
         print(f"{size:<8}{'limit':<14}{limit['prefill']:>10.0f}{'':>7}{limit['decode']:>10.1f}")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    capability = torch.backends.cpu.get_cpu_capability()
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {capability}"
     print(json.dumps({"bench": "language", "machine": machine, "limits": limits, "results": summary}))
 
 

@@ -68,7 +68,9 @@ ONLY_IN = {
         "cli/backend.py",
         "cli/trace.py",
         "cli/models/doctor.py",
+        "cli/models/runner.py",
     ),
+    "llama_cpp": (),  # an extra: `engine/runners/llama_library.py` imports it by name
     "transformers": (),
     "huggingface_hub": ("cli/models/hub.py",),
     "httpx2": ("cli/models/hub.py",),

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
+from omnireel.backends.local import LocalBackend
 from omnireel.engine.params import SamplingParams
+from omnireel.engine.runners.torch import TorchRunner
 from omnireel.model.config import parse_config
 from omnireel.model.omni import Omni
 from omnireel.prompting.counts import TokenCounter
@@ -79,6 +81,12 @@ def tiny_encoder(model, text_directory, **options):
     tokenizer = Tokenizer.from_directory(text_directory)
     template = ChatTemplate.from_directory(text_directory)
     return PromptEncoder(model, TokenCounter(model.config, tokenizer, template), **options)
+
+
+def local_backend(encoder, *, name="tiny", **options):
+    """The local backend with the torch runner."""
+    runner = TorchRunner(encoder.model, max_context=encoder.counter.max_context)
+    return LocalBackend(encoder, runner, model_name=name, **options)
 
 
 def make_task(clip, prompt="What moves?", **fields):

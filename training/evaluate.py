@@ -20,6 +20,7 @@ from rich.table import Table
 
 from omnireel.backends.local import LocalBackend
 from omnireel.engine.params import SamplingParams
+from omnireel.engine.runners.torch import TorchRunner
 from omnireel.errors import OmnireelError
 from omnireel.prompting.encoding import PromptEncoder
 from omnireel.task import Answer, Task, video_task
@@ -125,7 +126,8 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     if checkpoint not in _BACKENDS:
         torch.set_num_threads(1)
         encoder = PromptEncoder.load(checkpoint, dtype=torch.float32)
-        _BACKENDS[checkpoint] = LocalBackend(encoder, model_name=checkpoint.name)
+        runner = TorchRunner(encoder.model, max_context=encoder.counter.max_context)
+        _BACKENDS[checkpoint] = LocalBackend(encoder, runner, model_name=checkpoint.name)
     rng = Random(f"held out {seed} {number}")
     sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
     with tempfile.TemporaryDirectory() as directory:

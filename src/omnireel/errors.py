@@ -101,11 +101,12 @@ class UpstreamError(OmnireelError):
 class GenerationError(OmnireelError):
     """The model could not finish an accepted request.
 
-    kind: "not_started" (the start deadline passed first), "generation_timeout" or "internal_server_error"
+    kind: "not_started" (the start deadline passed first), "generation_timeout", "out_of_memory" or
+          "internal_server_error"
     """
 
-    def __init__(self, message: str, *, kind: str = "internal_server_error") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, kind: str = "internal_server_error", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.kind = kind
 
 

@@ -220,10 +220,11 @@ def test_an_internal_failure_has_the_body_of_fals_applications_and_hides_its_tex
     assert answer.headers["x-fal-billable-units"] == "0"
 
 
-def test_a_run_that_took_too_long_is_a_typed_504(body):
-    with serving(Scripted(GenerationError("took too long", kind="generation_timeout"))) as url:
+@pytest.mark.parametrize(("kind", "status"), [("generation_timeout", 504), ("out_of_memory", 500)])
+def test_a_run_out_of_time_or_memory_is_a_typed_failure(body, kind, status):
+    with serving(Scripted(GenerationError("the model stopped", kind=kind))) as url:
         answer = post(url, body)
-    assert (answer.status_code, answer.json()["detail"][0]["type"]) == (504, "generation_timeout")
+    assert (answer.status_code, answer.json()["detail"][0]["type"]) == (status, kind)
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("the reason"), UpstreamError("the reason")])

@@ -6,10 +6,10 @@ from fractions import Fraction
 import pytest
 import torch
 from clips import ClipSpec, write_clip
+from tiny import local_backend
 
 from omnireel.api.fal.input import parse_input, to_task
 from omnireel.api.fal.output import estimate_report, inspection_report
-from omnireel.backends.local import LocalBackend
 from omnireel.cli.backend import DEMO
 from omnireel.cli.task import make_task
 from omnireel.errors import SettingsError
@@ -19,7 +19,7 @@ from omnireel.settings import read_ask_settings
 
 @pytest.fixture(scope="module")
 def demo():
-    backend = LocalBackend(PromptEncoder.load(DEMO, dtype=torch.float32), model_name="demo")
+    backend = local_backend(PromptEncoder.load(DEMO, dtype=torch.float32), name="demo")
     yield backend
     asyncio.run(backend.close())
 

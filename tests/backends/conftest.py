@@ -3,9 +3,7 @@ from fractions import Fraction
 
 import pytest
 from clips import ClipSpec, write_clip
-from tiny import tiny_encoder, tiny_model
-
-from omnireel.backends.local import LocalBackend
+from tiny import local_backend, tiny_encoder, tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +21,6 @@ def model():
 @pytest.fixture
 def local(model, text_directory):
     """The local backend with a small model of random weights."""
-    backend = LocalBackend(tiny_encoder(model, text_directory), model_name="tiny")
+    backend = local_backend(tiny_encoder(model, text_directory))
     yield backend
     asyncio.run(backend.close())

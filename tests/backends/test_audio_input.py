@@ -6,9 +6,18 @@ from fractions import Fraction
 import pytest
 import torch
 from clips import ClipSpec, write_clip
-from tiny import SOUND, WITH_SOUND, answer_of, files_of, inspection_of, make_task, tiny_encoder, tiny_model
+from tiny import (
+    SOUND,
+    WITH_SOUND,
+    answer_of,
+    files_of,
+    inspection_of,
+    local_backend,
+    make_task,
+    tiny_encoder,
+    tiny_model,
+)
 
-from omnireel.backends.local import LocalBackend
 from omnireel.errors import CheckpointError
 from omnireel.model.token_counts import num_sound_tokens
 from omnireel.task import MediaOptions
@@ -30,7 +39,7 @@ def encode(text_directory, task):
 @pytest.fixture
 def with_encoder(text_directory):
     """A backend whose model has an audio encoder."""
-    backend = LocalBackend(tiny_encoder(tiny_model(**WITH_SOUND), text_directory), model_name="with sound")
+    backend = local_backend(tiny_encoder(tiny_model(**WITH_SOUND), text_directory))
     yield backend
     asyncio.run(backend.close())
 
@@ -73,7 +82,9 @@ def test_the_sound_tokens_follow_the_last_tubelet(text_directory, clips):
     assert start == last_start + last_length + 2
     ids = encoded.prompt.ids
     assert ids[start - 1 : start + length + 1] == [28, *[27] * length, 29]
-    assert torch.equal(encoded.embeddings[start : start + length], encoded.sound_tokens)
+    rows = encoded.media[-1].rows
+    assert (rows.start, rows.end) == (start, start + length)
+    assert torch.equal(rows.embeddings, encoded.sound_tokens)
     assert ids.count(27) == length
 
 

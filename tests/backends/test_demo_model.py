@@ -6,9 +6,8 @@ import av
 import numpy as np
 import pytest
 import torch
-from tiny import answer_of, make_task
+from tiny import answer_of, local_backend, make_task
 
-from omnireel.backends.local import LocalBackend
 from omnireel.cli.backend import DEMO
 from omnireel.prompting.encoding import PromptEncoder
 
@@ -33,7 +32,7 @@ def red_circle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def demo():
-    backend = LocalBackend(PromptEncoder.load(DEMO, dtype=torch.float32), model_name="demo")
+    backend = local_backend(PromptEncoder.load(DEMO, dtype=torch.float32), name="demo")
     yield backend
     asyncio.run(backend.close())
 

@@ -10,9 +10,17 @@ import pytest
 import torch
 import toy_text
 from safetensors.torch import save_file
-from tiny import CONFIG, answer_of, events_of, inspection_of, make_task, tiny_encoder, tiny_model
+from tiny import (
+    CONFIG,
+    answer_of,
+    events_of,
+    inspection_of,
+    local_backend,
+    make_task,
+    tiny_encoder,
+    tiny_model,
+)
 
-from omnireel.backends.local import LocalBackend
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.encoding import PromptEncoder
@@ -128,7 +136,7 @@ def test_a_stop_token_that_has_text_is_not_part_of_the_answer(model, set_output,
     toy_text.write_text_files(tmp_path)
     (end,) = Tokenizer.from_directory(tmp_path).encode_text("!")
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
-    backend = local_backend(model, tmp_path)
+    backend = backend_of(model, tmp_path)
     set_output("Red!")
     answer = answer_of(backend, make_task(clip))
     assert (answer.output, answer.finish_reason) == ("Red", "stop")
@@ -175,7 +183,7 @@ def test_a_stop_token_of_the_generation_config_closes_the_chain_too(model, set_o
     toy_text.write_text_files(tmp_path)
     (end,) = Tokenizer.from_directory(tmp_path).encode_text("!")
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [end]}))
-    backend = local_backend(model, tmp_path)
+    backend = backend_of(model, tmp_path)
     set_output("A red!..Red!")
     answer = answer_of(backend, make_task(clip, thinking=True, sampling={"max_tokens": 99}))
     assert (answer.output, answer.finish_reason) == ("<think>A red</think>Red", "stop")
@@ -188,7 +196,7 @@ def test_a_closing_tag_without_a_token_of_its_own_is_spelled_out(model, set_outp
     added = description["added_tokens"]
     added[:] = [token for token in added if token["content"] != "</think>"]
     (tmp_path / "tokenizer.json").write_text(json.dumps(description))
-    backend = local_backend(model, tmp_path)
+    backend = backend_of(model, tmp_path)
     num_closing = len(Tokenizer.from_directory(tmp_path).encode_text("\n</think>\n"))
     set_output(f"A red<|im_end|>{'.' * (num_closing - 1)}Red.<|im_end|>")
     answer = answer_of(backend, make_task(clip, thinking=True, sampling={"max_tokens": 99}))
@@ -299,7 +307,7 @@ def test_closing_while_frames_are_encoded_stops_the_encoding(model, text_directo
         return encode(tubelets)
 
     model.encode_video = slow
-    backend = local_backend(model, text_directory, max_tubelets=1)
+    backend = backend_of(model, text_directory, max_tubelets=1)
 
     async def leave_while_encoding():
         task = asyncio.create_task(events_of(backend, make_task(clip)))
@@ -315,14 +323,14 @@ def test_closing_while_frames_are_encoded_stops_the_encoding(model, text_directo
     asyncio.run(backend.close())
 
 
-def local_backend(model, directory, *, max_tubelets=8, prefill_chunk=512):
+def backend_of(model, directory, *, max_tubelets=8, prefill_chunk=512):
     encoder = tiny_encoder(model, directory, max_tubelets=max_tubelets)
-    return LocalBackend(encoder, model_name="tiny", prefill_chunk=prefill_chunk)
+    return local_backend(encoder, prefill_chunk=prefill_chunk)
 
 
 @pytest.mark.parametrize("options", [{"max_tubelets": 1}, {"prefill_chunk": 7}])
 def test_batch_sizes_change_no_answer(model, local, text_directory, clip, options):
-    backend = local_backend(model, text_directory, **options)
+    backend = backend_of(model, text_directory, **options)
     assert answer_of(backend, make_task(clip)).output == answer_of(local, make_task(clip)).output
     asyncio.run(backend.close())
 
@@ -371,7 +379,7 @@ def test_closing_the_backend_cancels_a_task_that_has_not_begun(model, text_direc
         return encode(tubelets)
 
     model.encode_video = slow
-    backend = local_backend(model, text_directory)
+    backend = backend_of(model, text_directory)
 
     async def close_in_the_middle():
         tasks = [asyncio.create_task(events_of(backend, make_task(clip))) for _ in range(2)]
@@ -391,7 +399,7 @@ def test_a_checkpoint_directory_is_loaded(local, model, clip, tmp_path):
     save_file(
         {name: t.contiguous() for name, t in model.state_dict().items()}, tmp_path / "model.safetensors"
     )
-    loaded = LocalBackend(PromptEncoder.load(tmp_path, dtype=torch.float32), model_name=tmp_path.name)
+    loaded = local_backend(PromptEncoder.load(tmp_path, dtype=torch.float32), name=tmp_path.name)
     assert answer_of(loaded, make_task(clip)).output == answer_of(local, make_task(clip)).output
     assert asyncio.run(loaded.health()).model == tmp_path.name
     asyncio.run(loaded.close())
@@ -399,7 +407,7 @@ def test_a_checkpoint_directory_is_loaded(local, model, clip, tmp_path):
 
 def test_a_tokenizer_of_another_checkpoint_is_refused(text_directory):
     with pytest.raises(CheckpointError, match="<image>"):
-        local_backend(tiny_model(img_context_token_id=19), text_directory)
+        backend_of(tiny_model(img_context_token_id=19), text_directory)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,18 @@ STOP = 0
 @dataclass
 class FadingState(ModelState):
     memory: torch.Tensor | None = None
-    capacity: int = 0
+
+    def copy(self):
+        return FadingState([], self.num_tokens, self.capacity, self.memory)
+
+
+def break_on_purpose():
+    raise FloatingPointError("broken on purpose")
+
+
+def allocate_too_much():
+    """torch's own failure where memory runs out."""
+    torch.empty(2**60, dtype=torch.uint8)
 
 
 class FadingModel:
@@ -23,13 +34,15 @@ class FadingModel:
 
     So any split of a prompt into chunks gives the same result, up to rounding.
     breaks_at: the forward pass fails when a state has this many tokens
+    fault:     how it fails
     """
 
-    def __init__(self, *, breaks_at=None):
+    def __init__(self, *, breaks_at=None, fault=None):
         noise = torch.Generator().manual_seed(3)
         self.mix = torch.randn(VOCABULARY, VOCABULARY, generator=noise)
         self.mix[STOP] = -9
         self.breaks_at = breaks_at
+        self.fault = fault or break_on_purpose
         self.states = []
         self.chunks = []
 
@@ -37,7 +50,7 @@ class FadingModel:
         return torch.nn.functional.one_hot(ids, VOCABULARY).float()
 
     def new_state(self, batch_size=1, *, capacity=None):
-        state = FadingState(memory=torch.zeros(batch_size, VOCABULARY), capacity=capacity)
+        state = FadingState(memory=torch.zeros(batch_size, VOCABULARY), capacity=capacity or 0)
         self.states.append(state)
         return state
 
@@ -50,7 +63,7 @@ class FadingModel:
         state.num_tokens += x.shape[1]
         assert state.num_tokens <= state.capacity, "the state has more tokens than its capacity"
         if self.breaks_at is not None and state.num_tokens >= self.breaks_at:
-            raise FloatingPointError("broken on purpose")
+            self.fault()
         return torch.stack(hidden, 1)
 
     def logits(self, hidden):
@@ -60,5 +73,4 @@ class FadingModel:
 def request(name, prompt_ids=(5, 6, 7), *, stop_ids=(STOP,), **sampling):
     sampling.setdefault("temperature", 0)
     sampling.setdefault("max_tokens", 4)
-    embeddings = FadingModel().embed(torch.tensor(list(prompt_ids)))
-    return Request(name, embeddings, SamplingParams(**sampling), frozenset(stop_ids))
+    return Request(name, tuple(prompt_ids), (), SamplingParams(**sampling), frozenset(stop_ids))

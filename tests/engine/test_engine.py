@@ -3,17 +3,20 @@ import weakref
 
 import pytest
 import torch
-from doubles import STOP, FadingModel, request
+from doubles import STOP, FadingModel, allocate_too_much, request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.params import FinishReason
-from omnireel.errors import InputError
+from omnireel.engine.runners.torch import TorchRunner
+from omnireel.errors import GenerationError, InputError
 
 
 def engine(model=None, *, max_context=64, **config):
-    return Engine(model or FadingModel(), EngineConfig(max_context, **config))
+    num_slots = config.get("max_running", 1)
+    runner = TorchRunner(model or FadingModel(), max_context=max_context, num_slots=num_slots)
+    return Engine(runner, EngineConfig(**config))
 
 
 def run(engine, *requests):
@@ -119,10 +122,11 @@ def test_an_abort_ends_at_once_and_the_next_step_returns_its_event():
 def test_an_abort_while_waiting_never_touches_the_model():
     model = FadingModel()
     running = engine(model)
+    num_states = len(model.states)
     running.add(request("a"))
     running.abort("a")
     assert reasons(running.step()) == {"a": FinishReason.cancelled}
-    assert model.states == []
+    assert (len(model.states), model.chunks) == (num_states, [])
 
 
 def test_an_abort_after_the_end_gives_no_event():
@@ -140,6 +144,41 @@ def test_a_failure_ends_that_sequence_and_the_engine_goes_on():
     (error,) = (event.error for event in events if event.error)
     assert isinstance(error, FloatingPointError)
     assert reasons(run(running, request("c", max_tokens=2))) == {"c": FinishReason.length}
+
+
+def test_a_sequence_for_which_memory_runs_out_fails_with_a_type_and_the_others_go_on():
+    running = engine(FadingModel(breaks_at=7, fault=allocate_too_much), max_running=2)
+    events = run(running, request("a", (1, 2, 3, 4, 5), max_tokens=9), request("b", (1,), max_tokens=4))
+    assert reasons(events) == {"a": FinishReason.error, "b": FinishReason.length}
+    assert len(tokens(events, "b")) == 4
+    (error,) = (event.error for event in events if event.error)
+    assert isinstance(error, GenerationError)
+    assert error.kind == "out_of_memory"
+
+
+def test_a_prefill_that_is_cancelled_from_another_thread_ends_within_its_step():
+    """The thread waits for a step, so the sequence is marked first and aborted after it."""
+    running = engine(prefill_chunk=2, max_running=2)
+    running.add(request("a", range(8)))
+    running.add(request("b", max_tokens=2))
+    running.step()
+    running.cancel("a")
+    assert reasons(running.step()) == {"a": FinishReason.cancelled}
+    running.abort("a")
+    events = run(running)
+    assert reasons(events) == {"b": FinishReason.length}
+    assert {event.sequence_id for event in events} == {"b"}
+
+
+def test_a_decode_that_is_cancelled_goes_on_until_it_is_aborted():
+    running = engine(max_running=2)
+    for name in "ab":
+        running.add(request(name, max_tokens=9))
+        running.step()
+    running.cancel("a")
+    assert [event.token_id is None for event in running.step()] == [False, False]
+    running.abort("a")
+    assert reasons(run(running)) == {"a": FinishReason.cancelled, "b": FinishReason.length}
 
 
 @pytest.mark.parametrize("ending", ["length", "abort", "error"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.params import FinishReason, SamplingParams
 from omnireel.engine.request import Request
+from omnireel.engine.runners.torch import TorchRunner
 from omnireel.engine.thinking import ChainOfThought, ChainRules
 
 END, LINE, OTHER_LINE, CALL = 30, 29, 28, 27
@@ -82,9 +83,9 @@ def test_no_chain_is_longer_than_its_limit_and_nothing_that_the_model_wrote_is_l
 
 def run(thinking, **sampling):
     model = FadingModel()
-    engine = Engine(model, EngineConfig(64))
+    engine = Engine(TorchRunner(model, max_context=64), EngineConfig())
     plain = request("a", stop_ids=(), **sampling)
-    engine.add(Request("a", plain.embeddings, plain.sampling, frozenset(), thinking))
+    engine.add(Request("a", plain.prompt_ids, (), plain.sampling, frozenset(), thinking))
     events = []
     while not engine.is_idle:
         events += engine.step()
@@ -123,9 +124,12 @@ class ScriptedModel(FadingModel):
         super().__init__()
         self.chain, self.answer = chain, answer
         self.fed = []
+        self.num_prompt_tokens = 3
 
     def embed(self, ids):
-        self.fed += ids.flatten().tolist()
+        read = ids.tolist()
+        self.fed += read[self.num_prompt_tokens :]
+        self.num_prompt_tokens -= min(len(read), self.num_prompt_tokens)
         return super().embed(ids)
 
     def logits(self, hidden):
@@ -141,9 +145,9 @@ class ScriptedModel(FadingModel):
 def follow(chain, answer, rules=None, *, stop_ids=(STOP,), kind=ScriptedModel, **sampling):
     """The output of a model that would write these, and why it ended."""
     model = kind(chain, answer)
-    engine = Engine(model, EngineConfig(64))
+    engine = Engine(TorchRunner(model, max_context=64), EngineConfig())
     plain = request("a", **{"max_tokens": 40} | sampling)
-    engine.add(Request("a", plain.embeddings, plain.sampling, frozenset(stop_ids), rules or limit()))
+    engine.add(Request("a", plain.prompt_ids, (), plain.sampling, frozenset(stop_ids), rules or limit()))
     events = []
     while not engine.is_idle:
         events += engine.step()
@@ -210,6 +214,6 @@ def test_a_stop_token_that_the_model_does_not_have_is_no_fault():
 
 def test_without_a_chain_a_stop_token_ends_the_answer_at_once():
     model = ScriptedModel([], [])
-    engine = Engine(model, EngineConfig(64))
+    engine = Engine(TorchRunner(model, max_context=64), EngineConfig())
     engine.add(request("a"))
     assert [(event.token_id, event.finish_reason) for event in engine.step()] == [(STOP, FinishReason.stop)]

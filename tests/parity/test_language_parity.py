@@ -5,6 +5,7 @@ from oracle import TOLERANCE, load_oracle
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.params import SamplingParams
 from omnireel.engine.request import Request
+from omnireel.engine.runners.torch import TorchRunner
 from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
@@ -46,8 +47,9 @@ def test_the_ssm_state_after_a_prefill_is_that_of_transformers(model, oracle):
 def test_the_engine_writes_the_tokens_that_transformers_generates(model, oracle):
     """Greedy, eight tokens; the engine reads the prompt in chunks of 16."""
     ids = some_ids(320, 50)
-    engine = Engine(model, EngineConfig(max_context=128, prefill_chunk=16))
-    engine.add(Request("a", model.embed(ids)[0], SamplingParams(temperature=0, max_tokens=8), frozenset()))
+    engine = Engine(TorchRunner(model, max_context=128), EngineConfig(prefill_chunk=16))
+    sampling = SamplingParams(temperature=0, max_tokens=8)
+    engine.add(Request("a", tuple(ids[0].tolist()), (), sampling, frozenset()))
     events = []
     while not engine.is_idle:
         events += engine.step()

@@ -7,7 +7,9 @@ from oracle import TOLERANCE, compute_retention_mask, oracle_vision_tokens
 
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.params import SamplingParams
-from omnireel.engine.request import Request
+from omnireel.engine.request import MediaSpan, Request
+from omnireel.engine.runner import Rows
+from omnireel.engine.runners.torch import TorchRunner
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, video_messages
@@ -76,9 +78,11 @@ def test_logits_of_a_video_and_a_prompt_are_those_of_transformers(
 def test_the_answer_to_a_video_is_that_of_transformers(model, oracle, checkpoint, vision_tokens, pixels):
     """Greedy, eight tokens, through the engine with a chunked prefill."""
     prompt = lay_out(checkpoint, [vision_tokens[0, ..., 0].numel()] * len(vision_tokens))
-    embeddings = embed(model, prompt, vision_tokens.flatten(0, 2))
-    engine = Engine(model, EngineConfig(max_context=1024, prefill_chunk=50))
-    engine.add(Request("a", embeddings, SamplingParams(temperature=0, max_tokens=8), frozenset()))
+    engine = Engine(TorchRunner(model, max_context=1024), EngineConfig(prefill_chunk=50))
+    rows = zip(prompt.spans, vision_tokens.flatten(1, 2), strict=True)
+    media = tuple(MediaSpan(Rows(start, tokens), "") for (start, _), tokens in rows)
+    sampling = SamplingParams(temperature=0, max_tokens=8)
+    engine.add(Request("a", tuple(prompt.ids), media, sampling, frozenset()))
     ours = []
     while not engine.is_idle:
         ours += [event.token_id for event in engine.step()]

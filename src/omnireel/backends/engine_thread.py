@@ -46,7 +46,11 @@ class EngineThread:
             self._commands.put(partial(self._add, request, listener))
 
     def abort(self, sequence_id: SequenceId) -> None:
-        """End a sequence before the next step; does nothing once it has ended."""
+        """End a sequence before the next step, and a running prefill of it early.
+
+        Does nothing once it has ended.
+        """
+        self._engine.cancel(sequence_id)
         self._commands.put(partial(self._engine.abort, sequence_id))
 
     def close(self) -> None:

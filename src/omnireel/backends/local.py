@@ -20,6 +20,7 @@ from omnireel.backends.engine_thread import EngineThread
 from omnireel.backends.thread_work import ThreadQueue, Work
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
 from omnireel.engine.params import FinishReason
+from omnireel.engine.runner import Runner
 from omnireel.errors import GenerationError, InputError
 from omnireel.prompting.encoding import EncodedPrompt, PromptEncoder
 from omnireel.prompting.engine_request import engine_request
@@ -32,18 +33,22 @@ from omnireel.video.reader.process import num_sandbox_violations
 class LocalBackend:
     """One checkpoint in this process.
 
+    runner:        of the language model; closed with the backend
     model_name:    the name users know it by, such as "demo"
     prefill_chunk: prompt tokens in one step; limits the memory used and how long a cancelled task keeps running
     """
 
     name = "local"
 
-    def __init__(self, encoder: PromptEncoder, *, model_name: str, prefill_chunk: int = 512) -> None:
+    def __init__(
+        self, encoder: PromptEncoder, runner: Runner, *, model_name: str, prefill_chunk: int = 512
+    ) -> None:
         self._encoder = encoder
         self._counter = encoder.counter
         self._model_name = model_name
-        config = EngineConfig(self._counter.max_context, prefill_chunk=prefill_chunk)
-        self._engine = EngineThread(Engine(encoder.model, config))
+        self._runner = runner
+        config = EngineConfig(prefill_chunk=prefill_chunk, max_running=runner.capacity.num_slots)
+        self._engine = EngineThread(Engine(runner, config))
         self._worker = ThreadPoolExecutor(1, "clip")
         self._sequence_ids = itertools.count()
 
@@ -85,6 +90,7 @@ class LocalBackend:
         """See Backend.close."""
         self._worker.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._engine.close)
+        self._runner.close()
 
     def _inspect(self, task: Task, files: Sequence[Path], _: Report) -> Inspection:
         return self._counter.inspect(task, files)
@@ -127,7 +133,7 @@ def _delta(text: AnswerText, event: TokenEvent) -> str:
 
 
 def _raise_failure(event: TokenEvent) -> None:
-    if isinstance(event.error, InputError):
+    if isinstance(event.error, InputError | GenerationError):
         raise event.error
     if event.error is not None:
         message = "The model failed while it was answering."

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.request import Request
-from omnireel.model.omni import Omni
+from omnireel.engine.runner import Runner, Wanted
 from omnireel.prompting.encoding import PromptEncoder
 from omnireel.prompting.engine_request import engine_request
 from omnireel.task import Report, Task
@@ -45,7 +45,7 @@ class Trace:
 
 
 @torch.inference_mode()
-def trace(encoder: PromptEncoder, task: Task, files: Sequence[Path], report: Report) -> Trace:
+def trace(encoder: PromptEncoder, runner: Runner, task: Task, files: Sequence[Path], report: Report) -> Trace:
     """Answer the task and keep the numbers. A temperature of 0 in the task makes the trace greedy.
 
     Raises InputError as `PromptEncoder.encode`.
@@ -61,19 +61,24 @@ def trace(encoder: PromptEncoder, task: Task, files: Sequence[Path], report: Rep
         kept=encoded.kept.flatten(1),
         audio_tokens=encoded.sound_tokens.float() if len(encoded.sound_tokens) else None,
         input_ids=torch.tensor(encoded.prompt.ids),
-        prompt_logits=torch.cat(list(_logits(encoder.model, encoded.embeddings))),
-        output_ids=torch.tensor(list(_output_ids(encoder, request))),
+        prompt_logits=torch.cat(list(_logits(runner, request))),
+        output_ids=torch.tensor(list(_output_ids(runner, request))),
     )
 
 
-def _logits(model: Omni, embeddings: Tensor) -> Iterator[Tensor]:
-    state = model.new_state(capacity=len(embeddings))
-    for chunk in embeddings.split(_CHUNK):
-        yield model.logits(model.forward_hidden(chunk[None], state)[0]).float()
+def _logits(runner: Runner, request: Request) -> Iterator[Tensor]:
+    for start in range(0, request.num_prompt_tokens, _CHUNK):
+        end = min(start + _CHUNK, request.num_prompt_tokens)
+        (outcome,) = runner.forward([request.segment(0, start, end, wanted=Wanted.all)])
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.logits is not None, "all were wanted"
+        yield outcome.logits
+    runner.clear(0)
 
 
-def _output_ids(encoder: PromptEncoder, request: Request) -> Iterator[int]:
-    engine = Engine(encoder.model, EngineConfig(encoder.counter.max_context, prefill_chunk=_CHUNK))
+def _output_ids(runner: Runner, request: Request) -> Iterator[int]:
+    engine = Engine(runner, EngineConfig(prefill_chunk=_CHUNK))
     engine.add(request)
     while not engine.is_idle:
         for event in engine.step():

@@ -10,6 +10,7 @@ from omnireel.backends.base import Backend
 from omnireel.cli.failures import typed
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
+from omnireel.cli.models.runner import open_torch_runner
 from omnireel.errors import CheckpointError
 from omnireel.settings import Settings
 from omnireel.video.limits import VideoLimits
@@ -37,7 +38,9 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
 
     from omnireel.backends.local import LocalBackend
 
-    return LocalBackend(load_encoder(settings, limits), model_name=checkpoint_directory(settings).name)
+    encoder = load_encoder(settings, limits)
+    runner = open_torch_runner(encoder, settings)
+    return LocalBackend(encoder, runner, model_name=checkpoint_directory(settings).name)
 
 
 def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":
@@ -51,7 +54,9 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
     """The token counter of the settings' checkpoint. Raises CheckpointError."""
     from omnireel.prompting.counts import TokenCounter
 
-    return TokenCounter.from_directory(checkpoint_directory(settings), limits=limits)
+    return TokenCounter.from_directory(
+        checkpoint_directory(settings), limits=limits, max_context=settings.context
+    )
 
 
 def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
@@ -59,7 +64,8 @@ def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
     from omnireel.prompting.encoding import PromptEncoder
 
     directory = checkpoint_directory(settings)
-    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory), limits=limits)
+    dtype = dtype_of(settings, directory)
+    return PromptEncoder.load(directory, dtype=dtype, limits=limits, max_context=settings.context)
 
 
 def served_limits(settings: Settings) -> VideoLimits:

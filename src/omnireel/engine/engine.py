@@ -1,55 +1,30 @@
 """Sequences in, tokens out, one step at a time.
 
-Works on token ids and embeddings, never on words or pixels. Not safe for several threads: all calls have to
-come from one.
+Works on token ids and embeddings, never on words or pixels, and knows the model only as a `Runner`. Not safe for
+several threads: all calls but `cancel` have to come from one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence as List
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
-
-import torch
-from torch import Tensor
 
 from omnireel.engine.params import FinishReason
 from omnireel.engine.request import Request, Sequence, SequenceId, check_prompt_fits
+from omnireel.engine.runner import Outcome, Runner, Segment, Stop, Wanted, never
 from omnireel.engine.sampler import Sampler
 from omnireel.engine.scheduler import Decode, Prefill, Scheduler
-from omnireel.model.language.state import ModelState
-
-# Runs one forward pass of a sequence; returns the logits of the next token, or None in the middle of a prompt.
-Forward = Callable[[Sequence], Tensor | None]
-
-
-class LanguageModel(Protocol):
-    """The model as the engine uses it. B sequences, T new positions, width D, vocabulary V."""
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings of ids. [...] int64 → [..., D]."""
-
-    def new_state(self, batch_size: int = 1, *, capacity: int | None = None) -> ModelState:
-        """An empty state with room for `capacity` tokens."""
-
-    def forward_hidden(self, x: Tensor, state: ModelState) -> Tensor:
-        """Hidden states of the next positions. [B, T, D] → [B, T, D]; the state advances by T."""
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Scores of the next token. [..., D] → [..., V] fp32."""
+from omnireel.errors import Cancelled
 
 
 @dataclass(frozen=True)
 class EngineConfig:
     """Limits of an engine.
 
-    max_context:   most tokens of prompt and answer together
     prefill_chunk: most prompt tokens in one step; limits the memory used and the delay of an abort
-    max_running:   most sequences that hold state at the same time
+    max_running:   most sequences that hold state at the same time, at most the runner's slots
     """
 
-    max_context: int
     prefill_chunk: int = 512
     max_running: int = 1
 
@@ -70,14 +45,18 @@ class TokenEvent:
 
 
 class Engine:
-    """One model and the sequences that have not ended."""
+    """One runner and the sequences that have not ended."""
 
-    def __init__(self, model: LanguageModel, config: EngineConfig) -> None:
-        self._model = model
-        self._config = config
+    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+        capacity = runner.capacity
+        assert config.max_running <= capacity.num_slots, "more sequences at a time than the runner has slots"
+        self._runner = runner
+        self._max_context = capacity.max_context
         self._scheduler = Scheduler(prefill_chunk=config.prefill_chunk, max_running=config.max_running)
+        self._free_slots = list(reversed(range(config.max_running)))
         self._sequences: dict[SequenceId, Sequence] = {}
         self._aborted: list[TokenEvent] = []
+        self._cancelled: set[SequenceId] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -86,9 +65,9 @@ class Engine:
 
     def add(self, request: Request) -> None:
         """Queue a request; raises InputError(sequence_too_long) when the context cannot hold it."""
-        check_prompt_fits(request.num_prompt_tokens, self._config.max_context)
+        check_prompt_fits(request.num_prompt_tokens, self._max_context)
         assert request.id not in self._sequences, f"a sequence with the id {request.id!r} is still running"
-        room = self._config.max_context - request.num_prompt_tokens
+        room = self._max_context - request.num_prompt_tokens
         limit = min(request.sampling.max_tokens, room)
         self._sequences[request.id] = Sequence(request, Sampler(request.sampling), max_output_tokens=limit)
         self._scheduler.add(request.id, request.num_prompt_tokens)
@@ -98,49 +77,73 @@ class Engine:
 
         Does nothing once the sequence has ended.
         """
+        self._cancelled.discard(sequence_id)
         if sequence_id in self._sequences:
             self._end(sequence_id)
             self._aborted.append(TokenEvent(sequence_id, None, FinishReason.cancelled))
 
-    @torch.inference_mode()
+    def cancel(self, sequence_id: SequenceId) -> None:
+        """Let a running prefill of this sequence end early. From any thread; `abort` has to follow."""
+        self._cancelled.add(sequence_id)
+
     def step(self) -> list[TokenEvent]:
         """Run the next prefill chunk or decode; returns the events, those of aborted sequences first."""
         events, self._aborted = self._aborted, []
         plan = self._scheduler.next_step()
         if isinstance(plan, Prefill):
-            events += self._advance(plan.sequence_id, partial(self._prefill, chunk=plan))
+            # Only a prefill may end early: to end a decode would destroy the states of the other sequences.
+            name = plan.sequence_id
+            events += self._run([name], [self._chunk(plan)], stop=lambda: name in self._cancelled)
         elif isinstance(plan, Decode):
-            for sequence_id in plan.sequence_ids:
-                events += self._advance(sequence_id, self._decode)
+            events += self._run(plan.sequence_ids, [self._last_token(name) for name in plan.sequence_ids])
         return events
 
-    def _advance(self, sequence_id: SequenceId, forward: Forward) -> list[TokenEvent]:
-        sequence = self._sequences[sequence_id]
+    def _run(
+        self, sequence_ids: List[SequenceId], batch: List[Segment], *, stop: Stop = never
+    ) -> list[TokenEvent]:
         try:
-            logits = forward(sequence)
-            token_id = None if logits is None else sequence.advance(logits)
+            outcomes = self._runner.forward(batch, stop=stop)
+        except Exception as error:  # noqa: BLE001 - sequences of other steps go on after any failure
+            outcomes = [Outcome(error=error)] * len(batch)
+        events = []
+        for sequence_id, outcome in zip(sequence_ids, outcomes, strict=True):
+            event = self._event(sequence_id, outcome)
+            if event is not None:
+                events.append(event)
+                if event.finish_reason is not None:
+                    self._end(sequence_id)
+        return events
+
+    def _event(self, sequence_id: SequenceId, outcome: Outcome) -> TokenEvent | None:
+        sequence = self._sequences[sequence_id]
+        if isinstance(outcome.error, Cancelled):
+            return TokenEvent(sequence_id, None, FinishReason.cancelled)
+        if outcome.error is not None:
+            return TokenEvent(sequence_id, None, FinishReason.error, outcome.error)
+        if outcome.logits is None:
+            return None
+        try:
+            token_id = sequence.advance(outcome.logits[-1])
         except Exception as error:  # noqa: BLE001 - the other sequences go on after any failure
-            self._end(sequence_id)
-            return [TokenEvent(sequence_id, None, FinishReason.error, error)]
-        if token_id is None:
-            return []
-        if sequence.finish_reason is not None:
-            self._end(sequence_id)
-        return [TokenEvent(sequence_id, token_id, sequence.finish_reason)]
+            return TokenEvent(sequence_id, None, FinishReason.error, error)
+        return TokenEvent(sequence_id, token_id, sequence.finish_reason)
 
-    def _prefill(self, sequence: Sequence, *, chunk: Prefill) -> Tensor | None:
-        if sequence.state is None:
-            sequence.state = self._model.new_state(capacity=sequence.max_tokens_in_state)
-        x = sequence.request.embeddings[chunk.start : chunk.end].unsqueeze(0)  # [1, T, D]
-        hidden = self._model.forward_hidden(x, sequence.state)
-        return self._model.logits(hidden[0, -1]) if chunk.is_last else None
+    def _chunk(self, plan: Prefill) -> Segment:
+        sequence = self._sequences[plan.sequence_id]
+        if sequence.slot is None:
+            sequence.slot = self._free_slots.pop()
+        wanted = Wanted.last if plan.is_last else Wanted.none
+        return sequence.request.segment(sequence.slot, plan.start, plan.end, wanted=wanted)
 
-    def _decode(self, sequence: Sequence) -> Tensor:
-        assert sequence.state is not None, "decode comes after prefill"
-        x = self._model.embed(torch.tensor([sequence.output_ids[-1:]]))  # [1, 1, D]
-        hidden = self._model.forward_hidden(x, sequence.state)
-        return self._model.logits(hidden[0, -1])
+    def _last_token(self, sequence_id: SequenceId) -> Segment:
+        sequence = self._sequences[sequence_id]
+        assert sequence.slot is not None, "decode comes after prefill"
+        start = sequence.request.num_prompt_tokens + len(sequence.output_ids) - 1
+        return Segment(sequence.slot, start, sequence.output_ids[-1:])
 
     def _end(self, sequence_id: SequenceId) -> None:
         self._scheduler.end(sequence_id)
-        self._sequences.pop(sequence_id).state = None
+        slot = self._sequences.pop(sequence_id).slot
+        if slot is not None:
+            self._runner.clear(slot)
+            self._free_slots.append(slot)

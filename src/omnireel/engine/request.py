@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from omnireel.engine.params import FinishReason, SamplingParams
+from omnireel.engine.runner import Rows, Segment, Wanted
 from omnireel.engine.thinking import ChainOfThought, ChainRules
 from omnireel.errors import InputError
 
@@ -17,9 +18,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from omnireel.engine.sampler import Sampler
-    from omnireel.model.language.state import ModelState
 
 SequenceId = Hashable
+
+
+@dataclass(frozen=True, eq=False)
+class MediaSpan:
+    """The positions of a prompt that vision or sound tokens fill.
+
+    rows:         the tokens and the position of the first one; at least one
+    content_hash: equal for equal tokens only, since the placeholder ids of all media are the same
+    """
+
+    rows: Rows
+    content_hash: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +39,15 @@ class Request:
     """One prompt, ready for the model.
 
     id:         chosen by the caller, unique among the sequences that have not ended
-    embeddings: [S, D] prompt embeddings, kept vision tokens in place
+    prompt_ids: the whole prompt, with placeholders in the spans
+    media:      the spans, in order and without overlap
     stop_ids:   tokens that end the answer
     thinking:   how the chain of thought that the prompt has opened is closed; None: there is no chain
     """
 
     id: SequenceId
-    embeddings: Tensor
+    prompt_ids: tuple[int, ...]
+    media: tuple[MediaSpan, ...]
     sampling: SamplingParams
     stop_ids: frozenset[int]
     thinking: ChainRules | None = None
@@ -41,7 +55,13 @@ class Request:
     @property
     def num_prompt_tokens(self) -> int:
         """Length of the prompt, vision and sound tokens included."""
-        return int(self.embeddings.shape[0])
+        return len(self.prompt_ids)
+
+    def segment(self, slot: int, start: int, end: int, *, wanted: Wanted) -> Segment:
+        """The positions start ≤ p < end of the prompt."""
+        parts = (span.rows.part(start, end) for span in self.media)
+        rows = tuple(part for part in parts if part is not None)
+        return Segment(slot, start, self.prompt_ids[start:end], rows, wanted)
 
 
 @dataclass(eq=False)
@@ -49,14 +69,14 @@ class Sequence:
     """The progress of one request; changed by the engine only.
 
     max_output_tokens: max_tokens, or fewer where the context ends first
-    state:             the model's state; None before the first prefill and after the end
+    slot:              where the runner holds it; None before the first prefill
     output_ids:        output tokens so far
     """
 
     request: Request
     sampler: Sampler
     max_output_tokens: int
-    state: ModelState | None = None
+    slot: int | None = None
     output_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
@@ -97,11 +117,6 @@ class Sequence:
             chain.close()
         assert chain.forced_id is not None, "a closing has tokens"
         return chain.forced_id, True
-
-    @property
-    def max_tokens_in_state(self) -> int:
-        """Most positions in its state. The last output token is never fed back to the model."""
-        return self.request.num_prompt_tokens + self.max_output_tokens - 1
 
 
 def check_prompt_fits(num_prompt_tokens: int, max_context: int, *, is_exact: bool = True) -> None:

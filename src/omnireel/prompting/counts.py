@@ -67,25 +67,33 @@ class TokenCounter:
         *,
         media: MediaDefaults | None = None,
         limits: VideoLimits | None = None,
+        max_context: int | None = None,
     ) -> None:
         _check_id(tokenizer, IMAGE, config.image_token_id)
         if config.sound is not None:
             _check_id(tokenizer, SOUND, config.sound_token_id)
         self.config = config
         self.tokenizer = tokenizer
-        self.max_context = config.language.max_positions
+        longest = config.language.max_positions
+        self.max_context = longest if max_context is None else min(max_context, longest)
         self._template = template
         self._media = media or MediaDefaults()
         self._limits = limits or VideoLimits()
 
     @classmethod
     def from_directory(
-        cls, directory: Path, *, media: MediaDefaults | None = None, limits: VideoLimits | None = None
+        cls,
+        directory: Path,
+        *,
+        media: MediaDefaults | None = None,
+        limits: VideoLimits | None = None,
+        max_context: int | None = None,
     ) -> TokenCounter:
         """Read config.json, the tokenizer and the template. Raises CheckpointError."""
         tokenizer = Tokenizer.from_directory(directory)
         template = ChatTemplate.from_directory(directory)
-        return cls(read_config(directory), tokenizer, template, media=media, limits=limits)
+        config = read_config(directory)
+        return cls(config, tokenizer, template, media=media, limits=limits, max_context=max_context)
 
     def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
         """The prompt that encoding the task would give. The clip is opened and its sound decoded.

@@ -1,7 +1,8 @@
-"""A task and its clip become the embeddings that the language model reads. Needs the model's weights."""
+"""A task and its clip become what the language model reads: ids, vision and sound tokens. Needs the model's weights."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnireel.engine.request import MediaSpan
+from omnireel.engine.runner import Rows
 from omnireel.model.checkpoint.load import load_checkpoint
 from omnireel.model.omni import Omni
+from omnireel.model.out_of_memory import as_out_of_memory
 from omnireel.model.token_counts import SAMPLE_RATE
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.clip import (
@@ -42,7 +46,7 @@ class EncodedPrompt:
     kept:          bool [n, h, w]
     sound_tokens:  [A, D]; A is 0 where no sound is used
     prompt:        laid out around the kept tokens
-    embeddings:    [S, D], what the language model reads
+    media:         the spans of the prompt with the tokens that fill them
     """
 
     video: VideoFacts
@@ -50,7 +54,7 @@ class EncodedPrompt:
     kept: Tensor
     sound_tokens: Tensor
     prompt: Prompt
-    embeddings: Tensor
+    media: tuple[MediaSpan, ...]
 
 
 class PromptEncoder:
@@ -67,20 +71,43 @@ class PromptEncoder:
         self._pixel_spec = _pixel_spec(model)
 
     @classmethod
-    def load(cls, directory: Path, *, dtype: torch.dtype, limits: VideoLimits | None = None) -> PromptEncoder:
-        """Read a checkpoint's directory; limits: what a clip may be. Raises CheckpointError."""
-        counter = TokenCounter.from_directory(directory, limits=limits)
+    def load(
+        cls,
+        directory: Path,
+        *,
+        dtype: torch.dtype,
+        limits: VideoLimits | None = None,
+        max_context: int | None = None,
+    ) -> PromptEncoder:
+        """Read a checkpoint's directory. Raises CheckpointError.
+
+        limits:      what a clip may be
+        max_context: most tokens of prompt and answer together, where that is less than the model's own limit
+        """
+        counter = TokenCounter.from_directory(directory, limits=limits, max_context=max_context)
         return cls(load_checkpoint(directory, dtype), counter)
 
     @torch.inference_mode()
     def encode(
         self, task: Task, files: Sequence[Path], report: Report, *, on_pixels: OnPixels | None = None
     ) -> EncodedPrompt:
-        """Clip → vision tokens → kept tokens → prompt → embeddings.
+        """Clip → vision tokens → kept tokens → prompt and what fills its spans.
 
         on_pixels: called with each batch of tubelets as the vision encoder gets it, [n, T·3, H, W] fp32
-        Raises InputError where the task cannot be done, before its first frame is encoded where possible.
+        Raises InputError where the task cannot be done, before its first frame is encoded where possible, and
+        GenerationError(out_of_memory).
         """
+        try:
+            return self._encode(task, files, report, on_pixels)
+        except (MemoryError, RuntimeError) as error:
+            named = as_out_of_memory(error)
+            if named is None:
+                raise
+            raise named from error
+
+    def _encode(
+        self, task: Task, files: Sequence[Path], report: Report, on_pixels: OnPixels | None
+    ) -> EncodedPrompt:
         self.counter.check_length(task)
         frames = FramesRead()
         with self.counter.open_clip(task, files) as clip:
@@ -105,8 +132,8 @@ class PromptEncoder:
             clip.facts, frames, num_vision_tokens=kept.numel(), num_kept_tokens=int(kept.sum())
         )
         video = with_sound(video, audio.use, len(sound_tokens))
-        embeddings = self._embed(prompt, vision_tokens[kept], sound_tokens)
-        return EncodedPrompt(video, vision_tokens, kept, sound_tokens, prompt, embeddings)
+        media = _media(prompt, vision_tokens[kept], sound_tokens)
+        return EncodedPrompt(video, vision_tokens, kept, sound_tokens, prompt, media)
 
     def _encode_sound(self, audio: AudioInput, report: Report) -> Tensor:
         if audio.samples is None:
@@ -130,14 +157,21 @@ class PromptEncoder:
             share = len(frames.indices) / len(clip.facts.indices)
             report(Progress("encoding", f"{share:.0%} of the frames encoded", share))
 
-    def _embed(self, prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> Tensor:
-        is_vision = torch.zeros(len(prompt.ids), dtype=torch.bool)
-        for start, length in prompt.spans:
-            is_vision[start : start + length] = True
-        embeddings = self.model.embed_prompt(torch.tensor(prompt.ids), kept, is_vision)
-        start, length = prompt.sound_span
-        embeddings[start : start + length] = sound_tokens.to(embeddings.dtype)
-        return embeddings
+
+def _media(prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> tuple[MediaSpan, ...]:
+    """Each span of the prompt with its tokens; a tubelet without kept tokens has none.
+
+    kept: [K, D]; sound_tokens: [A, D]
+    """
+    lengths = [length for _, length in prompt.spans]
+    assert sum(lengths) == len(kept), "prompt layout and kept tokens disagree"
+    filled = [*zip(prompt.spans, kept.split(lengths), strict=True), (prompt.sound_span, sound_tokens)]
+    return tuple(_media_span(start, tokens) for (start, length), tokens in filled if length)
+
+
+def _media_span(start: int, tokens: Tensor) -> MediaSpan:
+    content = tokens.contiguous().view(torch.uint8).numpy().data
+    return MediaSpan(Rows(start, tokens), hashlib.sha256(content).hexdigest())
 
 
 def _read_frames(clip: ClipReader, frames: FramesRead, report: Report) -> Iterator[NDArray[np.uint8]]:

@@ -18,7 +18,10 @@ def engine_request(
 ) -> Request:
     """What the engine needs to answer a task whose prompt was encoded."""
     stop_ids = frozenset(tokenizer.stop_ids)
-    return Request(sequence_id, encoded.embeddings, task.sampling, stop_ids, chain_rules(task, tokenizer))
+    rules = chain_rules(task, tokenizer)
+    return Request(
+        sequence_id, tuple(encoded.prompt.ids), encoded.media, task.sampling, stop_ids, thinking=rules
+    )
 
 
 def chain_rules(task: Task, tokenizer: Tokenizer) -> ChainRules | None:

@@ -53,6 +53,50 @@ class Settings:
         example="bfloat16",
         commands=("ask", "trace", "serve", "worker"),
     )
+    context: int | None = _MODEL.setting(
+        integer(256, 1_048_576),
+        None,
+        "Maximum number of tokens in prompt and answer together.",
+        example=16_384,
+        commands=("ask", "inspect", "trace", "serve", "worker"),
+        default_text="what the model takes; 32768 for a GGUF",
+    )
+    slots: int = _MODEL.setting(
+        integer(1, 64),
+        1,
+        "Answers that the model writes at the same time. Each takes memory.",
+        example=4,
+    )
+    threads: int | None = _MODEL.setting(
+        integer(1, 1024),
+        None,
+        "Threads that compute.",
+        example=8,
+        commands=("ask", "trace", "serve", "worker"),
+        default_text="one for each processor",
+    )
+    gpu_layers: int | None = _MODEL.setting(
+        integer(0, 1000),
+        None,
+        "Layers of a GGUF that a GPU computes, if the library was built for one.",
+        example=20,
+        commands=("ask", "trace", "serve", "worker"),
+        default_text="all layers",
+    )
+    flash_attention: str = _MODEL.setting(
+        one_of("auto", "on", "off"),
+        "auto",
+        "Whether a GGUF's attention is computed without its matrix of scores in memory.",
+        example="off",
+        commands=("ask", "trace", "serve", "worker"),
+    )
+    repack: bool = _MODEL.setting(
+        SWITCH,
+        False,
+        "Copy a GGUF's weights into a faster layout, which takes the size of the file in memory.",
+        example=True,
+        commands=("ask", "trace", "serve", "worker"),
+    )
     backend: str = _MODEL.setting(
         one_of("local", "echo"),
         "local",

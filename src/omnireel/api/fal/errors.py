@@ -48,6 +48,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
 # Failures with a list of problems whose status is not 422.
 _STATUSES: Mapping[str, int] = {
     "generation_timeout": 504,
+    "out_of_memory": 500,
     "upload_not_found": 404,
     "quota_exceeded": 413,
 }

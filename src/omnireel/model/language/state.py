@@ -30,6 +30,15 @@ class MambaState:
         """A copy with each sequence `times` times in a row."""
         return MambaState(self.conv.repeat_interleave(times, 0), self.ssm.repeat_interleave(times, 0))
 
+    def copy(self) -> MambaState:
+        """A state that continues by itself. It shares the tensors, which are never written in place."""
+        return MambaState(self.conv, self.ssm)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of its tensors."""
+        return self.conv.nbytes + self.ssm.nbytes
+
 
 @dataclass
 class AttentionState:
@@ -63,20 +72,60 @@ class AttentionState:
             self.length,
         )
 
+    def copy(self) -> AttentionState:
+        """A copy without spare capacity."""
+        filled = slice(0, self.length)
+        return AttentionState(self.keys[:, :, filled].clone(), self.values[:, :, filled].clone(), self.length)
+
+    def reserve(self, num_tokens: int) -> None:
+        """Allocate room for so many tokens together, at least those that are there."""
+        shape = (*self.keys.shape[:2], num_tokens, self.keys.shape[3])
+        keys, values = self.keys.new_empty(shape), self.values.new_empty(shape)
+        keys[:, :, : self.length] = self.keys[:, :, : self.length]
+        values[:, :, : self.length] = self.values[:, :, : self.length]
+        self.keys, self.values = keys, values
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of its tensors, spare capacity included."""
+        return self.keys.nbytes + self.values.nbytes
+
 
 LayerState = MambaState | AttentionState | None
 
 
 @dataclass
 class ModelState:
-    """One state per layer, None for layers without one, and the number of tokens processed."""
+    """One state per layer, None for layers without one.
+
+    num_tokens: tokens processed
+    capacity:   tokens that the KV caches have room for without growing by concatenation
+    """
 
     layers: list[LayerState] = field(default_factory=list)
     num_tokens: int = 0
+    capacity: int = 0
 
     def repeat(self, times: int) -> ModelState:
         """A copy with each sequence `times` times in a row, for that many continuations."""
         return ModelState([s.repeat(times) if s is not None else None for s in self.layers], self.num_tokens)
+
+    def copy(self) -> ModelState:
+        """A state that continues by itself, without spare capacity."""
+        layers = [state.copy() if state is not None else None for state in self.layers]
+        return ModelState(layers, self.num_tokens, capacity=self.num_tokens)
+
+    def reserve(self, num_tokens: int) -> None:
+        """Make room for so many tokens together."""
+        for state in self.layers:
+            if isinstance(state, AttentionState):
+                state.reserve(num_tokens)
+        self.capacity = num_tokens
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all tensors, spare capacity included."""
+        return sum(state.num_bytes for state in self.layers if state is not None)
 
 
 def new_state(
@@ -98,4 +147,4 @@ def new_state(
             layers.append(AttentionState(torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)))
         else:
             layers.append(None)
-    return ModelState(layers)
+    return ModelState(layers, capacity=capacity or 0)

@@ -1,0 +1,48 @@
+"""Opens the runner of the language model as the settings say."""
+
+# ruff: noqa: PLC0415  # torch takes seconds to load, and commands without a model import this module
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnireel.settings import Settings
+
+if TYPE_CHECKING:
+    from omnireel.engine.runner import Runner
+    from omnireel.engine.runners.llama import Embeddings
+    from omnireel.prompting.encoding import PromptEncoder
+
+GGUF_CONTEXT = 32_768  # where none is set: memory for the context of a GGUF is taken at the start
+
+
+def open_torch_runner(encoder: "PromptEncoder", settings: Settings) -> "Runner":
+    """The runner of a language model that torch computes."""
+    import torch
+
+    from omnireel.engine.runners.torch import TorchRunner
+    from omnireel.model.omni import Omni
+
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    assert isinstance(encoder.model, Omni)
+    return TorchRunner(encoder.model, max_context=encoder.counter.max_context, num_slots=settings.slots)
+
+
+def open_llama_runner(
+    path: Path, embeddings: "Embeddings", settings: Settings, *, max_context: int
+) -> "Runner":
+    """The runner of a GGUF. Raises CheckpointError.
+
+    max_context: that of the token counter
+    """
+    from omnireel.engine.runners.llama import LlamaOptions, LlamaRunner
+
+    options = LlamaOptions(
+        max_context=max_context,
+        num_slots=settings.slots,
+        gpu_layers=settings.gpu_layers,
+        threads=settings.threads,
+        flash_attention=settings.flash_attention,
+        repack=settings.repack,
+    )
+    return LlamaRunner(path, embeddings, options)

@@ -1,0 +1,141 @@
+"""The llama runner conforms, and computes what the torch runner computes with the same weights."""
+
+import threading
+
+import pytest
+import torch
+from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings
+from runner_conformance import MAX_CONTEXT, NUM_SLOTS, PROMPT, RunnerConformance, extend, some_ids
+from typer.testing import CliRunner
+
+from omnireel.cli import app
+from omnireel.engine.engine import Engine, EngineConfig
+from omnireel.engine.params import SamplingParams
+from omnireel.engine.request import MediaSpan, Request
+from omnireel.engine.runner import Rows, Segment, Wanted
+from omnireel.engine.runners.llama import LlamaOptions, LlamaRunner
+from omnireel.engine.runners.torch import TorchRunner
+from omnireel.errors import Cancelled, CheckpointError
+from omnireel.model.checkpoint.load import load_checkpoint
+from tools.scaled_checkpoint import Sizes, write_checkpoint
+
+SHAPES = {
+    "plain": Sizes(),
+    "many groups, three kv heads": Sizes(
+        pattern="*MEMM*EE", num_groups=4, num_heads=6, num_kv_heads=3, head_dim=8, num_experts=16,
+        num_experts_per_token=6, state_size=24, chunk_size=32, seed=1,
+    ),
+    "two groups, wide": Sizes(
+        hidden_size=256, pattern="MEM*EM*E", num_groups=2, num_heads=4, num_kv_heads=2, head_dim=64,
+        num_experts=8, num_experts_per_token=4, mamba_num_heads=8, mamba_head_dim=64, state_size=128, seed=3,
+    ),
+    "one group, all experts": Sizes(
+        hidden_size=96, pattern="EM*M", num_groups=1, num_heads=3, num_kv_heads=1, head_dim=32, num_experts=4,
+        num_experts_per_token=4, mamba_num_heads=6, mamba_head_dim=32, chunk_size=128, seed=2,
+    ),
+}  # fmt: skip
+LENGTH = 150
+
+
+def open_runner(gguf, **options):
+    exact = {"threads": 1, "cache_type": "f32", "flash_attention": "off"}
+    return LlamaRunner(gguf, GgufEmbeddings(gguf), LlamaOptions(**exact | options))
+
+
+@pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES)
+def checkpoint(request, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(directory, request.param)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def gguf(checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("packed")
+    result = CliRunner().invoke(app, ["pack", str(checkpoint), "--out", str(out), "--type", "f32"])
+    assert result.exit_code == 0, result.output
+    (path,) = out.glob("*.gguf")
+    return path
+
+
+@pytest.fixture(scope="module")
+def runner(gguf):
+    runner = open_runner(gguf, max_context=MAX_CONTEXT, num_slots=NUM_SLOTS)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="module")
+def both(checkpoint, gguf):
+    """The torch runner and the llama runner of one checkpoint, with room for longer prompts."""
+    llama = open_runner(gguf, max_context=256, num_slots=2)
+    yield TorchRunner(load_checkpoint(checkpoint), max_context=256, num_slots=2), llama
+    llama.close()
+
+
+@pytest.fixture(scope="module")
+def rows(gguf):
+    noise, width = torch.Generator().manual_seed(1), GgufEmbeddings(gguf).width
+    return tuple(Rows(start, torch.randn(n, width, generator=noise) / 4) for start, n in ((4, 30), (60, 41)))
+
+
+class TestLlamaRunner(RunnerConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def width(cls, gguf):
+        return GgufEmbeddings(gguf).width
+
+
+@torch.inference_mode()
+def test_logits_are_those_of_the_torch_runner(both, rows):
+    segment = Segment(0, 0, some_ids(LENGTH), rows, Wanted.all)
+    ours, theirs = (extend(runner, segment)[0] for runner in both)
+    for runner in both:
+        runner.clear(0)
+    assert float((ours - theirs).abs().max() / ours.abs().max()) < 1e-3
+
+
+@torch.inference_mode()
+def test_greedy_answers_are_equal_until_the_two_likeliest_tokens_are_nearly_equal(both, rows):
+    media = tuple(MediaSpan(row, "") for row in rows)
+    for seed in range(3):
+        ids = tuple(some_ids(LENGTH, seed=seed))
+        sampling = SamplingParams(temperature=0, max_tokens=40)
+        ours, theirs = (answer(runner, Request("a", ids, media, sampling, frozenset())) for runner in both)
+        same = next((n for n, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]), None)
+        if same is not None:
+            (logits,) = extend(both[0], Segment(0, 0, [*ids, *ours[:same]], rows))
+            both[0].clear(0)
+            first, second = logits[0].topk(2).values.tolist()
+            assert first - second < 1e-3 * float(logits.abs().max())
+
+
+def answer(runner, request):
+    engine = Engine(runner, EngineConfig(prefill_chunk=64))
+    engine.add(request)
+    events = []
+    while not engine.is_idle:
+        events += engine.step()
+    assert all(event.error is None for event in events)
+    return [event.token_id for event in events]
+
+
+def test_a_pass_is_stopped_in_its_middle(runner):
+    asked = []
+
+    def stop():
+        asked.append(threading.get_ident())
+        return len(asked) > 5
+
+    (outcome,) = runner.forward([Segment(0, 0, some_ids(PROMPT))], stop=stop)
+    runner.clear(0)
+    assert isinstance(outcome.error, Cancelled)
+    assert len(asked) < 20
+
+
+def test_more_slots_than_the_library_has_are_refused(gguf):
+    with pytest.raises(
+        CheckpointError, match=r"cannot be opened for 300 sequences of 64 tokens: .*256"
+    ) as caught:
+        open_runner(gguf, max_context=64, num_slots=300)
+    assert caught.value.hint == "Choose a smaller context or fewer slots."
