@@ -1,6 +1,6 @@
 """The OpenAPI document, made from the table of routes: version 3.0.4 with fal's extensions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
@@ -23,8 +23,13 @@ _SECURITY = {
 }
 
 
-def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
-    """The document that describes those of the routes that have an operation id, in their order."""
+def openapi_document(
+    routes: Sequence[Route], *, version: str, limits: Mapping[str, int | float | str]
+) -> dict[str, Any]:
+    """The document that describes those of the routes that have an operation id, in their order.
+
+    limits: of this server, for clients that check a video before they send it
+    """
     listed = [route for route in routes if route.operation_id]
     schemas, components = component_schemas({model for route in listed for model in _body_models(route)})
     # fal's web page shows a video picker for this field.
@@ -40,6 +45,7 @@ def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]
             "version": version,
             "description": "omnireel: an mp4 and a prompt go in, text comes out.",
             "x-fal-metadata": {"endpointId": ENDPOINT_ID, "category": "video-to-text"},
+            "x-omnireel-limits": dict(limits),
         },
         "x-fal-order-paths": list(paths),
         "paths": paths,

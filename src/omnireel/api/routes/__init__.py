@@ -14,9 +14,11 @@ from omnireel.api.platform.routes import PlatformRoutes
 from omnireel.api.platform.usage import UsageRoutes
 from omnireel.api.routes.pages import key_routes, page_routes
 from omnireel.api.routes.platform import platform_routes
+from omnireel.api.routes.playground import playground_routes
 from omnireel.api.routes.queue import queue_routes
 from omnireel.api.routes.run import run_routes
 from omnireel.api.routes.uploads import upload_routes
+from omnireel.settings import Settings
 
 
 def all_routes(submissions: Submissions) -> list[Route]:
@@ -26,7 +28,7 @@ def all_routes(submissions: Submissions) -> list[Route]:
 
     @cache
     def document() -> dict[str, Any]:
-        return openapi_document(routes, version=our_version)
+        return openapi_document(routes, version=our_version, limits=_limits(settings))
 
     settings, store = submissions.settings, submissions.store
     routes += run_routes(submissions)
@@ -35,4 +37,14 @@ def all_routes(submissions: Submissions) -> list[Route]:
     routes += platform_routes(PlatformRoutes(store.usage, document), UsageRoutes(store))
     routes += key_routes(settings)
     routes += page_routes(DescriptionPages(document), HealthPages(submissions.submitter.backend, our_version))
+    routes += playground_routes()
     return routes
+
+
+def _limits(settings: Settings) -> dict[str, int | float | str]:
+    """What a client can check before it sends a video."""
+    return {
+        "max_upload_bytes": settings.max_upload_bytes,
+        "max_video_s": settings.max_video_s,
+        "max_resolution": settings.max_resolution,
+    }
