@@ -146,5 +146,7 @@ class Paths:
         folders = {path.partition("{")[0] for path in paths if "{" in path}
         return cls(frozenset(path for path in paths if "{" not in path), tuple(sorted(folders)))
 
-    def __contains__(self, path: str) -> bool:
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, str):
+            return False
         return (path.rstrip("/") or "/") in self.single or path.startswith(self.folders)

@@ -241,6 +241,7 @@ function show(record) {
   const view = new AnswerView(record, actions, priceOf);
   views.set(record.id, view);
   byId("answers").prepend(view.element);
+  view.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
 
 const ENDS = { done: "The answer is complete.", cancelled: "Cancelled.", lost: "The connection was lost.", failed: "The question failed." };
@@ -322,7 +323,6 @@ async function replay(record) {
   fields?.setThinking(byId("think").checked);
   fields?.fill(record.input);
   await choose(record);
-  views.get(record.id).element.scrollIntoView({ block: "nearest" });
 }
 
 async function resumeUnfinished() {

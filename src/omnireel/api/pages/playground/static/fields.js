@@ -9,9 +9,9 @@ const ELSEWHERE = new Set(["prompt", "video_url", "system_prompt", "reasoning_mo
 const ABOUT_THE_CLIP = new Set(["fps", "max_frames", "start_s", "end_s", "video_pruning_rate", "use_audio"]);
 const LABELS = {
   max_tokens: "Most tokens", temperature: "Temperature", top_p: "Top p", seed: "Seed", fps: "Frames a second",
-  max_frames: "Most frames", start_s: "Start, in seconds", end_s: "End, in seconds",
-  video_pruning_rate: "Share of tokens to drop", use_audio: "Sound", reasoning_budget: "Most tokens of reasoning",
-  grace_period: "Tokens beyond that",
+  max_frames: "Most frames", start_s: "Start (s)", end_s: "End (s)",
+  video_pruning_rate: "Share to drop", use_audio: "Sound", reasoning_budget: "Reasoning tokens",
+  grace_period: "Grace tokens",
 };
 const WITH_THINKING = new Set(["reasoning_budget", "grace_period"]);
 
@@ -79,14 +79,21 @@ function complaint(input, schema) {
   if (input.value === "" || schema.type === "boolean") return "";
   const value = Number(input.value);
   if (schema.type === "integer" && !Number.isInteger(value)) return "This has to be a whole number.";
-  const { minimum: low = -Infinity, maximum: high = Infinity } = schema;
+  const { minimum: low = -Infinity } = schema;
+  const high = mostOf(schema) ?? Number.MAX_SAFE_INTEGER;
   const isTooHigh = schema.exclusiveMaximum ? value >= high : value > high;
   const isTooLow = schema.exclusiveMinimum ? value <= low : value < low;
   return isTooHigh || isTooLow ? `This has to be ${range(schema)}.` : "";
 }
 
+// Beyond this, a number of a browser is not exact, and a bound would be shown rounded.
+function mostOf({ maximum }) {
+  return maximum > Number.MAX_SAFE_INTEGER ? undefined : maximum;
+}
+
 function range(schema) {
-  const { minimum, maximum } = schema;
+  const { minimum } = schema;
+  const maximum = mostOf(schema);
   if (minimum !== undefined && maximum !== undefined) {
     return `from ${minimum} to ${schema.exclusiveMaximum ? "below " : ""}${maximum}`;
   }
@@ -106,7 +113,7 @@ function field(name, schema) {
 function hintOf(schema) {
   const isBounded = schema.minimum !== undefined || schema.maximum !== undefined;
   const facts = isBounded ? [range(schema).replace(/^from /, "")] : [];
-  if (schema.default !== undefined) facts.push(`${schema.default} if empty`);
+  if ((schema.default ?? null) !== null) facts.push(`${schema.default} if empty`);
   return facts.join(", ");
 }
 
@@ -118,7 +125,7 @@ function control(name, schema, describedBy) {
   const isWhole = schema.type === "integer";
   return el("input", {
     id: name, type: "number", step: isWhole ? 1 : "any", inputmode: isWhole ? "numeric" : "decimal",
-    min: schema.minimum, max: schema.maximum, placeholder: schema.default, autocomplete: "off",
+    min: schema.minimum, max: schema.maximum, placeholder: schema.default ?? null, autocomplete: "off",
     "aria-describedby": describedBy,
   });
 }

@@ -23,6 +23,7 @@ export function framesView(inspection, video) {
     summary(seen),
     el("ol", { class: "frames", tabindex: "0", "aria-label": "Frames" }, tubelets.map((tubelet) => group(tubelet))),
     timeline(seen, inspection),
+    el("p", { class: "ends", "aria-hidden": "true" }, el("span", {}, "0 s"), el("span", {}, `${seen.duration_s.toFixed(1)} s`)),
     el("p", { class: "note sound" }, soundText(seen, inspection.sound_span_s)),
     seen.warnings.map((name) => el("p", { class: "note warning" }, WARNINGS[name] ?? name)),
     tubelets.some(({ share }) => share !== null)

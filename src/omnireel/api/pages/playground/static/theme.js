@@ -17,8 +17,12 @@
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     const show = () => {
-      button.textContent = { system: "Auto", light: "Light", dark: "Dark" }[choice];
-      button.setAttribute("aria-label", `Colours: ${button.textContent}`);
+      const word = { system: "Auto", light: "Light", dark: "Dark" }[choice];
+      const icon = document.createElement("span");
+      icon.textContent = { system: "◐", light: "○", dark: "●" }[choice];
+      icon.setAttribute("aria-hidden", "true");
+      button.replaceChildren(icon, ` ${word}`);
+      button.setAttribute("aria-label", `Colours: ${word}`);
     };
     button.addEventListener("click", () => {
       choice = choices[(choices.indexOf(choice) + 1) % choices.length];
