@@ -5,8 +5,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
+BROWSER_STAMP := $(VENV)/.browser-done
 
-.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
+.PHONY: setup demo test test-browser kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -23,6 +24,15 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest
+
+# The playground in Debian's Chromium. Beside `make test`, because it needs that browser.
+test-browser: $(BROWSER_STAMP)
+	@tests/browser/chromium.sh
+	$(PY) -m pytest -s tests/browser
+
+$(BROWSER_STAMP): $(STAMP) tests/browser/requirements.lock
+	$(PIP) install --quiet --require-hashes --no-deps -r tests/browser/requirements.lock
+	@touch $@
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
