@@ -2,13 +2,17 @@
 
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from keyed import create_key
 from playground_page import Playground
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from served import DemoServer, Server
+
+# Only a test that fails waits so long.
+expect.set_options(timeout=60_000)
 
 FLAGS = (
     "--disable-gpu",
@@ -64,7 +68,9 @@ def keyed() -> Iterator[Server]:
 
 @pytest.fixture
 def key(keyed) -> str:
-    return create_key(keyed.folder)
+    # In a thread: the browser's driver keeps an event loop running in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(create_key, keyed.folder).result()
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def open_page(browser, tmp_path) -> Iterator:
         context = browser.new_context(base_url=server.url, locale="en-GB", **options)
         contexts.append(context)
         page: Page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

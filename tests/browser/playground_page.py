@@ -54,9 +54,10 @@ class Playground:
         return asked.locator(".text").inner_text()
 
     def expect_state(self, answer: Locator, state: str) -> None:
-        expect(answer).to_have_attribute("data-state", state, timeout=60_000)
+        expect(answer).to_have_attribute("data-state", state)
 
     def frame_times(self) -> list[float]:
-        """The times of the frame strip, in seconds."""
+        """The times of the frame strip, in seconds, once it is drawn."""
+        self.page.locator("#frames .frame").first.wait_for()
         frames = self.page.locator("#frames .frame").all()
         return [float(frame.get_attribute("data-time") or "nan") for frame in frames]

@@ -27,9 +27,11 @@ def test_ranges_of_the_fields_are_those_of_the_document(open_page, echo):
     document = page.request.get("/openapi.json").json()
     schemas = document["components"]["schemas"]["Nemotron3NanoOmniVideoInput"]["properties"]
     elsewhere = {"prompt", "video_url", "reasoning_mode", "report_video", "enable_safety_checker"}
-    fields = {field.get_attribute("id") for field in page.locator("#options :is(input, select, textarea)").all()}
+    fields = {
+        field.get_attribute("id") for field in page.locator("#options :is(input, select, textarea)").all()
+    }
     assert fields == set(schemas) - elsewhere
-    page.get_by_text("Options").click()
+    page.get_by_text("Options", exact=True).click()
     for name in ("temperature", "top_p", "max_tokens", "video_pruning_rate"):
         assert float(page.locator(f"#{name}").get_attribute("min")) == schemas[name]["minimum"]
         assert float(page.locator(f"#{name}").get_attribute("max")) == schemas[name]["maximum"]
@@ -55,7 +57,7 @@ def test_an_error_of_the_server_is_shown_beside_its_field(open_page, echo):
     assert error.inner_text() in asked.get_by_role("alert").inner_text()
     page.get_by_role("button", name="Change").click()
     playground.drop(make_clip())
-    page.get_by_text("Options").click()
+    page.get_by_text("Options", exact=True).click()
     page.locator("#start_s").fill("1.5")
     page.locator("#end_s").fill("1")
     page.get_by_role("button", name="Estimate").click()
@@ -72,7 +74,12 @@ def test_an_error_of_the_server_is_shown_beside_its_field(open_page, echo):
     [
         (b"", "empty.mp4", "video/mp4", "“empty.mp4” is empty."),
         (b"text", "notes.txt", "text/plain", "“notes.txt” is not a video."),
-        (b"x" * 2_000_000, "long.mp4", "video/mp4", "“long.mp4” has 2.0 MB. The server takes at most 1.0 MB."),
+        (
+            b"x" * 2_000_000,
+            "long.mp4",
+            "video/mp4",
+            "“long.mp4” has 2.0 MB. The server takes at most 1.0 MB.",
+        ),
     ],
 )
 def test_a_file_that_would_be_refused_is_named_before_it_is_sent(
@@ -92,13 +99,13 @@ def test_a_clip_that_is_too_long_or_too_large_is_named_before_it_is_sent(open_pa
     with Server(tmp_path_factory.mktemp("short"), OMNIREEL_MAX_VIDEO_S="4") as short:
         playground = open_page(short)
         page = playground.page
-        playground.drop(static_files()["sample.mp4"].content)
+        playground.drop(static_files()["sample.mp4"].body.content)
         expect(page.locator(".facts").first).to_contain_text("6.0 s")
         page.get_by_role("textbox", name="Question").fill("what?")
         page.get_by_role("button", name="Ask", exact=True).click()
         expect(page.locator("#video_url-error")).to_contain_text("The clip has 6.0 s. At most 4 s")
         expect(page.locator(".answer")).to_have_count(0)
-        page.get_by_text("Options").click()
+        page.get_by_text("Options", exact=True).click()
         page.locator("#end_s").fill("3")
         assert playground.answer("what?") == "echo: what?"
 
@@ -181,7 +188,9 @@ def test_a_stored_clip_that_has_expired_is_sent_again(open_page, echo):
     playground = open_page(echo, allowed=REFUSED)
     playground.drop(make_clip())
     sent = []
-    playground.page.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    playground.page.on(
+        "request", lambda request: sent.append(request.url) if request.method == "PUT" else None
+    )
     assert playground.answer("first") == "echo: first"
     for path in (echo.folder / "uploads").rglob("*"):
         if path.is_file():

@@ -51,22 +51,8 @@ def _response(file: StaticFile, request: Request) -> Response:
         **_FOR_THE_PAGE,
         "etag": file.etag,
         "cache-control": "no-cache",  # kept, and asked about each time: the files of one version belong together
-        "vary": "accept-encoding",
     }
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if file.etag in known:
         return Response(status_code=304, headers=headers)
-    if file.packed is not None and _takes_gzip(request):
-        return Response(
-            file.packed, headers={**headers, "content-encoding": "gzip"}, media_type=file.media_type
-        )
-    return Response(file.content, headers=headers, media_type=file.media_type)
-
-
-def _takes_gzip(request: Request) -> bool:
-    """Whether the caller takes gzip. A weight of 0 refuses it."""
-    for offer in request.headers.get("accept-encoding", "").lower().split(","):
-        coding, _, weight = offer.partition(";")
-        if coding.strip() == "gzip":
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+    return file.body.response(request, headers)

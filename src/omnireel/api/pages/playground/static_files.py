@@ -1,11 +1,12 @@
-"""The files of the playground, from the package: loaded once, compressed, with a fingerprint each."""
+"""The files of the playground, from the package: loaded once, with a fingerprint each."""
 
-import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+from omnireel.api.http.fixed_content import FixedContent
 
 INDEX = "index.html"
 SAMPLE = "sample.mp4"
@@ -22,13 +23,10 @@ MEDIA_TYPES = {
 class StaticFile:
     """One file.
 
-    packed: the content after gzip; None where that makes it no smaller
-    etag:   the same for the same content, in quotes
+    etag: the same for the same content, in quotes
     """
 
-    content: bytes
-    packed: bytes | None
-    media_type: str
+    body: FixedContent
     etag: str
 
 
@@ -40,11 +38,7 @@ def static_files() -> Mapping[str, StaticFile]:
     for entry in folder.iterdir():
         _, dot, suffix = entry.name.rpartition(".")
         if media_type := MEDIA_TYPES.get(f"{dot}{suffix}"):
-            found[entry.name] = _file(entry.read_bytes(), media_type)
+            content = entry.read_bytes()
+            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+            found[entry.name] = StaticFile(FixedContent.of(content, media_type), etag)
     return found
-
-
-def _file(content: bytes, media_type: str) -> StaticFile:
-    packed = gzip.compress(content, 9, mtime=0)
-    digest = hashlib.sha256(content).hexdigest()[:32]
-    return StaticFile(content, packed if len(packed) < len(content) else None, media_type, f'"{digest}"')

@@ -14,7 +14,7 @@ export class AnswerView {
     this.error = el("p", { class: "error", role: "alert", hidden: true });
     this.note = el("span", { class: "progress" });
     this.busy = el("p", { class: "busy" }, el("span", { class: "pulse", "aria-hidden": "true" }), this.note);
-    this.lines = el("ol", { class: "lines" });
+    this.lines = el("ol", { class: "lines", tabindex: "0", "aria-label": "Log lines" });
     this.log = el("details", { class: "log", hidden: true }, el("summary", {}, "Log"), this.lines);
     this.usage = el("p", { class: "usage" });
     this.buttons = {
@@ -72,7 +72,7 @@ export class AnswerView {
     if (!result) return "";
     const { input_tokens: read, output_tokens: written } = result.usage;
     const facts = [`${count(read)} tokens read, ${count(written)} written`, dollars(this.priceOf(read + written))];
-    if (ended) facts.push(`${((ended - begun) / 1000).toFixed(1)} s`);
+    if (ended) facts.push(`${((ended - begun) / 1000).toFixed(1)}\u00a0s`);
     if (result.finish_reason === "length") facts.push("cut off: the most tokens were reached");
     return facts.join(" · ");
   }

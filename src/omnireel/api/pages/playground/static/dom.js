@@ -36,7 +36,7 @@ export function bytes(number) {
 
 export const count = (number) => number.toLocaleString("en");
 export const dollars = (number) => `$${number < 0.01 ? number.toFixed(6) : number.toFixed(4)}`;
-export const seconds = (number) => `${number.toFixed(2)} s`;
+export const seconds = (number) => `${number.toFixed(2)}\u00a0s`;
 
 /** Copy a text. False where the browser does not allow it. */
 export async function copy(text) {

@@ -27,8 +27,8 @@ export function framesView(inspection, video) {
     el("p", { class: "note sound" }, soundText(seen, inspection.sound_span_s)),
     seen.warnings.map((name) => el("p", { class: "note warning" }, WARNINGS[name] ?? name)),
     tubelets.some(({ share }) => share !== null)
-      ? el("p", { class: "note" }, "Frames that share an outline are read together. The bar is the share of their tokens " +
-        "that was kept: where the picture does not change, tokens are dropped.")
+      ? el("p", { class: "note" }, "Frames with one outline are read together. The bar is the share of their tokens that was " +
+        "kept; where the picture does not change, tokens are dropped.")
       : "",
   ];
 }
