@@ -246,9 +246,12 @@ function show(record) {
 
 const ENDS = { done: "The answer is complete.", cancelled: "Cancelled.", lost: "The connection was lost.", failed: "The question failed." };
 
+// Read aloud: numbers that change many times a second are left out.
+const spoken = (note) => (note === "Writing" ? "The answer is being written." : note.replace(/: \d+ %$/, ""));
+
 function changed(record) {
   views.get(record.id)?.update();
-  status(UNFINISHED.has(record.state) ? (record.note === "Writing" ? "The answer is being written." : record.note) : ENDS[record.state]);
+  status(UNFINISHED.has(record.state) ? spoken(record.note) : ENDS[record.state]);
   if (record.request_id && !submitted.has(record.id)) {
     submitted.add(record.id); // kept at once: a new page can then continue with it
     remember(record, questions.get(record.id)?.clip);
@@ -314,7 +317,8 @@ async function remember(record, clip) {
 }
 
 /** Show a question of the history with its frames, and make its clip the chosen one. Nothing is sent. */
-async function replay(record) {
+async function replay(kept) {
+  const record = questions.get(kept.id)?.record ?? kept; // one that still runs is newer than what is kept of it
   show(record);
   showFrames(record);
   byId("prompt").value = record.input.prompt;

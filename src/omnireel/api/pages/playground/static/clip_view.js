@@ -49,6 +49,9 @@ export class ClipView {
   async #measure(clip) {
     clip.facts = await measure(clip.preview);
     if (this.clip !== clip) return;
+    if (!clip.facts && !isPicture(clip)) {
+      this.player.replaceWith(el("p", { class: "note" }, "This browser cannot play the clip. The server may still read it."));
+    }
     this.#showFacts();
     this.onChange(clip);
   }
@@ -156,13 +159,10 @@ export class ClipView {
 
   #showClip() {
     const { clip } = this;
-    const player = clip.preview
-      ? el("video", { class: "player", src: clip.preview, controls: true, playsinline: true, muted: true, preload: "metadata",
-        "aria-label": "The clip" })
-      : "";
+    this.player = playerOf(clip);
     this.facts = el("span", { class: "facts" });
     this.place.className = "chosen";
-    this.place.replaceChildren(player,
+    this.place.replaceChildren(this.player,
       el("div", { class: "chosen-line" },
         el("p", { class: "file" }, el("strong", { id: "clip-name" }, clip.name), " ", this.facts),
         el("button", { type: "button", class: "quiet", id: "change-clip", onclick: () => this.use(null) }, "Change")));
@@ -176,6 +176,17 @@ export class ClipView {
     if (facts?.width) texts.unshift(`${facts.width}×${facts.height}`);
     this.facts.textContent = texts.join(" · ");
   }
+}
+
+const isPicture = (clip) => clip.file?.type === "image/gif";
+
+function playerOf(clip) {
+  if (!clip.preview) return "";
+  if (isPicture(clip)) return el("img", { class: "player", src: clip.preview, alt: "The clip" });
+  return el("video", {
+    class: "player", src: clip.preview, controls: true, playsinline: true, muted: true, preload: "metadata",
+    "aria-label": "The clip",
+  });
 }
 
 function shownAddress(text) {

@@ -31,6 +31,7 @@ export class Question {
     this.clip = clip;
     this.onChange = onChange;
     this.abort = new AbortController();
+    this.num_tries = 0;
   }
 
   get isOpen() {
@@ -91,6 +92,7 @@ export class Question {
 
   async #ask() {
     const { signal } = this.abort;
+    this.num_tries += 1;
     const reference = await this.clip.reference({
       signal, onProgress: (share) => this.#set({ state: "sending", note: `Sending the clip: ${Math.round(share * 100)} %` }),
     });
@@ -109,8 +111,9 @@ export class Question {
 
   async #submit(input) {
     this.#set({ state: "waiting", note: "Submitting" });
-    // The same name for each try: a try that was answered into a lost connection stores no second job.
-    const status = await this.#patiently(() => api.submit(input, `playground-${this.record.id}`));
+    // The same name after a lost connection: what was answered into it stores no second job.
+    const name = `playground-${this.record.id}-${this.num_tries}`;
+    const status = await this.#patiently(() => api.submit(input, name));
     this.#set({ request_id: status.request_id, note: "Waiting in the queue" });
     await this.#follow();
   }
