@@ -191,7 +191,7 @@ def test_a_question_is_replayed_from_the_history_and_its_clip_asked_about_again(
     playground.open()
     requests = []
     page.get_by_role("button", name="History").click()
-    expect(page.locator("#history-note")).to_contain_text("1 questions")
+    expect(page.locator("#history-note")).to_contain_text("1 question and")
     page.on("request", lambda request: requests.append(request.method))
     page.get_by_role("button", name=re.compile("^first question")).click()
     expect(page.locator(".answer .text")).to_have_text("echo: first question")

@@ -362,7 +362,8 @@ function beginKeys() {
 
 function askForKey(reason) {
   const dialog = byId("key-dialog");
-  byId("key-reason").textContent = reason ?? (unitPrice === null ? "This server asks for a key." : "This server works without a key, or with the one it has.");
+  const isAccepted = api.key.value ? "The server accepts the key that you gave." : "This server works without a key.";
+  byId("key-reason").textContent = reason ?? (unitPrice === null ? "This server asks for a key." : isAccepted);
   byId("key").value = api.key.value;
   byId("keep-key").checked = api.key.isKept;
   setError("key", "");

@@ -5,7 +5,7 @@ import { bytes } from "./dom.js";
 
 const SIDES = { "1080p": [1920, 1080], "4k": [3840, 2160] };
 const ENDINGS = /\.(mp4|m4v|mov|webm|mkv|gif)$/i;
-const MEASURE_MS = 4000;
+const MEASURE_MS = 20_000;
 
 export class Clip {
   /** file: a Blob, or null for an address */
@@ -52,7 +52,7 @@ export class Clip {
 export const newId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** What this browser can find out about a clip: { duration, width, height }, or null where it cannot play it. */
+/** What this browser can find out about a clip: { isPlayable, duration, width, height }; null where it takes too long. */
 export function measure(url) {
   return new Promise((resolve) => {
     const video = document.createElement("video");
@@ -63,9 +63,9 @@ export function measure(url) {
     };
     const timer = setTimeout(() => end(null), MEASURE_MS);
     video.preload = "metadata";
-    video.onerror = () => end(null);
+    video.onerror = () => end({ isPlayable: false });
     video.onloadedmetadata = () => end({
-      duration: Number.isFinite(video.duration) ? video.duration : null,
+      isPlayable: true, duration: Number.isFinite(video.duration) ? video.duration : null,
       width: video.videoWidth, height: video.videoHeight,
     });
     video.src = url;
@@ -85,7 +85,7 @@ export function objection(file, limits) {
 
 /** The same for what the browser measured. part: [start, end] in seconds where only a part is to be used. */
 export function objectionToFacts(facts, limits, part) {
-  if (!facts || !limits) return null;
+  if (!facts?.isPlayable || !limits) return null;
   const end = Math.min(part?.[1] ?? Infinity, facts.duration ?? Infinity);
   const length = end - (part?.[0] ?? 0);
   if (Number.isFinite(length) && length > limits.max_video_s + 0.05) {

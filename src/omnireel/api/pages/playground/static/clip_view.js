@@ -49,7 +49,7 @@ export class ClipView {
   async #measure(clip) {
     clip.facts = await measure(clip.preview);
     if (this.clip !== clip) return;
-    if (!clip.facts && !isPicture(clip)) {
+    if (clip.facts?.isPlayable === false && !isPicture(clip)) {
       this.player.replaceWith(el("p", { class: "note" }, "This browser cannot play the clip. The server may still read it."));
     }
     this.#showFacts();

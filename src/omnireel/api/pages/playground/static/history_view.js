@@ -22,7 +22,7 @@ async function draw(dialog, onOpen) {
   const records = await history.records();
   const { bytes: size } = await history.size();
   byId("history-note").textContent = records.length
-    ? `${count(records.length)} questions and ${bytes(size)} of clips, kept in this browser only. At most ` +
+    ? `${count(records.length)} ${records.length === 1 ? "question" : "questions"} and ${bytes(size)} of clips, kept in this browser only. At most ` +
       `${history.MAX_RECORDS} questions and ${bytes(history.MAX_CLIP_BYTES)} are kept.`
     : "Nothing yet. Questions and answers are kept here, in this browser only.";
   byId("clear-history").hidden = !records.length;
