@@ -149,7 +149,7 @@ def test_a_queued_question_goes_on_without_the_page(open_page, slow):
     playground = open_page(slow, allowed=GONE)
     page = playground.page
     playground.drop(make_clip())
-    asked = playground.ask("word " * 12, by_queue=True)
+    asked = playground.ask("word " * 40, by_queue=True)
     expect(asked.locator(".progress")).to_have_text("The server is working on it")
     record = asked.get_attribute("data-id")
     page.wait_for_function(
