@@ -69,7 +69,9 @@ def take_picture(page, name, *, whole):
     picture = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / f"{name}.png"
-    picture.convert("RGB").quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
     assert path.stat().st_size < MAX_PICTURE
 
 
