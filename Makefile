@@ -14,9 +14,10 @@ PY := $(VENV)/bin/python
 interruptible = trap : INT; $(1) || test $$? -eq 130
 RUNTIME := $(VENV)/.setup-runtime
 DEVELOPMENT := $(VENV)/.setup-development
+BROWSER := $(VENV)/.setup-browser
 
-.PHONY: help setup setup-development demo serve test test-fal test-install check format kill-test fuzz fuzz-media \
-	bench bench-full train evaluate
+.PHONY: help setup setup-development demo serve test test-fal test-install test-browser check format \
+	kill-test fuzz fuzz-media bench bench-full train evaluate
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,6 +41,15 @@ demo: $(RUNTIME) ## make a clip, start a server, ask it with fal's Python client
 
 serve: $(RUNTIME) ## start the server; PORT=… for another port than 8000
 	@$(call interruptible,$(VENV)/bin/omnireel serve $(if $(PORT),--port $(PORT)))
+
+$(BROWSER): $(DEVELOPMENT) tests/browser/requirements.lock
+	$(PY) -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r tests/browser/requirements.lock
+	@touch $@
+
+# Beside `make test`, because it needs that browser.
+test-browser: $(BROWSER) ## the playground in Debian's Chromium
+	@tests/browser/chromium.sh
+	$(PY) -m pytest -s tests/browser
 
 # Two processes, a file at a time; one thread each, since two torch processes with two threads slow each other down.
 test: $(DEVELOPMENT) ## run every test

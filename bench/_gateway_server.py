@@ -35,7 +35,7 @@ class Instant:
         yield Progress("done", f"wrote {len(words)} tokens", 1.0)
         yield Answer("".join(words), None, FinishReason.stop, 2, len(words), _VIDEO)
 
-    async def inspect(self, task: Task, _: Sequence[Path]) -> Inspection:
+    async def inspect(self, task: Task, _: Sequence[Path], *, pictures: bool = False) -> Inspection:
         raise NotImplementedError
 
     def check_length(self, task: Task) -> None:

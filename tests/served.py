@@ -87,12 +87,12 @@ class Process:
 class Server(Process):
     """A process with `omnireel serve` that is listening."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, **variables: str) -> None:
         limits = {
             "OMNIREEL_MAX_BODY_BYTES": str(MAX_BODY),
             "OMNIREEL_MAX_DATA_URI_BYTES": str(MAX_DATA_URI),
         }
-        super().__init__(folder, "serve", "--port", "0", **(limits | variables))
+        super().__init__(folder, "serve", "--port", str(port), **(limits | variables))
         listening = self.wait_for("listening")
         self.url: str = listening["url"]
         self.tls_url: str | None = listening.get("tls_url")

@@ -1,6 +1,6 @@
 """Write the hashes of every pinned package's files, and what is fetched, into the lock files: `python -m tools.lock`.
 
-A path as the argument names another file of pins.
+Paths as arguments name some of the files.
 
 It needs the package index. The versions stay as they are; pip then refuses any other file. The hashes are those of the
 source and of the wheels for Linux on x86-64 and arm64. The megabytes are those of the files that pip chooses here.
@@ -21,6 +21,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from tools import setup
 from tools.download_size import downloads
 
+ROOT = Path(__file__).parents[1]
+LOCKS = (*setup.LOCKS.values(), *ROOT.glob("tests/*/requirements.lock"))
 INDEX = "https://pypi.org/simple"
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)")
 PYTHONS = ("cp311", "cp312", "cp313")
@@ -32,7 +34,7 @@ def main() -> None:
     if "--torch" in sys.argv[1:]:
         measure_torch()
         return
-    for path in [Path(named) for named in sys.argv[1:]] or setup.LOCKS.values():
+    for path in [Path(named) for named in sys.argv[1:]] or LOCKS:
         write_hashes(path)
 
 

@@ -1,4 +1,4 @@
-"""Make the picture of the README: frames of the demo's clip, and the demo model's answers about it.
+"""Make the picture of docs/quickstart.md: frames of the demo's clip, and the demo model's answers about it.
 
     python -m tools.picture
 

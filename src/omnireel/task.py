@@ -79,13 +79,14 @@ class Message:
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How a clip is sampled. None takes the backend's default.
+    """How a clip is sampled and reported. None takes the backend's default.
 
     fps:                frames chosen per second
     max_frames:         most frames chosen
     start_s, end_s:     only this part of the clip is used
     video_pruning_rate: share of vision tokens to drop, 0 ≤ rate < 1
     use_audio:          False leaves the clip's own sound out
+    report_video:       True reports what was used of the clip, tubelet by tubelet
     """
 
     fps: float | None = None
@@ -94,6 +95,7 @@ class MediaOptions:
     end_s: float | None = None
     video_pruning_rate: float | None = None
     use_audio: bool | None = None
+    report_video: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ class VideoFacts:
     frame_times_s:     their times in the container
     num_vision_tokens, num_kept_tokens: before and after pruning; 0 for a backend without vision
     sound, num_sound_tokens: whether the clip's own sound was used, and its tokens
+    num_kept_per_tubelet: after pruning; () before anything was encoded, and for a backend without vision
     """
 
     width: int
@@ -190,6 +193,7 @@ class VideoFacts:
     warnings: tuple[str, ...] = ()
     sound: SoundUse = "unheard"
     num_sound_tokens: int = 0
+    num_kept_per_tubelet: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,17 +213,36 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
+class FramePicture:
+    """A small picture of a chosen frame.
+
+    index, time_s: of the frame in the clip
+    width, height: of the picture, in pixels
+    """
+
+    index: int
+    time_s: float
+    width: int
+    height: int
+    png: bytes
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a task would use, found without inference.
 
-    video:        its frame times are index / frame rate, because no frame has been read
+    video:        without pictures, its frame times are index / frame rate, because no frame has been read
     input_tokens: tokens of the prompt as it would be fed to the model
     max_context:  most tokens of prompt and answer together
+    sound_span_s: begin and end of the sound that would be used, in seconds of the clip; None for no sound
+    pictures:     of the chosen frames, where they were asked for
     """
 
     video: VideoFacts
     input_tokens: int
     max_context: int
+    sound_span_s: tuple[float, float] | None = None
+    pictures: tuple[FramePicture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -402,5 +425,6 @@ def _fields_to_store(options: SamplingParams | MediaOptions) -> dict[str, Any]:
 
 
 def _facts_from_json(stored: Mapping[str, Any]) -> VideoFacts:
-    lists = {name: tuple(stored[name]) for name in ("frame_indices", "frame_times_s", "warnings")}
+    names = ("frame_indices", "frame_times_s", "warnings", "num_kept_per_tubelet")
+    lists = {name: tuple(stored[name]) for name in names if name in stored}
     return VideoFacts(**{**stored, **lists})

@@ -103,7 +103,6 @@ def test_a_refused_target_is_not_echoed_at_length(client):
     ("path", "headers", "detail"),
     [
         ("/nowhere", {}, "Path /nowhere not found"),
-        ("/", {}, "Path / not found"),
         ("/sync", {}, "Path / not found"),
         ("/synchronous", {}, "Path /synchronous not found"),
         ("/v1", {}, "Path /v1 not found"),

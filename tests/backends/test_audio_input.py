@@ -70,6 +70,17 @@ def test_inspecting_counts_the_tokens_of_the_sound(with_encoder, clips):
         assert inspection.video.num_sound_tokens == answer.video.num_sound_tokens
 
 
+def test_inspecting_reports_the_span_of_the_sound(with_encoder, local, clips):
+    loud, mute = clips
+    part = MediaOptions(start_s=1.0, end_s=2.0)
+    assert inspection_of(with_encoder, make_task(loud, media=part)).sound_span_s == pytest.approx(
+        (1, 2), abs=0.05
+    )
+    assert inspection_of(with_encoder, make_task(loud)).sound_span_s == pytest.approx((0, 3), abs=0.1)
+    assert inspection_of(with_encoder, make_task(mute)).sound_span_s is None
+    assert inspection_of(local, make_task(loud)).sound_span_s is None
+
+
 def test_only_the_chosen_part_of_the_sound_is_used(with_encoder, clips):
     part = answer_of(with_encoder, make_task(clips[0], media=MediaOptions(start_s=1.0, end_s=2.0)))
     assert part.video.num_sound_tokens == num_sound_tokens(16_000)

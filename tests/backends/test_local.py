@@ -1,14 +1,18 @@
 import asyncio
 import gc
+import io
 import json
 import threading
 import weakref
 from contextlib import aclosing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import toy_text
+from clips import frames_of
+from PIL import Image
 from safetensors.torch import save_file
 from tiny import (
     CONFIG,
@@ -21,6 +25,7 @@ from tiny import (
     tiny_model,
 )
 
+from omnireel.api.fal.output import tubelet_reports
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputError
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.encoding import PromptEncoder
@@ -104,7 +109,34 @@ def test_the_media_options_decide_what_the_model_sees(local, clip, media, before
     inspection = inspection_of(local, task)
     assert inspection.input_tokens == answer.input_tokens
     assert inspection.video.frame_times_s == pytest.approx(answer.video.frame_times_s)
-    assert replace(inspection.video, frame_times_s=answer.video.frame_times_s) == answer.video
+    only_known_afterwards = {"num_kept_per_tubelet": answer.video.num_kept_per_tubelet}
+    expected = replace(inspection.video, frame_times_s=answer.video.frame_times_s, **only_known_afterwards)
+    assert expected == answer.video
+
+
+def test_the_kept_tokens_are_reported_for_each_tubelet(local, model, text_directory, clip):
+    video = answer_of(local, make_task(clip)).video
+    encoded = tiny_encoder(model, text_directory).encode(make_task(clip), [clip], lambda _: None)
+    assert video.num_kept_per_tubelet == tuple(encoded.kept.flatten(1).sum(1).tolist())
+    assert len(video.num_kept_per_tubelet) == 3
+    assert video.num_kept_per_tubelet[0] == 8, "the first tubelet is kept whole"
+    assert sum(video.num_kept_per_tubelet) == video.num_kept_tokens
+    reports = list(tubelet_reports(video))
+    assert [report["num_frames"] for report in reports] == [2, 2, 2]
+    assert {report["vision_tokens"] for report in reports} == {8}
+    odd = answer_of(local, make_task(clip, media=MediaOptions(max_frames=3))).video
+    assert [report["num_frames"] for report in tubelet_reports(odd)] == [2, 1]
+
+
+def test_pictures_are_of_the_frames_that_the_model_gets(local, clip):
+    inspection = asyncio.run(local.inspect(make_task(clip), [clip], pictures=True))
+    whole = frames_of(clip)
+    assert [picture.index for picture in inspection.pictures] == [0, 5, 11, 17, 23, 29]
+    assert [picture.time_s for picture in inspection.pictures] == list(inspection.video.frame_times_s)
+    for picture in inspection.pictures:
+        shown = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB")).astype(int)
+        assert shown.shape == (picture.height, picture.width, 3) == (90, 160, 3)
+        assert np.abs(shown - whole[picture.index]).mean() < 4, "six bits a colour are kept"
 
 
 def test_inspecting_encodes_nothing(local, model, clip):

@@ -17,7 +17,7 @@ from omnireel.api.fal.responses import error_response
 from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.errors import RequestError
 from omnireel.api.http.responses import json_response
-from omnireel.api.http.route import Route, open_paths, starlette_routes
+from omnireel.api.http.route import Paths, Route, open_paths, starlette_routes
 from omnireel.api.middleware.hosts import (
     FalHost,
     FalHostRouting,
@@ -86,7 +86,7 @@ def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route])
     """Add the innermost first. Internal errors are inside of CORS and request ids, so they get both headers."""
     app.add_middleware(
         FalHostRouting,
-        pages=[route.path for route in routes if fal_host_of_path(route.path) is None],
+        pages=Paths.of(route for route in routes if fal_host_of_path(route.path) is None),
         trusted=settings.trusted_proxies,
         allowed_hosts=settings.allowed_hosts,
     )

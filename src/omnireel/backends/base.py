@@ -40,8 +40,11 @@ class Backend(Protocol):
         Raises InputError where the task cannot be done, GenerationError where the backend failed.
         """
 
-    async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
-        """What `generate` would feed to the model; raises the same InputErrors."""
+    async def inspect(self, task: Task, files: Sequence[Path], *, pictures: bool = False) -> Inspection:
+        """What `generate` would feed to the model; raises the same InputErrors.
+
+        pictures: also read the chosen frames and return small pictures of them
+        """
 
     def check_length(self, task: Task) -> None:
         """Raise InputError(sequence_too_long) where the texts alone are certain not to fit into the context.

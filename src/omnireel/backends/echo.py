@@ -23,6 +23,7 @@ from omnireel.prompting.clip import (
     planned_frames,
     video_facts,
     warning_progress,
+    with_pictures,
 )
 from omnireel.task import Answer, Delta, Event, Inspection, Progress, Report, Task, VideoFacts
 from omnireel.video.decoder import sandbox
@@ -76,11 +77,10 @@ class EchoBackend:
             video=video,
         )
 
-    async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
+    async def inspect(self, task: Task, files: Sequence[Path], *, pictures: bool = False) -> Inspection:
         """See Backend.inspect."""
-        num_input_tokens = _count_input(task)
-        with Work(self._worker, partial(self._inspect_clip, task, files)) as work:
-            return Inspection(await work.result(), num_input_tokens, MAX_CONTEXT)
+        with Work(self._worker, partial(self._inspect, task, files, pictures)) as work:
+            return await work.result()
 
     def check_length(self, task: Task) -> None:
         """See Backend.check_length."""
@@ -114,9 +114,12 @@ class EchoBackend:
                 report(warning)
             return video_facts(clip.facts, frames)
 
-    def _inspect_clip(self, task: Task, files: Sequence[Path], _: Report) -> VideoFacts:
+    def _inspect(self, task: Task, files: Sequence[Path], pictures: bool, report: Report) -> Inspection:
+        num_input_tokens = _count_input(task)
         with self._open_clip(task, files) as clip:
-            return video_facts(clip.facts, planned_frames(clip.facts))
+            video = video_facts(clip.facts, planned_frames(clip.facts))
+            inspection = Inspection(video, num_input_tokens, MAX_CONTEXT)
+            return with_pictures(inspection, clip, report) if pictures else inspection
 
     def _open_clip(self, task: Task, files: Sequence[Path]) -> ClipReader:
         return open_part(only_clip(task, files), self._media.sampling(task.media), self._limits)

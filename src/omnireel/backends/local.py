@@ -24,7 +24,7 @@ from omnireel.engine.runner import Runner
 from omnireel.errors import GenerationError, InputError
 from omnireel.prompting.encoding import EncodedPrompt, PromptEncoder
 from omnireel.prompting.engine_request import engine_request
-from omnireel.task import Answer, Delta, Event, Inspection, Report, Task
+from omnireel.task import Answer, Delta, Event, Inspection, Task
 from omnireel.text.answer import AnswerText
 from omnireel.video.decoder import sandbox
 from omnireel.video.reader.process import num_sandbox_violations
@@ -62,9 +62,10 @@ class LocalBackend:
             async for event in events:
                 yield event
 
-    async def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
+    async def inspect(self, task: Task, files: Sequence[Path], *, pictures: bool = False) -> Inspection:
         """See Backend.inspect."""
-        with Work(self._worker, partial(self._inspect, task, files)) as work:
+        inspect = partial(self._counter.inspect, task, files, pictures=pictures)
+        with Work(self._worker, inspect) as work:
             return await work.result()
 
     def check_length(self, task: Task) -> None:
@@ -91,9 +92,6 @@ class LocalBackend:
         self._worker.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._engine.close)
         self._runner.close()
-
-    def _inspect(self, task: Task, files: Sequence[Path], _: Report) -> Inspection:
-        return self._counter.inspect(task, files)
 
     async def _answer(self, task: Task, encoded: EncodedPrompt) -> AsyncGenerator[Event]:
         tokenizer = self._counter.tokenizer

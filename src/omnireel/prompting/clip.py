@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from omnireel.errors import InputError
-from omnireel.task import MediaOptions, Progress, SoundUse, Task, VideoFacts
+from omnireel.task import (
+    FramePicture,
+    Inspection,
+    MediaOptions,
+    Progress,
+    Report,
+    SoundUse,
+    Task,
+    VideoFacts,
+)
 from omnireel.video.errors import too_long
 from omnireel.video.limits import DURATION_TOLERANCE_S, VideoLimits
 from omnireel.video.reader.frames import (
@@ -20,6 +29,7 @@ from omnireel.video.reader.frames import (
     Sampling,
     open_clip,
 )
+from omnireel.video.thumbnails import png, thumbnail
 
 SOUND_CUT = "sound_cut"
 SOUND_FAILED = "sound_failed"
@@ -111,8 +121,35 @@ def planned_frames(clip: ClipFacts) -> FramesRead:
     return FramesRead(list(clip.indices), [index / clip.source_fps for index in clip.indices])
 
 
+def with_pictures(inspection: Inspection, clip: ClipReader, report: Report) -> Inspection:
+    """The same inspection with pictures of the chosen frames, all of which are read, and with their own times.
+
+    Raises InputError when the clip cannot be decoded.
+    """
+    frames = FramesRead()
+    pictures = []
+    for frame in clip.read_frames():
+        frames.add(frame)
+        small = thumbnail(frame.rgb)
+        pictures.append(FramePicture(frame.index, frame.time_s, small.shape[1], small.shape[0], png(small)))
+        report(frame_progress(frames, clip.facts))
+    new_warnings = tuple(name for name in clip.facts.warnings if name not in inspection.video.warnings)
+    video = replace(
+        inspection.video,
+        frame_indices=tuple(frames.indices),
+        frame_times_s=tuple(frames.times_s),
+        warnings=(*inspection.video.warnings, *new_warnings),
+    )
+    return replace(inspection, video=video, pictures=tuple(pictures))
+
+
 def video_facts(
-    clip: ClipFacts, frames: FramesRead, *, num_vision_tokens: int = 0, num_kept_tokens: int = 0
+    clip: ClipFacts,
+    frames: FramesRead,
+    *,
+    num_vision_tokens: int = 0,
+    num_kept_tokens: int = 0,
+    num_kept_per_tubelet: Sequence[int] = (),
 ) -> VideoFacts:
     """The clip as an answer reports it."""
     return VideoFacts(
@@ -127,6 +164,7 @@ def video_facts(
         num_vision_tokens=num_vision_tokens,
         num_kept_tokens=num_kept_tokens,
         warnings=clip.warnings,
+        num_kept_per_tubelet=tuple(num_kept_per_tubelet),
     )
 
 

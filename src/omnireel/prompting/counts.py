@@ -22,10 +22,11 @@ from omnireel.prompting.clip import (
     open_part,
     planned_frames,
     video_facts,
+    with_pictures,
     with_sound,
 )
 from omnireel.prompting.layout import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
-from omnireel.task import Inspection, SoundUse, Task
+from omnireel.task import Inspection, Progress, Report, SoundUse, Task
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.limits import VideoLimits
@@ -33,6 +34,10 @@ from omnireel.video.patch_grid import most_patches, target_grid
 from omnireel.video.reader.frames import ClipFacts, ClipReader
 
 _PATCHES_PER_TOKEN = 4  # the projector joins 2×2 patches
+
+
+def _unreported(_: Progress) -> None:
+    pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +100,18 @@ class TokenCounter:
         config = read_config(directory)
         return cls(config, tokenizer, template, media=media, limits=limits, max_context=max_context)
 
-    def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
+    def inspect(
+        self, task: Task, files: Sequence[Path], report: Report = _unreported, *, pictures: bool = False
+    ) -> Inspection:
         """The prompt that encoding the task would give. The clip is opened and its sound decoded.
 
+        pictures: also read the chosen frames and return small pictures of them
         Raises InputError as the encoder does, such as sequence_too_long.
         """
         self.check_length(task)
         with self.open_clip(task, files) as clip:
-            return self.count(task, clip.facts, self.read_audio(task, clip))
+            inspection = self.count(task, clip.facts, self.read_audio(task, clip))
+            return with_pictures(inspection, clip, report) if pictures else inspection
 
     def check_length(self, task: Task) -> None:
         """Raise InputError(sequence_too_long) where the texts alone are certain not to fit into the context.
@@ -170,7 +179,9 @@ class TokenCounter:
             num_kept_tokens=num_vision,
         )
         video = with_sound(video, audio.use, audio.num_tokens)
-        return Inspection(video, len(prompt.ids), self.max_context)
+        start_s = task.media.start_s or 0.0
+        span_s = None if audio.samples is None else (start_s, start_s + len(audio.samples) / SAMPLE_RATE)
+        return Inspection(video, len(prompt.ids), self.max_context, span_s)
 
     def patch_grid(self, clip: ClipFacts) -> tuple[int, int]:
         """Rows and columns of patches that the clip's frames are resized to."""

@@ -121,15 +121,16 @@ class PromptEncoder:
                 report(warning)
         kept = keep_mask(vision_tokens, self.counter.pruning_rate(task))  # [n, h, w]
         report(_pruning_progress(kept))
+        per_tubelet = kept.flatten(1).sum(1).tolist()
         prompt = self.counter.lay_out(
-            task,
-            clip.facts.source_fps,
-            frames.indices,
-            kept.flatten(1).sum(1).tolist(),
-            num_sound_tokens=len(sound_tokens),
+            task, clip.facts.source_fps, frames.indices, per_tubelet, num_sound_tokens=len(sound_tokens)
         )
         video = video_facts(
-            clip.facts, frames, num_vision_tokens=kept.numel(), num_kept_tokens=int(kept.sum())
+            clip.facts,
+            frames,
+            num_vision_tokens=kept.numel(),
+            num_kept_tokens=sum(per_tubelet),
+            num_kept_per_tubelet=per_tubelet,
         )
         video = with_sound(video, audio.use, len(sound_tokens))
         media = _media(prompt, vision_tokens[kept], sound_tokens)

@@ -1,4 +1,4 @@
-"""A dry run over HTTP: the frames, tokens and price of a request. It stores no job and costs nothing."""
+"""Dry runs over HTTP: the frames, tokens and price of a request. They store no job and cost nothing."""
 
 import asyncio
 import uuid
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.errors import NO_CHARGE
-from omnireel.api.fal.output import estimate_report
+from omnireel.api.fal.output import estimate_report, picture_report
 from omnireel.api.fal.responses import name_ignored_fields
 from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.caller import key_of
@@ -25,28 +25,37 @@ from omnireel.task import Inspection, Task
 
 @dataclass(frozen=True)
 class EstimateEndpoint:
-    """The route that counts frames, tokens and price."""
+    """The routes that count frames, tokens and price, without and with pictures of the frames."""
 
     submissions: Submissions
     limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
         """Read the request, fetch its clip and inspect it. Raises OmnireelError as a run would before inference."""
+        return await self._inspected(request, pictures=False)
+
+    async def pictures(self, request: Request) -> Response:
+        """The same, and read the chosen frames. Raises also the errors of a clip that cannot be decoded."""
+        return await self._inspected(request, pictures=True)
+
+    async def _inspected(self, request: Request, *, pictures: bool) -> Response:
         await self.submissions.submitter.count_request(key_of(request))
         with self.limit.acquire():
             read = await self.submissions.read(request)
             await self.submissions.submitter.check_length(read.task)
             stored = await self.submissions.find_stored(request, read.task)
-            report = estimate_report(await self._inspect(read.task, stored), read.task.sampling.max_tokens)
+            inspection = await self._inspect(read.task, stored, pictures=pictures)
+            report_of = picture_report if pictures else estimate_report
+            report = await asyncio.to_thread(report_of, inspection, read.task.sampling.max_tokens)
             response = json_response(report, 200, NO_CHARGE)
             name_ignored_fields(response, read.ignored)
             return response
 
-    async def _inspect(self, task: Task, stored: StoredFile | None) -> Inspection:
+    async def _inspect(self, task: Task, stored: StoredFile | None, *, pictures: bool) -> Inspection:
         max_run_s = self.submissions.settings.max_run_s
         try:
             async with asyncio.timeout(max_run_s), self._media(task, stored) as path:
-                return await self.submissions.submitter.backend.inspect(task, [path])
+                return await self.submissions.submitter.backend.inspect(task, [path], pictures=pictures)
         except TimeoutError:
             message = f"The estimate took longer than {max_run_s:g} s."
             raise GenerationError(message, kind="generation_timeout") from None

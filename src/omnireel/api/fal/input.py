@@ -98,6 +98,12 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         None, description="omnireel: false leaves the clip's own sound out; for models with an audio encoder."
     )
 
+    report_video: bool | None = Field(
+        None,
+        description="omnireel: true adds video to the answer, with the number of vision tokens that were kept of each "
+        "tubelet.",
+    )
+
     reasoning_budget: int | None = Field(
         None,
         ge=0,
@@ -185,7 +191,14 @@ def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
             grace_period=sent.grace_period or 0,
         ),
         media=MediaOptions(
-            sent.fps, sent.max_frames, sent.start_s, sent.end_s, sent.video_pruning_rate, sent.use_audio
+            fps=sent.fps,
+            max_frames=sent.max_frames,
+            start_s=sent.start_s,
+            end_s=sent.end_s,
+            video_pruning_rate=sent.video_pruning_rate,
+            use_audio=sent.use_audio,
+            report_video=sent.report_video
+            or None,  # false is the same as nothing, and leaves the answer as it is
         ),
     )
     if body.keys() <= _ALWAYS_DESCRIBED:

@@ -1,6 +1,8 @@
 """The endpoint's output: outcomes as responses, in a job's status, and as the bodies of webhooks."""
 
+import base64
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -34,6 +36,14 @@ class UsageInfo(BaseModel):
     output_tokens: int = Field(description="Tokens generated, reasoning included.")
 
 
+class TubeletReport(BaseModel):
+    """omnireel: consecutive frames that the model sees together, and the tokens it reads of them."""
+
+    num_frames: int = Field(description="How many of frame_times_s; the tubelets have them in order.")
+    vision_tokens: int = Field(description="Before pruning.")
+    kept_tokens: int = Field(description="After pruning.")
+
+
 class VideoReport(BaseModel):
     """omnireel: the clip, and what was used of it."""
 
@@ -53,6 +63,9 @@ class VideoReport(BaseModel):
     vision_tokens: int
     kept_tokens: int
     warnings: list[str]
+    tubelets: list[TubeletReport] | None = Field(
+        default=None, description="Only in an answer, with report_video."
+    )
 
 
 class Nemotron3NanoOmniVideoOutput(BaseModel):
@@ -88,6 +101,8 @@ def to_output(answer: Answer, media: MediaOptions) -> dict[str, Any]:
         output["reasoning"] = answer.reasoning
     if answer.video is not None and (media != MediaOptions() or answer.video.warnings):
         output["video"] = video_report(answer.video)
+        if media.report_video:
+            output["video"]["tubelets"] = list(tubelet_reports(answer.video))
     return output
 
 
@@ -106,7 +121,19 @@ def video_report(video: VideoFacts) -> dict[str, Any]:
         vision_tokens=video.num_vision_tokens,
         kept_tokens=video.num_kept_tokens,
         warnings=list(video.warnings),
-    ).model_dump()
+    ).model_dump(exclude_unset=True)
+
+
+def tubelet_reports(video: VideoFacts) -> Iterator[dict[str, int]]:
+    """The JSON of each tubelet's `TubeletReport`, in order; nothing for a backend without vision."""
+    num_frames, num_tubelets = len(video.frame_times_s), len(video.num_kept_per_tubelet)
+    per_tubelet = -(-num_frames // max(num_tubelets, 1))
+    for index, num_kept in enumerate(video.num_kept_per_tubelet):
+        yield {
+            "num_frames": min(per_tubelet, num_frames - index * per_tubelet),
+            "vision_tokens": video.num_vision_tokens // num_tubelets,
+            "kept_tokens": num_kept,
+        }
 
 
 def inspection_report(inspection: Inspection) -> dict[str, Any]:
@@ -125,6 +152,24 @@ def estimate_report(inspection: Inspection, max_tokens: int) -> dict[str, Any]:
     report = inspection_report(inspection)
     report["usage"]["max_output_tokens"] = max_output_tokens
     return report | {"max_price_usd": float(price_usd(inspection.input_tokens + max_output_tokens))}
+
+
+def picture_report(inspection: Inspection, max_tokens: int) -> dict[str, Any]:
+    """The JSON of a dry run with pictures: `estimate_report`, the chosen frames and the span of the sound."""
+    report = estimate_report(inspection, max_tokens)
+    report["frames"] = [
+        {
+            "index": picture.index,
+            "time_s": picture.time_s,
+            "width": picture.width,
+            "height": picture.height,
+            "picture": f"data:image/png;base64,{base64.b64encode(picture.png).decode('ascii')}",
+        }
+        for picture in inspection.pictures
+    ]
+    if inspection.sound_span_s is not None:
+        report["sound_span_s"] = list(inspection.sound_span_s)
+    return report
 
 
 def log_line(line: LogLine) -> dict[str, str]:

@@ -6,7 +6,7 @@ Starlette's routes and the OpenAPI document are both made from `Route`, so both 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -123,6 +123,30 @@ def starlette_routes(routes: Iterable[Route]) -> Iterator[StarletteRoute]:
             yield StarletteRoute(spelling, endpoint, methods=[method])
 
 
-def open_paths(routes: Sequence[Route]) -> list[str]:
+def open_paths(routes: Sequence[Route]) -> "Paths":
     """Canonical paths that need no credentials."""
-    return [route.path for route in routes if route.access is Access.OPEN]
+    return Paths.of(route for route in routes if route.access is Access.OPEN)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """A set of canonical paths.
+
+    single:  whole paths, without a slash at the end
+    folders: beginnings of further paths
+    """
+
+    single: frozenset[str]
+    folders: tuple[str, ...]
+
+    @classmethod
+    def of(cls, routes: Iterable[Route]) -> Self:
+        """The paths of these routes. A path with a parameter stands for all paths that begin as it does."""
+        paths = [route.path for route in routes]
+        folders = {path.partition("{")[0] for path in paths if "{" in path}
+        return cls(frozenset(path for path in paths if "{" not in path), tuple(sorted(folders)))
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, str):
+            return False
+        return (path.rstrip("/") or "/") in self.single or path.startswith(self.folders)

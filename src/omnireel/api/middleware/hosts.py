@@ -13,7 +13,7 @@ API. Here one server answers for all of them, and routes know canonical paths on
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
@@ -112,12 +112,12 @@ class FalHostRouting:
         self,
         app: ASGIApp,
         *,
-        pages: Collection[str],
+        pages: Container[str],
         trusted: Sequence[Network],
         allowed_hosts: Sequence[str] = ("*",),
     ) -> None:
         self.app = app
-        self.pages = frozenset(pages)
+        self.pages = pages
         self.trusted = tuple(trusted)
         self.allowed_hosts = tuple(allowed_hosts)
 
@@ -148,7 +148,7 @@ class FalHostRouting:
         named = fal_host_of_path(path)
         fal_host = named or _fal_host_of_name(client_view.host, path)
         base_url = client_view.base_url(fal_host, f"/{fal_host}" if named else "")
-        if named is None and (path.rstrip("/") or "/") not in self.pages:
+        if named is None and path not in self.pages:
             path, raw_path = f"/{fal_host}{path}", f"/{fal_host}".encode() + raw_path
         return _routed(scope, base_url, path=path, raw_path=raw_path)
 

@@ -7,7 +7,7 @@ one that was revoked is refused at once, by every process.
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Container
 from urllib.parse import parse_qs
 
 import structlog
@@ -42,18 +42,18 @@ class Keys:
         *,
         keys: KeyStore,
         pepper: bytes,
-        open_paths: Collection[str],
+        open_paths: Container[str],
         self_authenticating: tuple[str, ...] = (),
     ) -> None:
         self.app = app
         self.keys = keys
         self.pepper = pepper
-        self.open_paths = frozenset(open_paths)
+        self.open_paths = open_paths
         self.self_authenticating = self_authenticating
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; anything but HTTP passes through."""
-        if scope["type"] != "http" or (scope["path"].rstrip("/") or "/") in self.open_paths:
+        if scope["type"] != "http" or scope["path"] in self.open_paths:
             await self.app(scope, receive, send)
             return
         try:

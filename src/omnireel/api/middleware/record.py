@@ -13,10 +13,12 @@ from omnireel.task import INTERNAL
 
 log = structlog.get_logger()
 
-# No answer is a web page: a browser must not run anything that a caller put into one.
+# Only a page of our own names a policy itself. No other answer is a web page: a browser must not run anything that a
+# caller put into one.
+_POLICY = b"content-security-policy"
 _FOR_BROWSERS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"sandbox; default-src 'none'"),
+    (_POLICY, b"sandbox; default-src 'none'"),
 )
 # The part of an upload's address that is a secret: it is all that a sender of the bytes needs.
 _UPLOAD_TOKEN = re.compile(r"(/files/[^/]+/(?:upload|multipart)/)[^/]+")
@@ -44,7 +46,9 @@ class RequestRecord:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = (b"x-fal-request-id", _header(state["request_id"]))
-                message["headers"] = [*message["headers"], own, *_FOR_BROWSERS]
+                sent = message["headers"]
+                has_policy = any(name == _POLICY for name, _ in sent)
+                message["headers"] = [*sent, own, *_FOR_BROWSERS[: 1 if has_policy else 2]]
             await send(message)
 
         await self.app(scope, receive, send_with_id)

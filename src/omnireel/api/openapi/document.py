@@ -27,8 +27,13 @@ SECURITY: Mapping[str, Any] = {
 }
 
 
-def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
-    """The document that describes those of the routes that have an operation id, in their order."""
+def openapi_document(
+    routes: Sequence[Route], *, version: str, limits: Mapping[str, int | float | str]
+) -> dict[str, Any]:
+    """The document that describes those of the routes that have an operation id, in their order.
+
+    limits: of this server, for clients that check a video before they send it
+    """
     paths, components = described(route for route in routes if route.operation_id)
     return {
         "openapi": VERSION,
@@ -37,6 +42,7 @@ def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]
             "version": version,
             "description": "omnireel: an mp4 and a prompt go in, text comes out.",
             "x-fal-metadata": METADATA,
+            "x-omnireel-limits": dict(limits),
         },
         "x-fal-order-paths": list(paths),
         "paths": paths,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
@@ -9,14 +10,16 @@ from starlette.responses import RedirectResponse, Response
 
 from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.http.errors import RequestError, echo
+from omnireel.api.http.fixed_content import FixedContent
 from omnireel.api.http.responses import json_response
+from omnireel.api.http.route import JSON
 from omnireel.api.middleware.hosts import FalHost, base_url_of
 from omnireel.api.openapi.queue_document import with_addresses
 from omnireel.api.pages.llms import llms_text
 
 MODEL_PATH = f"/models/{ENDPOINT_ID}"
-# Where the pages about the model lead.
-MODEL_PAGE_TARGET = "/llms.txt"
+# Where the pages about the model lead: the playground.
+MODEL_PAGE_TARGET = "/"
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,13 @@ class DescriptionPages:
     document: Callable[[], dict[str, Any]]
     queue_document: Callable[[], dict[str, Any]]
 
-    async def openapi(self, _: Request) -> Response:
+    async def openapi(self, request: Request) -> Response:
         """The OpenAPI document."""
-        return json_response(self.document(), 200)
+        return self._encoded.response(request)
+
+    @cached_property
+    def _encoded(self) -> FixedContent:
+        return FixedContent.of(bytes(json_response(self.document(), 200).body), JSON)
 
     async def queue_openapi(self, request: Request) -> Response:
         """The document about the queue of one endpoint. Raises RequestError for an endpoint that is not here."""

@@ -19,6 +19,12 @@ class Health(WireModel):
     detail: str | None = Field(default=None, description="Why the server is not ready.")
 
 
+class PlaygroundFile(WireModel):
+    """The part of a path that names a file of the playground."""
+
+    name: str = Field(min_length=1, description="Such as app.js.")
+
+
 class OpenApiDocument(WireModel):
     """An OpenAPI document."""
 

@@ -15,9 +15,11 @@ from omnireel.api.platform.routes import PlatformRoutes
 from omnireel.api.platform.usage import UsageRoutes
 from omnireel.api.routes.pages import key_routes, page_routes
 from omnireel.api.routes.platform import platform_routes
+from omnireel.api.routes.playground import playground_routes
 from omnireel.api.routes.queue import queue_routes
 from omnireel.api.routes.run import run_routes
 from omnireel.api.routes.uploads import upload_routes
+from omnireel.settings import Settings
 
 
 def all_routes(submissions: Submissions) -> list[Route]:
@@ -27,7 +29,7 @@ def all_routes(submissions: Submissions) -> list[Route]:
 
     @cache
     def document() -> dict[str, Any]:
-        return openapi_document(routes, version=our_version)
+        return openapi_document(routes, version=our_version, limits=_limits(settings))
 
     @cache
     def document_of_queue() -> dict[str, Any]:
@@ -41,4 +43,14 @@ def all_routes(submissions: Submissions) -> list[Route]:
     routes += key_routes(settings)
     health = HealthPages(submissions.submitter.backend, our_version)
     routes += page_routes(DescriptionPages(document, document_of_queue), health)
+    routes += playground_routes()
     return routes
+
+
+def _limits(settings: Settings) -> dict[str, int | float | str]:
+    """What a client can check before it sends a video."""
+    return {
+        "max_upload_bytes": settings.max_upload_bytes,
+        "max_video_s": settings.max_video_s,
+        "max_resolution": settings.max_resolution,
+    }

@@ -7,7 +7,7 @@ from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.estimate import EstimateEndpoint
 from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
 from omnireel.api.fal.models.errors import Problems
-from omnireel.api.fal.models.jobs import Estimate, RunHeaders
+from omnireel.api.fal.models.jobs import Estimate, InspectedRun, RunHeaders
 from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.fal.stream import StreamEndpoint
 from omnireel.api.fal.submit import Submissions
@@ -64,10 +64,11 @@ def run_routes(submissions: Submissions) -> Iterator[Route]:
         | ASK_REFUSED
         | JOB_FAILED,
     )
-    yield Route(
+    estimates = EstimateEndpoint(submissions, estimating)
+    estimate = Route(
         "POST",
         f"/sync/{ENDPOINT_ID}/estimate",
-        EstimateEndpoint(submissions, estimating).answer,
+        estimates.answer,
         FAL,
         operation_id="estimate",
         summary="Count the frames, tokens and price of a question, without inference or charge",
@@ -76,4 +77,18 @@ def run_routes(submissions: Submissions) -> Iterator[Route]:
         responses={200: ResponseSpec("Frames, tokens and price", Estimate, ("x-fal-billable-units",))}
         | ASK_REFUSED
         | {504: ResponseSpec("The estimate took too long", Problems)},
+    )
+    yield estimate
+    yield replace(
+        estimate,
+        path=f"/sync/{ENDPOINT_ID}/inspect",
+        endpoint=estimates.pictures,
+        operation_id="inspect",
+        summary="An estimate with small pictures of the frames, which are decoded as for a run. Without inference "
+        "or charge",
+        listed_path=f"/{ENDPOINT_ID}/inspect",
+        responses={
+            **estimate.responses,
+            200: ResponseSpec("Frames, tokens and price", InspectedRun, ("x-fal-billable-units",)),
+        },
     )

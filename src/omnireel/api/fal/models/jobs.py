@@ -65,6 +65,28 @@ class Estimate(WireModel):
     max_price_usd: float = Field(description="The price if the answer uses all of max_output_tokens.")
 
 
+class InspectedFrame(WireModel):
+    """omnireel: a frame that would be used."""
+
+    index: int = Field(description="Counted from 0.")
+    time_s: float
+    width: int = Field(description="Of the picture, in pixels.")
+    height: int
+    picture: str = Field(description="A small PNG as a data: URI.")
+
+
+class InspectedRun(Estimate):
+    """omnireel: an estimate with pictures of the frames."""
+
+    frames: list[InspectedFrame]
+    sound_span_s: list[float] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="Begin and end of the sound that would be used, in seconds of the clip. Missing without sound.",
+    )
+
+
 class JobPath(WireModel):
     """The part of a path that names a job."""
 

@@ -1,0 +1,1 @@
+"""The playground: a web page that uses this server's HTTP API as any other client does."""
