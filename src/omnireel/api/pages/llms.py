@@ -180,13 +180,13 @@ def _fields(shape: Shape, shapes: Mapping[str, Shape], indent: str = "") -> Iter
 
 
 def _reference(field: Shape) -> str:
-    """The name of the object that the field holds, or ""."""
-    (form, *_) = field.get("allOf", [field])
+    """The name of the object that the field, or each item of it, holds; or ""."""
+    (form, *_) = field.get("allOf", [field.get("items", field)])
     return str(form.get("$ref", "")).rpartition("/")[2]
 
 
 def _facts(field: Shape, *, is_required: bool) -> Iterator[str]:
-    items = f" of {field['items']['type']}" if field.get("type") == "array" else ""
+    items = f" of {field['items'].get('type', 'object')}" if field.get("type") == "array" else ""
     yield field.get("type", "object") + items
     yield "required" if is_required else "optional"
     if "enum" in field:
