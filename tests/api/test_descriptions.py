@@ -163,10 +163,10 @@ def test_the_text_names_every_field_with_its_type_default_and_range(client):
     text = client.get(f"{MODEL}/llms.txt").text
     for line in (
         "- `prompt` (string, required): ",
-        '- `reasoning_mode` (string, optional, `no_think` or `think`, default `"no_think"`): ',
+        '- `reasoning_mode` (string, optional, `think` or `no_think`, default `"no_think"`): ',
         "- `max_tokens` (integer, optional, 1 to 20000, default `1024`): ",
         "- `enable_safety_checker` (boolean, optional, default `true`): ",
-        "- `seed` (integer, optional, 0 to 9223372036854775807): ",
+        "- `seed` (integer, optional, -1 to 9223372036854775807): ",
         "- `usage` (object, required): ",
         "  - `input_tokens` (integer, required): ",
     ):
