@@ -11,7 +11,7 @@ from omnireel.api.app import create_app
 from omnireel.backends.base import Backend, Health
 from omnireel.backends.echo import EchoBackend, words_of
 from omnireel.cli.serving.connection import Connection
-from omnireel.cli.serving.log import configure_log
+from omnireel.cli.serving.log import logging_to_stderr
 from omnireel.engine.params import FinishReason
 from omnireel.settings import Settings
 from omnireel.task import Answer, Delta, Event, Inspection, Progress, Task, VideoFacts
@@ -60,7 +60,11 @@ class _Server(uvicorn.Server):
 
 def serve(name: str, folder: Path) -> None:
     """Print the port, then serve until a signal arrives."""
-    configure_log()
+    with logging_to_stderr():
+        _serve(name, folder)
+
+
+def _serve(name: str, folder: Path) -> None:
     backend: Backend = EchoBackend() if name == "echo" else Instant()
     app = create_app(
         backend, Settings(data_dir=folder, max_requests=_MAX_REQUESTS, max_running=_MAX_REQUESTS)

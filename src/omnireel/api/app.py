@@ -1,6 +1,7 @@
 """The application: routes, middleware and error handlers."""
 
-from collections.abc import AsyncIterator, Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -25,6 +26,7 @@ from omnireel.api.middleware.hosts import (
     fal_host_of_path,
 )
 from omnireel.api.middleware.keys import Keys
+from omnireel.api.middleware.pace import BodyPace, Pace
 from omnireel.api.middleware.record import InternalErrors, RequestRecord
 from omnireel.api.routes import all_routes
 from omnireel.backends.base import Backend
@@ -47,9 +49,23 @@ _EXPOSED_HEADERS = (
 )
 
 
-def create_app(backend: Backend, settings: Settings) -> Starlette:
-    """The application on `backend`, which is closed at the end. `state.supervisor` runs the jobs."""
-    supervisor = make_supervisor(backend, settings, end_policy(settings))
+def _terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+def create_app(
+    backend: Backend,
+    settings: Settings,
+    *,
+    on_failure: Callable[[], None] = _terminate,
+    num_dropped: Callable[[], int] = lambda: 0,
+) -> Starlette:
+    """The application on `backend`, which is closed at the end. `state.supervisor` runs the jobs.
+
+    on_failure:  ends the process, see `Supervisor`
+    num_dropped: returns how many entries of the log were dropped
+    """
+    supervisor = make_supervisor(backend, settings, end_policy(settings), on_failure=on_failure)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -62,14 +78,15 @@ def create_app(backend: Backend, settings: Settings) -> Starlette:
 
     store = supervisor.store
     submitter = Submitter(supervisor.worker, store.keys, supervisor.media, backend)
-    routes = all_routes(Submissions(submitter, store, settings))
+    routes = all_routes(Submissions(submitter, store, settings), supervisor, num_dropped=num_dropped)
     app = Starlette(
         routes=list(starlette_routes(routes)),
         exception_handlers={OmnireelError: _omnireel_error, HTTPException: _http_error},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # both spellings are routes, see `starlette_routes`
     app.state.supervisor = supervisor
+    app.router.redirect_slashes = False  # both spellings are routes, see `starlette_routes`
+    app.add_middleware(BodyPace, pace=Pace(settings.min_bytes_per_s, settings.max_slow_s))
     if settings.auth == "keys":
         app.add_middleware(
             Keys,

@@ -4,9 +4,11 @@ import asyncio
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 
 import structlog
@@ -16,10 +18,11 @@ from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend, served_limits
-from omnireel.cli.failures import FAILED, INTERRUPTED
+from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
+from omnireel.cli.serving.bounded_writer import BoundedWriter
 from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
-from omnireel.cli.serving.log import configure_log
+from omnireel.cli.serving.log import descriptor_of, end_process, logging_to_stderr
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
@@ -49,18 +52,21 @@ def serve_forever(settings: Settings) -> None:
     the decoder cannot be confined or the data directory cannot be used, CheckpointError if the model cannot be
     loaded.
     """
-    configure_log()
-    _check_ports(settings)
-    require_sandbox(settings)
-    make_directory(settings.data_directory)
-    allow_many_files()
-    with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
-        app = create_app(open_backend(settings, served_limits(settings)), settings)
-        server = _Server(app, settings, plain, tls=tls)
-        with fork_server_running():
-            asyncio.run(server.serve([plain]))
-    if app.state.supervisor.is_broken:
-        raise typer.Exit(FAILED)
+    with logging_to_stderr() as log_writer:
+        _check_ports(settings)
+        require_sandbox(settings)
+        make_directory(settings.data_directory)
+        allow_many_files()
+        with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
+            app = create_app(
+                open_backend(settings, served_limits(settings)),
+                settings,
+                on_failure=partial(end_process, log_writer),
+                num_dropped=lambda: log_writer.num_dropped,
+            )
+            server = _Server(app, settings, plain, tls=tls)
+            with fork_server_running():
+                asyncio.run(server.serve([plain]))
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
@@ -116,7 +122,9 @@ class _Server(uvicorn.Server):
             urls["tls_url"] = self._url("https", self._tls.socket)
         log.info("listening", **urls, model=self._settings.model)
         ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
-        typer.echo(recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key))
+        text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key)
+        # Serving does not depend on the reader of stdout.
+        BoundedWriter(descriptor_of(sys.stdout), lambda _: "").write(f"{text}\n")
 
     async def _listen_for_tls(self, tls: TlsListener) -> None:
         """Listen on the second socket too. Both share one application, and end their requests together."""

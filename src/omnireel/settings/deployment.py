@@ -185,6 +185,18 @@ class Settings:
     max_data_uri_bytes: int = _REQUESTS.setting(
         byte_count(1024, 1024 * MIB), 32 * MIB, "Largest video in a data: URI.", example=16 * MIB
     )
+    min_bytes_per_s: int = _REQUESTS.setting(
+        byte_count(1, 1024 * MIB),
+        16 * 1024,
+        "Slowest rate, in bytes a second, at which clients may send bodies and read answers.",
+        example=64 * 1024,
+    )
+    max_slow_s: float = _REQUESTS.setting(
+        seconds(0.1, 3600),
+        20.0,
+        "How long a client may be behind that rate. Its request is ended then.",
+        example=60,
+    )
     max_requests: int = _REQUESTS.setting(
         integer(1, 10_000),
         32,

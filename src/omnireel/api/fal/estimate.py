@@ -33,10 +33,10 @@ class EstimateEndpoint:
     async def answer(self, request: Request) -> Response:
         """Read the request, fetch its clip and inspect it. Raises OmnireelError as a run would before inference."""
         await self.submissions.submitter.count_request(key_of(request))
+        read = await self.submissions.read(request)
+        await self.submissions.submitter.check_length(read.task)
+        stored = await self.submissions.find_stored(request, read.task)
         with self.limit.acquire():
-            read = await self.submissions.read(request)
-            await self.submissions.submitter.check_length(read.task)
-            stored = await self.submissions.find_stored(request, read.task)
             report = estimate_report(await self._inspect(read.task, stored), read.task.sampling.max_tokens)
             response = json_response(report, 200, NO_CHARGE)
             name_ignored_fields(response, read.ignored)

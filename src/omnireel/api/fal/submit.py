@@ -49,6 +49,18 @@ class ReadRequest:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """A request that may become a job.
+
+    stored: the uploaded file that the clip's address names
+    """
+
+    read: ReadRequest
+    options: JobOptions
+    stored: StoredFile | None
+
+
+@dataclass(frozen=True)
 class Accepted:
     """A stored job.
 
@@ -77,8 +89,8 @@ class Submissions:
         """The worker of this process. Another process may run the job."""
         return self.submitter.worker
 
-    async def accept(self, request: Request, *, is_attached: bool) -> Accepted:
-        """Store a job; it is durable when this returns.
+    async def check(self, request: Request, *, is_attached: bool) -> Checked:
+        """Read a request and check it. Nothing is stored.
 
         is_attached: the caller keeps the request open until the job has ended
         """
@@ -86,8 +98,14 @@ class Submissions:
         options = self._options(request, is_attached=is_attached)
         read = await self.read(request)
         keep_s_of(request.headers, 0.0)  # checked only: it is about files of answers, and there are none
-        stored = await self.find_stored(request, read.task)
-        job = await self.submitter.submit(read.task, options, fingerprint=read.fingerprint, stored=stored)
+        return Checked(read, options, await self.find_stored(request, read.task))
+
+    async def submit(self, request: Request, checked: Checked) -> Accepted:
+        """Store the job of a checked request; it is durable when this returns."""
+        read = checked.read
+        job = await self.submitter.submit(
+            read.task, checked.options, fingerprint=read.fingerprint, stored=checked.stored
+        )
         request.state.request_id = job.id
         return Accepted(job, read.task, read.ignored)
 
