@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
+.PHONY: setup demo test test-load kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -26,6 +26,9 @@ test: $(STAMP)
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
+
+test-load: $(STAMP)
+	@$(PY) tests/load.py
 
 fuzz: $(STAMP)
 	@$(PY) tests/fuzz.py

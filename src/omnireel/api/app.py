@@ -16,6 +16,7 @@ from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.fal.output import end_policy
 from omnireel.api.fal.responses import error_response
 from omnireel.api.fal.submit import Submissions
+from omnireel.api.http.body_memory import BodyMemory
 from omnireel.api.http.errors import RequestError
 from omnireel.api.http.responses import json_response
 from omnireel.api.http.route import Route, open_paths, starlette_routes
@@ -85,6 +86,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.supervisor = supervisor
+    app.state.body_memory = BodyMemory(settings.body_memory_bytes, settings.incoming_dir)
     app.router.redirect_slashes = False  # both spellings are routes, see `starlette_routes`
     app.add_middleware(BodyPace, pace=Pace(settings.min_bytes_per_s, settings.max_slow_s))
     if settings.auth == "keys":

@@ -182,6 +182,12 @@ class Settings:
     max_body_bytes: int = _REQUESTS.setting(
         byte_count(1024, 1024 * MIB), 64 * MIB, "Largest request body that is read.", example=32 * MIB
     )
+    body_memory_bytes: int = _REQUESTS.setting(
+        byte_count(MIB, 1024 * 1024 * MIB),
+        64 * MIB,
+        "Memory for request bodies while they arrive, and again while they are read. Beyond it they wait in files.",
+        example=256 * MIB,
+    )
     max_data_uri_bytes: int = _REQUESTS.setting(
         byte_count(1024, 1024 * MIB), 32 * MIB, "Largest video in a data: URI.", example=16 * MIB
     )

@@ -85,13 +85,11 @@ async def attach_request(
     """Store the job of an open request. The request counts against the limit until the job or the block ends.
 
     It does not count before its body has arrived and was checked, because a caller may send it slowly.
-    Raises CapacityError beyond the limit, and the errors of `Submissions.check` and `Submissions.submit`.
+    Raises CapacityError beyond the limit, and the errors of `Submissions.accept`.
     """
     worker, job_id = submissions.worker, request.state.request_id
     with ExitStack() as counted, worker.events.subscribe(job_id) as subscription:
-        checked = await submissions.check(request, is_attached=True)
-        counted.enter_context(limit.acquire())
-        accepted = await submissions.submit(request, checked)
+        accepted = await submissions.accept(request, begin=lambda: counted.enter_context(limit.acquire()))
         end = asyncio.create_task(wait_for_end(worker.jobs, job_id, subscription))
         end.add_done_callback(lambda _: counted.close())  # not later: a client may read its answer slowly
         try:

@@ -36,8 +36,7 @@ class QueueRoutes:
 
     async def submit(self, request: Request) -> Response:
         """Store a job; 200 once it is durable."""
-        checked = await self.submissions.check(request, is_attached=False)
-        accepted = await self.submissions.submit(request, checked)
+        accepted = await self.submissions.accept(request)
         response = json_response(await self._status(request, accepted.job, []), 200)
         name_ignored_fields(response, accepted.ignored)
         return response

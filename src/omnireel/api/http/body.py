@@ -4,13 +4,18 @@
 on deep nesting. Each of these is refused here with a typed error.
 """
 
-import io
+import asyncio
 import json
 import math
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from omnireel.api.http.body_memory import ArrivingBody, body_memory_of
+from omnireel.api.http.caller import owner_of
 from omnireel.api.http.errors import BodyError, Loc, RequestError, problem
 from omnireel.errors import Cancelled
 
@@ -20,21 +25,62 @@ MAX_VALUES = 100_000
 # Longer integers fit no field, and take quadratic time to parse.
 _MAX_DIGITS = 300
 _MAX_DISCARD = 4
+# A longer body is parsed beside the event loop.
+_LONG_BODY_BYTES = 256 * 1024
+
+T = TypeVar("T")
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body of a JSON request.
+@dataclass(frozen=True)
+class ReadBody(Generic[T]):
+    """What was made of a body. fingerprint: a hash of its bytes"""
 
-    Raises RequestError: 415 for another media type or a compressed body, 413 for more than max_bytes (no more
-    than these are held in memory), 400 if the body arrives too slowly (see `BodyPace`); Cancelled if the client
-    disconnects.
+    value: T
+    fingerprint: str
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:  # noqa: ANN401  # any JSON value
+    """The JSON value of a short body. Raises as `reading_json`."""
+    async with reading_json(request, max_bytes, lambda value: value) as body:
+        return body.value
+
+
+@asynccontextmanager
+async def reading_json(
+    request: Request, max_bytes: int, convert: Callable[[Any], T]
+) -> AsyncIterator[ReadBody[T]]:
+    """What `convert` makes of the JSON value of the body, which is no longer in memory.
+
+    Values of long bodies are limited together: leave the block as soon as the value is used or has become short.
+    Raises RequestError: 415 for another media type or a compressed body, 413 for more than max_bytes, 400 if the body
+    arrives too slowly (see `BodyPace`); BodyError as `parse_json`; Cancelled if the client disconnects; CapacityError
+    if the body has to wait in a file and the disk is full.
     """
     _check_headers(request)
     length = int(request.headers.get("content-length", "0"))
+    memory = body_memory_of(request)
+    body = ArrivingBody(memory, owner_of(request))
     try:
-        return await _collect(request, length, max_bytes)
+        await _collect(request, body, length, max_bytes)
+        async with memory.turn(body.num_bytes):
+            # Parsing megabytes takes a while, and the event loop has other callers.
+            if body.num_bytes > _LONG_BODY_BYTES:
+                loop = asyncio.get_running_loop()
+                value = await loop.run_in_executor(memory.reader, _parse, body, convert)
+            else:
+                value = _parse(body, convert)
+            body.close()
+            read = ReadBody(value, body.fingerprint)
+            del value
+            yield read
     except ClientDisconnect:
         raise Cancelled("The client closed the connection.") from None
+    finally:
+        body.close()
+
+
+def _parse(body: ArrivingBody, convert: Callable[[Any], T]) -> T:
+    return convert(parse_json(body.take()))
 
 
 def _check_headers(request: Request) -> None:
@@ -50,11 +96,9 @@ def _check_headers(request: Request) -> None:
         raise RequestError("Send the body uncompressed.", error_type="bad_request", status=415)
 
 
-async def _collect(request: Request, length: int, max_bytes: int) -> bytes:
+async def _collect(request: Request, body: ArrivingBody, length: int, max_bytes: int) -> None:
     if length > max_bytes and request.headers.get("expect", "").lower() == "100-continue":
         raise _too_large(max_bytes)  # the client waits for 100 Continue before it sends
-    # One growing buffer: the memory of many small pieces would often stay with the process.
-    buffer = io.BytesIO()
     num_bytes = 0
     async for chunk in request.stream():
         num_bytes += len(chunk)
@@ -63,13 +107,11 @@ async def _collect(request: Request, length: int, max_bytes: int) -> bytes:
         # The rest of a body that is too long is read and dropped: closing a connection with unread data would
         # reset it, and the client would lose the answer.
         if max(num_bytes, length) > max_bytes:
-            buffer.seek(0)
-            buffer.truncate()
+            body.close()
         else:
-            buffer.write(chunk)
+            await body.add(chunk)
     if max(num_bytes, length) > max_bytes:
         raise _too_large(max_bytes)
-    return buffer.getvalue()
 
 
 def _too_large(max_bytes: int) -> RequestError:
@@ -89,6 +131,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
     except UnicodeDecodeError as error:
         item = problem(("body", error.start), "The body is not UTF-8", "invalid_encoding")
         raise BodyError([item], 400) from None
+    del body  # it may have many megabytes
     try:
         value = json.loads(text or "{}", object_pairs_hook=_unique_keys, parse_int=_parse_int)
     except json.JSONDecodeError as error:
@@ -96,6 +139,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
         raise BodyError([item]) from None
     except RecursionError:
         raise _too_deep() from None
+    del text
     _check_values(value)
     return value
 
