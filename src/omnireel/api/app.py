@@ -96,6 +96,7 @@ def create_app(
             pepper=read_pepper(settings.pepper_path),
             open_paths=open_paths(routes),
             self_authenticating=(f"/{FalHost.CDN}/",),
+            max_open=settings.max_open_per_key,
         )
     _add_middleware(app, settings, routes)
     return app

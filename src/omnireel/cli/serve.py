@@ -1,6 +1,7 @@
 """`omnireel serve`: serves the endpoint over HTTP and HTTPS."""
 
 import asyncio
+import math
 import signal
 import socket
 import ssl
@@ -21,14 +22,17 @@ from omnireel.cli.backend import open_backend, served_limits
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
-from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
+from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection
+from omnireel.cli.serving.connections import ConnectionLimits, Connections, allow_many_files
 from omnireel.cli.serving.log import descriptor_of, end_process, logging_to_stderr
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
+from omnireel.jobs.worker import Worker
 from omnireel.settings import Settings
 from omnireel.storage.directories import make_directory
 
-GRACE_S = 30
+# Callers get their answers in this time after the jobs that they wait for were ended, then connections are closed.
+_ANSWER_S = 2.0
 # How long a closing connection may take for its last bytes and the TLS close alert. An idle client may never send
 # that alert, and the server would wait for it when it stops: by default half a minute. Answers are short.
 _TLS_CLOSE_S = 1
@@ -46,7 +50,7 @@ class TlsListener:
 
 
 def serve_forever(settings: Settings) -> None:
-    """Serve until a signal comes. Running requests then have GRACE_S seconds to finish.
+    """Serve until a signal comes. Running requests then have `shutdown_s` to finish.
 
     Raises SettingsError if other machines could call without a key, OmnireelError if the address cannot be bound,
     the decoder cannot be confined or the data directory cannot be used, CheckpointError if the model cannot be
@@ -96,19 +100,21 @@ class _Server(uvicorn.Server):
     def __init__(
         self, app: Starlette, settings: Settings, plain: socket.socket, *, tls: TlsListener | None
     ) -> None:
+        self._open = Connections(connection_limits(settings))
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=partial(Connection, open=self._open),  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             backlog=BACKLOG,
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,  # uvicorn would trust every process of this machine: see `trusted_proxies`
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_s + 2 * _ANSWER_S),
         )
         super().__init__(config)
         self.first_signal: signal.Signals | None = None
+        self._worker: Worker = app.state.supervisor.worker
         self._settings = settings
         self._plain = plain
         self._tls = tls
@@ -125,6 +131,13 @@ class _Server(uvicorn.Server):
         text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key)
         # Serving does not depend on the reader of stdout.
         BoundedWriter(descriptor_of(sys.stdout), lambda _: "").write(f"{text}\n")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop. After `shutdown_s` the jobs of open requests end as lost, and then all connections are closed."""
+        loop, shutdown_s = asyncio.get_running_loop(), self._settings.shutdown_s
+        loop.call_later(shutdown_s, self._worker.give_up)
+        loop.call_later(shutdown_s + _ANSWER_S, self._open.end_all)
+        await super().shutdown(sockets)
 
     async def _listen_for_tls(self, tls: TlsListener) -> None:
         """Listen on the second socket too. Both share one application, and end their requests together."""
@@ -164,6 +177,16 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         self.first_signal = self.first_signal or number
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """The limits on connections that the settings name."""
+    return ConnectionLimits(
+        settings.max_connections_per_address,
+        settings.min_bytes_per_s,
+        settings.max_slow_s,
+        settings.trusted_proxies,
+    )
 
 
 def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:

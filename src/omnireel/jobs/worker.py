@@ -68,6 +68,7 @@ class Worker:
     """Runs jobs in one process.
 
     incoming: the clips of unfinished jobs
+    given_up: set when no further job will run here
     """
 
     jobs: JobStore
@@ -77,6 +78,7 @@ class Worker:
     run_job: Run
     policy: WorkerPolicy
     clock: Callable[[], float] = time.time
+    given_up: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _group: asyncio.TaskGroup | None = None
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
     _claims: set[asyncio.Future[Any]] = field(default_factory=set)
@@ -135,7 +137,9 @@ class Worker:
         self._wake.set()
 
     def give_up(self) -> None:
-        """Interrupt the running jobs. Jobs of the queue are requeued, attached ones are lost."""
+        """Interrupt the running jobs. Jobs of the queue are requeued, attached ones are lost. No more are claimed."""
+        self.stop()
+        self.given_up.set()
         for attempt in self._running.values():
             attempt.task.cancel("the server is shutting down")
 

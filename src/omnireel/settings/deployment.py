@@ -182,6 +182,18 @@ class Settings:
     max_body_bytes: int = _REQUESTS.setting(
         byte_count(1024, 1024 * MIB), 64 * MIB, "Largest request body that is read.", example=32 * MIB
     )
+    max_connections_per_address: int = _REQUESTS.setting(
+        integer(1, 100_000),
+        256,
+        "Maximum number of connections from one address, unless it is a trusted proxy.",
+        example=1000,
+    )
+    max_open_per_key: int = _REQUESTS.setting(
+        integer(1, 100_000), 256, "Maximum number of requests of one key that may be open.", example=1000
+    )
+    shutdown_s: float = _REQUESTS.setting(
+        seconds(0, 3600), 30.0, "How long open requests may still run after SIGTERM.", example=10
+    )
     body_memory_bytes: int = _REQUESTS.setting(
         byte_count(MIB, 1024 * 1024 * MIB),
         64 * MIB,
