@@ -10,6 +10,7 @@ from typing import ParamSpec
 
 import typer
 
+from omnireel.cli.terminal import printable
 from omnireel.errors import CheckpointError, OmnireelError, SettingsError
 from omnireel.settings import unknown_variables, wants_tracebacks
 
@@ -55,7 +56,7 @@ def print_error(message: str, hint: str | None) -> None:
 def print_message(line: str) -> None:
     """Print a line on stderr. If nothing can be written there, the command goes on without it."""
     with suppress(OSError):
-        typer.echo(line, err=True)
+        typer.echo(printable(line), err=True)
 
 
 def _one_line(text: str) -> str:

@@ -27,7 +27,7 @@ from omnireel.cli.serving.connections import ConnectionLimits, Connections, allo
 from omnireel.cli.serving.log import descriptor_of, end_process, logging_to_stderr
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
-from omnireel.jobs.worker import Worker
+from omnireel.jobs.supervisor import Supervisor
 from omnireel.settings import Settings
 from omnireel.storage.directories import make_directory
 
@@ -114,7 +114,7 @@ class _Server(uvicorn.Server):
         )
         super().__init__(config)
         self.first_signal: signal.Signals | None = None
-        self._worker: Worker = app.state.supervisor.worker
+        self._supervisor: Supervisor = app.state.supervisor
         self._settings = settings
         self._plain = plain
         self._tls = tls
@@ -135,7 +135,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop. After `shutdown_s` the jobs of open requests end as lost, and then all connections are closed."""
         loop, shutdown_s = asyncio.get_running_loop(), self._settings.shutdown_s
-        loop.call_later(shutdown_s, self._worker.give_up)
+        loop.call_later(shutdown_s, self._supervisor.give_up)
         loop.call_later(shutdown_s + _ANSWER_S, self._open.end_all)
         await super().shutdown(sockets)
 

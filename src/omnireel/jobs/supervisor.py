@@ -64,6 +64,11 @@ class Supervisor:
             task.add_done_callback(self._ended)
             self._tasks.append(task)
 
+    def give_up(self) -> None:
+        """Interrupt the running jobs, before `stop`. Callers that wait for one learn that it is lost."""
+        self._is_stopping = True
+        self.worker.give_up()
+
     async def stop(self) -> None:
         """Give running jobs time to end, and stop. Other jobs wait in the store for the next start."""
         self._is_stopping = True

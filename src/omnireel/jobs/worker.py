@@ -26,6 +26,8 @@ from omnireel.task import Event, Failure, Outcome
 
 log = structlog.get_logger()
 
+# Between two attempts to store an outcome.
+_RETRY_S = 0.5
 # Why a running job was interrupted.
 _CANCELLED, _LEASE_LOST = "cancelled", "lease lost"
 
@@ -251,11 +253,8 @@ class Worker:
             self._log_buffer.take(job.id)
 
     async def _finish(self, job: Job, outcome: Outcome) -> None:
-        lines = self._log_buffer.take(job.id)
         try:
-            is_ours = await self.jobs.finish(
-                job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
-            )
+            is_ours = await self._store_outcome(job, outcome)
         except CapacityError as error:
             log.error("an outcome could not be stored, so the job will run again", error=error.message)
             return
@@ -265,6 +264,22 @@ class Worker:
         await self._ended(job.id, job.media, outcome)
         failed = {"failure": outcome.kind} if isinstance(outcome, Failure) else {}
         log.info("job ended", state=str(state_of(outcome)), attempt=job.attempt, **failed)
+
+    async def _store_outcome(self, job: Job, outcome: Outcome) -> bool:
+        """Store how a job ended. A store that cannot be written for a while delays it.
+
+        Returns False if another worker has the job. Raises CapacityError after two leases.
+        """
+        lines, give_up_at = self._log_buffer.take(job.id), time.monotonic() + 2 * self.policy.lease_s
+        while True:
+            try:
+                return await self.jobs.finish(
+                    job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
+                )
+            except CapacityError:
+                if time.monotonic() > give_up_at or self._is_stopping:
+                    raise
+            await asyncio.sleep(_RETRY_S)
 
     async def _ended(self, job_id: str, media: str | None, outcome: Outcome) -> None:
         if media is not None:

@@ -35,7 +35,7 @@ class Store(Protocol):
         """Usage and charges."""
 
     def check(self) -> None:
-        """Raise RuntimeError if the store has failed for good: a thread of it has ended."""
+        """Raise RuntimeError if the store has failed for good: a thread has ended, or its file was deleted."""
 
     def close(self) -> None:
         """Finish all writes that were requested, then close."""

@@ -198,3 +198,14 @@ def test_the_files_of_a_new_store_are_for_their_owner_alone(tmp_path):
     finally:
         store.close()
     assert modes == dict.fromkeys(("store", "store-wal", "store-shm"), 0o600)
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_a_store_whose_file_was_taken_away_says_so(tmp_path, change):
+    with closing(Database(tmp_path / "store.db")) as database:
+        database.check()
+        (tmp_path / "store.db").unlink()
+        if change == "replaced":
+            (tmp_path / "store.db").touch()
+        with pytest.raises(RuntimeError, match="deleted or replaced"):
+            database.check()

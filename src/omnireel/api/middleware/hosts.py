@@ -43,6 +43,10 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
+# The part of an upload's address that is a secret: it is all that a sender of the bytes needs.
+_UPLOAD_TOKEN = re.compile(r"(/files/.*?/(?:upload|multipart)/+)[^/]+", re.DOTALL)
+
+
 class FalHost(StrEnum):
     """Which of fal's hosts a request is meant for; the value is the first part of its canonical paths."""
 
@@ -96,6 +100,11 @@ class PublicBaseUrl:
 def base_url_of(connection: HTTPConnection) -> PublicBaseUrl:
     """The public base URL of a request."""
     return cast(PublicBaseUrl, connection.state.base_url)
+
+
+def without_token(path: str) -> str:
+    """The path as the log may show it."""
+    return _UPLOAD_TOKEN.sub(r"\1…", path)
 
 
 def fal_host_of_path(path: str) -> FalHost | None:
@@ -242,7 +251,7 @@ def _proxied(scope: Scope, target: re.Match[str], client_view: _ClientView) -> S
     if fal_host is FalHost.PLATFORM and not _has_version(inner):
         inner = f"{_PLATFORM_VERSION}{inner}"
     path = f"/{fal_host}{unquote(inner)}"
-    structlog.contextvars.bind_contextvars(target=path)
+    structlog.contextvars.bind_contextvars(target=without_token(path))
     scope = {**scope, "query_string": (target["query"] or "").encode("latin-1")}
     # Addresses in the answer lead to this server, not to the fal host in the header.
     base_url = client_view.base_url(fal_host, f"/{fal_host}")

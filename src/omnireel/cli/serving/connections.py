@@ -113,7 +113,10 @@ class Connections:
     def _end_one(self, group: dict[OpenConnection, _Reading], why: str) -> None:
         late = {connection: connection.late_s(self._limits.min_bytes_per_s) for connection in group}
         waiting = {connection: late_s for connection, late_s in late.items() if late_s is not None}
-        max(waiting, key=waiting.__getitem__).end(why)  # the new one waits for its client
+        chosen = max(waiting, key=waiting.__getitem__)  # there is one, as the new one waits for its client
+        del group[chosen]  # not later: another may come before it has ended
+        self._num_open -= 1
+        chosen.end(why)
 
     def _end_slow_readers(self) -> None:
         self._check = None

@@ -14,6 +14,7 @@ from structlog.typing import Processor
 
 from omnireel.cli.failures import FAILED
 from omnireel.cli.serving.bounded_writer import BoundedWriter
+from omnireel.cli.terminal import printable
 
 # How long a process that ends waits for a slow reader of its log.
 FLUSH_S = 1.0
@@ -46,9 +47,7 @@ def logging_to_stderr() -> Iterator[BoundedWriter]:
     Leaving the block waits FLUSH_S at most for what is not written yet.
     """
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr and sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        _for_terminal if sys.stderr and sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
     writer = BoundedWriter(descriptor_of(sys.stderr), lambda num_dropped: _note(renderer, num_dropped))
     lines = _Lines(writer)
@@ -111,6 +110,12 @@ def _lost_exceptions_logged() -> Iterator[None]:
         threading.excepthook, sys.unraisablehook = before
 
 
+def _for_terminal(logger: object, name: str, event: structlog.typing.EventDict) -> str:
+    """The event in colours. Texts of callers are in it, and a terminal obeys control characters."""
+    safe = {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+    return _CONSOLE(logger, name, safe)
+
+
 def _note(renderer: Processor, num_dropped: int) -> str:
     event: structlog.typing.EventDict = {"event": "log entries dropped", "num_dropped": num_dropped}
     for processor in _PROCESSORS[1:]:
@@ -120,6 +125,7 @@ def _note(renderer: Processor, num_dropped: int) -> str:
     return f"{text}\n"
 
 
+_CONSOLE = structlog.dev.ConsoleRenderer()
 _PROCESSORS: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,

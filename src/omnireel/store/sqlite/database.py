@@ -47,7 +47,9 @@ class Database:
         self._writes: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # no write is queued once the thread has failed
         self._has_failed = False
+        self._path = path
         writer, self._reading = _open(path)
+        self._file_id = _file_id(path)
         # Daemon: a process that ends without `close` must not wait for this thread. No caller was told that an
         # uncommitted write had succeeded.
         self._writer = threading.Thread(
@@ -78,9 +80,14 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
 
     def check(self) -> None:
-        """Raise RuntimeError if no write will ever be made again."""
+        """Raise RuntimeError if no write will ever be made again, or if other processes have another file.
+
+        A file that is deleted can still be written to, but nothing that is written there lasts.
+        """
         if self._has_failed:
             raise _failed()
+        if _file_id(self._path) != self._file_id:
+            raise RuntimeError(f"the store at {self._path} was deleted or replaced")
 
     def close(self) -> None:
         """Finish all writes that were requested, then close."""
@@ -159,6 +166,14 @@ def _in_savepoint(connection: Connection, write: _Write[Any]) -> Callable[[], No
         return lambda: write.done.set_exception(failure)
     connection.execute("RELEASE one")
     return lambda: write.done.set_result(result)
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _failed() -> RuntimeError:
