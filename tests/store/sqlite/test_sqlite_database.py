@@ -1,6 +1,7 @@
 """Tests of the SQLite store alone: shared commits, consistent reads, a full disk, constraints."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from contextlib import closing
@@ -209,3 +210,16 @@ def test_a_store_whose_file_was_taken_away_says_so(tmp_path, change):
             (tmp_path / "store.db").touch()
         with pytest.raises(RuntimeError, match="deleted or replaced"):
             database.check()
+
+
+def test_a_status_is_read_without_the_task_and_the_outcome(tmp_path):
+    async def scenario(store):
+        await store.jobs.submit(Submission("a", "ann", task()), fingerprint="f", now=0)
+        with closing(connect(tmp_path / "store.db")) as db:
+            db.execute("UPDATE jobs SET task = 'no JSON'")
+        assert (await store.jobs.status("a")).owner == "ann"
+        with pytest.raises(json.JSONDecodeError):
+            await store.jobs.find("a")
+
+    with closing(SqliteStore(tmp_path / "store.db")) as store:
+        asyncio.run(scenario(store))
