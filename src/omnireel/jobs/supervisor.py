@@ -106,7 +106,13 @@ def make_supervisor(
     """A supervisor on the store and directories of the settings. Nothing runs before `start`."""
     store, events = open_store(settings.store_path), JobEvents()
     incoming = LocalBlobStore(settings.incoming_dir)
-    limits = FileLimits(settings.max_upload_bytes, settings.max_stored_bytes, settings.upload_open_s)
+    limits = FileLimits(
+        settings.max_upload_bytes,
+        settings.max_stored_bytes,
+        settings.upload_open_s,
+        settings.upload_begin_s,
+        settings.max_stored_bytes_per_account,
+    )
     uploads = Uploads(store, LocalBlobStore(settings.uploads_dir), limits)
     media = IncomingMedia(incoming, uploads, fetch_policy(settings))
     worker = Worker(

@@ -125,6 +125,15 @@ class Settings:
         "Maximum size in bytes of uploaded files and unfinished uploads together.",
         example=200 * 1024 * MIB,
     )
+    max_stored_bytes_per_account: int = _FILES.setting(
+        byte_count(0, 1024 * 1024 * 1024 * MIB),
+        10 * 1024 * MIB,
+        "Maximum size in bytes of the files and unfinished uploads of one account, with --auth keys.",
+        example=1024 * MIB,
+    )
+    upload_begin_s: float = _FILES.setting(
+        seconds(0.1, 604_800), 60.0, "How long an upload waits for its first bytes.", example=300
+    )
     upload_open_s: float = _FILES.setting(
         seconds(0.1, 604_800), 3600.0, "How long an upload waits for its next part.", example=600
     )
