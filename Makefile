@@ -16,7 +16,7 @@ RUNTIME := $(VENV)/.setup-runtime
 DEVELOPMENT := $(VENV)/.setup-development
 BROWSER := $(VENV)/.setup-browser
 
-.PHONY: help setup setup-development demo serve test test-fal test-install test-browser check format \
+.PHONY: help setup setup-development demo serve test test-fal test-install test-browser test-load check format \
 	kill-test fuzz fuzz-media bench bench-full train evaluate
 .DEFAULT_GOAL := help
 
@@ -67,6 +67,9 @@ $(FAL_STAMP): tests/fal_sdk/requirements.lock
 test-fal: $(DEVELOPMENT) $(FAL_STAMP) ## what an application of fal's SDK takes is taken here
 	$(FAL_VENV)/bin/python tests/fal_sdk/reference.py
 	$(PY) -m pytest -q tests/fal_sdk
+
+test-load: $(DEVELOPMENT) ## memory and /health under requests with bodies of up to 64 MiB
+	@$(PY) tests/load.py
 
 test-install: $(DEVELOPMENT) ## follow the README from a fresh clone; install with pip and pipx
 	$(PY) -m pytest tests/installing.py

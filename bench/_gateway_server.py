@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -11,12 +12,14 @@ from omnireel.api.app import create_app
 from omnireel.backends.base import Backend, Health
 from omnireel.backends.echo import EchoBackend, words_of
 from omnireel.cli.serving.connection import Connection
-from omnireel.cli.serving.log import configure_log
+from omnireel.cli.serving.connections import ConnectionLimits, Connections
+from omnireel.cli.serving.log import logging_to_stderr
 from omnireel.engine.params import FinishReason
 from omnireel.settings import Settings
 from omnireel.task import Answer, Delta, Event, Inspection, Progress, Task, VideoFacts
 
 _MAX_REQUESTS = 256
+_LIMITS = ConnectionLimits(10_000, 1, 60.0)
 _VIDEO = VideoFacts(64, 48, "mpeg4", 10.0, 0.5, False, (0,), (0.0,), 0, 0, ())
 
 
@@ -60,14 +63,18 @@ class _Server(uvicorn.Server):
 
 def serve(name: str, folder: Path) -> None:
     """Print the port, then serve until a signal arrives."""
-    configure_log()
+    with logging_to_stderr():
+        _serve(name, folder)
+
+
+def _serve(name: str, folder: Path) -> None:
     backend: Backend = EchoBackend() if name == "echo" else Instant()
     app = create_app(
         backend, Settings(data_dir=folder, max_requests=_MAX_REQUESTS, max_running=_MAX_REQUESTS)
     )
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=partial(Connection, open=Connections(_LIMITS)),  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         log_config=None,
         access_log=False,

@@ -63,9 +63,10 @@ class Process:
         raise AssertionError(self.log_path.read_text())
 
     def log(self) -> list[dict]:
-        """All complete lines of the log."""
+        """All complete entries of the log. Lines of the command itself, such as its error, are left out."""
         text = self.log_path.read_text()
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from keyed import caller, create_key
 from served import Server
@@ -76,3 +77,14 @@ def test_the_stores_files_hold_no_secret_of_a_key(keyed, key):
     assert stored
     for path in stored:
         assert secret not in path.read_bytes()
+
+
+def test_an_upload_token_is_not_logged_when_its_address_comes_through_the_proxy(server, client):
+    opened = client.post(
+        "/storage/upload/initiate", json={"file_name": "a.mp4"}, headers={"host": "rest.fal.ai"}
+    )
+    path = httpx.URL(opened.json()["upload_url"]).path.removeprefix("/cdn")
+    target = {"x-fal-target-url": f"https://v3.fal.media{path}"}
+    answer = client.request("PUT", "/api/fal/proxy", content=b"x" * 100, headers=target)
+    assert answer.status_code < 500
+    assert path.rpartition("/")[2] not in server.log_path.read_text()

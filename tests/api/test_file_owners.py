@@ -76,3 +76,14 @@ def test_an_upload_address_is_enough_to_send_the_bytes(caller):
     opened = ann.post("/rest/storage/upload/initiate", json=named).json()
     assert keyless.put(opened["upload_url"], content=make_clip()).status_code == 200
     assert ann.get(opened["file_url"]).status_code == 200
+
+
+def test_only_its_owner_can_delete_a_file(caller):
+    ann, bob = caller("ann"), caller("bob")
+    url = ann.post("/cdn/files/upload", content=make_clip()).json()["access_url"]
+    assert bob.delete(url).status_code == 404
+    assert caller("").delete(url).status_code == 401
+    assert ann.get(url).status_code == 200
+    assert ann.delete(url).status_code == 204
+    assert ann.get(url).status_code == ann.delete(url).status_code == 404
+    assert ann.ask(url).status_code == 422

@@ -17,11 +17,12 @@ class Hub:
     num_cuts:   how many responses are cut
     damaged:    names of files whose bytes are sent changed
     stated:     name → wrong size that the listing states
+    revision:   that the listing states
     """
 
     def __init__(self, files):
         self.files, self.gated, self.cut_after, self.num_cuts = files, False, None, 10**9
-        self.damaged, self.stated, self.requests = set(), {}, []
+        self.damaged, self.stated, self.requests, self.revision = set(), {}, [], REVISION
         handler = type("Handler", (_Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
@@ -35,7 +36,7 @@ class Hub:
     def listing(self):
         card = {"license": "other", "license_name": "tiny-licence", "license_link": "https://example.com/l"}
         return {
-            "id": MODEL_ID, "modelId": MODEL_ID, "sha": REVISION, "private": False, "gated": self.gated,
+            "id": MODEL_ID, "modelId": MODEL_ID, "sha": self.revision, "private": False, "gated": self.gated,
             "cardData": card, "tags": [], "downloads": 0, "likes": 0,
             "siblings": [self._sibling(name) for name in self.files],
         }  # fmt: skip

@@ -120,7 +120,7 @@ def test_the_server_survives_more_connections_than_it_may_open_files(tmp_path):
     with Server(tmp_path) as server, ExitStack() as connections:
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (files, files))
         idle = [connections.enter_context(connect(server)) for _ in range(files)]
-        for connection in idle[files // 2 :]:
+        for connection in idle[: files // 2]:
             with suppress(ConnectionResetError):
                 assert connection.recv(100) == b""
         connections.close()

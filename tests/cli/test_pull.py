@@ -122,6 +122,23 @@ def test_too_little_disk_is_reported_before_anything_is_downloaded(pull, hub, di
     assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
 
 
+def test_a_file_with_more_bytes_than_the_hub_states_is_not_written_further(pull, hub, tmp_path, directory):
+    hub.stated = {WEIGHTS: 100_000}
+    ran = pull()
+    assert ran.returncode == 1
+    assert not directory.exists()
+    assert all(path.stat().st_size <= 100_000 for path in tmp_path.rglob(f"{WEIGHTS}*"))
+
+
+@pytest.mark.parametrize("revision", ["../../../../escape", "main", "", "0" * 39])
+def test_a_revision_that_is_no_hash_names_no_directory(pull, hub, tmp_path, revision):
+    hub.revision = revision
+    ran = pull()
+    assert ran.returncode == 1
+    assert "states no revision" in ran.stderr
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_the_licence_of_a_gated_model_has_to_be_accepted(pull, hub):
     hub.gated = "manual"
     ran = pull()

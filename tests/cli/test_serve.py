@@ -36,14 +36,20 @@ create_app(EchoBackend(), Settings(data_dir=Path(sys.argv[1])))
     )
 
 
-@pytest.mark.parametrize("command", [Server, Worker])
-def test_a_process_whose_tasks_broke_exits_with_1(tmp_path, command):
+@pytest.mark.parametrize(
+    ("command", "table", "task"), [(Server, "outbox", "sender"), (Worker, "jobs", "worker")]
+)
+def test_a_process_whose_task_broke_ends_at_once_with_1(tmp_path, command, table, task):
     """Service managers restart a program only if it failed."""
     with command(tmp_path) as process:
         with closing(connect(tmp_path / "omnireel.db")) as db:
-            db.execute("DROP TABLE outbox")
-        assert process.process.wait(30) == 1
-    assert any(line["event"] == "a background task failed" for line in process.log())
+            db.execute("PRAGMA foreign_keys = OFF")
+            db.execute(f"DROP TABLE {table}")
+        assert process.process.wait(60) == 1
+    failed = [line for line in process.log() if line["event"] == "a background task failed"]
+    assert task in {line["task"] for line in failed}
+    assert all("Traceback" in line["exception"] for line in failed)
+    assert "error: A background task failed" in process.log_path.read_text()
 
 
 def test_one_port_for_both_listeners_is_refused():

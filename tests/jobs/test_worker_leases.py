@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from omnireel.errors import CapacityError
 from omnireel.jobs.events import JobEvents
 from omnireel.jobs.worker import Worker, WorkerPolicy
 from omnireel.storage.local_blobs import LocalBlobStore
@@ -140,3 +141,24 @@ def test_a_clip_that_cannot_be_deleted_ends_no_worker(tmp_path):
             return ended
 
     assert asyncio.run(scene()) == State.succeeded
+
+
+def test_an_outcome_is_stored_late_if_the_store_cannot_be_written_for_a_while(tmp_path):
+    async def scenario():
+        async with running_lab(tmp_path) as lab:
+            finish, refusals = lab.store.jobs.finish, []
+
+            async def refuse_twice(*arguments, **more):
+                if len(refusals) < 2:
+                    refusals.append(1)
+                    raise CapacityError("The store cannot be written: BusyError.", after_s=5)
+                return await finish(*arguments, **more)
+
+            lab.worker.jobs.finish = refuse_twice
+            await lab.submit()
+            await until(lambda: lab.starts)
+            lab.may_end.set()
+            assert await lab.end_of("a") is State.succeeded
+            assert (len(refusals), lab.starts) == (2, [1])
+
+    asyncio.run(scenario())

@@ -29,6 +29,7 @@ from omnireel.errors import CapacityError, InputError
 from omnireel.store.jobs import (
     IDEMPOTENCY_S,
     MAX_BACKOFF_S,
+    MAX_COUNTED,
     MAX_PINNED_S,
     UNKEPT_ATTACHED_S,
     UNKEPT_S,
@@ -345,3 +346,23 @@ def test_no_job_waits_after_all_have_run(store):
         submit(store, f"j{n}", owner=f"o{n}")
     assert len(run_all(store)) == 5
     assert store.jobs.num_queued() == 0
+
+
+def test_a_status_has_the_same_facts_as_the_whole_job(store):
+    submit(store, "a")
+    submit(store, "b")
+    finish(store, take(store), done(5))
+    finish(store, take(store), BROKEN)
+    submit(store, "c")
+    for job_id in ("a", "b", "c"):
+        job, status = store.jobs.find(job_id), store.jobs.status(job_id)
+        assert all(getattr(job, name) == value for name, value in vars(status).items())
+    assert store.jobs.status("unknown") is None
+
+
+def test_a_position_far_behind_is_not_counted_to_its_end(store):
+    for number in range(MAX_COUNTED + 20):
+        submit(store, f"job {number}", owner="ann")
+    submit(store, "of bob", owner="bob")
+    assert store.jobs.position("job 7") == 8
+    assert store.jobs.position(f"job {MAX_COUNTED + 19}") in (MAX_COUNTED, MAX_COUNTED + 1)

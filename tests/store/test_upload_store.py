@@ -13,7 +13,7 @@ from hypothesis.stateful import (
 from stores import IMPLEMENTATIONS, blocking_store
 
 from omnireel.errors import CapacityError, InputError
-from omnireel.store.uploads import MAX_OPEN, FileLimits, NewUpload, chosen_parts
+from omnireel.store.uploads import MAX_ARRIVING_S, MAX_OPEN, MAX_RESERVED, FileLimits, NewUpload, chosen_parts
 
 LIMITS = FileLimits(max_file_bytes=100, max_total_bytes=250, open_s=60.0)
 NEW = NewUpload("ann", "clip.mp4", "video/mp4", "http://here", keep_s=1000.0)
@@ -49,7 +49,8 @@ def test_each_part_extends_the_time_of_an_upload_and_an_expired_one_leaves_nothi
     part(store, "u", 1, 10, blob="a", now=50)
     assert store.uploads.sweep(now=109) == []
     store.uploads.begin_part("u", 2, blob="b", num_bytes=10, limits=LIMITS)
-    assert store.uploads.sweep(now=110) == ["a", "b"]
+    assert store.uploads.sweep(now=110) == []
+    assert store.uploads.sweep(now=110 + MAX_ARRIVING_S) == ["a", "b"]
     with pytest.raises(InputError, match="unknown"):
         store.uploads.end_part("b", num_bytes=10, etag="x", limits=LIMITS, now=110)
 
@@ -149,6 +150,56 @@ def test_missing_and_wrong_parts_are_named(store):
         with pytest.raises(InputError) as raised:
             chosen_parts(arrived, listed)
         assert raised.value.kind == "part_mismatch"
+
+
+def test_an_announced_size_takes_space_only_as_bytes_arrive(store):
+    limits = FileLimits(4 * MAX_RESERVED, 6 * MAX_RESERVED, 60.0)
+    for name in ("u", "v"):
+        begin(store, name)
+        store.uploads.begin_part(name, 1, blob=name, num_bytes=4 * MAX_RESERVED, limits=limits)
+    assert store.uploads.num_stored_bytes() == 2 * MAX_RESERVED
+    store.uploads.grow_part("u", 4 * MAX_RESERVED, limits=limits)
+    with pytest.raises(InputError) as raised:
+        store.uploads.grow_part("v", 3 * MAX_RESERVED, limits=limits)
+    assert raised.value.kind == "quota_exceeded"
+    assert store.uploads.num_stored_bytes() == 5 * MAX_RESERVED
+
+
+def test_an_account_has_a_quota_of_its_own(store):
+    limits = FileLimits(100, 1000, 60.0, max_owner_bytes=150)
+    for number, owner in enumerate(("ann", "ann", "bob", "", "", "")):
+        new = NewUpload(owner, "x", "x/y", "http://here", 1.0)
+        store.uploads.begin(new, upload_id=str(number), token="t", limits=limits, now=0)
+    store.uploads.begin_part("0", 1, blob="a", num_bytes=100, limits=limits)
+    with pytest.raises(InputError, match="this account") as raised:
+        store.uploads.begin_part("1", 1, blob="b", num_bytes=51, limits=limits)
+    assert (raised.value.kind, raised.value.ctx) == ("quota_exceeded", {"max_size": 150})
+    assert store.uploads.begin_part("1", 1, blob="b", num_bytes=None, limits=limits) == 50
+    store.uploads.begin_part("2", 1, blob="c", num_bytes=100, limits=limits)
+    for number in (3, 4, 5):  # a server without keys has one account, and all of the space
+        store.uploads.begin_part(str(number), 1, blob=f"d{number}", num_bytes=100, limits=limits)
+
+
+def test_an_upload_without_bytes_is_soon_gone_and_one_whose_bytes_arrive_is_not(store):
+    limits = FileLimits(100, 1000, 3600.0, first_s=30.0)
+    for name in ("silent", "arriving"):
+        new = NewUpload("ann", "x", "x/y", "http://here", 1.0)
+        store.uploads.begin(new, upload_id=name, token="t", limits=limits, now=0)
+    store.uploads.begin_part("arriving", 1, blob="a", num_bytes=10, limits=limits)
+    assert store.uploads.sweep(now=31) == []
+    with pytest.raises(InputError):
+        store.uploads.check_token("silent", "t", now=31)
+    assert store.uploads.check_token("arriving", "t", now=31) is None
+    store.uploads.end_part("a", num_bytes=10, etag="e", limits=limits, now=100)
+    assert store.uploads.check_token("arriving", "t", now=3600) is None
+
+
+def test_a_part_whose_process_died_does_not_keep_its_upload_for_ever(store):
+    begin(store)
+    store.uploads.begin_part("u", 1, blob="a", num_bytes=10, limits=LIMITS)
+    assert store.uploads.sweep(now=MAX_ARRIVING_S) == []
+    assert store.uploads.sweep(now=2 * MAX_ARRIVING_S) == ["a"]
+    assert store.uploads.num_stored_bytes() == 0
 
 
 def expect(error, *kinds):

@@ -1,6 +1,7 @@
 """The application: routes, middleware and error handlers."""
 
-from collections.abc import AsyncIterator, Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -15,6 +16,7 @@ from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.fal.output import end_policy
 from omnireel.api.fal.responses import error_response
 from omnireel.api.fal.submit import Submissions
+from omnireel.api.http.body_memory import BodyMemory
 from omnireel.api.http.errors import RequestError
 from omnireel.api.http.responses import json_response
 from omnireel.api.http.route import Paths, Route, open_paths, starlette_routes
@@ -25,6 +27,7 @@ from omnireel.api.middleware.hosts import (
     fal_host_of_path,
 )
 from omnireel.api.middleware.keys import Keys
+from omnireel.api.middleware.pace import BodyPace, Pace
 from omnireel.api.middleware.record import InternalErrors, RequestRecord
 from omnireel.api.routes import all_routes
 from omnireel.backends.base import Backend
@@ -47,9 +50,23 @@ _EXPOSED_HEADERS = (
 )
 
 
-def create_app(backend: Backend, settings: Settings) -> Starlette:
-    """The application on `backend`, which is closed at the end. `state.supervisor` runs the jobs."""
-    supervisor = make_supervisor(backend, settings, end_policy(settings))
+def _terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+def create_app(
+    backend: Backend,
+    settings: Settings,
+    *,
+    on_failure: Callable[[], None] = _terminate,
+    num_dropped: Callable[[], int] = lambda: 0,
+) -> Starlette:
+    """The application on `backend`, which is closed at the end. `state.supervisor` runs the jobs.
+
+    on_failure:  ends the process, see `Supervisor`
+    num_dropped: returns how many entries of the log were dropped
+    """
+    supervisor = make_supervisor(backend, settings, end_policy(settings), on_failure=on_failure)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -62,14 +79,16 @@ def create_app(backend: Backend, settings: Settings) -> Starlette:
 
     store = supervisor.store
     submitter = Submitter(supervisor.worker, store.keys, supervisor.media, backend)
-    routes = all_routes(Submissions(submitter, store, settings))
+    routes = all_routes(Submissions(submitter, store, settings), supervisor, num_dropped=num_dropped)
     app = Starlette(
         routes=list(starlette_routes(routes)),
         exception_handlers={OmnireelError: _omnireel_error, HTTPException: _http_error},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # both spellings are routes, see `starlette_routes`
     app.state.supervisor = supervisor
+    app.state.body_memory = BodyMemory(settings.body_memory_bytes, settings.incoming_dir)
+    app.router.redirect_slashes = False  # both spellings are routes, see `starlette_routes`
+    app.add_middleware(BodyPace, pace=Pace(settings.min_bytes_per_s, settings.max_slow_s))
     if settings.auth == "keys":
         app.add_middleware(
             Keys,
@@ -77,6 +96,7 @@ def create_app(backend: Backend, settings: Settings) -> Starlette:
             pepper=read_pepper(settings.pepper_path),
             open_paths=open_paths(routes),
             self_authenticating=(f"/{FalHost.CDN}/",),
+            max_open=settings.max_open_per_key,
         )
     _add_middleware(app, settings, routes)
     return app

@@ -15,6 +15,7 @@ class Health:
     """Whether the backend can take work.
 
     detail:         one line saying why it is not ready
+    has_failed:     it will never be ready again, and its process has to be started anew
     sandbox_misses: protections of the video decoder that this kernel does not have
     num_sandbox_violations: decoding processes of this server that were ended for a forbidden system call
     """
@@ -22,6 +23,7 @@ class Health:
     is_ready: bool
     model: str
     detail: str | None = None
+    has_failed: bool = False
     sandbox_misses: tuple[str, ...] = ()
     num_sandbox_violations: int = 0
 

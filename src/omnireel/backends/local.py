@@ -83,6 +83,7 @@ class LocalBackend:
             is_ready=is_alive,
             model=self._model_name,
             detail=None if is_alive else "The engine has stopped.",
+            has_failed=not is_alive,
             sandbox_misses=sandbox.missing(),
             num_sandbox_violations=num_sandbox_violations(),
         )

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from omnireel.api.fal.output import to_output
 from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend, own_limits
+from omnireel.cli.failures import print_message
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.errors import GenerationError
@@ -39,7 +40,7 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
                 await backend.close()
     assert answer.video is not None, "a backend always reports the clip"
     for warning in answer.video.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        print_message(f"warning: {warning}")
     if as_json:
         typer.echo(json.dumps(to_output(answer, task.media), ensure_ascii=False))
     else:

@@ -7,11 +7,13 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec
 
 import typer
 
+from omnireel.cli.terminal import printable
 from omnireel.errors import CheckpointError, OmnireelError, SettingsError
 from omnireel.settings import unknown_variables, wants_tracebacks
 
@@ -27,7 +29,7 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
     @functools.wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
         for line in unknown_variables():
-            typer.echo(f"warning: {line}", err=True)
+            print_message(f"warning: {line}")
         try:
             command(*args, **kwargs)
         except OmnireelError as error:
@@ -50,9 +52,15 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
 
 def print_error(message: str, hint: str | None) -> None:
     """Print two lines on stderr: what went wrong, and what to do about it."""
-    typer.echo(f"error: {_one_line(message)}", err=True)
+    print_message(f"error: {_one_line(message)}")
     if hint:
-        typer.echo(f"hint: {_one_line(hint)}", err=True)
+        print_message(f"hint: {_one_line(hint)}")
+
+
+def print_message(line: str) -> None:
+    """Print a line on stderr. If nothing can be written there, the command goes on without it."""
+    with suppress(OSError):
+        typer.echo(printable(line), err=True)
 
 
 def typed(*arguments: str) -> str:

@@ -1,12 +1,15 @@
 """`omnireel serve`: serves the endpoint over HTTP and HTTPS."""
 
 import asyncio
+import math
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 
 import structlog
@@ -16,16 +19,20 @@ from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
 from omnireel.cli.backend import open_backend, served_limits
-from omnireel.cli.failures import FAILED, INTERRUPTED
+from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
-from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
-from omnireel.cli.serving.log import configure_log
+from omnireel.cli.serving.bounded_writer import BoundedWriter
+from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection
+from omnireel.cli.serving.connections import ConnectionLimits, Connections, allow_many_files
+from omnireel.cli.serving.log import descriptor_of, end_process, logging_to_stderr
 from omnireel.cli.serving.recipes import recipe
 from omnireel.errors import OmnireelError, SettingsError
+from omnireel.jobs.supervisor import Supervisor
 from omnireel.settings import Settings, is_run_by_make
 from omnireel.storage.directories import make_directory
 
-GRACE_S = 30
+# Callers get their answers in this time after the jobs that they wait for were ended, then connections are closed.
+_ANSWER_S = 2.0
 # How long a closing connection may take for its last bytes and the TLS close alert. An idle client may never send
 # that alert, and the server would wait for it when it stops: by default half a minute. Answers are short.
 _TLS_CLOSE_S = 1
@@ -44,24 +51,27 @@ class TlsListener:
 
 
 def serve_forever(settings: Settings) -> None:
-    """Serve until a signal comes. Running requests then have GRACE_S seconds to finish.
+    """Serve until a signal comes. Running requests then have `shutdown_s` to finish.
 
     Raises SettingsError if other machines could call without a key, OmnireelError if the address cannot be bound,
     the decoder cannot be confined or the data directory cannot be used, CheckpointError if the model cannot be
     loaded.
     """
-    configure_log()
-    _check_ports(settings)
-    require_sandbox(settings)
-    make_directory(settings.data_directory)
-    allow_many_files()
-    with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
-        app = create_app(open_backend(settings, served_limits(settings)), settings)
-        server = _Server(app, settings, plain, tls=tls)
-        with fork_server_running():
-            asyncio.run(server.serve([plain]))
-    if app.state.supervisor.is_broken:
-        raise typer.Exit(FAILED)
+    with logging_to_stderr() as log_writer:
+        _check_ports(settings)
+        require_sandbox(settings)
+        make_directory(settings.data_directory)
+        allow_many_files()
+        with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
+            app = create_app(
+                open_backend(settings, served_limits(settings)),
+                settings,
+                on_failure=partial(end_process, log_writer),
+                num_dropped=lambda: log_writer.num_dropped,
+            )
+            server = _Server(app, settings, plain, tls=tls)
+            with fork_server_running():
+                asyncio.run(server.serve([plain]))
     if server.first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
@@ -91,19 +101,21 @@ class _Server(uvicorn.Server):
     def __init__(
         self, app: Starlette, settings: Settings, plain: socket.socket, *, tls: TlsListener | None
     ) -> None:
+        self._open = Connections(connection_limits(settings))
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=partial(Connection, open=self._open),  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             backlog=BACKLOG,
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,  # uvicorn would trust every process of this machine: see `trusted_proxies`
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_s + 2 * _ANSWER_S),
         )
         super().__init__(config)
         self.first_signal: signal.Signals | None = None
+        self._supervisor: Supervisor = app.state.supervisor
         self._settings = settings
         self._plain = plain
         self._tls = tls
@@ -117,7 +129,16 @@ class _Server(uvicorn.Server):
             urls["tls_url"] = self._url("https", self._tls.socket)
         log.info("listening", **urls, model=self._settings.model)
         ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
-        typer.echo(recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key))
+        text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key)
+        # Serving does not depend on the reader of stdout.
+        BoundedWriter(descriptor_of(sys.stdout), lambda _: "").write(f"{text}\n")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop. After `shutdown_s` the jobs of open requests end as lost, and then all connections are closed."""
+        loop, shutdown_s = asyncio.get_running_loop(), self._settings.shutdown_s
+        loop.call_later(shutdown_s, self._supervisor.give_up)
+        loop.call_later(shutdown_s + _ANSWER_S, self._open.end_all)
+        await super().shutdown(sockets)
 
     async def _listen_for_tls(self, tls: TlsListener) -> None:
         """Listen on the second socket too. Both share one application, and end their requests together."""
@@ -158,7 +179,17 @@ class _Server(uvicorn.Server):
         self.should_exit = True
         if self.first_signal is None:
             self.first_signal = number
-            log.info("stopping", signal=number.name, grace_s=GRACE_S)
+            log.info("stopping", signal=number.name, grace_s=self._settings.shutdown_s)
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """The limits on connections that the settings name."""
+    return ConnectionLimits(
+        settings.max_connections_per_address,
+        settings.min_bytes_per_s,
+        settings.max_slow_s,
+        settings.trusted_proxies,
+    )
 
 
 def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.socket:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from omnireel.cli.flags import Json, command
+from omnireel.cli.terminal import printable
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 from omnireel.storage.directories import unusable_directory
@@ -168,9 +169,10 @@ def _print_table(entries: list[LogEntry], *, is_one: bool) -> None:
         table.add_row(entry.job_id, entry.state, str(len(entry.deliveries)), answer, following)
     Console().print(table)
     for entry in entries if is_one else ():
-        typer.echo(f"to {entry.url}")
+        typer.echo(printable(f"to {entry.url}"))
         for number, one in enumerate(entry.deliveries, 1):
-            typer.echo(f"{number:3}  {_iso(one.at)}  {one.status or one.error}, took {one.seconds:g} s")
+            line = f"{number:3}  {_iso(one.at)}  {one.status or one.error}, took {one.seconds:g} s"
+            typer.echo(printable(line))
 
 
 def _show_keys(keys: SigningKeys, *, as_json: bool) -> None:

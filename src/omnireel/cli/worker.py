@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from functools import partial
 
 import structlog
 import typer
@@ -9,9 +10,10 @@ import typer
 from omnireel.api.fal.output import end_policy
 from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend, served_limits
-from omnireel.cli.failures import FAILED, INTERRUPTED
+from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
-from omnireel.cli.serving.log import configure_log
+from omnireel.cli.serving.bounded_writer import BoundedWriter
+from omnireel.cli.serving.log import end_process, logging_to_stderr
 from omnireel.jobs.supervisor import make_supervisor
 from omnireel.settings import Settings
 from omnireel.storage.directories import make_directory
@@ -27,19 +29,20 @@ def work_forever(settings: Settings) -> None:
     A second signal ends that time. Raises CheckpointError if the model cannot be loaded, OmnireelError if the
     decoder cannot be confined or the data directory cannot be used.
     """
-    configure_log()
-    require_sandbox(settings)
-    make_directory(settings.data_directory)
-    backend = open_backend(settings, served_limits(settings))
-    with fork_server_running():
-        first_signal = asyncio.run(_work(backend, settings))
+    with logging_to_stderr() as log_writer:
+        require_sandbox(settings)
+        make_directory(settings.data_directory)
+        backend = open_backend(settings, served_limits(settings))
+        with fork_server_running():
+            first_signal = asyncio.run(_work(backend, settings, log_writer))
     if first_signal == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
 
-async def _work(backend: Backend, settings: Settings) -> signal.Signals:
-    """The first signal. A supervisor that broke sends a signal itself; this then raises Exit."""
-    supervisor = make_supervisor(backend, settings, end_policy(settings))
+async def _work(backend: Backend, settings: Settings, log_writer: BoundedWriter) -> signal.Signals:
+    """Run jobs until the first signal, which is returned."""
+    on_failure = partial(end_process, log_writer)
+    supervisor = make_supervisor(backend, settings, end_policy(settings), on_failure=on_failure)
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
@@ -54,6 +57,4 @@ async def _work(backend: Backend, settings: Settings) -> signal.Signals:
         await supervisor.stop()
         await backend.close()
     second.cancel()
-    if supervisor.is_broken:
-        raise typer.Exit(FAILED)
     return first

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import signal
 import socket
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,37 +27,54 @@ from omnireel.webhooks.sender import Sender
 from omnireel.webhooks.signing import KeyFile
 
 _DRAIN_S = 10.0
+_WATCH_S = 1.0
 
 log = structlog.get_logger()
 
 
 @dataclass(eq=False)
 class Supervisor:
-    """Runs the background tasks of one process. A server has one, and so has each worker process."""
+    """Runs the background tasks of one process. A server has one, and so has each worker process.
+
+    on_failure: called when one of them has failed, from the event loop. It has to end the process, which would
+                accept jobs and not run them.
+    """
 
     store: Store
     worker: Worker
     sender: Sender
     uploads: Uploads
     media: IncomingMedia
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    backend: Backend
+    on_failure: Callable[[], None]
+    is_broken: bool = field(default=False, init=False)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list, init=False)
+    _is_stopping: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start the tasks. If one fails, the process gets SIGTERM, because it would accept jobs and not run them."""
+        """Start the tasks."""
         work = {
             "worker": self.worker.run(),
             "sender": self.sender.run(),
             "sweeper": self.uploads.sweep_for_ever(),
+            "watch": self._watch(),
         }
         for name, coroutine in work.items():
             task = asyncio.create_task(coroutine, name=name)
-            task.add_done_callback(_end_process_on_failure)
+            task.add_done_callback(self._ended)
             self._tasks.append(task)
+
+    def give_up(self) -> None:
+        """Interrupt the running jobs, before `stop`. Callers that wait for one learn that it is lost."""
+        self._is_stopping = True
+        self.worker.give_up()
 
     async def stop(self) -> None:
         """Give running jobs time to end, and stop. Other jobs wait in the store for the next start."""
-        work, _, sweeping = self._tasks
+        self._is_stopping = True
+        work, _, sweeping, watching = self._tasks
         sweeping.cancel()
+        watching.cancel()
         self.worker.stop()
         _, unfinished = await asyncio.wait({work}, timeout=_DRAIN_S)
         if unfinished:
@@ -66,17 +83,36 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.store.close()
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether a task ended with an error. The error is in the log."""
-        return any(t.done() and not t.cancelled() and t.exception() is not None for t in self._tasks)
+    async def _watch(self) -> None:
+        """Look for threads that have ended, on which all jobs depend. Raises RuntimeError."""
+        while True:
+            self.store.check()
+            if (await self.backend.health()).has_failed:
+                raise RuntimeError("the backend's thread has ended")
+            await asyncio.sleep(_WATCH_S)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (self._is_stopping and task.exception() is None):
+            return
+        is_first, self.is_broken = not self.is_broken, True
+        log.critical("a background task failed", task=task.get_name(), exc_info=task.exception())
+        if is_first:
+            self.on_failure()
 
 
-def make_supervisor(backend: Backend, settings: Settings, end_policy: EndPolicy) -> Supervisor:
+def make_supervisor(
+    backend: Backend, settings: Settings, end_policy: EndPolicy, *, on_failure: Callable[[], None]
+) -> Supervisor:
     """A supervisor on the store and directories of the settings. Nothing runs before `start`."""
     store, events = open_store(settings.store_path), JobEvents()
     incoming = LocalBlobStore(settings.incoming_dir)
-    limits = FileLimits(settings.max_upload_bytes, settings.max_stored_bytes, settings.upload_open_s)
+    limits = FileLimits(
+        settings.max_upload_bytes,
+        settings.max_stored_bytes,
+        settings.upload_open_s,
+        settings.upload_begin_s,
+        settings.max_stored_bytes_per_account,
+    )
     uploads = Uploads(store, LocalBlobStore(settings.uploads_dir), limits)
     media = IncomingMedia(incoming, uploads, fetch_policy(settings))
     worker = Worker(
@@ -88,15 +124,9 @@ def make_supervisor(backend: Backend, settings: Settings, end_policy: EndPolicy)
         _worker_policy(settings),
     )
     sender = Sender(store.webhooks, KeyFile(settings.webhook_keys_path), egress_policy(settings), events.ends)
-    return Supervisor(store, worker, sender, uploads, media)
+    return Supervisor(store, worker, sender, uploads, media, backend, on_failure)
 
 
 def _worker_policy(settings: Settings) -> WorkerPolicy:
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return WorkerPolicy(name, settings.max_running, settings.lease_s, renew_every_s=settings.lease_s / 3)
-
-
-def _end_process_on_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("a background task failed", task=task.get_name(), exc_info=error)
-        signal.raise_signal(signal.SIGTERM)

@@ -23,7 +23,8 @@ async def wait_for_end(jobs: JobStore, job_id: str, subscription: Subscription) 
                     pass
             if event.outcome is not None:
                 return event.outcome
-        job = await jobs.find(job_id)
-        assert job is not None, "a job is not purged while its caller waits"
-        if job.state.is_final:
-            return job.outcome or job.failure or _DROPPED
+        status = await jobs.status(job_id)
+        assert status is not None, "a job is not purged while its caller waits"
+        if status.state.is_final:
+            job = await jobs.find(job_id)
+            return (job and job.outcome) or status.failure or _DROPPED

@@ -26,6 +26,8 @@ from omnireel.task import Event, Failure, Outcome
 
 log = structlog.get_logger()
 
+# Between two attempts to store an outcome.
+_RETRY_S = 0.5
 # Why a running job was interrupted.
 _CANCELLED, _LEASE_LOST = "cancelled", "lease lost"
 
@@ -68,6 +70,7 @@ class Worker:
     """Runs jobs in one process.
 
     incoming: the clips of unfinished jobs
+    given_up: set when no further job will run here
     """
 
     jobs: JobStore
@@ -77,6 +80,7 @@ class Worker:
     run_job: Run
     policy: WorkerPolicy
     clock: Callable[[], float] = time.time
+    given_up: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _group: asyncio.TaskGroup | None = None
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
     _claims: set[asyncio.Future[Any]] = field(default_factory=set)
@@ -135,7 +139,9 @@ class Worker:
         self._wake.set()
 
     def give_up(self) -> None:
-        """Interrupt the running jobs. Jobs of the queue are requeued, attached ones are lost."""
+        """Interrupt the running jobs. Jobs of the queue are requeued, attached ones are lost. No more are claimed."""
+        self.stop()
+        self.given_up.set()
         for attempt in self._running.values():
             attempt.task.cancel("the server is shutting down")
 
@@ -247,11 +253,8 @@ class Worker:
             self._log_buffer.take(job.id)
 
     async def _finish(self, job: Job, outcome: Outcome) -> None:
-        lines = self._log_buffer.take(job.id)
         try:
-            is_ours = await self.jobs.finish(
-                job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
-            )
+            is_ours = await self._store_outcome(job, outcome)
         except CapacityError as error:
             log.error("an outcome could not be stored, so the job will run again", error=error.message)
             return
@@ -263,6 +266,22 @@ class Worker:
         # An attached request has a line of its own, which says how it was answered.
         write = log.info if job.pinned_to is None else log.debug
         write("job ended", state=str(state_of(outcome)), attempt=job.attempt, **failed)
+
+    async def _store_outcome(self, job: Job, outcome: Outcome) -> bool:
+        """Store how a job ended. A store that cannot be written for a while delays it.
+
+        Returns False if another worker has the job. Raises CapacityError after two leases.
+        """
+        lines, give_up_at = self._log_buffer.take(job.id), time.monotonic() + 2 * self.policy.lease_s
+        while True:
+            try:
+                return await self.jobs.finish(
+                    job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
+                )
+            except CapacityError:
+                if time.monotonic() > give_up_at or self._is_stopping:
+                    raise
+            await asyncio.sleep(_RETRY_S)
 
     async def _ended(self, job_id: str, media: str | None, outcome: Outcome) -> None:
         if media is not None:

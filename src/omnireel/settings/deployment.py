@@ -169,6 +169,15 @@ class Settings:
         "Maximum size in bytes of uploaded files and unfinished uploads together.",
         example=200 * 1024 * MIB,
     )
+    max_stored_bytes_per_account: int = _FILES.setting(
+        byte_count(0, 1024 * 1024 * 1024 * MIB),
+        10 * 1024 * MIB,
+        "Maximum size in bytes of the files and unfinished uploads of one account, with --auth keys.",
+        example=1024 * MIB,
+    )
+    upload_begin_s: float = _FILES.setting(
+        seconds(0.1, 604_800), 60.0, "How long an upload waits for its first bytes.", example=300
+    )
     upload_open_s: float = _FILES.setting(
         seconds(0.1, 604_800), 3600.0, "How long an upload waits for its next part.", example=600
     )
@@ -226,8 +235,38 @@ class Settings:
     max_body_bytes: int = _REQUESTS.setting(
         byte_count(1024, 1024 * MIB), 64 * MIB, "Largest request body that is read.", example=32 * MIB
     )
+    max_connections_per_address: int = _REQUESTS.setting(
+        integer(1, 100_000),
+        256,
+        "Maximum number of connections from one address, unless it is a trusted proxy.",
+        example=1000,
+    )
+    max_open_per_key: int = _REQUESTS.setting(
+        integer(1, 100_000), 256, "Maximum number of requests of one key that may be open.", example=1000
+    )
+    shutdown_s: float = _REQUESTS.setting(
+        seconds(0, 3600), 30.0, "How long open requests may still run after SIGTERM.", example=10
+    )
+    body_memory_bytes: int = _REQUESTS.setting(
+        byte_count(MIB, 1024 * 1024 * MIB),
+        64 * MIB,
+        "Memory for request bodies while they arrive, and again while they are read. Beyond it they wait in files.",
+        example=256 * MIB,
+    )
     max_data_uri_bytes: int = _REQUESTS.setting(
         byte_count(1024, 1024 * MIB), 32 * MIB, "Largest video in a data: URI.", example=16 * MIB
+    )
+    min_bytes_per_s: int = _REQUESTS.setting(
+        byte_count(1, 1024 * MIB),
+        16 * 1024,
+        "Slowest rate, in bytes a second, at which clients may send bodies and read answers.",
+        example=64 * 1024,
+    )
+    max_slow_s: float = _REQUESTS.setting(
+        seconds(0.1, 3600),
+        20.0,
+        "How long a client may be behind that rate. Its request is ended then.",
+        example=60,
     )
     max_requests: int = _REQUESTS.setting(
         integer(1, 10_000),

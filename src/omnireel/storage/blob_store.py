@@ -6,7 +6,7 @@ needs no temporary name: without a row, nothing reads it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ class BlobStore(Protocol):
 
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
         """Store bytes that are in memory. is_durable: they survive power loss"""
+
+    async def put_pieces(self, name: str, pieces: Iterable[bytes], *, is_durable: bool = True) -> None:
+        """Store bytes that are made in pieces, in a thread. After an error in `pieces` nothing is left."""
 
     async def write(
         self, name: str, chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception

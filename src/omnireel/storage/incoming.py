@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from omnireel.storage.blob_store import BlobStore
-from omnireel.storage.data_uri import is_data_uri, read_data_uri
+from omnireel.storage.data_uri import data_uri_pieces, is_data_uri, read_data_uri
 from omnireel.storage.media import FetchPolicy, fetch_video
 from omnireel.storage.uploads import Uploads
 from omnireel.store.uploads import StoredFile
@@ -44,8 +43,12 @@ class IncomingMedia:
             return True
         if not is_data_uri(reference):
             return False
-        content = await _read(reference, self.policy.max_bytes)
-        await self.blobs.put(name, content, is_durable=is_durable)
+        if len(reference) <= _QUICK_CHARACTERS:
+            content = read_data_uri(reference, self.policy.max_bytes)
+            await self.blobs.put(name, content, is_durable=is_durable)
+        else:  # decoded beside the event loop, which serves others
+            pieces = data_uri_pieces(reference, self.policy.max_bytes)
+            await self.blobs.put_pieces(name, pieces, is_durable=is_durable)
         return True
 
     @asynccontextmanager
@@ -68,10 +71,3 @@ def shortened(reference: str) -> str:
         return reference
     header = reference[: reference.find(",", 0, _MAX_SHOWN) + 1] or "data:"
     return f"{header}… ({len(reference)} characters)"
-
-
-async def _read(uri: str, max_bytes: int) -> bytes:
-    """The bytes in a data: URI; those of a large one are decoded beside the event loop, which serves others."""
-    if len(uri) <= _QUICK_CHARACTERS:
-        return read_data_uri(uri, max_bytes)
-    return await asyncio.to_thread(read_data_uri, uri, max_bytes)

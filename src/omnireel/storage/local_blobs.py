@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Set
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,7 @@ from omnireel.errors import CapacityError
 from omnireel.storage.blob_store import Written
 from omnireel.storage.directories import make_directory
 
-_BUFFER_BYTES = 1024 * 1024
+_BUFFER_BYTES = 256 * 1024
 # Up to this size, writing to the page cache or deleting is faster than handing the work to a thread.
 _QUICK_BYTES = 256 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -33,14 +33,18 @@ class LocalBlobStore:
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
         """See `BlobStore.put`. Small content that need not be durable is written on the event loop."""
         if is_durable or len(content) > _QUICK_BYTES:
-            await asyncio.to_thread(self._put, name, content, is_durable)
+            await self.put_pieces(name, (content,), is_durable=is_durable)
         else:
-            self._put(name, content, is_durable)
+            self._put(name, (content,), is_durable)
+
+    async def put_pieces(self, name: str, pieces: Iterable[bytes], *, is_durable: bool = True) -> None:
+        """See `BlobStore.put_pieces`."""
+        await asyncio.to_thread(self._put, name, pieces, is_durable)
 
     async def write(
         self, name: str, chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception
     ) -> Written:
-        """See `BlobStore.write`. At most about a megabyte is in memory at a time."""
+        """See `BlobStore.write`. At most about half a megabyte is in memory at a time."""
         digest, num_bytes = hashlib.sha256(), 0
         with self._new(name) as file:
             async for buffer in _gathered(chunks):
@@ -83,7 +87,7 @@ class LocalBlobStore:
     @contextmanager
     def _new(self, name: str) -> Iterator[BinaryIO]:
         path = self._directory / name
-        with _full_disk_reported():
+        with full_disk_reported():
             number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
                 with os.fdopen(number, "wb", buffering=0) as file:
@@ -92,9 +96,10 @@ class LocalBlobStore:
                 path.unlink(missing_ok=True)
                 raise
 
-    def _put(self, name: str, content: bytes, is_durable: bool) -> None:
+    def _put(self, name: str, pieces: Iterable[bytes], is_durable: bool) -> None:
         with self._new(name) as file:
-            _write_all(file, content)
+            for piece in pieces:
+                write_all(file, piece)
             if is_durable:
                 self._sync(file)
 
@@ -150,7 +155,7 @@ async def digest_of(chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exc
 
 
 @contextmanager
-def _full_disk_reported() -> Iterator[None]:
+def full_disk_reported() -> Iterator[None]:
     """Raise CapacityError instead of the OSError of a disk without space or inodes."""
     try:
         yield
@@ -174,10 +179,11 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def _append(file: BinaryIO, buffer: bytes, digest: hashlib._Hash) -> None:
     digest.update(buffer)
-    _write_all(file, buffer)
+    write_all(file, buffer)
 
 
-def _write_all(file: BinaryIO, content: bytes) -> None:
+def write_all(file: BinaryIO, content: bytes) -> None:
+    """Write all bytes to a file without a buffer, which may take fewer at a time."""
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]

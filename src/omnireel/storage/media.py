@@ -18,10 +18,10 @@ from omnireel.net.download import download
 from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressPolicy, egress_policy
 from omnireel.settings import Settings
-from omnireel.storage.data_uri import file_too_large, is_data_uri, read_data_uri
+from omnireel.storage.data_uri import data_uri_pieces, file_too_large, is_data_uri
 from omnireel.storage.directories import make_directory
 
-_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
+_SCHEME = re.compile(r"\s{0,8192}([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
 _SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
 
 
@@ -112,7 +112,9 @@ def _local_file(source: str, policy: FetchPolicy) -> Path:
 
 
 def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
-    path.write_bytes(read_data_uri(uri, max_bytes))
+    with path.open("wb") as file:
+        for piece in data_uri_pieces(uri, max_bytes):
+            file.write(piece)
 
 
 def _readable_file(path: Path) -> Path:

@@ -18,6 +18,7 @@ from omnireel.storage.blob_store import BlobStore, Written
 from omnireel.storage.local_blobs import digest_of
 from omnireel.store.store import Store
 from omnireel.store.uploads import (
+    MAX_RESERVED,
     FileLimits,
     NewUpload,
     Part,
@@ -119,7 +120,7 @@ class Uploads:
         return await self._stored(upload_id)
 
     async def abandon(self, upload_id: str) -> None:
-        """Delete an upload that failed."""
+        """Delete an upload or a stored file."""
         await self.blobs.remove(await self.store.uploads.drop(upload_id))
 
     async def find(self, file_id: str) -> StoredFile | None:
@@ -181,7 +182,9 @@ class Uploads:
                 upload_id, number, blob=blob, num_bytes=num_bytes, limits=self.limits
             )
             beyond = too_large(self.limits.max_file_bytes)
-            written = await self.blobs.write(blob, chunks, max_bytes=max_bytes, beyond=beyond)
+            written = await self.blobs.write(
+                blob, self._reserving(blob, chunks, max_bytes), max_bytes=max_bytes, beyond=beyond
+            )
             replaced = await rows.end_part(
                 blob, num_bytes=written.num_bytes, etag=written.sha256, limits=self.limits, now=self.clock()
             )
@@ -192,6 +195,18 @@ class Uploads:
             raise
         await self.blobs.remove(replaced)
         return written
+
+    async def _reserving(
+        self, blob: str, chunks: AsyncIterator[bytes], max_bytes: int
+    ) -> AsyncIterator[bytes]:
+        """The same bytes. Space is reserved as they come, so that an announcement alone takes little."""
+        num_bytes, num_reserved = 0, MAX_RESERVED
+        async for chunk in chunks:
+            num_bytes += len(chunk)
+            if num_reserved < min(num_bytes, max_bytes):
+                num_reserved = min(2 * num_reserved, max_bytes)
+                await self.store.uploads.grow_part(blob, num_reserved, limits=self.limits)
+            yield chunk
 
     async def _join(self, parts: Sequence[Part]) -> str:
         blob = secrets.token_hex(16)

@@ -18,6 +18,8 @@ IDEMPOTENCY_S = 24 * 3600.0
 MAX_BACKOFF_S = 60.0
 # How long an answer that must not be kept can be fetched: of a queued job, and of an attached request.
 UNKEPT_S, UNKEPT_ATTACHED_S = 3600.0, 60.0
+# A position in the queue is exact up to so many jobs of each account. Callers ask for it again and again.
+MAX_COUNTED = 1000
 # No caller keeps a request open for longer. If a pinned job is still queued then, its server has died.
 MAX_PINNED_S = 3600.0
 
@@ -97,6 +99,19 @@ class Job:
     lease_token: int
     cancel_requested: bool
     outcome: Outcome | None
+    failure: Failure | None
+    num_tokens: int
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What is asked again and again about a job. It costs the same however long the task and the outcome are."""
+
+    id: str
+    owner: str
+    state: State
+    started_at: float | None
+    finished_at: float | None
     failure: Failure | None
     num_tokens: int
 
@@ -265,8 +280,14 @@ class JobStore(Protocol):
     async def find(self, job_id: str) -> Job | None:
         """The job in its current state; None if there is no such job."""
 
+    async def status(self, job_id: str) -> JobStatus | None:
+        """The job's status, read without its task and its outcome; None if there is no such job."""
+
     async def position(self, job_id: str) -> int:
-        """How many waiting jobs will be claimed before it, if no further jobs are submitted."""
+        """How many waiting jobs will be claimed before it, if no further jobs are submitted.
+
+        Up to MAX_COUNTED jobs of an account are counted, so this is less where there are more.
+        """
 
     async def num_queued(self) -> int:
         """How many jobs wait."""

@@ -34,5 +34,8 @@ class Store(Protocol):
     def usage(self) -> UsageStore:
         """Usage and charges."""
 
+    def check(self) -> None:
+        """Raise RuntimeError if the store has failed for good: a thread has ended, or its file was deleted."""
+
     def close(self) -> None:
         """Finish all writes that were requested, then close."""

@@ -10,6 +10,9 @@ from typing import Protocol
 from omnireel.errors import InputError
 
 MAX_PARTS = 10_000
+MAX_RESERVED = 16 * 1024 * 1024
+# A part whose process died keeps its upload for so much longer.
+MAX_ARRIVING_S = 3600.0
 MAX_OPEN = 1000  # uploads of one owner that have begun and not ended
 
 
@@ -20,11 +23,15 @@ class FileLimits:
     max_file_bytes:  largest file
     max_total_bytes: all files and parts together
     open_s:          how long an upload may go without a new part
+    first_s:         how long it may go without its first bytes
+    max_owner_bytes: all files and parts of one account; an account without a name has no such limit
     """
 
     max_file_bytes: int
     max_total_bytes: int
     open_s: float
+    first_s: float = 60.0
+    max_owner_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,15 @@ class UploadStore(Protocol):
     async def begin_part(
         self, upload_id: str, number: int, *, blob: str, num_bytes: int | None, limits: FileLimits
     ) -> int:
-        """Reserve space for a part. Returns the most bytes that it may have.
+        """Reserve space for the beginning of a part. Returns the most bytes that it may have.
 
-        num_bytes: the announced size. If it is None, the largest size that the limits allow is reserved.
+        num_bytes: the announced size. If it is None, the part may have the largest size that the limits allow.
+        Only MAX_RESERVED are reserved for bytes that have not come; see `grow_part`.
         Raises InputError: file_too_large, quota_exceeded, part_number_invalid, upload_not_found.
         """
+
+    async def grow_part(self, blob: str, num_bytes: int, *, limits: FileLimits) -> None:
+        """Reserve space for `num_bytes` of a part in all. Raises InputError(quota_exceeded)."""
 
     async def end_part(
         self, blob: str, *, num_bytes: int, etag: str, limits: FileLimits, now: float
@@ -132,7 +143,7 @@ class UploadStore(Protocol):
         """Names of all blobs that uploads need."""
 
     async def num_stored_bytes(self) -> int:
-        """Bytes of all files and parts, including the announced size of parts on their way."""
+        """Bytes of all files and parts, including what is reserved for parts on their way."""
 
 
 def token_hash(token: str) -> bytes:
@@ -190,6 +201,17 @@ def no_room(max_bytes: int) -> InputError:
         kind="quota_exceeded",
         ctx={"max_size": max_bytes},
         hint="Wait until older files expire, or send the video inside the request.",
+        about="upload",
+    )
+
+
+def no_room_for_owner(max_bytes: int) -> InputError:
+    """The error for a file that does not fit into its account's quota."""
+    return InputError(
+        f"The files of this account would exceed its limit of {max_bytes} bytes.",
+        kind="quota_exceeded",
+        ctx={"max_size": max_bytes},
+        hint="Delete files that are not needed any more, or wait until they expire.",
         about="upload",
     )
 

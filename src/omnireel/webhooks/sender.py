@@ -63,12 +63,18 @@ class Sender:
     clock: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
     _running: dict[asyncio.Task[None], str] = field(default_factory=dict)
+    _failure: BaseException | None = None
     _is_stopping: bool = False
 
     async def run(self) -> None:
-        """Send until `stop`. Running attempts then have drain_s to finish."""
+        """Send until `stop`. Running attempts then have drain_s to finish.
+
+        Raises what an attempt raised that could not be recorded: it would be repeated without end.
+        """
         while not self._is_stopping:
             self.wake.clear()
+            if self._failure is not None:
+                raise self._failure
             with suppress(CapacityError):  # the store cannot be written now: the next round tries again
                 await self._start_due_attempts()
             with suppress(TimeoutError):
@@ -109,6 +115,8 @@ class Sender:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
+        if not task.cancelled():
+            self._failure = self._failure or task.exception()
         self.wake.set()
 
     async def _deliver(self, webhook: Webhook, keys: SigningKeys) -> None:

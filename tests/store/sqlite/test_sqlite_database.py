@@ -1,6 +1,7 @@
 """Tests of the SQLite store alone: shared commits, consistent reads, a full disk, constraints."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from contextlib import closing
@@ -198,3 +199,27 @@ def test_the_files_of_a_new_store_are_for_their_owner_alone(tmp_path):
     finally:
         store.close()
     assert modes == dict.fromkeys(("store", "store-wal", "store-shm"), 0o600)
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_a_store_whose_file_was_taken_away_says_so(tmp_path, change):
+    with closing(Database(tmp_path / "store.db")) as database:
+        database.check()
+        (tmp_path / "store.db").unlink()
+        if change == "replaced":
+            (tmp_path / "store.db").touch()
+        with pytest.raises(RuntimeError, match="deleted or replaced"):
+            database.check()
+
+
+def test_a_status_is_read_without_the_task_and_the_outcome(tmp_path):
+    async def scenario(store):
+        await store.jobs.submit(Submission("a", "ann", task()), fingerprint="f", now=0)
+        with closing(connect(tmp_path / "store.db")) as db:
+            db.execute("UPDATE jobs SET task = 'no JSON'")
+        assert (await store.jobs.status("a")).owner == "ann"
+        with pytest.raises(json.JSONDecodeError):
+            await store.jobs.find("a")
+
+    with closing(SqliteStore(tmp_path / "store.db")) as store:
+        asyncio.run(scenario(store))

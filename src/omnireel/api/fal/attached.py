@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from omnireel.api.fal.submit import Accepted, Submissions
 from omnireel.errors import Cancelled, CapacityError
+from omnireel.jobs.events import Subscription
 from omnireel.jobs.wait import wait_for_end
 from omnireel.jobs.worker import Worker
 from omnireel.task import Outcome
@@ -78,19 +79,33 @@ class AttachedRequest:
             self.worker.abandon(self.accepted.job.id)
 
 
+async def _end(worker: Worker, job_id: str, subscription: Subscription) -> Outcome:
+    """The outcome of the job. It is lost if it still waits when this process stops, because no other may run it."""
+    ending = asyncio.ensure_future(wait_for_end(worker.jobs, job_id, subscription))
+    stopping = asyncio.ensure_future(worker.given_up.wait())
+    try:
+        await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done() and await worker.cancel(job_id) == "removed":
+            return worker.end_policy.lost
+        return await ending
+    finally:
+        ending.cancel()
+        stopping.cancel()
+
+
 @asynccontextmanager
 async def attach_request(
     submissions: Submissions, limit: ConcurrencyLimit, request: Request
 ) -> AsyncIterator[AttachedRequest]:
     """Store the job of an open request. The request counts against the limit until the job or the block ends.
 
+    It does not count before its body has arrived and was checked, because a caller may send it slowly.
     Raises CapacityError beyond the limit, and the errors of `Submissions.accept`.
     """
     worker, job_id = submissions.worker, request.state.request_id
     with ExitStack() as counted, worker.events.subscribe(job_id) as subscription:
-        counted.enter_context(limit.acquire())
-        accepted = await submissions.accept(request, is_attached=True)
-        end = asyncio.create_task(wait_for_end(worker.jobs, job_id, subscription))
+        accepted = await submissions.accept(request, begin=lambda: counted.enter_context(limit.acquire()))
+        end = asyncio.create_task(_end(worker, job_id, subscription))
         end.add_done_callback(lambda _: counted.close())  # not later: a client may read its answer slowly
         try:
             yield AttachedRequest(request, worker, accepted, end)

@@ -2,10 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,12 +12,12 @@ from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.errors import NO_CHARGE
 from omnireel.api.fal.output import estimate_report, picture_report
 from omnireel.api.fal.responses import name_ignored_fields
-from omnireel.api.fal.submit import Submissions
+from omnireel.api.fal.submit import Submissions, without_clip
 from omnireel.api.http.caller import key_of
 from omnireel.api.http.responses import json_response
 from omnireel.errors import GenerationError
 from omnireel.jobs.submit import not_stored
-from omnireel.store.uploads import StoredFile
+from omnireel.storage.blob_store import BlobStore
 from omnireel.task import Inspection, Task
 
 
@@ -40,40 +38,46 @@ class EstimateEndpoint:
 
     async def _inspected(self, request: Request, *, pictures: bool) -> Response:
         await self.submissions.submitter.count_request(key_of(request))
-        with self.limit.acquire():
-            read = await self.submissions.read(request)
-            await self.submissions.submitter.check_length(read.task)
-            stored = await self.submissions.find_stored(request, read.task)
-            inspection = await self._inspect(read.task, stored, pictures=pictures)
-            report_of = picture_report if pictures else estimate_report
-            report = await asyncio.to_thread(report_of, inspection, read.task.sampling.max_tokens)
-            response = json_response(report, 200, NO_CHARGE)
-            name_ignored_fields(response, read.ignored)
-            return response
-
-    async def _inspect(self, task: Task, stored: StoredFile | None, *, pictures: bool) -> Inspection:
-        max_run_s = self.submissions.settings.max_run_s
+        name = f"estimate-{uuid.uuid4()}"
         try:
-            async with asyncio.timeout(max_run_s), self._media(task, stored) as path:
+            with ExitStack() as counted:
+                task, ignored, is_saved = await self._read(request, name, counted)
+                inspection = await self._inspect(task, name if is_saved else None, pictures=pictures)
+        finally:
+            await self._blobs.remove([name])
+        report_of = picture_report if pictures else estimate_report
+        report = await asyncio.to_thread(report_of, inspection, task.sampling.max_tokens)
+        response = json_response(report, 200, NO_CHARGE)
+        name_ignored_fields(response, ignored)
+        return response
+
+    @property
+    def _blobs(self) -> BlobStore:
+        return self.submissions.submitter.media.blobs
+
+    async def _read(self, request: Request, name: str, counted: ExitStack) -> tuple[Task, list[str], bool]:
+        """The task without its clip, names of ignored fields, and whether the clip was saved as the blob `name`."""
+        submitter = self.submissions.submitter
+        async with self.submissions.reading(request) as body:
+            task = body.value.task
+            await submitter.check_length(task)
+            stored = await self.submissions.find_stored(request, task)
+            counted.enter_context(self.limit.acquire())
+            try:
+                is_saved = await submitter.media.save(
+                    task.references[0], name, stored=stored, is_durable=False
+                )
+            except FileNotFoundError:  # it has expired since it was found
+                raise not_stored() from None
+            if is_saved:
+                request.state.task = task = without_clip(task)
+            return task, body.value.ignored, is_saved
+
+    async def _inspect(self, task: Task, name: str | None, *, pictures: bool) -> Inspection:
+        max_run_s, media = self.submissions.settings.max_run_s, self.submissions.submitter.media
+        try:
+            async with asyncio.timeout(max_run_s), media.file(task.references[0], name) as path:
                 return await self.submissions.submitter.backend.inspect(task, [path], pictures=pictures)
         except TimeoutError:
             message = f"The estimate took longer than {max_run_s:g} s."
             raise GenerationError(message, kind="generation_timeout") from None
-
-    @asynccontextmanager
-    async def _media(self, task: Task, stored: StoredFile | None) -> AsyncIterator[Path]:
-        media, reference = self.submissions.submitter.media, task.references[0]
-        if stored is None:
-            async with media.file(reference, None) as path:
-                yield path
-            return
-        name = f"estimate-{uuid.uuid4()}"
-        try:
-            await media.save(reference, name, stored=stored)
-        except FileNotFoundError:  # it has expired since it was found
-            raise not_stored() from None
-        try:
-            async with media.file(reference, name) as path:
-                yield path
-        finally:
-            await media.blobs.remove([name])

@@ -21,14 +21,17 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from omnireel.api.http.errors import BodyError, Problem, problem
+from omnireel.api.http.errors import BodyError, Problem, echo, problem
 from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, MAX_TOP_P, SamplingParams
-from omnireel.task import MediaOptions, Task, video_task
+from omnireel.task import MediaOptions, Task, shortened, video_task
 
 APP_ID = "nvidia/nemotron-3-nano-omni"
 ENDPOINT_ID = f"{APP_ID}/video"
 _DEFAULTS = SamplingParams()
 ANY_SEED = -1
+# Beyond this, fields that the task has no place for are kept shortened.
+_MAX_EXTRA, _MAX_EXTRA_FIELDS = 64 * 1024, 100
+_PER_VALUE = 8
 # The required fields: every task has a place for them.
 _ALWAYS_DESCRIBED = frozenset({"prompt", "video_url"})
 
@@ -205,7 +208,24 @@ def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
         return task
     described = to_fields(task)
     extra = {name: value for name, value in body.items() if name not in described}
+    if _num_characters(extra) > _MAX_EXTRA:  # it is stored, and only shown again
+        extra = {shortened(name): echo(value) for name, value in list(extra.items())[:_MAX_EXTRA_FIELDS]}
     return dataclasses.replace(task, extra=extra) if extra else task
+
+
+def _num_characters(root: object) -> int:
+    """Characters of all texts in a JSON value, and some for each value."""
+    waiting, count = [root], 0
+    while waiting:
+        value = waiting.pop()
+        count += _PER_VALUE
+        if isinstance(value, str):
+            count += len(value)
+        elif isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+    return count
 
 
 def to_fields(task: Task) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from omnireel.api.fal.errors import Rendered, render_failure
 from omnireel.api.fal.prices import MICRO_USD_PER_TOKEN, billable_units, price_usd
 from omnireel.settings import Settings
-from omnireel.store.jobs import EndPolicy, Job, LogLine
+from omnireel.store.jobs import EndPolicy, Job, JobStatus, LogLine
 from omnireel.task import (
     CANCELLED,
     LOST,
@@ -178,7 +178,7 @@ def log_line(line: LogLine) -> dict[str, str]:
     return {"message": line.message, "level": line.level, "source": "USER", "timestamp": at}
 
 
-def end_fields(job: Job) -> dict[str, Any]:
+def end_fields(job: Job | JobStatus) -> dict[str, Any]:
     """The fields that a status has once the job has ended: its duration, its cost, and its error if it failed."""
     if not job.state.is_final:
         return {}

@@ -16,7 +16,7 @@ from omnireel.api.fal.submit import YES, Submissions
 from omnireel.api.http.caller import owner_of
 from omnireel.api.http.responses import EVENT_STREAM_HEADERS, KEEP_ALIVE, json_response, sse_event
 from omnireel.api.middleware.hosts import FalHost, base_url_of
-from omnireel.store.jobs import Cancelling, Job, JobStore, LogLine, State
+from omnireel.store.jobs import Cancelling, Job, JobStatus, JobStore, LogLine, State
 from omnireel.task import Delta
 
 _KEEP_ALIVE_S = 15.0
@@ -36,7 +36,7 @@ class QueueRoutes:
 
     async def submit(self, request: Request) -> Response:
         """Store a job; 200 once it is durable."""
-        accepted = await self.submissions.accept(request, is_attached=False)
+        accepted = await self.submissions.accept(request)
         response = json_response(await self._status(request, accepted.job, []), 200)
         name_ignored_fields(response, accepted.ignored)
         return response
@@ -66,9 +66,10 @@ class QueueRoutes:
         if not job.state.is_final:
             text = "Request is still in progress"
             return json_response({"detail": text, "message": text, "status": _status_word(job.state)}, 400)
-        if job.outcome is None:
+        ended = await self.jobs.find(job.id)
+        if ended is None or ended.outcome is None:
             return _not_found(request)  # the outcome was deleted
-        return rendered_response(render(job.outcome, job.task))
+        return rendered_response(render(ended.outcome, ended.task))
 
     async def cancel(self, request: Request) -> Response:
         """Remove a waiting job, or ask a running one to stop."""
@@ -82,18 +83,18 @@ class QueueRoutes:
             content |= {"detail": word, "message": word}
         return json_response(content, status)
 
-    async def _find(self, request: Request) -> Job | None:
+    async def _find(self, request: Request) -> JobStatus | None:
         """The caller's job. For a job of another account this is None, as for an unknown id."""
         job_id = _bind_job_id(request)
-        job = await self.jobs.find(job_id)
+        job = await self.jobs.status(job_id)
         return job if job is not None and job.owner == owner_of(request) else None
 
-    async def _log(self, job: Job, request: Request, start: int) -> list[LogLine]:
+    async def _log(self, job: JobStatus, request: Request, start: int) -> list[LogLine]:
         if request.query_params.get("logs", "").lower() not in YES:
             return []
         return await self.jobs.read_log(job.id, start=start)
 
-    async def _status(self, request: Request, job: Job, lines: list[LogLine]) -> dict[str, Any]:
+    async def _status(self, request: Request, job: Job | JobStatus, lines: list[LogLine]) -> dict[str, Any]:
         url = base_url_of(request).url(f"/{APP_ID}/requests/{job.id}", FalHost.QUEUE)
         content: dict[str, Any] = {
             "status": _status_word(job.state),
@@ -112,7 +113,7 @@ class QueueRoutes:
         num_lines, last, sent_at = 0, b"", loop.time()
         with self.submissions.worker.events.subscribe(job_id) as subscription:
             while True:
-                job = await self.jobs.find(job_id)
+                job = await self.jobs.status(job_id)
                 if job is None:
                     return
                 lines = await self._log(job, request, num_lines)

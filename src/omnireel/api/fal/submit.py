@@ -1,10 +1,10 @@
 """From an HTTP request to a job. Every route of the endpoint that runs a task uses this."""
 
-import asyncio
-import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 
@@ -12,7 +12,7 @@ from omnireel.api.fal.input import ignored_fields, parse_input, to_task
 from omnireel.api.fal.storage.lifecycle import keep_s_of
 from omnireel.api.fal.storage.stored_media import find_stored_media
 from omnireel.api.fal.webhooks import WEBHOOK_PARAMETER, webhook_url
-from omnireel.api.http.body import parse_json, read_body
+from omnireel.api.http.body import ReadBody, reading_json
 from omnireel.api.http.caller import key_of, owner_of
 from omnireel.api.http.errors import RequestError
 from omnireel.jobs.submit import JobOptions, Submitter
@@ -22,15 +22,13 @@ from omnireel.settings import Settings
 from omnireel.store.jobs import Job
 from omnireel.store.store import Store
 from omnireel.store.uploads import StoredFile
-from omnireel.task import Task
+from omnireel.task import Task, shortened
 
 # The newer name first: it wins where both are sent.
 _START_DEADLINE_HEADERS = ("x-fal-request-start-timeout", "x-fal-request-timeout")
 _IDEMPOTENCY_HEADERS = ("idempotency-key", "x-fal-idempotency-key")
 _MIN_START_DEADLINE_S = 0.1
 _MAX_KEY_LENGTH = 256
-# A longer body is parsed beside the event loop.
-_LONG_BODY_BYTES = 256 * 1024
 # How headers and query parameters write true and false.
 YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
@@ -39,12 +37,10 @@ YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 class ReadRequest:
     """A request whose body was read.
 
-    fingerprint: a hash of the body
-    ignored:     names in the body that the schema does not have
+    ignored: names in the body that the schema does not have
     """
 
     task: Task
-    fingerprint: str
     ignored: list[str]
 
 
@@ -52,7 +48,7 @@ class ReadRequest:
 class Accepted:
     """A stored job.
 
-    task:    as it was sent; the stored one may lose its content when the job ends
+    task:    as it was sent, without a clip; the stored one may lose its content when the job ends
     ignored: names in the body that the schema does not have
     """
 
@@ -77,28 +73,29 @@ class Submissions:
         """The worker of this process. Another process may run the job."""
         return self.submitter.worker
 
-    async def accept(self, request: Request, *, is_attached: bool) -> Accepted:
-        """Store a job; it is durable when this returns.
+    async def accept(self, request: Request, *, begin: Callable[[], None] | None = None) -> Accepted:
+        """Read a request, check it and store its job; it is durable when this returns.
 
-        is_attached: the caller keeps the request open until the job has ended
+        begin: for an attached request. It is called when the request is known to be good, and may refuse it.
         """
         await self.submitter.count_request(key_of(request))
-        options = self._options(request, is_attached=is_attached)
-        read = await self.read(request)
+        options = self._options(request, is_attached=begin is not None)
         keep_s_of(request.headers, 0.0)  # checked only: it is about files of answers, and there are none
-        stored = await self.find_stored(request, read.task)
-        job = await self.submitter.submit(read.task, options, fingerprint=read.fingerprint, stored=stored)
-        request.state.request_id = job.id
-        return Accepted(job, read.task, read.ignored)
+        async with self.reading(request) as body:
+            read = body.value
+            stored = await self.find_stored(request, read.task)
+            if begin is not None:
+                begin()
+            job = await self.submitter.submit(read.task, options, fingerprint=body.fingerprint, stored=stored)
+        request.state.request_id, request.state.task = job.id, without_clip(read.task)
+        return Accepted(job, request.state.task, read.ignored)
 
-    async def read(self, request: Request) -> ReadRequest:
-        """The task of a request."""
-        body = await read_body(request, self.settings.max_body_bytes)
-        # Parsing megabytes takes a while, and the event loop has other callers.
-        is_long = len(body) > _LONG_BODY_BYTES
-        read = await asyncio.to_thread(_parse, body) if is_long else _parse(body)
-        request.state.task = read.task
-        return read
+    @asynccontextmanager
+    async def reading(self, request: Request) -> AsyncIterator[ReadBody[ReadRequest]]:
+        """The request in a body. A clip that came with it should not be in memory for longer than this block."""
+        async with reading_json(request, self.settings.max_body_bytes, _read) as body:
+            request.state.task = body.value.task
+            yield body
 
     async def find_stored(self, request: Request, task: Task) -> StoredFile | None:
         """The uploaded file that the clip's address names, if it names one."""
@@ -138,10 +135,13 @@ class Submissions:
         return min(int(text), self.settings.max_queued)
 
 
-def _parse(body: bytes) -> ReadRequest:
-    fields = parse_json(body)
-    task = to_task(parse_input(fields), fields)
-    return ReadRequest(task, hashlib.sha256(body).hexdigest(), ignored_fields(fields))
+def _read(fields: Any) -> ReadRequest:  # noqa: ANN401  # any JSON value
+    return ReadRequest(to_task(parse_input(fields), fields), ignored_fields(fields))
+
+
+def without_clip(task: Task) -> Task:
+    """The task as it is kept while its request is open: with the header of a data: URI."""
+    return task.with_reference(shortened(task.references[0]))
 
 
 def _start_deadline(headers: Mapping[str, str]) -> float | None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omnireel.api.fal.input import APP_ID
-from omnireel.api.http.body import parse_json, read_body
+from omnireel.api.http.body import read_json
 from omnireel.api.http.caller import key_of
 from omnireel.api.http.errors import BodyError, problem
 
@@ -31,7 +31,7 @@ class TokenEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """The token as a JSON string, which both official clients expect. Raises BodyError."""
-        fields = parse_json(await read_body(request, _MAX_BODY_BYTES))
+        fields = await read_json(request, _MAX_BODY_BYTES)
         seconds = _lifetime(fields)
         key = key_of(request)
         claims = {"sub": key.id if key else "", "exp": int(time.time()) + seconds, "apps": [APP]}

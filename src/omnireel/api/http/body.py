@@ -5,13 +5,17 @@ on deep nesting. Each of these is refused here with a typed error. Encodings are
 """
 
 import asyncio
-import io
 import json
 import math
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from omnireel.api.http.body_memory import ArrivingBody, body_memory_of
+from omnireel.api.http.caller import owner_of
 from omnireel.api.http.errors import BodyError, Loc, RequestError, problem
 from omnireel.errors import Cancelled
 
@@ -20,46 +24,79 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 # Longer integers fit no field, and take quadratic time to parse.
 _MAX_DIGITS = 300
-_MIN_BYTES_PER_S = 64 * 1024
-_GRACE_S = 30.0
 _MAX_DISCARD = 4
+# A longer body is parsed beside the event loop.
+_LONG_BODY_BYTES = 256 * 1024
+
+T = TypeVar("T")
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body of a JSON request.
+@dataclass(frozen=True)
+class ReadBody(Generic[T]):
+    """What was made of a body. fingerprint: a hash of its bytes"""
 
-    Raises BodyError for a body of another media type; RequestError: 415 for a compressed body, 413 for more than
-    max_bytes (no more than these are held in memory), 400 if the body arrives too slowly; Cancelled if the client
-    disconnects.
+    value: T
+    fingerprint: str
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:  # noqa: ANN401  # any JSON value
+    """The JSON value of a short body. Raises as `reading_json`."""
+    async with reading_json(request, max_bytes, lambda value: value) as body:
+        return body.value
+
+
+@asynccontextmanager
+async def reading_json(
+    request: Request, max_bytes: int, convert: Callable[[Any], T]
+) -> AsyncIterator[ReadBody[T]]:
+    """What `convert` makes of the JSON value of the body, which is no longer in memory.
+
+    Values of long bodies are limited together: leave the block as soon as the value is used or has become short.
+    Raises RequestError: 415 for a compressed body, 413 for more than max_bytes, 400 if the body arrives too slowly (see
+    `BodyPace`); BodyError as `parse_json`, and for another media type; Cancelled if the client disconnects;
+    CapacityError if the body has to wait in a file and the disk is full.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise RequestError("Send the body uncompressed.", error_type="bad_request", status=415)
     length = int(request.headers.get("content-length", "0"))
+    memory = body_memory_of(request)
+    body = ArrivingBody(memory, owner_of(request))
     try:
-        async with asyncio.timeout(_GRACE_S + (length or max_bytes) / _MIN_BYTES_PER_S):
-            body = await _collect(request, length, max_bytes)
-    except TimeoutError:
-        raise RequestError("The body arrived too slowly.", error_type="bad_request", status=400) from None
+        await _collect(request, body, length, max_bytes)
+        _check_media_type(request, body.num_bytes)
+        async with memory.turn(body.num_bytes):
+            # Parsing megabytes takes a while, and the event loop has other callers.
+            if body.num_bytes > _LONG_BODY_BYTES:
+                loop = asyncio.get_running_loop()
+                value = await loop.run_in_executor(memory.reader, _parse, body, convert)
+            else:
+                value = _parse(body, convert)
+            body.close()
+            read = ReadBody(value, body.fingerprint)
+            del value
+            yield read
     except ClientDisconnect:
         raise Cancelled("The client closed the connection.") from None
-    _check_media_type(request, body)
-    return body
+    finally:
+        body.close()
 
 
-def _check_media_type(request: Request, body: bytes) -> None:
+def _parse(body: ArrivingBody, convert: Callable[[Any], T]) -> T:
+    return convert(parse_json(body.take()))
+
+
+def _check_media_type(request: Request, num_bytes: int) -> None:
     """Refuse what is not sent as JSON, with FastAPI's error type. An empty body has no media type to check."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not body or media_type == "application/json" or media_type.endswith("+json"):
+    if not num_bytes or media_type == "application/json" or media_type.endswith("+json"):
         return
     msg = f"The content-type is {media_type[:40] or 'missing'}. Send application/json"
-    raise BodyError([problem(("body",), msg, "model_attributes_type", input=f"<binary {len(body)} bytes>")])
+    raise BodyError([problem(("body",), msg, "model_attributes_type", input=f"<binary {num_bytes} bytes>")])
 
 
-async def _collect(request: Request, length: int, max_bytes: int) -> bytes:
+async def _collect(request: Request, body: ArrivingBody, length: int, max_bytes: int) -> None:
     if length > max_bytes and request.headers.get("expect", "").lower() == "100-continue":
         raise _too_large(max_bytes)  # the client waits for 100 Continue before it sends
-    # One growing buffer: the memory of many small pieces would often stay with the process.
-    buffer = io.BytesIO()
     num_bytes = 0
     async for chunk in request.stream():
         num_bytes += len(chunk)
@@ -68,13 +105,11 @@ async def _collect(request: Request, length: int, max_bytes: int) -> bytes:
         # The rest of a body that is too long is read and dropped: closing a connection with unread data would
         # reset it, and the client would lose the answer.
         if max(num_bytes, length) > max_bytes:
-            buffer.seek(0)
-            buffer.truncate()
+            body.close()
         else:
-            buffer.write(chunk)
+            await body.add(chunk)
     if max(num_bytes, length) > max_bytes:
         raise _too_large(max_bytes)
-    return buffer.getvalue()
 
 
 def _too_large(max_bytes: int) -> RequestError:
@@ -92,6 +127,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
         return None
     text = _decoded(body)
     _check_count(text)
+    del body  # it may have many megabytes
     try:
         value = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_parse_int)
     except json.JSONDecodeError as error:
@@ -99,6 +135,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
         raise BodyError([item]) from None
     except RecursionError:
         raise _too_deep() from None
+    del text
     _check_values(value)
     return value
 

@@ -1,4 +1,4 @@
-"""The body of an upload: a stream of bytes with a minimum speed."""
+"""The body of an upload: a stream of bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,9 +9,6 @@ from starlette.requests import ClientDisconnect, Request
 from omnireel.api.http.errors import RequestError
 from omnireel.errors import Cancelled
 
-_IDLE_S = 30.0
-_MIN_BYTES_PER_S = 64 * 1024
-_GRACE_S = 30.0
 # Closing a connection with unread data resets it, and the client loses the answer. So this much of a refused
 # body is read and dropped.
 _MAX_DISCARD = 64 * 1024 * 1024
@@ -31,36 +28,22 @@ class IncomingFile:
         self._num_read = 0
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Its bytes. Raises RequestError, 400, for a slow client, Cancelled for one that disconnects."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        while True:
-            try:
-                async with asyncio.timeout(_IDLE_S):
-                    chunk = await anext(self._chunks, None)
-            except TimeoutError:
-                raise _too_slow() from None
-            except ClientDisconnect:
-                raise Cancelled("The client closed the connection.") from None
-            if chunk is None:
-                return
-            self._num_read += len(chunk)
-            if loop.time() - started > _GRACE_S + self._num_read / _MIN_BYTES_PER_S:
-                raise _too_slow()
-            yield chunk
+        """Its bytes. Raises RequestError as `BodyPace`, Cancelled if the client disconnects."""
+        try:
+            async for chunk in self._chunks:
+                self._num_read += len(chunk)
+                yield chunk
+        except ClientDisconnect:
+            raise Cancelled("The client closed the connection.") from None
 
     async def discard(self) -> None:
         """Read and drop the rest for a while, so that a client that is refused can read the answer."""
         if self._waits and not self._num_read:
             return  # the client waits for 100 Continue before it sends
-        with suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        with suppress(TimeoutError, ClientDisconnect, RequestError, RuntimeError):
             async with asyncio.timeout(_DISCARD_S):
                 num_discarded = 0
                 async for chunk in self._chunks:
                     num_discarded += len(chunk)
                     if num_discarded > _MAX_DISCARD:
                         return
-
-
-def _too_slow() -> RequestError:
-    return RequestError("The body arrived too slowly.", error_type="bad_request", status=400)

@@ -79,7 +79,7 @@ class Route:
     operation_id: its name in the OpenAPI document; "" leaves the route out of the document
     listed_path:  the path in the document; "" for the canonical one
     path_model, query_model, header_model: their fields are the parameters
-    responses:    by status; 401, 431 and 500 are added
+    responses:    by status; 401, 429, 431 and 500 are added
     """
 
     method: Method
@@ -108,6 +108,10 @@ class Route:
                 "The server needs a key, and no valid one was sent",
                 self.errors.refusal,
                 ("www-authenticate",),
+            )
+            responses.setdefault(
+                429,
+                ResponseSpec("The key has too many open requests", self.errors.refusal, ("retry-after",)),
             )
         return dict(sorted(responses.items()))
 

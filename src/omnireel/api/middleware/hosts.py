@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 from typing import cast
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 import structlog
 from starlette.datastructures import Headers
@@ -35,8 +35,16 @@ from omnireel.settings import Network
 PROXY_PATH = "/api/fal/proxy"
 _PLATFORM_VERSION = "/v1"
 _TARGET = "x-fal-target-url"
+# Not `urlsplit`, which keeps the last hundred texts that it was given.
+_TARGET_URL = re.compile(
+    r"https://(?P<host>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", re.IGNORECASE
+)
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+# The part of an upload's address that is a secret: it is all that a sender of the bytes needs.
+_UPLOAD_TOKEN = re.compile(r"(/files/.*?/(?:upload|multipart)/+)[^/]+", re.DOTALL)
 
 
 class FalHost(StrEnum):
@@ -92,6 +100,11 @@ class PublicBaseUrl:
 def base_url_of(connection: HTTPConnection) -> PublicBaseUrl:
     """The public base URL of a request."""
     return cast(PublicBaseUrl, connection.state.base_url)
+
+
+def without_token(path: str) -> str:
+    """The path as the log may show it."""
+    return _UPLOAD_TOKEN.sub(r"\1…", path)
 
 
 def fal_host_of_path(path: str) -> FalHost | None:
@@ -218,15 +231,12 @@ def _has_version(path: str) -> bool:
     return f"{path}/".startswith(f"{_PLATFORM_VERSION}/")
 
 
-def _target(url: str | None) -> SplitResult:
-    """The address in the proxy header. Raises RequestError unless it is on one of fal's hosts."""
+def _target(url: str | None) -> re.Match[str]:
+    """The parts of the address in the proxy header. Raises RequestError unless it is on one of fal's hosts."""
     if url is None:
         raise _bad_target(f"{PROXY_PATH} needs the header {_TARGET}.")
-    try:
-        target = urlsplit(url)
-    except ValueError:
-        raise _bad_target(f"The header {_TARGET} is {echo(url)}, which is not an address.") from None
-    if target.scheme != "https" or target.netloc.lower() not in HOSTED:
+    target = _TARGET_URL.fullmatch(url)
+    if target is None or target["host"].lower() not in HOSTED:
         hosts = ", ".join(HOSTED)
         raise _bad_target(f"The header {_TARGET} is {echo(url)}, which is not an https address on {hosts}.")
     return target
@@ -236,13 +246,13 @@ def _bad_target(message: str) -> RequestError:
     return RequestError(message, error_type="bad_request", status=400)
 
 
-def _proxied(scope: Scope, target: SplitResult, client_view: _ClientView) -> Scope:
-    fal_host, inner = HOSTED[target.netloc.lower()], target.path
+def _proxied(scope: Scope, target: re.Match[str], client_view: _ClientView) -> Scope:
+    fal_host, inner = HOSTED[target["host"].lower()], target["path"]
     if fal_host is FalHost.PLATFORM and not _has_version(inner):
         inner = f"{_PLATFORM_VERSION}{inner}"
     path = f"/{fal_host}{unquote(inner)}"
-    structlog.contextvars.bind_contextvars(target=path)
-    scope = {**scope, "query_string": target.query.encode("latin-1")}
+    structlog.contextvars.bind_contextvars(target=without_token(path))
+    scope = {**scope, "query_string": (target["query"] or "").encode("latin-1")}
     # Addresses in the answer lead to this server, not to the fal host in the header.
     base_url = client_view.base_url(fal_host, f"/{fal_host}")
     return _routed(scope, base_url, path=path, raw_path=f"/{fal_host}{inner}".encode("latin-1"))

@@ -7,6 +7,7 @@ one that was revoked is refused at once, by every process.
 
 import re
 import time
+from collections import Counter
 from collections.abc import Container
 from urllib.parse import parse_qs
 
@@ -19,7 +20,7 @@ from omnireel.api.fal.errors import render_error
 from omnireel.api.fal.input import APP_ID
 from omnireel.api.fal.responses import error_response
 from omnireel.api.middleware.hosts import FalHost
-from omnireel.errors import DeniedError
+from omnireel.errors import CapacityError, DeniedError
 from omnireel.store.keys import Key, KeyStore, secret_digest, unauthorized
 
 _TOKEN_PARAMETER = b"fal_jwt_token"
@@ -34,6 +35,7 @@ class Keys:
     open_paths:          canonical paths that need no key
     self_authenticating: beginnings of canonical paths whose routes also accept other credentials, and check
                          them themselves; a request there without a key has no owner yet
+    max_open:            most requests of one key at a time
     """
 
     def __init__(
@@ -44,12 +46,15 @@ class Keys:
         pepper: bytes,
         open_paths: Container[str],
         self_authenticating: tuple[str, ...] = (),
+        max_open: int,
     ) -> None:
         self.app = app
         self.keys = keys
         self.pepper = pepper
         self.open_paths = open_paths
         self.self_authenticating = self_authenticating
+        self.max_open = max_open
+        self._num_open: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; anything but HTTP passes through."""
@@ -66,7 +71,22 @@ class Keys:
             state = scope.setdefault("state", {})
             state["owner"], state["key"] = key.account, key
             structlog.contextvars.bind_contextvars(key_id=key.id)
+            await self._counted(key, scope, receive, send)
+            return
         await self.app(scope, receive, send)
+
+    async def _counted(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._num_open[key.id] >= self.max_open:
+            message = f"This key has {self.max_open} open requests already."
+            await error_response(scope, render_error(CapacityError(message, after_s=1)))(scope, receive, send)
+            return
+        self._num_open[key.id] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._num_open[key.id] -= 1
+            if not self._num_open[key.id]:
+                del self._num_open[key.id]
 
     async def _identify(self, scope: Scope) -> Key:
         """The key that the request was sent with. Raises DeniedError where no key is valid."""

@@ -1,6 +1,5 @@
 """Around every request: its id, its log line, headers for browsers, and an answer to internal errors."""
 
-import re
 import time
 import uuid
 
@@ -9,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omnireel.api.fal.errors import render_failure
 from omnireel.api.fal.responses import error_response
+from omnireel.api.middleware.hosts import without_token
 from omnireel.task import INTERNAL
 
 log = structlog.get_logger()
@@ -20,8 +20,6 @@ _FOR_BROWSERS = (
     (b"x-content-type-options", b"nosniff"),
     (_POLICY, b"sandbox; default-src 'none'"),
 )
-# The part of an upload's address that is a secret: it is all that a sender of the bytes needs.
-_UPLOAD_TOKEN = re.compile(r"(/files/[^/]+/(?:upload|multipart)/)[^/]+")
 
 
 class RequestRecord:
@@ -53,7 +51,7 @@ class RequestRecord:
 
         await self.app(scope, receive, send_with_id)
         seconds = round(time.perf_counter() - started, 3)
-        path = _UPLOAD_TOKEN.sub(r"\1…", scope["path"])
+        path = without_token(scope["path"])
         log.info("request", method=scope["method"], path=path, status=status, seconds=seconds)
 
 

@@ -1,5 +1,6 @@
 """Whether this server can answer questions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -7,18 +8,20 @@ from starlette.responses import Response
 
 from omnireel.api.http.responses import json_response
 from omnireel.api.pages.models import Health
-from omnireel.backends.base import Backend
+from omnireel.jobs.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
 class HealthPages:
-    """Reports the state of the backend.
+    """Reports the state of the server.
 
-    version: of this package
+    version:     of this package
+    num_dropped: returns how many entries of the log were dropped
     """
 
-    backend: Backend
+    supervisor: Supervisor
     version: str
+    num_dropped: Callable[[], int]
 
     async def health(self, _: Request) -> Response:
         """200 as long as the server answers at all; the body says whether the model can be asked."""
@@ -30,14 +33,17 @@ class HealthPages:
         return json_response(health.content(), 200 if health.status == "ok" else 503)
 
     async def _health(self) -> Health:
-        state = await self.backend.health()
-        detail = {} if state.detail is None else {"detail": state.detail}
+        backend, is_broken = self.supervisor.backend, self.supervisor.is_broken
+        state = await backend.health()
+        why = "A background task has failed, and the process ends." if is_broken else state.detail
+        detail = {} if why is None else {"detail": why}
         return Health(
-            status="ok" if state.is_ready else "not ready",
+            status="ok" if state.is_ready and not is_broken else "not ready",
             version=self.version,
-            backend=self.backend.name,
+            backend=backend.name,
             model=state.model,
             sandbox="weak" if state.sandbox_misses else "full",
             intrusions=state.num_sandbox_violations,
+            dropped_log_entries=self.num_dropped(),
             **detail,
         )

@@ -16,6 +16,9 @@ class Health(WireModel):
     model: str
     sandbox: Literal["full", "weak"]
     intrusions: int = Field(description="Videos whose decoder tried what the sandbox forbids.")
+    dropped_log_entries: int = Field(
+        description="Entries that the log lost, because its reader was slow or gone or its disk full."
+    )
     detail: str | None = Field(default=None, description="Why the server is not ready.")
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.api.fal.prices import UNIT, USD_PER_UNIT
-from omnireel.api.http.body import parse_json, read_body
+from omnireel.api.http.body import read_json
 from omnireel.api.http.caller import owner_of, sees_all
 from omnireel.api.http.responses import json_response
 from omnireel.api.platform.models import MAX_QUANTITY, Meta, Model, Models, Price, PriceEstimate, Prices
@@ -61,7 +61,7 @@ class PlatformRoutes:
 
     async def estimate(self, request: Request) -> Response:
         """The cost of a number of units, or of calls at the mean price of the calls before."""
-        fields = parse_json(await read_body(request, _MAX_BODY_BYTES))
+        fields = await read_json(request, _MAX_BODY_BYTES)
         if not isinstance(fields, dict) or not isinstance(fields.get("endpoints"), dict):
             raise invalid("The body needs estimate_type and endpoints.")
         kind, endpoints = fields.get("estimate_type"), fields["endpoints"]

@@ -1,5 +1,6 @@
 """The table of routes: paths and their handlers. The OpenAPI document is made from the same table."""
 
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -19,11 +20,17 @@ from omnireel.api.routes.playground import playground_routes
 from omnireel.api.routes.queue import queue_routes
 from omnireel.api.routes.run import run_routes
 from omnireel.api.routes.uploads import upload_routes
+from omnireel.jobs.supervisor import Supervisor
 from omnireel.settings import Settings
 
 
-def all_routes(submissions: Submissions) -> list[Route]:
-    """Every route of the server, in the order of the OpenAPI document."""
+def all_routes(
+    submissions: Submissions, supervisor: Supervisor, *, num_dropped: Callable[[], int]
+) -> list[Route]:
+    """Every route of the server, in the order of the OpenAPI document.
+
+    num_dropped: returns how many entries of the log were dropped
+    """
     routes: list[Route] = []
     our_version = version("omnireel")  # read once: it takes a millisecond
 
@@ -41,7 +48,7 @@ def all_routes(submissions: Submissions) -> list[Route]:
     routes += upload_routes(submissions.submitter.media.uploads, settings)
     routes += platform_routes(PlatformRoutes(store.usage, document), UsageRoutes(store))
     routes += key_routes(settings)
-    health = HealthPages(submissions.submitter.backend, our_version)
+    health = HealthPages(supervisor, our_version, num_dropped)
     routes += page_routes(DescriptionPages(document, document_of_queue), health)
     routes += playground_routes()
     return routes

@@ -56,6 +56,20 @@ def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
     )
     yield from _cdn_upload_routes(routes)
     yield Route(
+        "DELETE",
+        "/cdn/files/{name}",
+        routes.delete,
+        FAL,
+        operation_id="deleteFile",
+        summary="Delete a stored file; jobs that were sent already keep it",
+        access=Access.KEY_OR_CDN_TOKEN,
+        path_model=storage.FilePath,
+        responses={
+            204: ResponseSpec("The file is deleted", media_type=None),
+            404: ResponseSpec("The caller has no such file", RequestProblem),
+        },
+    )
+    yield Route(
         "GET",
         "/cdn/files/{name}",
         ServedFiles(uploads, settings).answer,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import httpx2
 from huggingface_hub import HfApi, hf_hub_url
@@ -22,6 +23,8 @@ from omnireel.errors import OmnireelError, UpstreamError
 # The files that are downloaded. None of these types can hold code. Names with folders are left out, so that no
 # name leads out of the directory.
 WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.(safetensors|json|jinja)")
+# It becomes the name of a directory.
+_REVISION = re.compile(r"[0-9a-f]{40,64}")
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -59,9 +62,11 @@ def find_model(model_id: str) -> HubModel:
     with _hub_errors_translated(model_id):
         info = HfApi().model_info(model_id, files_metadata=True)
     files = tuple(_file(s) for s in info.siblings or () if WANTED.fullmatch(s.rfilename))
-    if not info.sha or not any(file.name.endswith(".safetensors") for file in files):
+    if not _REVISION.fullmatch(info.sha or ""):
+        raise UpstreamError(f"The hub states no revision of {model_id} that can be used.")
+    if not any(file.name.endswith(".safetensors") for file in files):
         raise OmnireelError(f"{model_id} has no safetensors files.", hint="Check the id on the hub.")
-    return HubModel(model_id, info.sha, _licence(info), bool(info.gated), files)
+    return HubModel(model_id, str(info.sha), _licence(info), bool(info.gated), files)
 
 
 def download(model: HubModel, file: HubFile, directory: Path) -> None:
@@ -84,6 +89,26 @@ def download(model: HubModel, file: HubFile, directory: Path) -> None:
     part.rename(target)
 
 
+class _Bounded:
+    """A file that takes no more bytes than the hub stated. Raises UpstreamError beyond them."""
+
+    def __init__(self, sink: BinaryIO, file: HubFile) -> None:
+        self._sink = sink
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        """Write as the file does."""
+        if self._sink.tell() + len(data) > self._file.num_bytes:
+            raise UpstreamError(
+                f"The hub sends more of {self._file.name} than the {self._file.num_bytes} bytes that it states.",
+                hint="Pull again later.",
+            )
+        return self._sink.write(data)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # any attribute of a file
+        return getattr(self._sink, name)
+
+
 def _fetch(url: str, part: Path, file: HubFile) -> None:
     num_bytes = part.stat().st_size if part.exists() else 0
     if num_bytes > file.num_bytes:
@@ -93,7 +118,7 @@ def _fetch(url: str, part: Path, file: HubFile) -> None:
         if num_bytes < file.num_bytes:
             http_get(
                 url,
-                sink,
+                cast(BinaryIO, _Bounded(sink, file)),
                 resume_size=num_bytes,
                 headers=build_hf_headers(),
                 expected_size=file.num_bytes,

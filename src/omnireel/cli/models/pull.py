@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from omnireel.cli.failures import print_message
 from omnireel.cli.models.hub import HubModel, download, find_model
 from omnireel.cli.models.pulled import RECORD, partial_directory, pulled_directory
 from omnireel.errors import OmnireelError
@@ -31,7 +32,7 @@ def pull_once(model_id: str, settings: Settings, *, accepts_licence: bool, as_js
 
 
 def _fetch(model: HubModel, models_dir: Path, target: Path, *, accepts_licence: bool) -> None:
-    typer.echo(f"{model.model_id}: licence {model.licence}", err=True)
+    print_message(f"{model.model_id}: licence {model.licence}")
     if model.is_gated and not accepts_licence:
         raise OmnireelError(
             f"The licence of {model.model_id} has to be accepted first: {model.licence}.",

@@ -1,45 +1,125 @@
-"""The log of a server or a worker, on stderr: JSON lines, or text on a terminal.
+"""The log of a server or a worker, on stderr: JSON lines, or text on a terminal. No program waits for its reader.
 
 JSON has every event with all that is known about it. The text is for a person who watches: one line for a request,
 without what only programs need.
 """
 
 import logging
+import os
 import re
 import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import TextIOBase
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from omnireel.cli.failures import FAILED
+from omnireel.cli.serving.bounded_writer import BoundedWriter
+from omnireel.cli.terminal import printable
+
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+# How long a process that ends waits for a slow reader of its log.
+FLUSH_S = 1.0
+
+log = structlog.get_logger()
 
 
-def configure_log() -> None:
-    """Write one line per event to stderr: JSON, or coloured text on a terminal. Warnings of libraries as well."""
-    is_text = sys.stderr.isatty()
-    shared: tuple[Processor, ...] = (
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_text else "iso", utc=not is_text),
+class _Lines(TextIOBase):
+    """A writer as a text stream, for the handlers of the standard library, and as a logger for structlog."""
+
+    def __init__(self, writer: BoundedWriter) -> None:
+        self._writer = writer
+
+    def write(self, text: str) -> int:
+        """Queue one entry."""
+        self._writer.write(text)
+        return len(text)
+
+    def msg(self, message: str) -> None:
+        """Queue one event."""
+        self._writer.write(f"{message}\n")
+
+    debug = info = warning = error = critical = msg
+
+
+@contextmanager
+def logging_to_stderr() -> Iterator[BoundedWriter]:
+    """Write one line per event to stderr: JSON, or coloured text on a terminal. Warnings of libraries as well.
+
+    Leaving the block waits FLUSH_S at most for what is not written yet.
+    """
+    is_text = sys.stderr is not None and sys.stderr.isatty()
+    processors = _processors(is_text=is_text)
+    renderer: Processor = _for_terminal if is_text else structlog.processors.JSONRenderer()
+    writer = BoundedWriter(
+        descriptor_of(sys.stderr), lambda num_dropped: _note([*processors[1:], renderer], num_dropped)
     )
-    renderer: Processor = structlog.processors.JSONRenderer()
-    if is_text:
-        shared = (*shared, for_a_person)
-        renderer = structlog.dev.ConsoleRenderer(pad_event_to=0)
+    lines = _Lines(writer)
     exceptions = structlog.processors.format_exc_info
     structlog.configure(
-        processors=[*shared, exceptions, renderer],
+        processors=[*processors, exceptions, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if is_text else logging.DEBUG),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: lines,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(cast(TextIO, lines))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, exceptions, renderer],
-            foreign_pre_chain=shared,
+            foreign_pre_chain=processors,
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+    try:
+        with _lost_exceptions_logged():
+            yield writer
+    finally:
+        logging.captureWarnings(capture=False)
+        writer.flush(FLUSH_S)
+
+
+def end_process(writer: BoundedWriter) -> None:
+    """End this process with exit code 1 as soon as its log is written. Returns at once.
+
+    Nothing is waited for, as after a kill: all that must not be lost is in the store.
+    """
+
+    def end() -> None:
+        writer.write("error: A background task failed, so this process ends. The log has the reason.\n")
+        writer.flush(FLUSH_S)
+        os._exit(FAILED)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
+
+
+def descriptor_of(stream: TextIO | None) -> int | None:
+    """The file descriptor of stdout or stderr; None if it was closed before Python started.
+
+    Its number may then belong to any other file, such as the store.
+    """
+    return None if stream is None else stream.fileno()
+
+
+@contextmanager
+def _lost_exceptions_logged() -> Iterator[None]:
+    """Python prints exceptions that nothing can catch on stderr, and would wait for its reader."""
+
+    def of_thread(failed: threading.ExceptHookArgs) -> None:
+        log.error("a thread failed", thread=failed.thread and failed.thread.name, exc_info=failed.exc_value)
+
+    def of_finalizer(failed: "sys.UnraisableHookArgs") -> None:
+        log.error("an exception was ignored", where=repr(failed.object), exc_info=failed.exc_value)
+
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook, sys.unraisablehook = of_thread, of_finalizer
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
 
 
 def for_a_person(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -67,5 +147,31 @@ def _request_in_words(event: EventDict) -> EventDict:
 def _shown(value: object, *, shorten: bool) -> object:
     if not isinstance(value, str):
         return value
-    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
-    return _UUID.sub(r"\1…", printable) if shorten else printable
+    shown = printable(value, kept="")
+    return _UUID.sub(r"\1…", shown) if shorten else shown
+
+
+def _for_terminal(logger: WrappedLogger, name: str, event: EventDict) -> str:
+    """The event in colours. A traceback may quote what callers wrote, and a terminal obeys control characters."""
+    safe = {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+    return _CONSOLE(logger, name, safe)
+
+
+def _note(processors: Sequence[Processor], num_dropped: int) -> str:
+    event: object = {"event": "log entries dropped", "num_dropped": num_dropped}
+    for processor in processors:
+        event = processor(None, "warning", cast(EventDict, event))
+    return f"{event}\n"
+
+
+def _processors(*, is_text: bool) -> tuple[Processor, ...]:
+    """What completes an event before it is written."""
+    processors: tuple[Processor, ...] = (
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_text else "iso", utc=not is_text),
+    )
+    return (*processors, for_a_person) if is_text else processors
+
+
+_CONSOLE = structlog.dev.ConsoleRenderer(pad_event_to=0)

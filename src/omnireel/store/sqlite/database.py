@@ -45,7 +45,11 @@ class Database:
         check_sqlite_version()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._writes: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # no write is queued once the thread has failed
+        self._has_failed = False
+        self._path = path
         writer, self._reading = _open(path)
+        self._file_id = _file_id(path)
         # Daemon: a process that ends without `close` must not wait for this thread. No caller was told that an
         # uncommitted write had succeeded.
         self._writer = threading.Thread(
@@ -64,12 +68,26 @@ class Database:
     def post(self, work: Callable[[Connection], T]) -> Future[T]:
         """The same as `write`, from any thread and without waiting."""
         write: _Write[T] = _Write(work, Future())
-        self._writes.put(write)
+        with self._lock:
+            if self._has_failed:
+                write.done.set_exception(_failed())
+            else:
+                self._writes.put(write)
         return write.done
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns. All its queries see the same committed state."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
+
+    def check(self) -> None:
+        """Raise RuntimeError if no write will ever be made again, or if other processes have another file.
+
+        A file that is deleted can still be written to, but nothing that is written there lasts.
+        """
+        if self._has_failed:
+            raise _failed()
+        if _file_id(self._path) != self._file_id:
+            raise RuntimeError(f"the store at {self._path} was deleted or replaced")
 
     def close(self) -> None:
         """Finish all writes that were requested, then close."""
@@ -84,6 +102,22 @@ class Database:
         return result
 
     def _write_until_closed(self, connection: Connection) -> None:
+        try:
+            self._write_batches(connection)
+        finally:
+            connection.close()
+            self._fail_remaining()
+
+    def _fail_remaining(self) -> None:
+        """Nobody may wait for a write that will never be made."""
+        with self._lock:
+            self._has_failed = True
+        while not self._writes.empty():
+            write = self._writes.get()
+            if write is not None and write.done.set_running_or_notify_cancel():
+                write.done.set_exception(_failed())
+
+    def _write_batches(self, connection: Connection) -> None:
         is_closing = False
         while not is_closing:
             batch = [self._writes.get()]
@@ -92,8 +126,12 @@ class Database:
             is_closing = None in batch
             # A write that was cancelled before it began is dropped; one that has begun is carried out.
             wanted = [write for write in batch if write and write.done.set_running_or_notify_cancel()]
-            write_together(connection, wanted)
-        connection.close()
+            try:
+                write_together(connection, wanted)
+            finally:
+                for write in wanted:
+                    if not write.done.done():
+                        write.done.set_exception(_failed())
 
 
 def write_together(connection: Connection, writes: list[_Write[Any]]) -> None:
@@ -128,6 +166,18 @@ def _in_savepoint(connection: Connection, write: _Write[Any]) -> Callable[[], No
         return lambda: write.done.set_exception(failure)
     connection.execute("RELEASE one")
     return lambda: write.done.set_result(result)
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _failed() -> RuntimeError:
+    return RuntimeError("the thread that writes the store has ended")
 
 
 def _unavailable(error: apsw.Error) -> CapacityError:

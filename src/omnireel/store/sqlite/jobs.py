@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, LogLine, NewLogLine, Overdue, Submission
+from omnireel.store.jobs import (
+    Cancelling,
+    Claim,
+    EndPolicy,
+    Job,
+    JobStatus,
+    LogLine,
+    NewLogLine,
+    Overdue,
+    Submission,
+)
 from omnireel.store.sqlite import ending, leases
 from omnireel.store.sqlite.database import Connection, Database
-from omnireel.store.sqlite.rows import find_job, select
+from omnireel.store.sqlite.rows import find_job, find_status, select
 from omnireel.store.sqlite.submission import num_queued, store_job
 from omnireel.task import Outcome
 
@@ -111,6 +121,10 @@ class SqliteJobs:
     async def find(self, job_id: str) -> Job | None:
         """See `JobStore.find`."""
         return await self._database.read(lambda db: find_job(db, job_id))
+
+    async def status(self, job_id: str) -> JobStatus | None:
+        """See `JobStore.status`."""
+        return await self._database.read(lambda db: find_status(db, job_id))
 
     async def position(self, job_id: str) -> int:
         """See `JobStore.position`."""

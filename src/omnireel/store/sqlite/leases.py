@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omnireel.store.jobs import Claim, Job
+from omnireel.store.jobs import MAX_COUNTED, Claim, Job
 from omnireel.store.sqlite.database import Connection
 from omnireel.store.sqlite.rows import COLUMNS, count, read_job, select
 
@@ -21,13 +21,16 @@ WHERE seq = (SELECT first.seq FROM shares JOIN jobs AS first ON first.seq = (
 RETURNING {COLUMNS}"""
 
 # The earlier jobs of the same owner, and as many jobs of every other owner; one more if that owner's turn comes first.
-_POSITION = """
+# No count goes further than MAX_COUNTED.
+_POSITION = f"""
 WITH it AS (SELECT owner, priority, seq FROM jobs WHERE id = ?),
-own AS (SELECT count(*) AS n FROM jobs, it WHERE jobs.owner = it.owner AND jobs.state = 'queued'
-        AND jobs.priority = it.priority AND jobs.seq < it.seq),
-waiting AS (SELECT jobs.owner, jobs.priority, count(*) AS n FROM jobs, it
-            WHERE state = 'queued' AND jobs.priority <= it.priority
-            GROUP BY jobs.owner, jobs.priority)
+own AS (SELECT count(*) AS n FROM (SELECT 1 FROM jobs, it WHERE jobs.owner = it.owner AND jobs.state = 'queued'
+        AND jobs.priority = it.priority AND jobs.seq < it.seq LIMIT {MAX_COUNTED})),
+priorities AS (SELECT column1 AS priority FROM (VALUES (0), (1)), it WHERE column1 <= it.priority),
+waiting AS (SELECT owner, priority, (SELECT count(*) FROM (
+              SELECT 1 FROM jobs WHERE jobs.owner = shares.owner AND jobs.state = 'queued'
+              AND jobs.priority = priorities.priority LIMIT {MAX_COUNTED})) AS n
+            FROM shares, priorities WHERE num_queued > 0)
 SELECT coalesce(sum(CASE
   WHEN waiting.priority < it.priority THEN waiting.n
   WHEN waiting.owner = it.owner THEN own.n

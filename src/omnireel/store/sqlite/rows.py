@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omnireel.store.jobs import Job, State
+from omnireel.store.jobs import Job, JobStatus, State
 from omnireel.store.sqlite.database import Connection
 from omnireel.task import (
     Failure,
@@ -44,6 +44,21 @@ def find_job(db: Connection, job_id: str) -> Job | None:
     """The job in its current state; None if there is no such job."""
     rows = select(db, f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,))
     return read_job(rows[0]) if rows else None
+
+
+def find_status(db: Connection, job_id: str) -> JobStatus | None:
+    """The status of a job; None if there is no such job."""
+    rows = select(
+        db,
+        """SELECT id, owner, state, started_at, finished_at, failure, coalesce(input_tokens + output_tokens, 0)
+           FROM jobs WHERE id = ?""",
+        (job_id,),
+    )
+    if not rows:
+        return None
+    found_id, owner, state, started_at, finished_at, failure, num_tokens = rows[0]
+    why = None if failure is None else _read_failure(failure)
+    return JobStatus(found_id, owner, State(state), started_at, finished_at, why, num_tokens)
 
 
 def select_jobs(db: Connection, condition: str, values: Values) -> list[Job]:

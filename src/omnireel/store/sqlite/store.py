@@ -53,6 +53,10 @@ class SqliteStore:
         """Usage and charges."""
         return self._usage
 
+    def check(self) -> None:
+        """See `Store.check`."""
+        self._database.check()
+
     def close(self) -> None:
         """Finish all writes that were requested, then close."""
         self._database.close()

@@ -5,22 +5,29 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 
-from omnireel.errors import CapacityError
+from omnireel.errors import CapacityError, InputError
 from omnireel.store.sqlite.database import Connection, Database
 from omnireel.store.sqlite.rows import count, select
 from omnireel.store.uploads import (
+    MAX_ARRIVING_S,
     MAX_OPEN,
     MAX_PARTS,
+    MAX_RESERVED,
     FileLimits,
     NewUpload,
     Part,
     StoredFile,
     bad_parts,
     no_room,
+    no_room_for_owner,
     not_found,
     token_hash,
     too_large,
 )
+
+# Of an upload whose time is over: no part of it is arriving, or the process that received one has died.
+_IS_OVER = """(open_until <= ?2 - ?3
+               OR NOT EXISTS (SELECT 1 FROM upload_parts WHERE upload_id = uploads.id AND etag IS NULL))"""
 
 
 class SqliteUploads:
@@ -48,6 +55,10 @@ class SqliteUploads:
         return await self._database.write(
             lambda db: _begin_part(db, upload_id, number, blob=blob, num_bytes=num_bytes, limits=limits)
         )
+
+    async def grow_part(self, blob: str, num_bytes: int, *, limits: FileLimits) -> None:
+        """See `UploadStore.grow_part`."""
+        await self._database.write(lambda db: _grow_part(db, blob, num_bytes, limits))
 
     async def end_part(
         self, blob: str, *, num_bytes: int, etag: str, limits: FileLimits, now: float
@@ -110,13 +121,17 @@ def _begin(
            open_until, keep_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             upload_id, new.owner, new.file_name, new.content_type, new.origin, token_hash(token), now,
-            now + limits.open_s, new.keep_s,
+            now + min(limits.open_s, limits.first_s), new.keep_s,
         ),
     )  # fmt: skip
 
 
 def _check_token(db: Connection, upload_id: str, token: str, now: float) -> StoredFile | None:
-    rows = select(db, "SELECT token_hash FROM uploads WHERE id = ? AND open_until > ?", (upload_id, now))
+    rows = select(
+        db,
+        f"SELECT token_hash FROM uploads WHERE id = ?1 AND (open_until > ?2 OR NOT {_IS_OVER})",
+        (upload_id, now, MAX_ARRIVING_S),
+    )
     if not rows or not hmac.compare_digest(rows[0][0], token_hash(token)):
         raise not_found()
     return _find(db, upload_id, now)
@@ -136,16 +151,54 @@ def _begin_part(
         (upload_id, number),
     )
     for_file, for_all = limits.max_file_bytes - others, limits.max_total_bytes - _num_stored_bytes(db)
-    most = max(0, min(for_file, for_all)) if num_bytes is None else num_bytes
+    for_owner = _left_for_owner(db, upload_id, limits)
+    room = for_all if for_owner is None else min(for_all, for_owner)
+    most = max(0, min(for_file, room)) if num_bytes is None else num_bytes
     if most > for_file:
         raise too_large(limits.max_file_bytes)
-    if most > for_all or (num_bytes is None and for_all <= 0):
-        raise no_room(limits.max_total_bytes)
+    if most > room or (num_bytes is None and room <= 0):
+        raise _no_room(limits, is_owner=room < for_all)
     db.execute(
         "INSERT INTO upload_parts (blob, upload_id, number, num_bytes) VALUES (?, ?, ?, ?)",
-        (blob, upload_id, number, most),
+        (blob, upload_id, number, min(most, MAX_RESERVED)),
     )
     return most
+
+
+def _left_for_owner(db: Connection, upload_id: str, limits: FileLimits) -> int | None:
+    """How many more bytes the account of an upload may store; None: any number."""
+    owner = str(select(db, "SELECT owner FROM uploads WHERE id = ?", (upload_id,))[0][0])
+    if not owner or limits.max_owner_bytes is None:
+        return None
+    return limits.max_owner_bytes - count(
+        db,
+        """SELECT (SELECT coalesce(sum(num_bytes), 0) FROM uploads WHERE owner = ?1)
+           + (SELECT coalesce(sum(p.num_bytes), 0) FROM upload_parts AS p JOIN uploads AS u ON u.id = p.upload_id
+              WHERE u.owner = ?1)""",
+        (owner,),
+    )
+
+
+def _no_room(limits: FileLimits, *, is_owner: bool) -> InputError:
+    if is_owner and limits.max_owner_bytes is not None:
+        return no_room_for_owner(limits.max_owner_bytes)
+    return no_room(limits.max_total_bytes)
+
+
+def _grow_part(db: Connection, blob: str, num_bytes: int, limits: FileLimits) -> None:
+    changed = "UPDATE upload_parts SET num_bytes = ? WHERE blob = ? AND etag IS NULL RETURNING upload_id"
+    rows = select(db, changed, (num_bytes, blob))
+    if not rows:
+        raise not_found()
+    _check_room(db, rows[0][0], limits)
+
+
+def _check_room(db: Connection, upload_id: str, limits: FileLimits) -> None:
+    """Parts that arrive at the same time were each admitted alone. Together they may be too large."""
+    if _num_stored_bytes(db) > limits.max_total_bytes:
+        raise no_room(limits.max_total_bytes)
+    if (_left_for_owner(db, upload_id, limits) or 0) < 0:
+        raise _no_room(limits, is_owner=True)
 
 
 def _end_part(
@@ -165,11 +218,9 @@ def _end_part(
         rows[0],
     )
     db.execute("UPDATE upload_parts SET num_bytes = ?, etag = ? WHERE blob = ?", (num_bytes, etag, blob))
-    # Parts that arrive at the same time were each admitted alone. Together they may be too large.
     if sum(part.num_bytes for part in _arrived_parts(db, rows[0][0])) > limits.max_file_bytes:
         raise too_large(limits.max_file_bytes)
-    if _num_stored_bytes(db) > limits.max_total_bytes:
-        raise no_room(limits.max_total_bytes)
+    _check_room(db, rows[0][0], limits)
     db.execute("UPDATE uploads SET open_until = ? WHERE id = ?", (now + limits.open_s, rows[0][0]))
     return [row[0] for row in older]
 
@@ -229,9 +280,9 @@ def _sweep(db: Connection, now: float) -> list[str]:
     db.execute("DELETE FROM cdn_tokens WHERE expires_at <= ?", (now,))
     late = select(
         db,
-        """SELECT id FROM uploads WHERE blob IS NOT NULL AND expires_at <= ?1
-           UNION ALL SELECT id FROM uploads WHERE blob IS NULL AND open_until <= ?1""",
-        (now,),
+        f"""SELECT id FROM uploads WHERE blob IS NOT NULL AND expires_at <= ?1
+           UNION ALL SELECT id FROM uploads WHERE blob IS NULL AND open_until <= ?1 AND {_IS_OVER}""",
+        (now, now, MAX_ARRIVING_S),
     )
     return [blob for row in late for blob in _drop(db, row[0])]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from omnireel.store.sqlite.database import Connection, Database
 from omnireel.store.sqlite.rows import select
@@ -74,12 +74,17 @@ class SqliteWebhooks:
 
 def store_webhook(db: Connection, *, job_id: str, owner: str, url: str, body: bytes, now: float) -> None:
     """Store a webhook, in the transaction that ends its job."""
-    values = (f"msg_{job_id}", job_id, owner, url, urlsplit(url).netloc.lower(), body, now, now)
+    values = (f"msg_{job_id}", job_id, owner, url, _receiver(url), body, now, now)
     db.execute(
         """INSERT INTO outbox (id, job_id, owner, url, receiver, body, created_at, next_at)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
         values,
     )
+
+
+def _receiver(url: str) -> str:
+    """Host and port of an address. Not `urlsplit`, which keeps the last texts that it was given."""
+    return re.split("[/?#]", url, maxsplit=3)[2].lower()
 
 
 def _claim(db: Connection, *, skip: Collection[str], until: float, now: float) -> Webhook | None:

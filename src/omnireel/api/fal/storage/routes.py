@@ -23,7 +23,7 @@ from starlette.responses import Response
 from omnireel.api.fal.storage.file_address import file_id_in, file_path, origin_of
 from omnireel.api.fal.storage.file_type import ANY_TYPE, default_name, media_type
 from omnireel.api.fal.storage.lifecycle import keep_s_of
-from omnireel.api.http.body import parse_json, read_body
+from omnireel.api.http.body import read_json
 from omnireel.api.http.caller import owner_of
 from omnireel.api.http.errors import BodyError, RequestError, problem
 from omnireel.api.http.incoming_file import IncomingFile
@@ -96,11 +96,21 @@ class StorageRoutes:
 
     async def complete(self, request: Request) -> Response:
         """Complete an upload in parts; the body lists them in any order."""
-        fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
+        fields = await read_json(request, _MAX_JSON_BYTES)
         return _stored(await self.uploads.complete(*_upload(request), _listed(fields)), {})
 
+    async def delete(self, request: Request) -> Response:
+        """Delete a file of the caller. Jobs that were sent already keep its bytes."""
+        owner = await cdn_owner(self.uploads, request, self.settings)
+        file_id = file_id_in(request.path_params["name"])
+        file = await self.uploads.find(file_id) if file_id else None
+        if file is None or file.owner != owner:
+            return no_such_file()
+        await self.uploads.abandon(file.id)
+        return Response(None, 204)
+
     async def _initiated(self, request: Request, kind: str) -> Response:
-        fields = parse_json(await read_body(request, _MAX_JSON_BYTES))
+        fields = await read_json(request, _MAX_JSON_BYTES)
         opened, address = await self._begin(request, **_named_in_body(fields))
         return json_response({"upload_url": f"{address}/{kind}/{opened.token}", "file_url": address}, 200)
 
@@ -151,6 +161,12 @@ async def cdn_owner(uploads: Uploads, request: Request, settings: Settings) -> s
             "Send a key, or a token from storage/auth/token.", error_type="unauthorized", status=401
         )
     return owner
+
+
+def no_such_file() -> Response:
+    """The same answer for a file that does not exist, has expired or belongs to another account."""
+    text = "You have no such file, or it has expired."
+    return json_response({"detail": text, "message": text}, 404)
 
 
 def _upload(request: Request) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from omnireel.api.fal.storage.file_address import file_id_in
-from omnireel.api.fal.storage.routes import cdn_owner
+from omnireel.api.fal.storage.routes import cdn_owner, no_such_file
 from omnireel.api.http.responses import json_response
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Uploads
@@ -35,7 +35,7 @@ class ServedFiles:
         """The file or one range of it; 404 if the caller owns no such file."""
         file = await self._find(request)
         if file is None:
-            return _no_such_file()
+            return no_such_file()
         headers = _headers(file)
         if _is_known(request.headers.get("if-none-match"), file):
             return Response(None, 304, headers)
@@ -50,7 +50,7 @@ class ServedFiles:
                 path = await opened.enter_async_context(self.uploads.file(file))
                 source = opened.enter_context(await asyncio.to_thread(path.open, "rb"))
             except FileNotFoundError:  # it has expired since it was found
-                return _no_such_file()
+                return no_such_file()
             return _OpenFileResponse(source, headers, opened.pop_all())
 
     async def _find(self, request: Request) -> StoredFile | None:
@@ -108,11 +108,6 @@ def _range_start(request: Request, file: StoredFile) -> int | None:
     if not first:
         return max(0, file.num_bytes - int(last))
     return None if last and int(last) < int(first) else int(first)
-
-
-def _no_such_file() -> Response:
-    text = "You have no such file, or it has expired."
-    return json_response({"detail": text, "message": text}, 404)
 
 
 def _no_such_range(file: StoredFile) -> Response:

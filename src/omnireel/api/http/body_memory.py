@@ -1,0 +1,165 @@
+"""The memory that request bodies take: while they arrive, and while they are read."""
+
+import asyncio
+import hashlib
+import io
+import tempfile
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from starlette.requests import Request
+
+from omnireel.storage.local_blobs import full_disk_reported, write_all
+
+# A longer body waits in a file, even if there is room: memory for few large buffers is seldom given back.
+_MAX_IN_MEMORY = 1024 * 1024
+# So many bytes of a body that waits in a file are collected before they are written.
+_PIECE_BYTES = 256 * 1024
+# The share of the memory that bodies of one account may take while they arrive.
+_SHARE = 0.5
+
+
+class BodyMemory:
+    """Limits the memory of all bodies in this process.
+
+    A long body, and one that finds no room when it arrives, waits in a file without a name. Whole bodies are read in
+    turn: as many at a time as fit into max_bytes, and always one.
+
+    directory: for the files
+    reader:    the thread that reads long bodies
+    """
+
+    def __init__(self, max_bytes: int, directory: Path) -> None:
+        self._max_bytes = max_bytes
+        self._directory = directory
+        self._arriving: Counter[str] = Counter()
+        self._reading = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        # One thread: glibc keeps freed memory for each thread that used it.
+        self.reader = ThreadPoolExecutor(1, "bodies")
+
+    def take(self, owner: str, num_bytes: int) -> bool:
+        """Count bytes of an account that are kept in memory. False, and not counted, if there is no room."""
+        is_room = (
+            self._arriving.total() + num_bytes <= self._max_bytes
+            and self._arriving[owner] + num_bytes <= self._max_bytes * _SHARE
+        )
+        if is_room:
+            self._arriving[owner] += num_bytes
+        return is_room
+
+    def give_back(self, owner: str, num_bytes: int) -> None:
+        """The bytes are in memory no longer."""
+        self._arriving[owner] -= num_bytes
+        if not self._arriving[owner]:
+            del self._arriving[owner]
+
+    def new_file(self) -> BinaryIO:
+        """A new file, which is gone once it is closed. Raises CapacityError if the disk is full."""
+        with full_disk_reported():
+            return cast(BinaryIO, tempfile.TemporaryFile(dir=self._directory, buffering=0))
+
+    @asynccontextmanager
+    async def turn(self, num_bytes: int) -> AsyncIterator[None]:
+        """Wait until a body of this length may be read. What is made of it counts until the block ends."""
+        cost = min(num_bytes, self._max_bytes)
+        await self._enter(cost)
+        try:
+            yield
+        finally:
+            self._leave(cost)
+
+    async def _enter(self, cost: int) -> None:
+        if not self._waiting and self._reading + cost <= self._max_bytes:
+            self._reading += cost
+            return
+        turn = asyncio.get_running_loop().create_future()
+        entry = (cost, turn)
+        self._waiting.append(entry)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(cost)
+            else:
+                self._waiting.remove(entry)
+                self._leave(0)
+            raise
+
+    def _leave(self, cost: int) -> None:
+        self._reading -= cost
+        while self._waiting and self._reading + self._waiting[0][0] <= self._max_bytes:
+            next_cost, turn = self._waiting.popleft()
+            if not turn.done():
+                self._reading += next_cost
+                turn.set_result(None)
+
+
+class ArrivingBody:
+    """A body of which pieces arrive: in memory as long as there is room, else in a file."""
+
+    def __init__(self, memory: BodyMemory, owner: str) -> None:
+        self.num_bytes = 0
+        self._memory = memory
+        self._owner = owner
+        self._digest = hashlib.sha256()
+        # One growing buffer: the memory of many small pieces would often stay with the process.
+        self._buffer = io.BytesIO()
+        self._num_counted = 0
+        self._file: BinaryIO | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the pieces so far."""
+        return self._digest.hexdigest()
+
+    async def add(self, piece: bytes) -> None:
+        """Add a piece. Raises CapacityError if it has to be written and the disk is full."""
+        self.num_bytes += len(piece)
+        self._digest.update(piece)
+        self._buffer.write(piece)
+        if self._file is None:
+            if self.num_bytes <= _MAX_IN_MEMORY and self._memory.take(self._owner, len(piece)):
+                self._num_counted += len(piece)
+                return
+            self._file = self._memory.new_file()
+        if self._num_counted or self._buffer.tell() >= _PIECE_BYTES:
+            await asyncio.to_thread(self._write)
+            self._stop_counting()
+
+    def take(self) -> bytes:
+        """The whole body, once. Blocks while it is read from its file."""
+        if self._file is None:
+            content = self._buffer.getvalue()
+        else:
+            self._write()
+            self._file.seek(0)
+            content = self._file.read()
+        self._buffer = io.BytesIO()
+        return content
+
+    def close(self) -> None:
+        """Drop the body."""
+        self._stop_counting()
+        self._buffer = io.BytesIO()
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self) -> None:
+        assert self._file is not None
+        with full_disk_reported():
+            write_all(self._file, self._buffer.getvalue())
+        self._buffer = io.BytesIO()
+
+    def _stop_counting(self) -> None:
+        self._memory.give_back(self._owner, self._num_counted)
+        self._num_counted = 0
+
+
+def body_memory_of(request: Request) -> BodyMemory:
+    """The memory for bodies of the request's application."""
+    return cast(BodyMemory, request.app.state.body_memory)
