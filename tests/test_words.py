@@ -53,8 +53,8 @@ PHRASES = (
     r"\bnobody is left\b",
     r"\bsomebody else's\b",
 )
-# A field of the health page, which older programs read.
-WIRE_NAMES = {"intrusions"}
+# A field of the health page, which older programs read, and the standard library's method of files.
+PUBLIC_NAMES = {"intrusions", "tell"}
 
 
 def words_of(name):
@@ -70,7 +70,7 @@ def tokens_of(path, *kinds):
 
 
 def private_words(names):
-    return {name for name in names if name not in WIRE_NAMES and words_of(name) & set(PRIVATE)}
+    return {name for name in names if name not in PUBLIC_NAMES and words_of(name) & set(PRIVATE)}
 
 
 def phrases_in(text):

@@ -153,6 +153,11 @@ def test_no_code_that_comes_with_a_checkpoint_runs(tmp_path):
 
 # Pages without private data, for programs that have no key yet.
 OPEN = {
+    "",  # the playground
+    "/playground/{name}",
+    f"/models/{ENDPOINT_ID}",
+    f"/models/{ENDPOINT_ID}/api",
+    "/api/openapi/queue/openapi.json",
     "/health",
     "/health/ready",
     "/openapi.json",

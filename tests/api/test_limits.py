@@ -34,7 +34,7 @@ def test_a_cap_refuses_before_any_work_and_spends_nothing(keyed, body):
             assert "could cost $0.000030" in answer.json()["detail"]
             assert "$0.000010 is neither spent nor reserved" in answer.json()["detail"]
             assert answer.json()["detail"].endswith("Send a smaller max_frames or max_tokens.")
-        assert client.post(f"/{ID}", json=body | {"prompt": "", "max_tokens": 3}).status_code == 422
+        assert client.post(f"/{ID}", json=body | {"prompt": None, "max_tokens": 3}).status_code == 422
         assert client.post(f"/{ID}", json=body | {"prompt": "I", "max_tokens": 1}).status_code == 403
     with caller(keyed.url, create_key(keyed.folder, monthly_cap_micro=29)) as client:
         assert client.post(f"/{ID}", json=body).json()["error_type"] == "spending_cap_reached"

@@ -13,7 +13,6 @@ from typing import ParamSpec
 
 import typer
 
-from omnireel.cli.terminal import printable
 from omnireel.errors import CheckpointError, OmnireelError, SettingsError
 from omnireel.settings import unknown_variables, wants_tracebacks
 
@@ -109,3 +108,14 @@ def _print_bug(error: Exception) -> None:
         f"Internal error: {type(error).__name__}.",
         "Set OMNIREEL_TRACEBACK=1, run the command again and report what it prints.",
     )
+
+
+def printable(text: str, *, kept: str = "\n\t") -> str:
+    """The text with escapes in place of control characters, which a terminal would obey, but for those to be kept."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -17,9 +17,8 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from omnireel.cli.failures import FAILED
+from omnireel.cli.failures import FAILED, printable
 from omnireel.cli.serving.bounded_writer import BoundedWriter
-from omnireel.cli.terminal import printable
 
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 # How long a process that ends waits for a slow reader of its log.
