@@ -43,16 +43,16 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
     Raises CheckpointError, which names the first tensor that is missing, unknown, of another shape or not finite.
     """
     config = read_config(directory)
-    model = empty_model(config, dtype or _dtype(config))
+    model = empty_model(config, dtype or dtype_of(config))
     quantize_modules(model, read_quant_table(directory))
     expected, tensors = model.state_dict(), {}
-    for shard, names in _shards(directory).items():
-        with _opened(shard, names) as (file, present):
+    for shard, names in shards(directory).items():
+        with _opened_shard(shard, names) as (file, present):
             _read_ahead(shard)
             for name in present:
-                _check_header(name, file.get_slice(name), expected)
-                tensors[name] = _finite(name, file.get_tensor(name)).to(expected[name].dtype)
-    _check_complete(expected, tensors)
+                check_header(name, file.get_slice(name), expected)
+                tensors[name] = finite(name, file.get_tensor(name)).to(expected[name].dtype)
+    check_complete(expected, tensors)
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
 
@@ -80,12 +80,12 @@ def survey_checkpoint(directory: Path) -> None:
     """
     expected = _expected_tensors(directory, None)
     found: set[str] = set()
-    for shard, names in _shards(directory).items():
-        with _opened(shard, names) as (file, present):
+    for shard, names in shards(directory).items():
+        with _opened_shard(shard, names) as (file, present):
             for name in present:
-                _check_header(name, file.get_slice(name), expected)
+                check_header(name, file.get_slice(name), expected)
         found |= set(present)
-    _check_complete(expected, found)
+    check_complete(expected, found)
 
 
 def weight_bytes(directory: Path, dtype: torch.dtype) -> int:
@@ -96,7 +96,7 @@ def weight_bytes(directory: Path, dtype: torch.dtype) -> int:
 def _expected_tensors(directory: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """The tensors that the config requires, by name, without memory: their shape and type count."""
     config = read_config(directory)
-    model = empty_model(config, dtype or _dtype(config))
+    model = empty_model(config, dtype or dtype_of(config))
     quantize_modules(model, read_quant_table(directory))
     return model.state_dict()
 
@@ -112,14 +112,15 @@ def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
         torch.set_default_dtype(before)
 
 
-def _dtype(config: OmniConfig) -> torch.dtype:
+def dtype_of(config: OmniConfig) -> torch.dtype:
+    """The type of the stored weights. Raises CheckpointError."""
     if config.dtype not in DTYPES:
         raise CheckpointError(f"config.json has the dtype {config.dtype!r}; supported: {', '.join(DTYPES)}.")
     return DTYPES[config.dtype]
 
 
-def _shards(directory: Path) -> dict[Path, list[str] | None]:
-    """Each file with the tensor names it must have; None for a single file without an index."""
+def shards(directory: Path) -> dict[Path, list[str] | None]:
+    """Each file with the tensor names it must have; None for a single file without an index. Raises CheckpointError."""
     index = directory / "model.safetensors.index.json"
     single = directory / "model.safetensors"
     if not index.exists():
@@ -148,20 +149,28 @@ def _weight_map(index: Path) -> dict[str, object]:
 
 
 @contextmanager
-def _opened(path: Path, names: list[str] | None) -> Iterator[tuple[Any, list[str]]]:
+def _opened_shard(path: Path, names: list[str] | None) -> Iterator[tuple[Any, list[str]]]:
     """An open shard, and the names of its tensors that are loaded; names: those the index has for it."""
+    with opened(path) as file:
+        present = set(file.keys())
+        if names is not None and present != set(names):
+            odd = sorted(present ^ set(names))[0]
+            raise CheckpointError(f"{path.name} and the index disagree about {odd!r}.")
+        yield file, [name for name in sorted(present) if not IGNORED.fullmatch(name)]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """An open safetensors file. Raises CheckpointError where it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
-            present = set(file.keys())
-            if names is not None and present != set(names):
-                odd = sorted(present ^ set(names))[0]
-                raise CheckpointError(f"{path.name} and the index disagree about {odd!r}.")
-            yield file, [name for name in sorted(present) if not IGNORED.fullmatch(name)]
+            yield file
     except (SafetensorError, OSError) as e:
         raise CheckpointError(f"Cannot read {path.name}: {e}") from None
 
 
-def _check_header(name: str, header: Any, expected: dict[str, Tensor]) -> None:  # noqa: ANN401  safetensors has no type for it
+def check_header(name: str, header: Any, expected: Mapping[str, Tensor]) -> None:  # noqa: ANN401  safetensors has no type for it
+    """Compare a stored tensor's shape and type with what the model has under its name. Raises CheckpointError."""
     if name not in expected:
         raise CheckpointError(f"The checkpoint has a tensor that this model does not have: {name!r}.")
     tensor, shape, stored = expected[name], header.get_shape(), header.get_dtype()
@@ -174,18 +183,20 @@ def _check_header(name: str, header: Any, expected: dict[str, Tensor]) -> None: 
         raise CheckpointError(f"{name!r} is stored as {stored}, expected {STORED[tensor.dtype]}.")
 
 
-def _check_complete(expected: Mapping[str, object], found: Collection[str]) -> None:
+def check_complete(expected: Mapping[str, object], found: Collection[str]) -> None:
+    """Raise CheckpointError where an expected tensor was not found."""
     if missing := sorted(set(expected) - set(found)):
         raise CheckpointError(f"The checkpoint lacks {len(missing)} tensors, first {missing[0]!r}.")
 
 
-def _finite(name: str, tensor: Tensor) -> Tensor:
-    if not _is_finite(tensor):
+def finite(name: str, tensor: Tensor) -> Tensor:
+    """The tensor. Raises CheckpointError where one of its values is not finite."""
+    if not _isfinite(tensor):
         raise CheckpointError(f"{name!r} has NaN or infinite values.")
     return tensor
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def _isfinite(tensor: Tensor) -> bool:
     """Whether every value is finite. Every E2M1 code is, so those 16 GB are not read.
 
     Finding the extremes needs no second tensor and is 25 times as fast as testing each value; where a tensor has a
