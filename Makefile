@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
+.PHONY: setup demo test gguf test-gguf kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -23,6 +23,13 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest
+
+# Compiles llama-cpp-python, 4 to 14 minutes on two cores; the wheel is kept in ~/.cache/omnireel/wheels.
+gguf: $(STAMP)
+	@$(PY) tools/build_gguf.py
+
+test-gguf: gguf
+	$(PY) -m pytest tests/gguf
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1

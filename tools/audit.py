@@ -18,16 +18,17 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCKS = (ROOT / "requirements.lock", ROOT / "torch.lock")
+LOCKS = (ROOT / "requirements.lock", ROOT / "torch.lock", ROOT / "gguf.lock")
 NOTICES = ROOT / "THIRD_PARTY_NOTICES.md"
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)( \\)?")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 WITHOUT_HASHES = {"torch"}
+OPTIONAL = "GGUF"  # section of packages that only `make gguf` installs
 
 
 @dataclass(frozen=True)
 class Lock:
-    """The pins of both lock files.
+    """The pins of all lock files.
 
     sections: heading → canonical name → version; malformed: lines without a pin; hashed: names that have a hash
     """
@@ -48,7 +49,7 @@ class Lock:
 
 
 def locked() -> str:
-    """The text of both lock files."""
+    """The text of all lock files."""
     return "".join(path.read_text("utf-8") for path in LOCKS)
 
 
@@ -102,13 +103,17 @@ def _unlocked(lock: Lock) -> list[str]:
 
 
 def not_as_locked(lock: Lock) -> list[str]:
-    """One sentence for each installed package that differs from the lock. A local build counts as its version."""
+    """One sentence for each installed package that differs from the lock. A local build counts as its version.
+
+    Optional packages need not be installed.
+    """
     found = []
     for name, version in lock.all.items():
         try:
             installed = Version(distribution(name).version)
         except PackageNotFoundError:
-            found.append(f"{name} {version} is locked but not installed.")
+            if name not in lock.sections.get(OPTIONAL, {}):
+                found.append(f"{name} {version} is locked but not installed.")
             continue
         if installed.public != version.public:
             found.append(f"{name} {installed} is installed; {version} is locked.")

@@ -1,4 +1,4 @@
-"""Write the hashes of the files of every pinned package into requirements.lock: `python tools/lock.py`.
+"""Write the hashes of the files of every pinned package into requirements.lock and gguf.lock: `python tools/lock.py`.
 
 It needs the package index. The versions stay as they are; pip then refuses any other file. The hashes are those of the
 source and of the wheels for Linux on x86-64 and arm64. torch is in torch.lock without hashes, because it has many
@@ -14,7 +14,8 @@ from typing import Any
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-LOCK = Path(__file__).parents[1] / "requirements.lock"
+ROOT = Path(__file__).parents[1]
+LOCKS = (ROOT / "requirements.lock", ROOT / "gguf.lock")
 INDEX = "https://pypi.org/simple"
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)")
 PYTHONS = ("cp311", "cp312", "cp313")
@@ -22,10 +23,11 @@ PLATFORMS = re.compile(r"any|(many)?linux.*_(x86_64|aarch64)")
 
 
 def main() -> None:
-    """Replace the hashes in the lock file."""
-    lines = [line for line in LOCK.read_text("utf-8").splitlines() if not line.startswith("    --hash")]
-    with ThreadPoolExecutor(8) as pool:
-        LOCK.write_text("".join(pool.map(hashed, [line.removesuffix(" \\") for line in lines])), "utf-8")
+    """Replace the hashes in the lock files."""
+    for lock in LOCKS:
+        lines = [line for line in lock.read_text("utf-8").splitlines() if not line.startswith("    --hash")]
+        with ThreadPoolExecutor(8) as pool:
+            lock.write_text("".join(pool.map(hashed, [line.removesuffix(" \\") for line in lines])), "utf-8")
 
 
 def hashed(line: str) -> str:

@@ -10,6 +10,7 @@ from omnireel.backends.base import Backend
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
 from omnireel.errors import CheckpointError
+from omnireel.model.checkpoint.model_files import ModelFiles, files_in, files_of_gguf
 from omnireel.settings import Settings
 from omnireel.video.limits import VideoLimits
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from omnireel.prompting.encoding import PromptEncoder
 
 _MODEL_HINT = (
-    "Give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model."
+    "Give demo, a directory with config.json, tokenizer.json and *.safetensors, a .gguf file, or the id of a "
+    "pulled model."
 )
 _MAX_FILE_S = 7200.0
 _MAX_PACKETS = 864_000  # of such a file, at 120 frames a second
@@ -55,10 +57,15 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
 
 def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
     """The prompt encoder of the settings' checkpoint, with its weights loaded. Raises CheckpointError."""
+    from omnireel.model.checkpoint.gguf.check import check_language
+    from omnireel.model.config import read_config
     from omnireel.prompting.encoding import PromptEncoder
 
-    directory = checkpoint_directory(settings)
-    return PromptEncoder.load(directory, dtype=dtype_of(settings, directory), limits=limits)
+    files = find_model(settings)
+    if files.language is not None:
+        check_language(files.language, read_config(files.directory).language, files.directory)
+        raise CheckpointError("This version packs and checks GGUF files, and does not run them yet.")
+    return PromptEncoder.load(files.directory, dtype=dtype_of(settings, files), limits=limits)
 
 
 def served_limits(settings: Settings) -> VideoLimits:
@@ -91,21 +98,23 @@ def _limits(settings: Settings, max_duration_s: float, resolution: str) -> Video
     )
 
 
-def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
-    """The dtype to compute in. Raises CheckpointError.
+def dtype_of(settings: Settings, files: ModelFiles) -> "torch.dtype":
+    """The dtype in which torch computes: all of the model, or its encoders. Raises CheckpointError.
 
     auto gives fp32 for the demo, which was trained in it. Without bf16 instructions torch takes ten times as long
     for bf16 products as for fp32 ones; auto then gives fp32 if the larger weights fit into memory. Otherwise bf16.
     """
     import torch
 
+    from omnireel.model.checkpoint.encoders import encoder_bytes
     from omnireel.model.checkpoint.load import DTYPES, weight_bytes
 
     if settings.dtype != "auto":
         return DTYPES[settings.dtype]
-    if directory == DEMO:
+    if files.directory == DEMO:
         return torch.float32
-    if has_bf16_units() or weight_bytes(directory, torch.float32) + OVERHEAD_BYTES > available_memory():
+    count = weight_bytes if files.language is None else encoder_bytes
+    if has_bf16_units() or count(files.directory, torch.float32) + OVERHEAD_BYTES > available_memory():
         return torch.bfloat16
     return torch.float32
 
@@ -119,20 +128,41 @@ def has_bf16_units() -> bool:
 
 
 def checkpoint_directory(settings: Settings) -> Path:
-    """The directory of the settings' checkpoint: the demo's, a path, or that of a pulled model.
+    """The directory with the model's config, tokenizer and template. Raises CheckpointError, as `find_model`."""
+    return find_model(settings).directory
 
-    Raises CheckpointError if it does not exist.
+
+def find_model(settings: Settings) -> ModelFiles:
+    """The files of the settings' model: the demo's, those of a path, or those of a pulled model.
+
+    A GGUF that lies alone gets its other files from the setting `encoders`.
+    Raises CheckpointError where something is missing.
     """
-    model = settings.model
-    directory = DEMO if model == "demo" else Path(model).expanduser()
-    if directory.is_dir():
-        return directory
+    path = _place(settings.model, settings, _MODEL_HINT)
+    found = files_of_gguf(path) if path.is_file() else files_in(path)
+    if isinstance(found, ModelFiles):
+        return found
+    hint = (
+        "Name a directory or a pulled model that has config.json, tokenizer.json and the encoders with --encoders, "
+        f"or download them with: omnireel pull {settings.encoders} --gguf"
+    )
+    directory = _place(settings.encoders, settings, hint)
+    if not (directory / "config.json").is_file():
+        raise CheckpointError(f"{found} lies alone, and {directory} has no config.json.", hint=hint)
+    return ModelFiles(directory, found, found.stem)
+
+
+def _place(model: str, settings: Settings, hint: str) -> Path:
+    """The directory or .gguf file that a name stands for."""
+    path = DEMO if model == "demo" else Path(model).expanduser()
+    if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
+        return path
     if MODEL_ID.fullmatch(model) is None:
-        raise CheckpointError(f"There is no checkpoint at {model}.", hint=_MODEL_HINT)
+        raise CheckpointError(f"There is no checkpoint at {model}.", hint=hint)
     pulled = pulled_directory(settings.models_dir, model)
     if pulled.is_dir():
         return pulled
     raise CheckpointError(
         f"There is no checkpoint at {model}, and no model with this id has been pulled.",
-        hint=f"Download it with: omnireel pull {model}",
+        hint=f"Download it with: omnireel pull {model}" if hint == _MODEL_HINT else hint,
     )

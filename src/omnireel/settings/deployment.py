@@ -42,7 +42,14 @@ class Settings:
     model: str = _MODEL.setting(
         TEXT,
         "demo",
-        "The model: demo, the directory of a checkpoint, or the id of a pulled model.",
+        "The model: demo, the directory of a checkpoint, a .gguf file, or the id of a pulled model.",
+        example="/srv/models/nemotron-3-nano-omni",
+        commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
+    )
+    encoders: str = _MODEL.setting(
+        TEXT,
+        "nvidia/Nemotron-3-Nano-Omni-30B-A3B-Reasoning-BF16",
+        "Directory or pulled model with the other files of a GGUF that lies alone: config, tokenizer, encoders.",
         example="/srv/models/nemotron-3-nano-omni",
         commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
     )
@@ -109,7 +116,7 @@ class Settings:
         None,
         "Directory of the database, uploaded files, pulled models and keys.",
         example="/srv/omnireel",
-        commands=("serve", "worker", "doctor", "pull", *_KEY_COMMANDS, *_WEBHOOK_COMMANDS),
+        commands=("serve", "worker", "doctor", "pull", "pack", *_KEY_COMMANDS, *_WEBHOOK_COMMANDS),
         default_text="~/.local/share/omnireel",
     )
     max_upload_bytes: int = _FILES.setting(

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.cli.backend import checkpoint_directory, dtype_of, has_bf16_units
+from omnireel.cli.backend import checkpoint_directory, dtype_of, find_model, has_bf16_units
 from omnireel.cli.failures import FAILED, NO_WEIGHTS
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
 from omnireel.cli.sandbox import require_sandbox
@@ -118,8 +118,9 @@ def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
     if settings.backend != "local":
         return
     try:
-        directory = checkpoint_directory(settings)
-        language, dtype = read_config(directory).language, dtype_of(settings, directory)
+        files = find_model(settings)
+        directory = files.directory
+        language, dtype = read_config(directory).language, dtype_of(settings, files)
         num_bytes = weight_bytes(directory, dtype)
     except CheckpointError:
         return

@@ -51,31 +51,41 @@ class Plan:
         return len(self.header()) + sum(size + len(padding(size)) for size in sizes)
 
 
+def journal_of(path: Path) -> Path:
+    """The journal beside the GGUF `path`."""
+    return path.with_name(f"{path.name}.journal")
+
+
 def write_gguf(path: Path, source: Source, plan: Plan, on_bytes: OnBytes) -> str:
     """Write `path`, or the rest of it. Returns the SHA-256 of the file.
 
+    The journal stays, so that the same call after this one has nothing to do.
     Raises CheckpointError, and OmnireelError where the disk is too small or another process writes the same file.
     """
-    header, total = plan.header(), plan.num_bytes()
-    part_path, journal_path = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.journal")
+    header, part_path = plan.header(), path.with_name(f"{path.name}.part")
     identity = hashlib.sha256(header + source.fingerprint().encode()).hexdigest()
-    with _locked(journal_path) as journal, part_path.open("a+b") as file:
-        state = _resume(journal, file, identity)
-        if state is None:
-            state = _start(journal, file, identity, header)
-        _check_disk(path, total - state.num_bytes)
-        on_bytes(state.num_bytes, total)
-        for part, stored in plan.tensors[state.num_tensors :]:
-            for piece in stored_bytes(source, part, stored):
-                state.write(piece)
-                on_bytes(state.num_bytes, total)
-            state.write(padding(_num_bytes(part, stored)))
-            state.end_tensor()
-        state.save()
-        assert state.num_bytes == total, f"{state.num_bytes} bytes were written, {total} planned"
+    with _locked(journal_of(path)) as journal:
+        if path.exists() and (digest := _digest_of_all(journal, identity)):
+            return digest
+        with part_path.open("a+b") as file:
+            state = _resume(journal, file, identity) or _start(journal, file, identity, header)
+            _check_disk(path, plan.num_bytes() - state.num_bytes)
+            _write_rest(state, source, plan, on_bytes)
         part_path.rename(path)
-        journal_path.unlink()
     return state.digest
+
+
+def _write_rest(state: _State, source: Source, plan: Plan, on_bytes: OnBytes) -> None:
+    total = plan.num_bytes()
+    on_bytes(state.num_bytes, total)
+    for part, stored in plan.tensors[state.num_tensors :]:
+        for piece in stored_bytes(source, part, stored):
+            state.write(piece)
+            on_bytes(state.num_bytes, total)
+        state.write(padding(_num_bytes(part, stored)))
+        state.end_tensor()
+    state.save(is_complete=True)
+    assert state.num_bytes == total, f"{state.num_bytes} bytes were written, {total} planned"
 
 
 def _num_bytes(part: Part, stored: Format) -> int:
@@ -106,11 +116,12 @@ class _State:
         if self.num_bytes - self._num_saved >= SAVE_EVERY_BYTES:
             self.save()
 
-    def save(self) -> None:
+    def save(self, *, is_complete: bool = False) -> None:
         """The bytes have to be on the disk before the journal says so."""
         self._file.flush()
         os.fsync(self._file.fileno())
         line = {"bytes": self.num_bytes, "tensors": self.num_tensors, "sha256": self.digest}
+        line |= {"complete": True} if is_complete else {}
         self._journal.write(json.dumps(line) + "\n")
         self._journal.flush()
         os.fsync(self._journal.fileno())
@@ -129,12 +140,9 @@ def _start(journal: IO[str], file: BinaryIO, identity: str, header: bytes) -> _S
 
 def _resume(journal: IO[str], file: BinaryIO, identity: str) -> _State | None:
     """The state that the journal has; None where it is of another file, or where the bytes are not those it names."""
-    journal.seek(0)
-    text = journal.read()
-    lines = [found for line in text.splitlines() if (found := _parsed(line))]
-    if len(lines) < 2 or lines[0].get("identity") != identity:
+    saved, state = _last_saved(journal, identity), _State(journal, file)
+    if saved is None:
         return None
-    saved, state = lines[-1], _State(journal, file)
     file.seek(0)
     while left := saved["bytes"] - state.num_bytes:
         data = file.read(min(_COPY_BYTES, left))
@@ -144,10 +152,23 @@ def _resume(journal: IO[str], file: BinaryIO, identity: str) -> _State | None:
     if state.digest != saved["sha256"]:
         return None
     file.truncate(state.num_bytes)
-    if not text.endswith("\n"):
-        journal.write("\n")
     state.num_tensors, state._num_saved = saved["tensors"], state.num_bytes
     return state
+
+
+def _digest_of_all(journal: IO[str], identity: str) -> str | None:
+    saved = _last_saved(journal, identity)
+    return saved["sha256"] if saved and saved.get("complete") else None
+
+
+def _last_saved(journal: IO[str], identity: str) -> dict[str, Any] | None:
+    """The last whole line of a journal with this identity; None where there is none."""
+    journal.seek(0)
+    text = journal.read()
+    lines = [found for line in text.splitlines() if (found := _parsed(line))]
+    if text and not text.endswith("\n"):  # cut off by a kill: the next line must not be joined to it
+        journal.write("\n")
+    return lines[-1] if len(lines) > 1 and lines[0].get("identity") == identity else None
 
 
 def _parsed(line: str) -> dict[str, Any]:
