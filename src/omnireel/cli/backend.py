@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import omnireel
 from omnireel.backends.base import Backend
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
-from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
+from omnireel.cli.models.pulled import MODEL_ID, encoders_directory, pulled_directory
 from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint.model_files import ModelFiles, files_in, files_of_gguf
 from omnireel.settings import Settings
@@ -146,10 +146,18 @@ def find_model(settings: Settings) -> ModelFiles:
         "Name a directory or a pulled model that has config.json, tokenizer.json and the encoders with --encoders, "
         f"or download them with: omnireel pull {settings.encoders} --gguf"
     )
-    directory = _place(settings.encoders, settings, hint)
+    directory = _encoders_place(settings, hint)
     if not (directory / "config.json").is_file():
         raise CheckpointError(f"{found} lies alone, and {directory} has no config.json.", hint=hint)
     return ModelFiles(directory, found, found.stem)
+
+
+def _encoders_place(settings: Settings, hint: str) -> Path:
+    if MODEL_ID.fullmatch(settings.encoders):
+        alone = encoders_directory(settings.models_dir, settings.encoders)
+        if alone.is_dir():
+            return alone
+    return _place(settings.encoders, settings, hint)
 
 
 def _place(model: str, settings: Settings, hint: str) -> Path:

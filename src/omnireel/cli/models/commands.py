@@ -33,6 +33,14 @@ def pull(
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the licence of a model that requires it.")
     ] = False,
+    gguf: Annotated[
+        bool,
+        typer.Option("--gguf", help="Only what belongs to a GGUF: the GGUF itself, or the encoders for one."),
+    ] = False,
+    gguf_file: Annotated[
+        str | None,
+        typer.Option("--gguf-file", metavar="NAME", help="The GGUF, where a repository has several."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Download a checkpoint from the Hugging Face hub, or continue a download that was interrupted.
@@ -41,7 +49,8 @@ def pull(
     """
     from omnireel.cli.models.pull import pull_once
 
-    pull_once(model_id, settings, accepts_licence=accept_licence, as_json=as_json)
+    chosen = gguf_file or ("" if gguf else None)
+    pull_once(model_id, settings, accepts_licence=accept_licence, gguf=chosen, as_json=as_json)
 
 
 def pack(

@@ -22,6 +22,9 @@ from omnireel.errors import OmnireelError, UpstreamError
 # The files that are downloaded. None of these types can hold code. Names with folders are left out, so that no
 # name leads out of the directory.
 WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.(safetensors|json|jinja)")
+GGUF = re.compile(
+    r"(?!mmproj)[A-Za-z0-9][\w.-]*\.gguf"
+)  # without llama.cpp's own files for pictures and sound
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -37,9 +40,11 @@ class HubFile:
 
 @dataclass(frozen=True)
 class HubModel:
-    """One revision of a model's repository, with the files that are downloaded from it.
+    """One revision of a model's repository.
 
     is_gated: the hub requires that its licence is accepted first
+    files:    what belongs to a checkpoint in safetensors
+    ggufs:    the GGUFs of a language part
     """
 
     model_id: str
@@ -47,11 +52,7 @@ class HubModel:
     licence: str
     is_gated: bool
     files: tuple[HubFile, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of all files together."""
-        return sum(file.num_bytes for file in self.files)
+    ggufs: tuple[HubFile, ...] = ()
 
 
 def find_model(model_id: str) -> HubModel:
@@ -59,9 +60,10 @@ def find_model(model_id: str) -> HubModel:
     with _hub_errors_translated(model_id):
         info = HfApi().model_info(model_id, files_metadata=True)
     files = tuple(_file(s) for s in info.siblings or () if WANTED.fullmatch(s.rfilename))
-    if not info.sha or not any(file.name.endswith(".safetensors") for file in files):
-        raise OmnireelError(f"{model_id} has no safetensors files.", hint="Check the id on the hub.")
-    return HubModel(model_id, info.sha, _licence(info), bool(info.gated), files)
+    ggufs = tuple(_file(s) for s in info.siblings or () if GGUF.fullmatch(s.rfilename))
+    if not info.sha:
+        raise UpstreamError(f"The hub does not state the revision of {model_id}.")
+    return HubModel(model_id, info.sha, _licence(info), bool(info.gated), files, ggufs)
 
 
 def download(model: HubModel, file: HubFile, directory: Path) -> None:
