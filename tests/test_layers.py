@@ -68,6 +68,7 @@ ONLY_IN = {
         "cli/backend.py",
         "cli/trace.py",
         "cli/models/doctor.py",
+        "cli/models/rates.py",
     ),
     "transformers": (),
     "huggingface_hub": ("cli/models/hub.py",),
