@@ -62,7 +62,11 @@ def expected(model, name):
     kind, _, rest = name.partition(".")
     if kind != "blk":
         backbone = model.language_model.backbone
-        table = {"token_embd": backbone.embeddings, "output_norm": backbone.norm_f, "output": model.language_model.lm_head}
+        table = {
+            "token_embd": backbone.embeddings,
+            "output_norm": backbone.norm_f,
+            "output": model.language_model.lm_head,
+        }
         return table[kind].weight
     number, _, leaf = rest.partition(".")
     layer = layers[int(number)]
@@ -165,14 +169,14 @@ def test_rows_of_embeddings_are_those_of_the_table(plain, model, written, tmp_pa
     assert torch.equal(GgufEmbeddings(tmp_path / "x.gguf")(ids), table[ids].bfloat16().float())
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def stop_at(num_bytes):
     def watch(done, total):
         if done >= num_bytes:
-            raise Killed
+            raise KilledError
 
     return watch
 
@@ -186,7 +190,7 @@ def often(monkeypatch):
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.99])
 def test_an_interrupted_writing_is_continued_and_gives_the_same_file(often, written, plain, tmp_path, share):
     path, size = tmp_path / "x.gguf", plain.stat().st_size
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(written, path, Recipe("f32", "f32"), stop_at(share * size))
     assert not path.exists()
     starts = []
@@ -219,7 +223,7 @@ write(Path({str(written)!r}), Path({str(path)!r}), Recipe("f32", "f32"), watch)
 
 def test_bytes_that_are_not_those_of_the_journal_are_written_again(often, written, plain, tmp_path):
     path = tmp_path / "x.gguf"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(written, path, Recipe("f32", "f32"), stop_at(plain.stat().st_size / 2))
     part = path.with_name("x.gguf.part")
     damaged = bytearray(part.read_bytes())
@@ -231,12 +235,12 @@ def test_bytes_that_are_not_those_of_the_journal_are_written_again(often, writte
 
 def test_a_cut_line_of_the_journal_does_no_harm(often, written, plain, tmp_path):
     path = tmp_path / "x.gguf"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(written, path, Recipe("f32", "f32"), stop_at(plain.stat().st_size / 2))
     with writer.journal_of(path).open("a") as journal:
         journal.write('{"bytes": 12')
     for _ in range(2):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             write(written, path, Recipe("f32", "f32"), stop_at(plain.stat().st_size * 0.8))
     write(written, path, Recipe("f32", "f32"))
     assert path.read_bytes() == plain.read_bytes()
@@ -244,7 +248,7 @@ def test_a_cut_line_of_the_journal_does_no_harm(often, written, plain, tmp_path)
 
 def test_another_recipe_starts_again(often, written, tmp_path):
     path = tmp_path / "x.gguf"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(written, path, Recipe("f32", "f32"), stop_at(100_000))
     write(written, path, Recipe("bf16", "bf16"))
     assert read_header(path).tensors["token_embd.weight"].format.name == "bf16"
@@ -256,9 +260,9 @@ def test_two_processes_do_not_write_the_same_file(written, tmp_path):
     def inner(done, total):
         with pytest.raises(OmnireelError, match="Another process is writing"):
             write(written, path, Recipe("f32", "f32"))
-        raise Killed
+        raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(written, path, Recipe("f32", "f32"), inner)
 
 
@@ -383,9 +387,7 @@ def split(plain, tmp_path):
     for n, (path, own) in enumerate(zip(paths, (entries[:9], entries[9:]), strict=True)):
         values = {"split.no": n, "split.count": 2, "split.tensors.count": len(entries)}
         values = dict(header.metadata) | values if n == 0 else values
-        data = b"".join(
-            raw[e.offset : e.offset + e.num_bytes] + bytes(-e.num_bytes % 32) for e in own
-        )
+        data = b"".join(raw[e.offset : e.offset + e.num_bytes] + bytes(-e.num_bytes % 32) for e in own)
         path.write_bytes(header_bytes(values, [(e.name, e.shape, e.format) for e in own]) + data)
     return paths
 

@@ -153,7 +153,7 @@ def vocabulary(directory: Path, num_tokens: int) -> dict[str, Value]:
     control = {token["id"] for token in description["added_tokens"]}
     kinds = [(_CONTROL if n in control else _NORMAL) if n in names else _UNUSED for n in range(num_tokens)]
     values: dict[str, Value] = {
-        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.model": "gpt2" if merges else "no_vocab",  # llama.cpp refuses gpt2 without merges
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.tokens": [names.get(n, f"[PAD{n}]") for n in range(num_tokens)],
         "tokenizer.ggml.token_type": kinds,

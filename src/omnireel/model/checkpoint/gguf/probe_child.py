@@ -28,7 +28,8 @@ def main() -> None:
     if not context:
         sys.exit(f"it makes no context: {_reason(said)}")
     for ids in _IDS:
-        batch = library.llama_batch_get_one((library.llama_token * len(ids))(*ids), len(ids))
+        tokens = (library.llama_token * len(ids))(*ids)  # the batch only points to them
+        batch = library.llama_batch_get_one(tokens, len(ids))
         if code := library.llama_decode(context, batch):
             sys.exit(f"it fails with code {code}: {_reason(said)}")
 
