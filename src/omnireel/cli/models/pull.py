@@ -14,8 +14,7 @@ import typer
 from omnireel.cli.models.hub import HubFile, HubModel, download, find_model
 from omnireel.cli.models.pulled import RECORD, encoders_directory, partial_directory, pulled_directory
 from omnireel.errors import CheckpointError, OmnireelError
-from omnireel.model.checkpoint.encoders import is_encoder
-from omnireel.model.checkpoint.load import shards
+from omnireel.model.checkpoint.shards import is_encoder, shards
 from omnireel.settings import Settings
 from omnireel.storage.directories import make_directory
 

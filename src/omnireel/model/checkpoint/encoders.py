@@ -11,19 +11,17 @@ from typing import Any
 import torch
 
 from omnireel.model.checkpoint.load import (
-    IGNORED,
     check_complete,
     check_header,
     dtype_of,
     finite,
     opened,
-    shards,
 )
+from omnireel.model.checkpoint.shards import is_encoder, shards
 from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.omni import Encoders
 
 FILE = "encoders.safetensors"
-_LANGUAGE = "language_model."
 
 
 def load_encoders(directory: Path, dtype: torch.dtype | None = None) -> Encoders:
@@ -88,11 +86,6 @@ def encoder_files(directory: Path) -> dict[Path, list[str]]:
 def _names(path: Path) -> list[str]:
     with opened(path) as file:
         return list(file.keys())
-
-
-def is_encoder(name: str) -> bool:
-    """Whether a tensor of a checkpoint belongs to the encoders and is loaded."""
-    return not name.startswith(_LANGUAGE) and IGNORED.fullmatch(name) is None
 
 
 def copy_encoders(directory: Path, target: Path) -> None:

@@ -7,7 +7,6 @@ it stays mapped to the file and is read from the disk when it is used.
 
 import json
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +18,14 @@ from torch import Tensor
 
 from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint.quant_table import quantize_modules, read_quant_table
+from omnireel.model.checkpoint.shards import IGNORED, shards
 from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.omni import Omni
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Types that stay as they are stored → their names in safetensors.
 STORED = {torch.float8_e4m3fn: "F8_E4M3", torch.uint8: "U8", torch.int64: "I64"}
-SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file next to the index, not a path
 READ_AHEAD = 2 << 20  # bytes; the system reads no more than this for one call
-# Tensors that are not loaded. First normalisation constants: preprocessing applies them, the tower must not.
-IGNORED = re.compile(
-    r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)"
-    # Rounded copies of the mel filters and the window, which audio/mel.py computes.
-    r"|sound_encoder\.encoder\.feature_extractor\.featurizer\.(fb|window)"
-)
 
 
 def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
@@ -117,35 +110,6 @@ def dtype_of(config: OmniConfig) -> torch.dtype:
     if config.dtype not in DTYPES:
         raise CheckpointError(f"config.json has the dtype {config.dtype!r}; supported: {', '.join(DTYPES)}.")
     return DTYPES[config.dtype]
-
-
-def shards(directory: Path) -> dict[Path, list[str] | None]:
-    """Each file with the tensor names it must have; None for a single file without an index. Raises CheckpointError."""
-    index = directory / "model.safetensors.index.json"
-    single = directory / "model.safetensors"
-    if not index.exists():
-        if not single.exists():
-            raise CheckpointError(
-                f"There is no model.safetensors or model.safetensors.index.json in {directory}.",
-                hint="Give --model a directory with the checkpoint's files.",
-            )
-        return {single: None}
-    shards: dict[Path, list[str] | None] = {}
-    for name, file in _weight_map(index).items():
-        if not isinstance(file, str) or not SHARD_NAME.fullmatch(file):
-            raise CheckpointError(f"The index has {name!r} outside the checkpoint: {file!r}.")
-        names = shards.setdefault(directory / file, [])
-        assert names is not None
-        names.append(name)
-    return shards
-
-
-def _weight_map(index: Path) -> dict[str, object]:
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return dict(weight_map)
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{index.name} is not an index: it has no object 'weight_map'.") from None
 
 
 @contextmanager

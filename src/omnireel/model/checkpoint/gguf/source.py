@@ -13,9 +13,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from omnireel.errors import CheckpointError
-from omnireel.model.checkpoint.load import shards
 from omnireel.model.checkpoint.quant_table import read_quant_table
 from omnireel.model.checkpoint.quantized import FP8, NVFP4, unpack_fp8, unpack_nvfp4
+from omnireel.model.checkpoint.shards import shards
 
 _BLOCK_VALUES = 1 << 23  # 32 MB in fp32
 
