@@ -191,11 +191,12 @@ class _Reader:
     """Reads a header in order; every length is checked before that much is read."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._file, self._path = file, path
+        self._file, self._path, self._num_read = file, path, 0
 
     def header(self) -> Header:
-        if self._file.read(4) != MAGIC:
+        if self._file.read(len(MAGIC)) != MAGIC:
             raise CheckpointError(f"{self._path} is not a GGUF file: it does not begin with GGUF.")
+        self._num_read = len(MAGIC)
         (version,) = self._unpack("I")
         if version not in (2, VERSION):
             raise CheckpointError(f"{self._path} is a GGUF of version {version}; known: 2 and 3.")
@@ -205,7 +206,7 @@ class _Reader:
         alignment = metadata.get("general.alignment", ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 1:
             raise self._damaged(f"an alignment of {alignment!r}")
-        start = _aligned(self._file.tell(), alignment)
+        start = _aligned(self._num_read, alignment)
         tensors = {row[0]: Entry(self._path, *row[:3], start + row[3]) for row in described}
         return Header(metadata, tensors)
 
@@ -260,6 +261,7 @@ class _Reader:
 
     def _read(self, num_bytes: int) -> bytes:
         found = self._file.read(num_bytes)
+        self._num_read += num_bytes
         if len(found) < num_bytes:
             raise CheckpointError(f"{self._path} is truncated: it ends inside its header.", hint=_AGAIN)
         return found
