@@ -112,6 +112,13 @@ def test_without_the_library_the_command_that_installs_it_is_named(tmp_path, mon
     assert "pip install 'omnireel[gguf]'" in result.stderr
 
 
+def test_a_gguf_without_the_library_gets_exit_code_3(packed, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    checks = run_checks(model(packed, data_dir=tmp_path / "data", port=0))
+    (check,) = [check for check in checks if check.name == "model"]
+    assert (check.exit_code, "llama-cpp-python, which is not installed" in str(check.problem)) == (3, True)
+
+
 def test_a_packed_directory_is_a_model(packed):
     files = find_model(model(packed))
     assert (files.directory, files.language, files.name) == (packed, packed / "language.gguf", "demo")

@@ -57,15 +57,27 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
 
 def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
     """The prompt encoder of the settings' checkpoint, with its weights loaded. Raises CheckpointError."""
-    from omnireel.model.checkpoint.gguf.check import check_language
-    from omnireel.model.config import read_config
     from omnireel.prompting.encoding import PromptEncoder
 
     files = find_model(settings)
     if files.language is not None:
-        check_language(files.language, read_config(files.directory).language, files.directory)
+        check_gguf(files)
         raise CheckpointError("This version packs and checks GGUF files, and does not run them yet.")
     return PromptEncoder.load(files.directory, dtype=dtype_of(settings, files), limits=limits)
+
+
+def check_gguf(files: ModelFiles) -> None:
+    """Look at the header of a model's GGUF, and try the library that runs it. Raises CheckpointError.
+
+    It names what is missing or does not fit: the library, its build, or the file.
+    """
+    from omnireel.model.checkpoint.gguf.check import check_language
+    from omnireel.model.checkpoint.gguf.probe import probe_library
+    from omnireel.model.config import read_config
+
+    assert files.language is not None, "the model has no GGUF"
+    config = read_config(files.directory).language
+    probe_library(check_language(files.language, config, files.directory))
 
 
 def served_limits(settings: Settings) -> VideoLimits:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from omnireel.cli.ask import ProgressLine
-from omnireel.cli.backend import dtype_of, find_model, has_bf16_units
+from omnireel.cli.backend import check_gguf, dtype_of, find_model, has_bf16_units
 from omnireel.cli.failures import FAILED, NO_WEIGHTS
 from omnireel.cli.models.gguf_sizes import (
     PUBLISHED,
@@ -33,7 +33,6 @@ from omnireel.cli.serve import bound_socket
 from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.model.checkpoint.encoders import encoder_bytes, survey_encoders
 from omnireel.model.checkpoint.gguf.check import check_language
-from omnireel.model.checkpoint.gguf.probe import probe_library
 from omnireel.model.checkpoint.load import survey_checkpoint, weight_bytes
 from omnireel.model.checkpoint.packed import MANIFEST, verify_files
 from omnireel.model.config import LanguageConfig, read_config
@@ -226,10 +225,9 @@ def _read_model(settings: Settings) -> None:
     if files.language is None:
         survey_checkpoint(directory)
     else:
-        header = check_language(files.language, read_config(directory).language, directory)
+        check_gguf(files)
         survey_encoders(directory)
         _verify_packed(directory)
-        probe_library(header)
     Tokenizer.from_directory(directory)
     ChatTemplate.from_directory(directory)
 
