@@ -49,9 +49,10 @@ class Settings:
     encoders: str = _MODEL.setting(
         TEXT,
         "nvidia/Nemotron-3-Nano-Omni-30B-A3B-Reasoning-BF16",
-        "Directory or pulled model with the other files of a GGUF that lies alone: config, tokenizer, encoders.",
+        "Where the config, tokenizer and encoders of a GGUF that lies alone are: a directory or pulled model.",
         example="/srv/models/nemotron-3-nano-omni",
         commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
+        default_text="NVIDIA's BF16 checkpoint",
     )
     dtype: str = _MODEL.setting(
         one_of("auto", "float32", "bfloat16"),
