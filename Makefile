@@ -16,8 +16,8 @@ RUNTIME := $(VENV)/.setup-runtime
 DEVELOPMENT := $(VENV)/.setup-development
 BROWSER := $(VENV)/.setup-browser
 
-.PHONY: help setup setup-development demo serve test test-fal test-install test-browser test-load check format \
-	kill-test fuzz fuzz-media bench bench-full train evaluate
+.PHONY: help setup setup-development demo serve test test-fal test-install test-browser test-load gguf test-gguf \
+	check format kill-test fuzz fuzz-media bench bench-full train evaluate
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -70,6 +70,13 @@ test-fal: $(DEVELOPMENT) $(FAL_STAMP) ## what an application of fal's SDK takes 
 
 test-load: $(DEVELOPMENT) ## memory and /health under requests with bodies of up to 64 MiB
 	@$(PY) tests/load.py
+
+# 4 to 14 minutes on two cores; the wheel is kept in ~/.cache/omnireel/wheels.
+gguf: $(DEVELOPMENT) ## add the extra [gguf]: compile llama-cpp-python for this processor
+	@$(PY) tools/build_gguf.py
+
+test-gguf: gguf ## the tests that need the extra [gguf]
+	$(PY) -m pytest tests/gguf
 
 test-install: $(DEVELOPMENT) ## follow the README from a fresh clone; install with pip and pipx
 	$(PY) -m pytest tests/installing.py

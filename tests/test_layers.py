@@ -69,8 +69,10 @@ ONLY_IN = {
         "cli/trace.py",
         "cli/models/doctor.py",
         "cli/models/runner.py",
+        "cli/models/rates.py",
     ),
-    "llama_cpp": (),  # an extra: `engine/runners/llama_library.py` imports it by name
+    # An extra. `engine/runners/llama_library.py` imports it by name.
+    "llama_cpp": ("model/checkpoint/gguf/probe_child.py",),
     "transformers": (),
     "huggingface_hub": ("cli/models/hub.py",),
     "httpx2": ("cli/models/hub.py",),

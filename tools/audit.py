@@ -18,11 +18,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCKS = (ROOT / "requirements.lock", ROOT / "torch.lock", ROOT / "development.lock")
+LOCKS = tuple(ROOT / f"{name}.lock" for name in ("requirements", "torch", "development", "gguf"))
 NOTICES = ROOT / "THIRD_PARTY_NOTICES.md"
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)( \\)?")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 WITHOUT_HASHES = {"torch"}
+OPTIONAL = "GGUF"  # section of packages that only `make gguf` installs
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,17 @@ def _unlocked(lock: Lock) -> list[str]:
 
 
 def not_as_locked(lock: Lock) -> list[str]:
-    """One sentence for each installed package that differs from the lock. A local build counts as its version."""
+    """One sentence for each installed package that differs from the lock. A local build counts as its version.
+
+    Optional packages need not be installed.
+    """
     found = []
     for name, version in lock.all.items():
         try:
             installed = Version(distribution(name).version)
         except PackageNotFoundError:
-            found.append(f"{name} {version} is locked but not installed.")
+            if name not in lock.sections.get(OPTIONAL, {}):
+                found.append(f"{name} {version} is locked but not installed.")
             continue
         if installed.public != version.public:
             found.append(f"{name} {installed} is installed; {version} is locked.")

@@ -63,7 +63,7 @@ def write_full_checkpoint(out: Path, num_layers: int) -> int:
     for n in range(sizes.num_shards):
         file = f"model-{n + 1:05}-of-{sizes.num_shards:05}.safetensors"
         shard = {name: tensors[name] for name in names[n :: sizes.num_shards]}
-        _write_shard(out / file, shard, noise)
+        write_shard(out / file, shard, noise)
         places.update(dict.fromkeys(shard, file))
     total = sum(_num_bytes(tensor) for tensor in tensors.values())
     index = {"metadata": {"total_size": total}, "weight_map": places}
@@ -88,7 +88,8 @@ def _num_bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _write_shard(path: Path, tensors: dict[str, Tensor], noise: "Noise") -> None:
+def write_shard(path: Path, tensors: dict[str, Tensor], noise: "Noise") -> None:
+    """Write a safetensors file. tensors: on the meta device"""
     header, at = {}, 0
     for name, tensor in tensors.items():
         end = at + _num_bytes(tensor)

@@ -22,7 +22,7 @@ from tools import setup
 from tools.download_size import downloads
 
 ROOT = Path(__file__).parents[1]
-LOCKS = (*setup.LOCKS.values(), *ROOT.glob("tests/*/requirements.lock"))
+LOCKS = (*setup.LOCKS.values(), ROOT / "gguf.lock", *ROOT.glob("tests/*/requirements.lock"))
 INDEX = "https://pypi.org/simple"
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)")
 PYTHONS = ("cp311", "cp312", "cp313")

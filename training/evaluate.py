@@ -13,17 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from omnireel.backends.local import LocalBackend
+from omnireel.backends.base import Backend
+from omnireel.cli.backend import open_backend
 from omnireel.engine.params import SamplingParams
-from omnireel.engine.runners.torch import TorchRunner
 from omnireel.errors import OmnireelError
-from omnireel.prompting.encoding import PromptEncoder
+from omnireel.settings import Settings
 from omnireel.task import Answer, Task, video_task
+from omnireel.video.limits import VideoLimits
 from omnireel.video.sample import choose_frames
 from training import outside
 from training.judge import agrees, conclusion_of, dates_right, is_right, split_thoughts
@@ -118,16 +118,14 @@ def evaluate(checkpoint: Path, *, clips: int, seed: int, workers: int, temperatu
     return verdicts
 
 
-_BACKENDS: dict[Path, LocalBackend] = {}
+_BACKENDS: dict[Path, Backend] = {}
 
 
 def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
     checkpoint, seed, number, temperature = job
     if checkpoint not in _BACKENDS:
-        torch.set_num_threads(1)
-        encoder = PromptEncoder.load(checkpoint, dtype=torch.float32)
-        runner = TorchRunner(encoder.model, max_context=encoder.counter.max_context)
-        _BACKENDS[checkpoint] = LocalBackend(encoder, runner, model_name=checkpoint.name)
+        settings = Settings(model=str(checkpoint), dtype="float32", threads=1)
+        _BACKENDS[checkpoint] = open_backend(settings, VideoLimits())
     rng = Random(f"held out {seed} {number}")
     sampling = SamplingParams(temperature=temperature, top_p=0.95, max_tokens=300, seed=1)
     with tempfile.TemporaryDirectory() as directory:
@@ -155,12 +153,12 @@ def _judge(question: Question, task: Task, output: str) -> Verdict:
     )
 
 
-async def _answers(backend: LocalBackend, tasks: list[Task], clip: Path) -> list[str]:
+async def _answers(backend: Backend, tasks: list[Task], clip: Path) -> list[str]:
     """Run all tasks at once, so that a clip can be read while the engine answers another task."""
     return await asyncio.gather(*(_answer(backend, task, clip) for task in tasks))
 
 
-async def _answer(backend: LocalBackend, task: Task, clip: Path) -> str:
+async def _answer(backend: Backend, task: Task, clip: Path) -> str:
     try:
         async for event in backend.generate(task, [clip]):
             if isinstance(event, Answer):

@@ -16,6 +16,7 @@ from omnireel.cli.backend import DEMO, dtype_of
 from omnireel.cli.models import doctor
 from omnireel.cli.models.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
 from omnireel.model.checkpoint.load import load_checkpoint, weight_bytes
+from omnireel.model.checkpoint.model_files import ModelFiles
 from omnireel.model.config import parse_config
 from omnireel.settings import Settings
 from tools.quantize_checkpoint import quantize_checkpoint
@@ -133,7 +134,7 @@ def test_without_memory_for_fp32_weights_a_slow_bf16_is_chosen(tmp_path, monkeyp
     chosen = {}
     for available in (needed - 1, needed):
         monkeypatch.setattr(backend, "available_memory", lambda available=available: available)
-        chosen[available - needed] = dtype_of(Settings(), tmp_path)
+        chosen[available - needed] = dtype_of(Settings(), ModelFiles(tmp_path, None, "written"))
     assert chosen == {-1: torch.bfloat16, 0: torch.float32}
 
 

@@ -9,9 +9,10 @@ import omnireel
 from omnireel.backends.base import Backend
 from omnireel.cli.failures import typed
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
-from omnireel.cli.models.pulled import MODEL_ID, pulled_directory
-from omnireel.cli.models.runner import open_torch_runner
+from omnireel.cli.models.pulled import MODEL_ID, encoders_directory, pulled_directory
+from omnireel.cli.models.runner import context_of, open_runner
 from omnireel.errors import CheckpointError
+from omnireel.model.checkpoint.model_files import ModelFiles, files_in, files_of_gguf
 from omnireel.settings import Settings
 from omnireel.video.limits import VideoLimits
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from omnireel.prompting.encoding import PromptEncoder
 
 _MODEL_HINT = (
-    "Give demo, a directory with config.json, tokenizer.json and *.safetensors, or the id of a pulled model."
+    "Give demo, a directory with config.json, tokenizer.json and *.safetensors, a .gguf file, or the id of a "
+    "pulled model."
 )
 _MAX_FILE_S = 7200.0
 _MAX_PACKETS = 864_000  # of such a file, at 120 frames a second
@@ -38,9 +40,10 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
 
     from omnireel.backends.local import LocalBackend
 
+    files = find_model(settings)
     encoder = load_encoder(settings, limits)
-    runner = open_torch_runner(encoder, settings)
-    return LocalBackend(encoder, runner, model_name=checkpoint_directory(settings).name)
+    runner = open_runner(encoder, files, settings)
+    return LocalBackend(encoder, runner, model_name=files.name)
 
 
 def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":
@@ -54,8 +57,9 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
     """The token counter of the settings' checkpoint. Raises CheckpointError."""
     from omnireel.prompting.counts import TokenCounter
 
+    files = find_model(settings)
     return TokenCounter.from_directory(
-        checkpoint_directory(settings), limits=limits, max_context=settings.context
+        files.directory, limits=limits, max_context=context_of(settings, files)
     )
 
 
@@ -63,9 +67,28 @@ def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":
     """The prompt encoder of the settings' checkpoint, with its weights loaded. Raises CheckpointError."""
     from omnireel.prompting.encoding import PromptEncoder
 
-    directory = checkpoint_directory(settings)
-    dtype = dtype_of(settings, directory)
-    return PromptEncoder.load(directory, dtype=dtype, limits=limits, max_context=settings.context)
+    files = find_model(settings)
+    dtype, context = dtype_of(settings, files), context_of(settings, files)
+    if files.language is None:
+        return PromptEncoder.load(files.directory, dtype=dtype, limits=limits, max_context=context)
+    check_gguf(files)
+    return PromptEncoder.load_without_language(
+        files.directory, dtype=dtype, limits=limits, max_context=context
+    )
+
+
+def check_gguf(files: ModelFiles) -> None:
+    """Look at the header of a model's GGUF, and try the library that runs it. Raises CheckpointError.
+
+    It names what is missing or does not fit: the library, its build, or the file.
+    """
+    from omnireel.model.checkpoint.gguf.check import check_language
+    from omnireel.model.checkpoint.gguf.probe import probe_library
+    from omnireel.model.config import read_config
+
+    assert files.language is not None, "the model has no GGUF"
+    config = read_config(files.directory).language
+    probe_library(check_language(files.language, config, files.directory))
 
 
 def served_limits(settings: Settings) -> VideoLimits:
@@ -98,21 +121,23 @@ def _limits(settings: Settings, max_duration_s: float, resolution: str) -> Video
     )
 
 
-def dtype_of(settings: Settings, directory: Path) -> "torch.dtype":
-    """The dtype to compute in. Raises CheckpointError.
+def dtype_of(settings: Settings, files: ModelFiles) -> "torch.dtype":
+    """The dtype in which torch computes: all of the model, or its encoders. Raises CheckpointError.
 
     auto gives fp32 for the demo, which was trained in it. Without bf16 instructions torch takes ten times as long
     for bf16 products as for fp32 ones; auto then gives fp32 if the larger weights fit into memory. Otherwise bf16.
     """
     import torch
 
+    from omnireel.model.checkpoint.encoders import encoder_bytes
     from omnireel.model.checkpoint.load import DTYPES, weight_bytes
 
     if settings.dtype != "auto":
         return DTYPES[settings.dtype]
-    if directory == DEMO:
+    if files.directory == DEMO:
         return torch.float32
-    if has_bf16_units() or weight_bytes(directory, torch.float32) + OVERHEAD_BYTES > available_memory():
+    count = weight_bytes if files.language is None else encoder_bytes
+    if has_bf16_units() or count(files.directory, torch.float32) + OVERHEAD_BYTES > available_memory():
         return torch.bfloat16
     return torch.float32
 
@@ -126,20 +151,49 @@ def has_bf16_units() -> bool:
 
 
 def checkpoint_directory(settings: Settings) -> Path:
-    """The directory of the settings' checkpoint: the demo's, a path, or that of a pulled model.
+    """The directory with the model's config, tokenizer and template. Raises CheckpointError, as `find_model`."""
+    return find_model(settings).directory
 
-    Raises CheckpointError if it does not exist.
+
+def find_model(settings: Settings) -> ModelFiles:
+    """The files of the settings' model: the demo's, those of a path, or those of a pulled model.
+
+    A GGUF that lies alone gets its other files from the setting `encoders`.
+    Raises CheckpointError where something is missing.
     """
-    model = settings.model
-    directory = DEMO if model == "demo" else Path(model).expanduser()
-    if directory.is_dir():
-        return directory
+    path = _place(settings.model, settings, _MODEL_HINT)
+    found = files_of_gguf(path) if path.is_file() else files_in(path)
+    if isinstance(found, ModelFiles):
+        return found
+    hint = (
+        "Name a directory or a pulled model that has config.json, tokenizer.json and the encoders with --encoders, "
+        f"or download them with: omnireel pull {settings.encoders} --gguf"
+    )
+    directory = _encoders_place(settings, hint)
+    if not (directory / "config.json").is_file():
+        raise CheckpointError(f"{found} lies alone, and {directory} has no config.json.", hint=hint)
+    return ModelFiles(directory, found, found.stem)
+
+
+def _encoders_place(settings: Settings, hint: str) -> Path:
+    if MODEL_ID.fullmatch(settings.encoders):
+        alone = encoders_directory(settings.models_dir, settings.encoders)
+        if alone.is_dir():
+            return alone
+    return _place(settings.encoders, settings, hint)
+
+
+def _place(model: str, settings: Settings, hint: str) -> Path:
+    """The directory or .gguf file that a name stands for."""
+    path = DEMO if model == "demo" else Path(model).expanduser()
+    if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
+        return path
     if MODEL_ID.fullmatch(model) is None:
-        raise CheckpointError(f"There is no checkpoint at {model}.", hint=_MODEL_HINT)
+        raise CheckpointError(f"There is no checkpoint at {model}.", hint=hint)
     pulled = pulled_directory(settings.models_dir, model)
     if pulled.is_dir():
         return pulled
     raise CheckpointError(
         f"There is no checkpoint at {model}, and no model with this id has been pulled.",
-        hint=f"Download it with: {typed('pull', model)}",
+        hint=f"Download it with: {typed('pull', model)}" if hint == _MODEL_HINT else hint,
     )

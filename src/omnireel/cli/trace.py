@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from omnireel.backends.trace import Trace, trace
 from omnireel.cli.ask import ProgressLine
-from omnireel.cli.backend import load_encoder, own_limits
-from omnireel.cli.models.runner import open_torch_runner
+from omnireel.cli.backend import find_model, load_encoder, own_limits
+from omnireel.cli.models.runner import open_runner
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.errors import OmnireelError
@@ -43,7 +43,7 @@ async def _trace(
             progress.show("loading the model", None)
             encoder = load_encoder(settings, own_limits(settings))
             task = make_task(source, prompt, asked)
-            runner = open_torch_runner(encoder, settings)
+            runner = open_runner(encoder, find_model(settings), settings)
             traced = trace(
                 encoder, runner, task, [video], lambda event: progress.show(event.message, event.fraction)
             )

@@ -1,4 +1,4 @@
-"""The whole model: pixels, sound and token ids in, logits out."""
+"""The whole model: pixels, sound and token ids in, logits out; and its encoders alone."""
 
 import torch
 from torch import Tensor, nn
@@ -12,26 +12,18 @@ from omnireel.model.vision.projector import pixel_shuffle, vision_projector
 from omnireel.model.vision.tower import VisionTower
 
 
-class Omni(nn.Module):
-    """Vision tower, audio encoder, projectors and language model; attributes have the checkpoint's tensor names."""
+class Encoders(nn.Module):
+    """Vision tower, audio encoder and projectors; attributes have the checkpoint's tensor names."""
 
     def __init__(self, config: OmniConfig) -> None:
         super().__init__()
         self.config = config
-        language = config.language
-        self.language_model = LanguageModel(language)
-        self.vision_model = VisionTower(config.vision)
-        self.mlp1 = vision_projector(
-            config.vision.width, config.projector_width, language.hidden_size, language.norm_eps
-        )
-        if config.sound is not None:
-            self.sound_encoder = SoundEncoder(config.sound)
-            self.sound_projection = SoundProjection(config.sound, language.hidden_size, language.norm_eps)
+        self._add_encoders()
 
     @property
     def dtype(self) -> torch.dtype:
         """The type of weights and hidden states."""
-        return self.language_model.lm_head.weight.dtype
+        return next(self.mlp1.parameters()).dtype
 
     def encode_video(self, tubelets: Tensor) -> Tensor:
         """Vision tokens of a batch of tubelets. Tubelets are independent, so results of batches can be concatenated.
@@ -54,6 +46,31 @@ class Omni(nn.Module):
             mel = log_mel(clip, self.config.sound.num_mel_bins)
             parts.append(self.sound_projection(self.sound_encoder.encoder(mel.to(self.dtype))))
         return torch.cat(parts)
+
+    def _add_encoders(self) -> None:
+        config, language = self.config, self.config.language
+        self.vision_model = VisionTower(config.vision)
+        self.mlp1 = vision_projector(
+            config.vision.width, config.projector_width, language.hidden_size, language.norm_eps
+        )
+        if config.sound is not None:
+            self.sound_encoder = SoundEncoder(config.sound)
+            self.sound_projection = SoundProjection(config.sound, language.hidden_size, language.norm_eps)
+
+
+class Omni(Encoders):
+    """The encoders and the language model; attributes have the checkpoint's tensor names."""
+
+    def __init__(self, config: OmniConfig) -> None:
+        nn.Module.__init__(self)  # the language model comes first, as in checkpoints
+        self.config = config
+        self.language_model = LanguageModel(config.language)
+        self._add_encoders()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of weights and hidden states."""
+        return self.language_model.lm_head.weight.dtype
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids: [...] int64. Returns [..., D]."""

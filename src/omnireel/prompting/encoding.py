@@ -14,8 +14,9 @@ from torch import Tensor
 
 from omnireel.engine.request import MediaSpan
 from omnireel.engine.runner import Rows
+from omnireel.model.checkpoint.encoders import load_encoders
 from omnireel.model.checkpoint.load import load_checkpoint
-from omnireel.model.omni import Omni
+from omnireel.model.omni import Encoders
 from omnireel.model.out_of_memory import as_out_of_memory
 from omnireel.model.token_counts import SAMPLE_RATE
 from omnireel.model.vision.prune import keep_mask
@@ -64,7 +65,7 @@ class PromptEncoder:
     max_tubelets: encoded at once; limits the memory used and how long a cancelled task keeps running
     """
 
-    def __init__(self, model: Omni, counter: TokenCounter, *, max_tubelets: int = 8) -> None:
+    def __init__(self, model: Encoders, counter: TokenCounter, *, max_tubelets: int = 8) -> None:
         self.model = model
         self.counter = counter
         self._max_tubelets = max_tubelets
@@ -86,6 +87,14 @@ class PromptEncoder:
         """
         counter = TokenCounter.from_directory(directory, limits=limits, max_context=max_context)
         return cls(load_checkpoint(directory, dtype), counter)
+
+    @classmethod
+    def load_without_language(
+        cls, directory: Path, *, dtype: torch.dtype, limits: VideoLimits | None, max_context: int | None
+    ) -> PromptEncoder:
+        """Read only the encoders of a checkpoint's directory: its language model is in a GGUF. As `load`."""
+        counter = TokenCounter.from_directory(directory, limits=limits, max_context=max_context)
+        return cls(load_encoders(directory, dtype), counter)
 
     @torch.inference_mode()
     def encode(
@@ -187,7 +196,7 @@ def _pruning_progress(kept: Tensor) -> Progress:
     return Progress("vision tokens", f"{before} vision tokens, {after} kept where the picture changes")
 
 
-def _pixel_spec(model: Omni) -> PixelSpec:
+def _pixel_spec(model: Encoders) -> PixelSpec:
     vision = model.config.vision
     return PixelSpec(
         target_patches=vision.target_patches,

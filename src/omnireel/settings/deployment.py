@@ -42,9 +42,17 @@ class Settings:
     model: str = _MODEL.setting(
         TEXT,
         "demo",
-        "The model: demo, the directory of a checkpoint, or the id of a pulled model.",
+        "The model: demo, the directory of a checkpoint, a .gguf file, or the id of a pulled model.",
         example="/srv/models/nemotron-3-nano-omni",
         commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
+    )
+    encoders: str = _MODEL.setting(
+        TEXT,
+        "nvidia/Nemotron-3-Nano-Omni-30B-A3B-Reasoning-BF16",
+        "Where the config, tokenizer and encoders of a GGUF that lies alone are: a directory or pulled model.",
+        example="/srv/models/nemotron-3-nano-omni",
+        commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
+        default_text="NVIDIA's BF16 checkpoint",
     )
     dtype: str = _MODEL.setting(
         one_of("auto", "float32", "bfloat16"),
@@ -153,7 +161,7 @@ class Settings:
         None,
         "Directory of the database, uploaded files, pulled models and keys.",
         example="/srv/omnireel",
-        commands=("serve", "worker", "doctor", "pull", *_KEY_COMMANDS, *_WEBHOOK_COMMANDS),
+        commands=("serve", "worker", "doctor", "pull", "pack", *_KEY_COMMANDS, *_WEBHOOK_COMMANDS),
         default_text="~/.local/share/omnireel",
     )
     max_upload_bytes: int = _FILES.setting(

@@ -6,21 +6,35 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.cli.backend import checkpoint_directory, dtype_of, has_bf16_units
+from omnireel.cli.ask import ProgressLine
+from omnireel.cli.backend import check_gguf, dtype_of, find_model, has_bf16_units
 from omnireel.cli.failures import FAILED, NO_WEIGHTS
+from omnireel.cli.models.gguf_sizes import (
+    PUBLISHED,
+    PUBLISHED_ENCODER_BYTES,
+    RECIPES,
+    Cost,
+    cost_of_file,
+    cost_of_recipe,
+)
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
+from omnireel.cli.models.rates import Rates, measure_rates
 from omnireel.cli.sandbox import require_sandbox
 from omnireel.cli.serve import bound_socket
 from omnireel.errors import CheckpointError, OmnireelError
+from omnireel.model.checkpoint.encoders import encoder_bytes, survey_encoders
+from omnireel.model.checkpoint.gguf.check import check_language
 from omnireel.model.checkpoint.load import survey_checkpoint, weight_bytes
+from omnireel.model.checkpoint.packed import MANIFEST, verify_files
 from omnireel.model.config import LanguageConfig, read_config
 from omnireel.settings import Settings
 from omnireel.storage.directories import check_directory, nearest_existing
@@ -57,6 +71,8 @@ class Fit:
     buffer_bytes: what is kept free for the server and for activations
     max_context:  0 where it does not fit
     problem:      why it does not fit, in numbers; None where it does
+    decode_tokens_s, prefill_tokens_s: most tokens per second by this machine's measured rates, one sequence;
+                  None where the weights are not in a GGUF: torch stays far below
     """
 
     name: str
@@ -65,6 +81,8 @@ class Fit:
     buffer_bytes: int
     max_context: int
     problem: str | None
+    decode_tokens_s: float | None = None
+    prefill_tokens_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,13 +98,16 @@ def examine(settings: Settings, *, as_json: bool) -> None:
     """Print the findings. Raises Exit with the highest exit code of the checks that failed."""
     machine = describe_machine(settings)
     checks = list(run_checks(settings))
-    fits = [*published_fits(machine), *own_fit(settings, machine)]
+    rates = measure_rates(
+        machine.available_bytes, torch.bfloat16 if machine.has_bf16_units else torch.float32
+    )
+    fits = [*published_fits(machine), *gguf_fits(machine, rates), *own_fit(settings, machine, rates)]
     if as_json:
-        report = {"machine": asdict(machine), "fits": [asdict(f) for f in fits]}
+        report = {"machine": asdict(machine), "rates": asdict(rates), "fits": [asdict(f) for f in fits]}
         report["checks"] = [{"name": c.name, "problem": c.problem} for c in checks]
         typer.echo(json.dumps(report))
     else:
-        _show(machine, fits, checks)
+        _show(machine, rates, fits, checks)
     if failed := [check.exit_code for check in checks if check.problem]:
         raise typer.Exit(max(failed))
 
@@ -113,17 +134,40 @@ def published_fits(machine: Machine) -> Iterable[Fit]:
         yield _fit(machine, name, int(size), (_KV_BYTES, _STATE_BYTES), _MAX_POSITIONS)
 
 
-def own_fit(settings: Settings, machine: Machine) -> Iterable[Fit]:
+def gguf_fits(machine: Machine, rates: Rates) -> Iterable[Fit]:
+    """How the published model fits as `omnireel pack` would write it, with its encoders, largest first."""
+    for recipe in RECIPES:
+        cost = cost_of_recipe(PUBLISHED, recipe)
+        experts = "" if recipe.experts == recipe.matrices else f", experts {recipe.experts}"
+        size = cost.num_bytes + PUBLISHED_ENCODER_BYTES
+        fit = _fit(
+            machine, f"GGUF {recipe.matrices}{experts}", size, (_KV_BYTES, _STATE_BYTES), _MAX_POSITIONS
+        )
+        yield _with_speed(fit, cost, rates)
+
+
+def _with_speed(fit: Fit, cost: Cost, rates: Rates) -> Fit:
+    decode, prefill = round(cost.decode_tokens_s(rates), 2), round(cost.prefill_tokens_s(rates), 1)
+    return replace(fit, decode_tokens_s=decode, prefill_tokens_s=prefill)
+
+
+def own_fit(settings: Settings, machine: Machine, rates: Rates) -> Iterable[Fit]:
     """How the checkpoint of the settings fits. Yields nothing if it cannot be read."""
     if settings.backend != "local":
         return
     try:
-        directory = checkpoint_directory(settings)
-        language, dtype = read_config(directory).language, dtype_of(settings, directory)
-        num_bytes = weight_bytes(directory, dtype)
+        files = find_model(settings)
+        language, dtype = read_config(files.directory).language, dtype_of(settings, files)
+        if files.language is None:
+            num_bytes, cost = weight_bytes(files.directory, dtype), None
+        else:
+            cost = cost_of_file(language, check_language(files.language, language, files.directory))
+            num_bytes = cost.num_bytes + encoder_bytes(files.directory, dtype)
     except CheckpointError:
         return
-    yield _fit(machine, settings.model, num_bytes, sequence_bytes(language, dtype), language.max_positions)
+    sequence = sequence_bytes(language, dtype if cost is None else torch.float16)
+    fit = _fit(machine, settings.model, num_bytes, sequence, language.max_positions)
+    yield fit if cost is None else _with_speed(fit, cost, rates)
 
 
 def sequence_bytes(language: LanguageConfig, dtype: torch.dtype) -> tuple[int, int]:
@@ -176,13 +220,25 @@ def _check(name: str, check: Callable[[], object], exit_code: int = FAILED) -> C
 
 
 def _read_model(settings: Settings) -> None:
-    directory = checkpoint_directory(settings)
-    survey_checkpoint(directory)
+    files = find_model(settings)
+    directory = files.directory
+    if files.language is None:
+        survey_checkpoint(directory)
+    else:
+        check_gguf(files)
+        survey_encoders(directory)
+        _verify_packed(directory)
     Tokenizer.from_directory(directory)
     ChatTemplate.from_directory(directory)
 
 
-def _show(machine: Machine, fits: list[Fit], checks: list[Check]) -> None:
+def _verify_packed(directory: Path) -> None:
+    if (directory / MANIFEST).exists():
+        with ProgressLine() as progress:
+            verify_files(directory, lambda done, total: progress.show("comparing checksums", done / total))
+
+
+def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) -> None:
     console = Console()
     table = Table("this machine", "", show_header=False)
     bf16 = (
@@ -195,15 +251,24 @@ def _show(machine: Machine, fits: list[Fit], checks: list[Check]) -> None:
         ),
         ("memory", f"{machine.memory_bytes / GB:.1f} GB, {machine.available_bytes / GB:.1f} GB available"),
         ("GPU", ", ".join(machine.gpus) + " (not used yet)" if machine.gpus else "none"),
+        (
+            "measured",
+            f"{rates.read_bytes_s / GB:.1f} GB/s of memory read, {rates.multiply_flop_s / 1e12:.2f} TFLOP/s",
+        ),
         ("free disk", f"{machine.free_disk_bytes / GB:.1f} GB"),
         ("versions", f"omnireel {version('omnireel')}, torch {torch.__version__}, PyAV {version('av')}"),
     ):
         table.add_row(*row)
     console.print(table)
-    table = Table("checkpoint", "weights", "context that fits")
+    table = Table("checkpoint", "weights", "context that fits", "tokens/s at most")
     for fit in fits:
         context = f"{fit.max_context:,} tokens" if fit.max_context else "does not fit"
-        table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context)
+        speed = (
+            ""
+            if fit.decode_tokens_s is None
+            else f"{fit.decode_tokens_s:.1f}, prompt {fit.prefill_tokens_s:.0f}"
+        )
+        table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context, speed)
     console.print(table)
     for fit in fits:
         if fit.problem:

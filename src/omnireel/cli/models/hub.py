@@ -25,6 +25,8 @@ from omnireel.errors import OmnireelError, UpstreamError
 WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.(safetensors|json|jinja)")
 # It becomes the name of a directory.
 _REVISION = re.compile(r"[0-9a-f]{40,64}")
+# Without llama.cpp's own files for pictures and sound.
+GGUF = re.compile(r"(?!mmproj)[A-Za-z0-9][\w.-]*\.gguf")
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -40,9 +42,11 @@ class HubFile:
 
 @dataclass(frozen=True)
 class HubModel:
-    """One revision of a model's repository, with the files that are downloaded from it.
+    """One revision of a model's repository.
 
     is_gated: the hub requires that its licence is accepted first
+    files:    what belongs to a checkpoint in safetensors
+    ggufs:    the GGUFs of a language part
     """
 
     model_id: str
@@ -50,11 +54,7 @@ class HubModel:
     licence: str
     is_gated: bool
     files: tuple[HubFile, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of all files together."""
-        return sum(file.num_bytes for file in self.files)
+    ggufs: tuple[HubFile, ...] = ()
 
 
 def find_model(model_id: str) -> HubModel:
@@ -62,11 +62,10 @@ def find_model(model_id: str) -> HubModel:
     with _hub_errors_translated(model_id):
         info = HfApi().model_info(model_id, files_metadata=True)
     files = tuple(_file(s) for s in info.siblings or () if WANTED.fullmatch(s.rfilename))
+    ggufs = tuple(_file(s) for s in info.siblings or () if GGUF.fullmatch(s.rfilename))
     if not _REVISION.fullmatch(info.sha or ""):
         raise UpstreamError(f"The hub states no revision of {model_id} that can be used.")
-    if not any(file.name.endswith(".safetensors") for file in files):
-        raise OmnireelError(f"{model_id} has no safetensors files.", hint="Check the id on the hub.")
-    return HubModel(model_id, str(info.sha), _licence(info), bool(info.gated), files)
+    return HubModel(model_id, str(info.sha), _licence(info), bool(info.gated), files, ggufs)
 
 
 def download(model: HubModel, file: HubFile, directory: Path) -> None:

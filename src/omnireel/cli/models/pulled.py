@@ -15,9 +15,14 @@ def pulled_directory(models_dir: Path, model_id: str) -> Path:
     return models_dir.joinpath(*_parts(model_id))
 
 
-def partial_directory(models_dir: Path, model_id: str) -> Path:
-    """The directory of `model_id` while it is downloaded. `.partial` cannot be the name of an owner."""
-    return models_dir.joinpath(".partial", *_parts(model_id))
+def encoders_directory(models_dir: Path, model_id: str) -> Path:
+    """The directory of the encoders of `model_id` alone. `.encoders` cannot be the name of an owner."""
+    return models_dir.joinpath(".encoders", *_parts(model_id))
+
+
+def partial_directory(complete: Path) -> Path:
+    """The directory of what is downloaded, until it becomes `complete`. `.partial` cannot be the name of an owner."""
+    return complete.parent.parent / ".partial" / complete.parent.name / complete.name
 
 
 def _parts(model_id: str) -> list[str]:

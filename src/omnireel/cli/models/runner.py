@@ -5,6 +5,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnireel.model.checkpoint.model_files import ModelFiles
 from omnireel.settings import Settings
 
 if TYPE_CHECKING:
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from omnireel.prompting.encoding import PromptEncoder
 
 GGUF_CONTEXT = 32_768  # where none is set: memory for the context of a GGUF is taken at the start
+
+
+def context_of(settings: Settings, files: ModelFiles) -> int | None:
+    """Most tokens of prompt and answer together, where it is less than the model's own limit."""
+    return settings.context or (None if files.language is None else GGUF_CONTEXT)
+
+
+def open_runner(encoder: "PromptEncoder", files: ModelFiles, settings: Settings) -> "Runner":
+    """The runner of the language model in `files`, whose prompts `encoder` makes. Raises CheckpointError."""
+    if files.language is None:
+        return open_torch_runner(encoder, settings)
+    from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings
+
+    embeddings = GgufEmbeddings(files.language)
+    return open_llama_runner(files.language, embeddings, settings, max_context=encoder.counter.max_context)
 
 
 def open_torch_runner(encoder: "PromptEncoder", settings: Settings) -> "Runner":

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from omnireel.errors import CheckpointError
+from omnireel.model.checkpoint.gguf.library import require_library
 
 log = logging.getLogger("omnireel.llama")
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR
@@ -17,13 +18,9 @@ _errors: list[str] = []
 @cache
 def load_library() -> Any:  # noqa: ANN401 - the module of an optional package
     """The module llama_cpp.llama_cpp, initialised once. Raises CheckpointError where it cannot be loaded."""
+    require_library()
     try:
         library = importlib.import_module("llama_cpp.llama_cpp")
-    except ImportError:
-        raise CheckpointError(
-            "GGUF needs llama-cpp-python, which is not installed.",
-            hint="Install it with `make gguf`, or with: pip install 'omnireel[gguf]'.",
-        ) from None
     except (OSError, RuntimeError) as error:
         raise CheckpointError(f"llama-cpp-python cannot be loaded: {error}") from None
     library.llama_log_set(_log_callback(library), None)

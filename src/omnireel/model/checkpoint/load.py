@@ -7,7 +7,6 @@ it stays mapped to the file and is read from the disk when it is used.
 
 import json
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +18,14 @@ from torch import Tensor
 
 from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint.quant_table import quantize_modules, read_quant_table
+from omnireel.model.checkpoint.shards import IGNORED, shards
 from omnireel.model.config import OmniConfig, read_config
 from omnireel.model.omni import Omni
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Types that stay as they are stored → their names in safetensors.
 STORED = {torch.float8_e4m3fn: "F8_E4M3", torch.uint8: "U8", torch.int64: "I64"}
-SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")  # a file next to the index, not a path
 READ_AHEAD = 2 << 20  # bytes; the system reads no more than this for one call
-# Tensors that are not loaded. First normalisation constants: preprocessing applies them, the tower must not.
-IGNORED = re.compile(
-    r"vision_model\.radio_model\.(input_conditioner\..*|model\.summary_idxs|summary_idxs)"
-    # Rounded copies of the mel filters and the window, which audio/mel.py computes.
-    r"|sound_encoder\.encoder\.feature_extractor\.featurizer\.(fb|window)"
-)
 
 
 def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
@@ -43,16 +36,16 @@ def load_checkpoint(directory: Path, dtype: torch.dtype | None = None) -> Omni:
     Raises CheckpointError, which names the first tensor that is missing, unknown, of another shape or not finite.
     """
     config = read_config(directory)
-    model = empty_model(config, dtype or _dtype(config))
+    model = empty_model(config, dtype or dtype_of(config))
     quantize_modules(model, read_quant_table(directory))
     expected, tensors = model.state_dict(), {}
-    for shard, names in _shards(directory).items():
-        with _opened(shard, names) as (file, present):
+    for shard, names in shards(directory).items():
+        with _opened_shard(shard, names) as (file, present):
             _read_ahead(shard)
             for name in present:
-                _check_header(name, file.get_slice(name), expected)
-                tensors[name] = _finite(name, file.get_tensor(name)).to(expected[name].dtype)
-    _check_complete(expected, tensors)
+                check_header(name, file.get_slice(name), expected)
+                tensors[name] = finite(name, file.get_tensor(name)).to(expected[name].dtype)
+    check_complete(expected, tensors)
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False)
 
@@ -80,12 +73,12 @@ def survey_checkpoint(directory: Path) -> None:
     """
     expected = _expected_tensors(directory, None)
     found: set[str] = set()
-    for shard, names in _shards(directory).items():
-        with _opened(shard, names) as (file, present):
+    for shard, names in shards(directory).items():
+        with _opened_shard(shard, names) as (file, present):
             for name in present:
-                _check_header(name, file.get_slice(name), expected)
+                check_header(name, file.get_slice(name), expected)
         found |= set(present)
-    _check_complete(expected, found)
+    check_complete(expected, found)
 
 
 def weight_bytes(directory: Path, dtype: torch.dtype) -> int:
@@ -96,7 +89,7 @@ def weight_bytes(directory: Path, dtype: torch.dtype) -> int:
 def _expected_tensors(directory: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """The tensors that the config requires, by name, without memory: their shape and type count."""
     config = read_config(directory)
-    model = empty_model(config, dtype or _dtype(config))
+    model = empty_model(config, dtype or dtype_of(config))
     quantize_modules(model, read_quant_table(directory))
     return model.state_dict()
 
@@ -112,56 +105,36 @@ def empty_model(config: OmniConfig, dtype: torch.dtype) -> Omni:
         torch.set_default_dtype(before)
 
 
-def _dtype(config: OmniConfig) -> torch.dtype:
+def dtype_of(config: OmniConfig) -> torch.dtype:
+    """The type of the stored weights. Raises CheckpointError."""
     if config.dtype not in DTYPES:
         raise CheckpointError(f"config.json has the dtype {config.dtype!r}; supported: {', '.join(DTYPES)}.")
     return DTYPES[config.dtype]
 
 
-def _shards(directory: Path) -> dict[Path, list[str] | None]:
-    """Each file with the tensor names it must have; None for a single file without an index."""
-    index = directory / "model.safetensors.index.json"
-    single = directory / "model.safetensors"
-    if not index.exists():
-        if not single.exists():
-            raise CheckpointError(
-                f"There is no model.safetensors or model.safetensors.index.json in {directory}.",
-                hint="Give --model a directory with the checkpoint's files.",
-            )
-        return {single: None}
-    shards: dict[Path, list[str] | None] = {}
-    for name, file in _weight_map(index).items():
-        if not isinstance(file, str) or not SHARD_NAME.fullmatch(file):
-            raise CheckpointError(f"The index has {name!r} outside the checkpoint: {file!r}.")
-        names = shards.setdefault(directory / file, [])
-        assert names is not None
-        names.append(name)
-    return shards
-
-
-def _weight_map(index: Path) -> dict[str, object]:
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return dict(weight_map)
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{index.name} is not an index: it has no object 'weight_map'.") from None
+@contextmanager
+def _opened_shard(path: Path, names: list[str] | None) -> Iterator[tuple[Any, list[str]]]:
+    """An open shard, and the names of its tensors that are loaded; names: those the index has for it."""
+    with opened(path) as file:
+        present = set(file.keys())
+        if names is not None and present != set(names):
+            odd = sorted(present ^ set(names))[0]
+            raise CheckpointError(f"{path.name} and the index disagree about {odd!r}.")
+        yield file, [name for name in sorted(present) if not IGNORED.fullmatch(name)]
 
 
 @contextmanager
-def _opened(path: Path, names: list[str] | None) -> Iterator[tuple[Any, list[str]]]:
-    """An open shard, and the names of its tensors that are loaded; names: those the index has for it."""
+def opened(path: Path) -> Iterator[Any]:
+    """An open safetensors file. Raises CheckpointError where it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
-            present = set(file.keys())
-            if names is not None and present != set(names):
-                odd = sorted(present ^ set(names))[0]
-                raise CheckpointError(f"{path.name} and the index disagree about {odd!r}.")
-            yield file, [name for name in sorted(present) if not IGNORED.fullmatch(name)]
+            yield file
     except (SafetensorError, OSError) as e:
         raise CheckpointError(f"Cannot read {path.name}: {e}") from None
 
 
-def _check_header(name: str, header: Any, expected: dict[str, Tensor]) -> None:  # noqa: ANN401  safetensors has no type for it
+def check_header(name: str, header: Any, expected: Mapping[str, Tensor]) -> None:  # noqa: ANN401  safetensors has no type for it
+    """Compare a stored tensor's shape and type with what the model has under its name. Raises CheckpointError."""
     if name not in expected:
         raise CheckpointError(f"The checkpoint has a tensor that this model does not have: {name!r}.")
     tensor, shape, stored = expected[name], header.get_shape(), header.get_dtype()
@@ -174,18 +147,20 @@ def _check_header(name: str, header: Any, expected: dict[str, Tensor]) -> None: 
         raise CheckpointError(f"{name!r} is stored as {stored}, expected {STORED[tensor.dtype]}.")
 
 
-def _check_complete(expected: Mapping[str, object], found: Collection[str]) -> None:
+def check_complete(expected: Mapping[str, object], found: Collection[str]) -> None:
+    """Raise CheckpointError where an expected tensor was not found."""
     if missing := sorted(set(expected) - set(found)):
         raise CheckpointError(f"The checkpoint lacks {len(missing)} tensors, first {missing[0]!r}.")
 
 
-def _finite(name: str, tensor: Tensor) -> Tensor:
-    if not _is_finite(tensor):
+def finite(name: str, tensor: Tensor) -> Tensor:
+    """The tensor. Raises CheckpointError where one of its values is not finite."""
+    if not _isfinite(tensor):
         raise CheckpointError(f"{name!r} has NaN or infinite values.")
     return tensor
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def _isfinite(tensor: Tensor) -> bool:
     """Whether every value is finite. Every E2M1 code is, so those 16 GB are not read.
 
     Finding the extremes needs no second tensor and is 25 times as fast as testing each value; where a tensor has a

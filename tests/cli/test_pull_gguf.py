@@ -1,0 +1,87 @@
+"""`omnireel pull --gguf` from a hub on loopback: a GGUF, or the encoders that belong to one."""
+
+import json
+
+import pytest
+import torch
+from hub_double import MODEL_ID, Hub
+from safetensors.torch import load_file, save
+
+from omnireel.cli.backend import DEMO, find_model
+from omnireel.model.checkpoint.encoders import load_encoders
+from omnireel.settings import Settings
+
+LANGUAGE = ("model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors")
+MIXED, ENCODERS = "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors"
+
+
+def published_files():
+    """The demo in shards, as the published checkpoints are: two with the language part alone."""
+    tensors = load_file(DEMO / "model.safetensors")
+    language = sorted(name for name in tensors if name.startswith("language_model."))
+    others = sorted(set(tensors) - set(language))
+    shards = {
+        LANGUAGE[0]: language[:50],
+        LANGUAGE[1]: language[50:100],
+        MIXED: [*language[100:], *others[:5]],
+        ENCODERS: others[5:],
+    }
+    files = {name: save({key: tensors[key] for key in keys}) for name, keys in shards.items()}
+    places = {key: name for name, keys in shards.items() for key in keys}
+    files["model.safetensors.index.json"] = json.dumps({"weight_map": places}).encode()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        files[name] = (DEMO / name).read_bytes()
+    return files
+
+
+@pytest.fixture
+def pull(omnireel, tmp_path):
+    """Runs `pull` from a hub that has these files. Returns the report, and the names of the files that it fetched."""
+    hubs = []
+
+    def run(files, *flags):
+        hub = Hub(files)
+        hubs.append(hub)
+        home = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": ""}
+        ran = omnireel("pull", MODEL_ID, "--data-dir", "data", *flags, **home)
+        return ran, {path.rpartition("/")[2] for _, path, _ in hub.requests if "/resolve/" in path}
+
+    yield run
+    for hub in hubs:
+        hub.close()
+
+
+def test_of_a_checkpoint_only_the_shards_with_encoders_are_fetched(pull, tmp_path):
+    files = published_files()
+    ran, fetched = pull(files, "--gguf", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert fetched == set(files) - set(LANGUAGE)
+    report = json.loads(ran.stdout)
+    assert report["bytes"] == sum(len(files[name]) for name in fetched)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    settings = Settings(model=str(tmp_path / "x.gguf"), encoders=MODEL_ID, data_dir=tmp_path / "data")
+    directory = find_model(settings).directory
+    assert str(directory) == str((tmp_path / report["directory"]).resolve())
+    tower = load_encoders(directory, torch.float32).state_dict()
+    name = "vision_model.radio_model.model.patch_generator.video_embedder.weight"
+    assert torch.equal(tower[name], load_file(DEMO / "model.safetensors")[name].float())
+    again, fetched = pull(files, "--gguf", "--json")
+    assert (json.loads(again.stdout)["downloaded"], fetched) == (False, set())
+
+
+def test_of_a_repository_with_ggufs_one_is_fetched(pull, tmp_path):
+    parts = {f"big-q8-0000{n}-of-00002.gguf": b"GGUF" + bytes(n) for n in (1, 2)}
+    files = {"small-q4.gguf": b"GGUF", **parts, "mmproj-f16.gguf": b"GGUF", "config.json": b"{}"}
+    ran, fetched = pull(files, "--gguf")
+    assert (ran.returncode, fetched) == (1, set())
+    assert "has several GGUFs: small-q4.gguf (0.0 GB), big-q8.gguf (0.0 GB)" in ran.stderr
+    ran, fetched = pull(files, "--gguf-file", "big-q8.gguf")
+    assert (ran.returncode, fetched) == (0, set(parts)), ran.stderr
+    settings = Settings(model=MODEL_ID, encoders=str(DEMO), data_dir=tmp_path / "data")
+    assert find_model(settings).language.name == "big-q8-00001-of-00002.gguf"
+    ran, fetched = pull(files, "--gguf-file", "small-q4.gguf")
+    assert (ran.returncode, fetched) == (0, {"small-q4.gguf"})
+    assert find_model(settings).language.name == "small-q4.gguf"
+    ran, _ = pull({"x.gguf": b"GGUF"})
+    assert ran.returncode == 1
+    assert f"omnireel pull {MODEL_ID} --gguf" in ran.stderr
