@@ -4,7 +4,6 @@ import threading
 
 import pytest
 import torch
-from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings
 from runner_conformance import MAX_CONTEXT, NUM_SLOTS, PROMPT, RunnerConformance, extend, some_ids
 from typer.testing import CliRunner
 
@@ -16,6 +15,7 @@ from omnireel.engine.runner import Rows, Segment, Wanted
 from omnireel.engine.runners.llama import LlamaOptions, LlamaRunner
 from omnireel.engine.runners.torch import TorchRunner
 from omnireel.errors import Cancelled, CheckpointError
+from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings
 from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
