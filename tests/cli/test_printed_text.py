@@ -3,9 +3,8 @@
 import structlog
 
 from omnireel.api.middleware.hosts import without_token
-from omnireel.cli.failures import print_error
+from omnireel.cli.failures import print_error, printable
 from omnireel.cli.serving import log
-from omnireel.cli.terminal import printable
 
 EVIL = "a\x1b[2J\x07\x9b31m\u202eb\tc\nd"
 

@@ -1,4 +1,4 @@
-"""Turns exceptions into an error line, a hint line and an exit code."""
+"""Turns exceptions into an error line, a hint line and an exit code, and text of others into text for a terminal."""
 
 import functools
 import os
@@ -10,7 +10,6 @@ from typing import ParamSpec
 
 import typer
 
-from omnireel.cli.terminal import printable
 from omnireel.errors import CheckpointError, OmnireelError, SettingsError
 from omnireel.settings import unknown_variables, wants_tracebacks
 
@@ -82,3 +81,14 @@ def _print_bug(error: Exception) -> None:
         f"Internal error: {type(error).__name__}.",
         "Set OMNIREEL_TRACEBACK=1, run the command again and report what it prints.",
     )
+
+
+def printable(text: str) -> str:
+    """The text with escapes in place of control characters, which a terminal would obey. Line feeds and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

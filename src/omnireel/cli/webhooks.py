@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from omnireel.cli.failures import printable
 from omnireel.cli.flags import Json, command
-from omnireel.cli.terminal import printable
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 from omnireel.storage.directories import unusable_directory

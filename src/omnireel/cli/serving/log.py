@@ -12,9 +12,8 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import Processor
 
-from omnireel.cli.failures import FAILED
+from omnireel.cli.failures import FAILED, printable
 from omnireel.cli.serving.bounded_writer import BoundedWriter
-from omnireel.cli.terminal import printable
 
 # How long a process that ends waits for a slow reader of its log.
 FLUSH_S = 1.0
