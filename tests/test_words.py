@@ -53,8 +53,8 @@ PHRASES = (
     r"\bnobody is left\b",
     r"\bsomebody else's\b",
 )
-# A field of the health page, which older programs read, and the standard library's method of files.
-PUBLIC_NAMES = {"intrusions", "tell"}
+# A field of the health page, which older programs read.
+PUBLIC_NAMES = {"intrusions"}
 
 
 def words_of(name):

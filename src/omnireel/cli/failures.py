@@ -1,4 +1,4 @@
-"""Turns exceptions into an error line, a hint line and an exit code."""
+"""Turns exceptions into an error line, a hint line and an exit code, and text of others into text for a terminal."""
 
 import functools
 import os

@@ -109,6 +109,7 @@ class ArrivingBody:
         self._digest = hashlib.sha256()
         # One growing buffer: the memory of many small pieces would often stay with the process.
         self._buffer = io.BytesIO()
+        self._num_buffered = 0
         self._num_counted = 0
         self._file: BinaryIO | None = None
 
@@ -122,12 +123,13 @@ class ArrivingBody:
         self.num_bytes += len(piece)
         self._digest.update(piece)
         self._buffer.write(piece)
+        self._num_buffered += len(piece)
         if self._file is None:
             if self.num_bytes <= _MAX_IN_MEMORY and self._memory.take(self._owner, len(piece)):
                 self._num_counted += len(piece)
                 return
             self._file = self._memory.new_file()
-        if self._num_counted or self._buffer.tell() >= _PIECE_BYTES:
+        if self._num_counted or self._num_buffered >= _PIECE_BYTES:
             await asyncio.to_thread(self._write)
             self._stop_counting()
 
@@ -153,7 +155,7 @@ class ArrivingBody:
         assert self._file is not None
         with full_disk_reported():
             write_all(self._file, self._buffer.getvalue())
-        self._buffer = io.BytesIO()
+        self._buffer, self._num_buffered = io.BytesIO(), 0
 
     def _stop_counting(self) -> None:
         self._memory.give_back(self._owner, self._num_counted)

@@ -55,6 +55,11 @@ def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
         summary="Addresses for a file that is sent in parts",
     )
     yield from _cdn_upload_routes(routes)
+    yield from _file_routes(routes, ServedFiles(uploads, settings))
+
+
+def _file_routes(routes: StorageRoutes, served: ServedFiles) -> Iterator[Route]:
+    """Reading and deleting a stored file."""
     yield Route(
         "DELETE",
         "/cdn/files/{name}",
@@ -72,7 +77,7 @@ def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
     yield Route(
         "GET",
         "/cdn/files/{name}",
-        ServedFiles(uploads, settings).answer,
+        served.answer,
         FAL,
         operation_id="file",
         summary="A stored file, for its owner",

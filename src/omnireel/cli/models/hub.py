@@ -89,15 +89,20 @@ def download(model: HubModel, file: HubFile, directory: Path) -> None:
 
 
 class _Bounded:
-    """A file that takes no more bytes than the hub stated. Raises UpstreamError beyond them."""
+    """A file that takes no more bytes than the hub stated. Raises UpstreamError beyond them.
 
-    def __init__(self, sink: BinaryIO, file: HubFile) -> None:
+    num_bytes: those that it has already
+    """
+
+    def __init__(self, sink: BinaryIO, file: HubFile, num_bytes: int) -> None:
         self._sink = sink
         self._file = file
+        self._num_bytes = num_bytes
 
     def write(self, data: bytes) -> int:
         """Write as the file does."""
-        if self._sink.tell() + len(data) > self._file.num_bytes:
+        self._num_bytes += len(data)
+        if self._num_bytes > self._file.num_bytes:
             raise UpstreamError(
                 f"The hub sends more of {self._file.name} than the {self._file.num_bytes} bytes that it states.",
                 hint="Pull again later.",
@@ -117,7 +122,7 @@ def _fetch(url: str, part: Path, file: HubFile) -> None:
         if num_bytes < file.num_bytes:
             http_get(
                 url,
-                cast(BinaryIO, _Bounded(sink, file)),
+                cast(BinaryIO, _Bounded(sink, file, num_bytes)),
                 resume_size=num_bytes,
                 headers=build_hf_headers(),
                 expected_size=file.num_bytes,
