@@ -89,9 +89,8 @@ def llama_runner(kind: str) -> Callable[[Path], Callable[[list[int]], Timing]]:
     """A run through omnireel's engine, with libllama and the checkpoint packed in a GGUF type."""
 
     def open_packed(checkpoint: Path) -> Callable[[list[int]], Timing]:
-        from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings  # noqa: PLC0415
-
         from omnireel.engine.runners.llama import LlamaOptions, LlamaRunner  # noqa: PLC0415
+        from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings  # noqa: PLC0415
 
         (path,) = (checkpoint / kind).glob("*.gguf")
         options = LlamaOptions(max_context=PROMPT + ANSWER + 1, threads=torch.get_num_threads())
