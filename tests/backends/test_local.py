@@ -44,7 +44,9 @@ def greedy_without_engine(model, directory, clip, task, count):
     with open_clip(clip) as reader:
         frames = [frame.rgb for frame in reader.read_frames()]
         labels = time_labels(reader.facts.indices, reader.facts.source_fps)
-    tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), spec))))
+    tokens = model.encode_video(
+        torch.cat([batch.pixels for batch in tubelet_batches(frames, *target_grid(160, 90, 32), spec)])
+    )
     kept = keep_mask(tokens, 0.5)
     pieces = ChatTemplate.from_directory(directory).render(
         video_messages(task.prompt, system_prompt=None, thinking=task.thinking), enable_thinking=task.thinking

@@ -44,7 +44,7 @@ def spec(model):
 def vision_tokens(model, frames, grid, spec):
     """Encoded in batches as in serving, here of two tubelets."""
     batches = tubelet_batches(frames, *grid, spec, max_tubelets=2)
-    return torch.cat([model.encode_video(batch) for batch in batches])
+    return torch.cat([model.encode_video(batch.pixels) for batch in batches])
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,8 @@ class PromptEncoder:
     """The stages before the engine, with one model. Blocks; may be used by one thread at a time.
 
     counter:      of the same checkpoint
-    max_tubelets: encoded at once; limits the memory used and how long a cancelled task keeps running
+    max_tubelets: encoded at once; limits the memory used and how long a cancelled task keeps running. Two reach
+                  nearly the full speed of the published tower, more reach little beyond (docs/log.md).
     """
 
     def __init__(self, model: Omni, counter: TokenCounter, *, max_tubelets: int = 8) -> None:
@@ -148,14 +149,14 @@ class PromptEncoder:
     ) -> Iterator[Tensor]:
         rows, cols = self.counter.patch_grid(clip.facts)
         pictures = _read_frames(clip, frames, report)
-        for tubelets in tubelet_batches(
-            pictures, rows, cols, self._pixel_spec, max_tubelets=self._max_tubelets
-        ):
+        num_tubelets = -(-len(clip.facts.indices) // self._pixel_spec.temporal_patch_size)
+        num_encoded = 0
+        for batch in tubelet_batches(pictures, rows, cols, self._pixel_spec, max_tubelets=self._max_tubelets):
             if on_pixels is not None:
-                on_pixels(tubelets)
-            yield self.model.encode_video(tubelets)
-            share = len(frames.indices) / len(clip.facts.indices)
-            report(Progress("encoding", f"{share:.0%} of the frames encoded", share))
+                on_pixels(batch.repeated(batch.pixels))
+            yield batch.repeated(self.model.encode_video(batch.pixels))
+            num_encoded += sum(batch.repeats)
+            report(_encoding_progress(num_encoded, num_tubelets))
 
 
 def _media(prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> tuple[MediaSpan, ...]:
@@ -179,6 +180,11 @@ def _read_frames(clip: ClipReader, frames: FramesRead, report: Report) -> Iterat
         frames.add(frame)
         report(frame_progress(frames, clip.facts))
         yield frame.rgb
+
+
+def _encoding_progress(num_encoded: int, num_tubelets: int) -> Progress:
+    message = f"{num_encoded} of {num_tubelets} tubelets encoded"
+    return Progress("encoding", message, num_encoded / num_tubelets)
 
 
 def _pruning_progress(kept: Tensor) -> Progress:
