@@ -11,6 +11,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -63,7 +64,7 @@ def measure(
     for _ in range(repeats):
         limits.append(2 * 1280**3 / seconds_of(lambda: matrix @ matrix) / 1e9)
         for size in SIZES:
-            took = seconds_of(lambda size=size: encode(tower, tubelets, size))
+            took = seconds_of(partial(encode, tower, tubelets, size))
             rates[size].append(len(tubelets) * grid[0] * grid[1] / took)
     return {
         "patches_per_s": {size: statistics.median(rates[size]) for size in SIZES},

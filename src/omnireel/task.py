@@ -31,7 +31,7 @@ _MAX_SHOWN = 200
 # none; off: the task leaves it out; failed: it cannot be decoded; unheard: the model has no audio encoder.
 SoundUse = Literal["used", "cut", "absent", "off", "failed", "unheard"]
 MediaKind = Literal["video"]
-Stage = Literal["video", "encoding", "vision tokens", "first token", "done"]
+Stage = Literal["video", "encoding", "vision tokens", "prompt", "first token", "done"]
 
 
 class Role(StrEnum):
@@ -209,17 +209,31 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
+class ExpectedTime:
+    """How long the parts of a task will take, in seconds; None where this process has not measured it.
+
+    token_s: of each token of the answer
+    """
+
+    encoding_s: float | None = None
+    prefill_s: float | None = None
+    token_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a task would use, found without inference.
 
     video:        its frame times are index / frame rate, because no frame has been read
     input_tokens: tokens of the prompt as it would be fed to the model
     max_context:  most tokens of prompt and answer together
+    expected:     known only to a process that has run the model
     """
 
     video: VideoFacts
     input_tokens: int
     max_context: int
+    expected: ExpectedTime = field(default_factory=ExpectedTime)
 
 
 @dataclass(frozen=True)

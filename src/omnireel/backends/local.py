@@ -11,6 +11,7 @@ import itertools
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from omnireel.engine.runner import Runner
 from omnireel.errors import GenerationError, InputError
 from omnireel.prompting.encoding import EncodedPrompt, PromptEncoder
 from omnireel.prompting.engine_request import engine_request
+from omnireel.prompting.expected import expected_time
 from omnireel.task import Answer, Delta, Event, Inspection, Report, Task
 from omnireel.text.answer import AnswerText
 from omnireel.video.decoder import sandbox
@@ -48,7 +50,7 @@ class LocalBackend:
         self._model_name = model_name
         self._runner = runner
         config = EngineConfig(prefill_chunk=prefill_chunk, max_running=runner.capacity.num_slots)
-        self._engine = EngineThread(Engine(runner, config))
+        self._engine = EngineThread(Engine(runner, config, encoder.rates))
         self._worker = ThreadPoolExecutor(1, "clip")
         self._sequence_ids = itertools.count()
 
@@ -93,7 +95,8 @@ class LocalBackend:
         self._runner.close()
 
     def _inspect(self, task: Task, files: Sequence[Path], _: Report) -> Inspection:
-        return self._counter.inspect(task, files)
+        inspection = self._counter.inspect(task, files)
+        return replace(inspection, expected=expected_time(inspection, self._encoder.rates))
 
     async def _answer(self, task: Task, encoded: EncodedPrompt) -> AsyncGenerator[Event]:
         tokenizer = self._counter.tokenizer
@@ -108,6 +111,9 @@ class LocalBackend:
                 event = await events.get()
                 finish_reason = event.finish_reason
                 _raise_failure(event)
+                if event.num_read is not None:
+                    yield clock.count_prompt(event.num_read, self._encoder.rates.prefill)
+                    continue
                 if progress := clock.count_token():
                     yield progress
                 if delta := _delta(text, event):

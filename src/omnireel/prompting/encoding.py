@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnireel.engine.rates import Rates
 from omnireel.engine.request import MediaSpan
 from omnireel.engine.runner import Rows
 from omnireel.model.checkpoint.load import load_checkpoint
@@ -28,6 +30,7 @@ from omnireel.prompting.clip import (
     with_sound,
 )
 from omnireel.prompting.counts import AudioInput, TokenCounter
+from omnireel.prompting.expected import expected_progress, expected_time, remaining_text
 from omnireel.prompting.layout import Prompt
 from omnireel.task import Progress, Report, Task, VideoFacts
 from omnireel.video.limits import VideoLimits
@@ -61,6 +64,7 @@ class PromptEncoder:
     """The stages before the engine, with one model. Blocks; may be used by one thread at a time.
 
     counter:      of the same checkpoint
+    rates:        measured speeds; the engine of the same checkpoint adds its own
     max_tubelets: encoded at once; limits the memory used and how long a cancelled task keeps running. Two reach
                   nearly the full speed of the published tower, more reach little beyond (docs/log.md).
     """
@@ -68,6 +72,7 @@ class PromptEncoder:
     def __init__(self, model: Omni, counter: TokenCounter, *, max_tubelets: int = 8) -> None:
         self.model = model
         self.counter = counter
+        self.rates = Rates()
         self._max_tubelets = max_tubelets
         self._pixel_spec = _pixel_spec(model)
 
@@ -114,7 +119,8 @@ class PromptEncoder:
         with self.counter.open_clip(task, files) as clip:
             report(clip_progress(clip.facts))
             audio = self.counter.read_audio(task, clip)
-            self.counter.count(task, clip.facts, audio)
+            counted = self.counter.count(task, clip.facts, audio)
+            report(expected_progress(expected_time(counted, self.rates)))
             sound_tokens = self._encode_sound(audio, report)
             batches = self._encode_frames(clip, frames, report, on_pixels)
             vision_tokens = torch.cat(list(batches))  # [n, h, w, D]
@@ -154,9 +160,20 @@ class PromptEncoder:
         for batch in tubelet_batches(pictures, rows, cols, self._pixel_spec, max_tubelets=self._max_tubelets):
             if on_pixels is not None:
                 on_pixels(batch.repeated(batch.pixels))
-            yield batch.repeated(self.model.encode_video(batch.pixels))
+            yield batch.repeated(self._encode_batch(batch.pixels))
             num_encoded += sum(batch.repeats)
-            report(_encoding_progress(num_encoded, num_tubelets))
+            num_left = num_tubelets - num_encoded
+            left = remaining_text(self.rates.vision.seconds_for(num_left * rows * cols))
+            message = f"{num_encoded} of {num_tubelets} tubelets encoded{left}"
+            report(Progress("encoding", message, num_encoded / num_tubelets))
+
+    def _encode_batch(self, tubelets: Tensor) -> Tensor:
+        """Vision tokens of [n, T·3, H, W]; adds the time to the rates."""
+        started = time.perf_counter()
+        tokens = self.model.encode_video(tubelets)
+        num_patches = tubelets.shape[2] * tubelets.shape[3] // self._pixel_spec.patch_size**2
+        self.rates.vision.add(len(tubelets) * num_patches, time.perf_counter() - started)
+        return tokens
 
 
 def _media(prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> tuple[MediaSpan, ...]:
@@ -180,11 +197,6 @@ def _read_frames(clip: ClipReader, frames: FramesRead, report: Report) -> Iterat
         frames.add(frame)
         report(frame_progress(frames, clip.facts))
         yield frame.rgb
-
-
-def _encoding_progress(num_encoded: int, num_tubelets: int) -> Progress:
-    message = f"{num_encoded} of {num_tubelets} tubelets encoded"
-    return Progress("encoding", message, num_encoded / num_tubelets)
 
 
 def _pruning_progress(kept: Tensor) -> Progress:
