@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def main() -> None:
 @torch.inference_mode()
 def measure(
     config: VisionConfig, grid: tuple[int, int], dtype: torch.dtype, *, repeats: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Medians over the runs; the ratio is the median of each run's ratio to single tubelets."""
     tower = VisionTower(config).to(dtype).eval()
     rows, cols = (side * config.patch_size for side in grid)

@@ -8,6 +8,7 @@ from clips import ClipSpec, moving_square, write_clip
 from tiny import files_of, make_task, tiny_encoder, tiny_model
 
 from omnireel.model.vision.prune import keep_mask
+from omnireel.prompting import encoding
 from omnireel.video.tubelets import tubelet_batches
 
 LOSSLESS = {"qp": "0"}
@@ -82,3 +83,12 @@ def test_pixels_that_a_trace_keeps_are_those_of_every_tubelet(model, text_direct
         for n in range(0, len(frames), 2)
     ]
     assert torch.equal(pixels, torch.cat(each))
+
+
+def test_a_large_tower_gets_small_batches(model, text_directory, moving, monkeypatch):
+    vision = model.config.vision
+    operations = 4 * vision.num_layers * vision.width * (2 * vision.width + vision.mlp_width) * 32
+    monkeypatch.setattr(encoding, "_MAX_OPERATIONS", 4 * operations)
+    assert encode(model, text_directory, moving)[2] == [4, 2]
+    monkeypatch.setattr(encoding, "_MAX_OPERATIONS", 1)
+    assert encode(model, text_directory, moving)[2] == [1] * 6

@@ -17,6 +17,7 @@ from omnireel.engine.rates import Rates
 from omnireel.engine.request import MediaSpan
 from omnireel.engine.runner import Rows
 from omnireel.model.checkpoint.load import load_checkpoint
+from omnireel.model.config import VisionConfig
 from omnireel.model.omni import Omni
 from omnireel.model.out_of_memory import as_out_of_memory
 from omnireel.model.token_counts import SAMPLE_RATE
@@ -36,6 +37,9 @@ from omnireel.task import Progress, Report, Task, VideoFacts
 from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import ClipReader
 from omnireel.video.tubelets import PixelSpec, tubelet_batches
+
+# Of the matrix products of one batch: two tubelets of the published tower at its usual number of patches.
+_MAX_OPERATIONS = 2_600_000_000_000
 
 OnPixels = Callable[[Tensor], None]
 
@@ -65,8 +69,8 @@ class PromptEncoder:
 
     counter:      of the same checkpoint
     rates:        measured speeds; the engine of the same checkpoint adds its own
-    max_tubelets: encoded at once; limits the memory used and how long a cancelled task keeps running. Two reach
-                  nearly the full speed of the published tower, more reach little beyond (docs/log.md).
+    max_tubelets: most encoded at once, fewer where the tower is large; limits the memory used and how long a
+                  cancelled task keeps running
     """
 
     def __init__(self, model: Omni, counter: TokenCounter, *, max_tubelets: int = 8) -> None:
@@ -157,7 +161,8 @@ class PromptEncoder:
         pictures = _read_frames(clip, frames, report)
         num_tubelets = -(-len(clip.facts.indices) // self._pixel_spec.temporal_patch_size)
         num_encoded = 0
-        for batch in tubelet_batches(pictures, rows, cols, self._pixel_spec, max_tubelets=self._max_tubelets):
+        max_tubelets = min(self._max_tubelets, _most_at_once(self.model.config.vision, rows * cols))
+        for batch in tubelet_batches(pictures, rows, cols, self._pixel_spec, max_tubelets=max_tubelets):
             if on_pixels is not None:
                 on_pixels(batch.repeated(batch.pixels))
             yield batch.repeated(self._encode_batch(batch.pixels))
@@ -174,6 +179,15 @@ class PromptEncoder:
         num_patches = tubelets.shape[2] * tubelets.shape[3] // self._pixel_spec.patch_size**2
         self.rates.vision.add(len(tubelets) * num_patches, time.perf_counter() - started)
         return tokens
+
+
+def _most_at_once(vision: VisionConfig, num_patches: int) -> int:
+    """Tubelets of so many patches in one batch, at least one.
+
+    Batches make a small tower faster and a large one hardly, whose batches take seconds (docs/log.md, 2026-11-30).
+    """
+    per_patch = 4 * vision.num_layers * vision.width * (2 * vision.width + vision.mlp_width)
+    return max(1, _MAX_OPERATIONS // (per_patch * num_patches))
 
 
 def _media(prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> tuple[MediaSpan, ...]:
