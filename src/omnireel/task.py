@@ -31,6 +31,7 @@ _MAX_SHOWN = 200
 # none; off: the task leaves it out; failed: it cannot be decoded; unheard: the model has no audio encoder.
 SoundUse = Literal["used", "cut", "absent", "off", "failed", "unheard"]
 MediaKind = Literal["video"]
+Detail = Literal["low", "auto", "high"]
 Stage = Literal["video", "encoding", "vision tokens", "prompt", "first token", "done"]
 
 
@@ -86,6 +87,7 @@ class MediaOptions:
     start_s, end_s:     only this part of the clip is used
     video_pruning_rate: share of vision tokens to drop, 0 ≤ rate < 1
     use_audio:          False leaves the clip's own sound out
+    detail:             how finely each frame is looked at; auto as the checkpoint says
     """
 
     fps: float | None = None
@@ -94,6 +96,7 @@ class MediaOptions:
     end_s: float | None = None
     video_pruning_rate: float | None = None
     use_audio: bool | None = None
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class PromptEncoder:
             counted = self.counter.count(task, clip.facts, audio)
             report(expected_progress(expected_time(counted, self.rates)))
             sound_tokens = self._encode_sound(audio, report)
-            batches = self._encode_frames(clip, frames, report, on_pixels)
+            batches = self._encode_frames(task, clip, frames, report, on_pixels=on_pixels)
             vision_tokens = torch.cat(list(batches))  # [n, h, w, D]
             for warning in warning_progress(clip.facts):
                 report(warning)
@@ -155,9 +155,9 @@ class PromptEncoder:
         return tokens
 
     def _encode_frames(
-        self, clip: ClipReader, frames: FramesRead, report: Report, on_pixels: OnPixels | None
+        self, task: Task, clip: ClipReader, frames: FramesRead, report: Report, *, on_pixels: OnPixels | None
     ) -> Iterator[Tensor]:
-        rows, cols = self.counter.patch_grid(clip.facts)
+        rows, cols = self.counter.patch_grid(task, clip.facts)
         pictures = _read_frames(clip, frames, report)
         num_tubelets = -(-len(clip.facts.indices) // self._pixel_spec.temporal_patch_size)
         num_encoded = 0

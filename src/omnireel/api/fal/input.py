@@ -98,6 +98,12 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         None, description="omnireel: false leaves the clip's own sound out; for models with an audio encoder."
     )
 
+    detail: Literal["low", "auto", "high"] | None = Field(
+        None,
+        description="omnireel: patches that each frame is cut into. auto: as many as the model was made for; low: a "
+        "quarter of them, with fewer tokens and less time; high: four times as many, which may show more of small text but is not what video models were trained with.",
+    )
+
     reasoning_budget: int | None = Field(
         None,
         ge=0,
@@ -185,7 +191,13 @@ def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
             grace_period=sent.grace_period or 0,
         ),
         media=MediaOptions(
-            sent.fps, sent.max_frames, sent.start_s, sent.end_s, sent.video_pruning_rate, sent.use_audio
+            fps=sent.fps,
+            max_frames=sent.max_frames,
+            start_s=sent.start_s,
+            end_s=sent.end_s,
+            video_pruning_rate=sent.video_pruning_rate,
+            use_audio=sent.use_audio,
+            detail=sent.detail,
         ),
     )
     if body.keys() <= _ALWAYS_DESCRIBED:
