@@ -101,7 +101,8 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
     detail: Literal["low", "auto", "high"] | None = Field(
         None,
         description="omnireel: patches that each frame is cut into. auto: as many as the model was made for; low: a "
-        "quarter of them, with fewer tokens and less time; high: four times as many, which may show more of small text but is not what video models were trained with.",
+        "quarter of them, with fewer tokens and less time; high: four times as many, which may show more of small "
+        "text but is not what models were trained with.",
     )
 
     reasoning_budget: int | None = Field(

@@ -17,7 +17,7 @@ from rich.table import Table
 from omnireel.cli.backend import checkpoint_directory, dtype_of, has_bf16_units
 from omnireel.cli.failures import FAILED, NO_WEIGHTS
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
-from omnireel.cli.sandbox import require_sandbox
+from omnireel.cli.sandbox import require_linux, require_sandbox
 from omnireel.cli.serve import bound_socket
 from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.model.checkpoint.load import survey_checkpoint, weight_bytes
@@ -77,7 +77,11 @@ class Check:
 
 
 def examine(settings: Settings, *, as_json: bool) -> None:
-    """Print the findings. Raises Exit with the highest exit code of the checks that failed."""
+    """Print the findings. Raises Exit with the highest exit code of the checks that failed.
+
+    Raises OmnireelError on another system than Linux, whose machine it cannot describe.
+    """
+    require_linux()
     machine = describe_machine(settings)
     checks = list(run_checks(settings))
     fits = [*published_fits(machine), *own_fit(settings, machine)]
