@@ -105,7 +105,7 @@ def omnireel_tubelets() -> Reader:
     grid = target_grid(WIDTH, HEIGHT, spec.target_patches)
 
     def consume(frames: Iterator[NDArray[np.uint8]]) -> None:
-        num_tubelets = sum(len(batch) for batch in tubelet_batches(frames, *grid, spec))
+        num_tubelets = sum(sum(batch.repeats) for batch in tubelet_batches(frames, *grid, spec))
         assert num_tubelets == SECONDS * FPS / 2
 
     return lambda clip: watch_reader(clip, consume)

@@ -31,7 +31,8 @@ _MAX_SHOWN = 200
 # none; off: the task leaves it out; failed: it cannot be decoded; unheard: the model has no audio encoder.
 SoundUse = Literal["used", "cut", "absent", "off", "failed", "unheard"]
 MediaKind = Literal["video"]
-Stage = Literal["video", "encoding", "vision tokens", "first token", "done"]
+Detail = Literal["low", "auto", "high"]
+Stage = Literal["video", "encoding", "vision tokens", "prompt", "first token", "done"]
 
 
 class Role(StrEnum):
@@ -87,6 +88,7 @@ class MediaOptions:
     video_pruning_rate: share of vision tokens to drop, 0 ≤ rate < 1
     use_audio:          False leaves the clip's own sound out
     report_video:       True reports what was used of the clip, tubelet by tubelet
+    detail:             how finely each frame is looked at; auto as the checkpoint says
     """
 
     fps: float | None = None
@@ -96,6 +98,7 @@ class MediaOptions:
     video_pruning_rate: float | None = None
     use_audio: bool | None = None
     report_video: bool | None = None
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,18 @@ class FramePicture:
 
 
 @dataclass(frozen=True)
+class ExpectedTime:
+    """How long the parts of a task will take, in seconds; None where this process has not measured it.
+
+    token_s: of each token of the answer
+    """
+
+    encoding_s: float | None = None
+    prefill_s: float | None = None
+    token_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a task would use, found without inference.
 
@@ -236,6 +251,7 @@ class Inspection:
     max_context:  most tokens of prompt and answer together
     sound_span_s: begin and end of the sound that would be used, in seconds of the clip; None for no sound
     pictures:     of the chosen frames, where they were asked for
+    expected:     known only to a process that has run the model
     """
 
     video: VideoFacts
@@ -243,6 +259,7 @@ class Inspection:
     max_context: int
     sound_span_s: tuple[float, float] | None = None
     pictures: tuple[FramePicture, ...] = ()
+    expected: ExpectedTime = field(default_factory=ExpectedTime)
 
 
 @dataclass(frozen=True)

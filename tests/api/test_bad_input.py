@@ -321,6 +321,7 @@ def test_the_server_still_answers_after_a_refusal(client):
         ({"reasoning_mode": "think", "reasoning_budget": 20_001}, "reasoning_budget", "less_than_equal"),
         ({"reasoning_mode": "think", "grace_period": 5}, "grace_period", "needs_reasoning_budget"),
         ({"use_audio": "maybe"}, "use_audio", "bool_parsing"),
+        ({"detail": "higher"}, "detail", "literal_error"),
     ],
 )
 def test_an_invalid_limit_on_thinking_is_refused(client, clip_uri, fields, loc, kind):
@@ -330,7 +331,13 @@ def test_an_invalid_limit_on_thinking_is_refused(client, clip_uri, fields, loc, 
 
 
 def test_a_budget_with_thinking_is_accepted(client, clip_uri):
-    fields = {"reasoning_mode": "think", "reasoning_budget": 10, "grace_period": 5, "use_audio": False}
+    fields = {
+        "reasoning_mode": "think",
+        "reasoning_budget": 10,
+        "grace_period": 5,
+        "use_audio": False,
+        "detail": "low",
+    }
     answer = client.post(f"/{ID}", json={"prompt": "?", "video_url": clip_uri} | fields)
     assert answer.status_code == 200
     assert "x-omnireel-ignored-fields" not in answer.headers

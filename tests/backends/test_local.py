@@ -30,7 +30,7 @@ from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputEr
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.encoding import PromptEncoder
 from omnireel.prompting.layout import lay_out_prompt, time_labels
-from omnireel.task import Answer, Delta, MediaOptions, Progress
+from omnireel.task import Answer, Delta, ExpectedTime, MediaOptions, Progress
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.patch_grid import target_grid
@@ -49,7 +49,9 @@ def greedy_without_engine(model, directory, clip, task, count):
     with open_clip(clip) as reader:
         frames = [frame.rgb for frame in reader.read_frames()]
         labels = time_labels(reader.facts.indices, reader.facts.source_fps)
-    tokens = model.encode_video(torch.cat(list(tubelet_batches(frames, *target_grid(160, 90, 32), spec))))
+    tokens = model.encode_video(
+        torch.cat([batch.pixels for batch in tubelet_batches(frames, *target_grid(160, 90, 32), spec)])
+    )
     kept = keep_mask(tokens, 0.5)
     pieces = ChatTemplate.from_directory(directory).render(
         video_messages(task.prompt, system_prompt=None, thinking=task.thinking), enable_thinking=task.thinking
@@ -77,11 +79,51 @@ def test_the_answer_is_that_of_the_model(local, model, text_directory, clip):
 def test_progress_comes_in_the_order_of_the_stages(local, clip):
     events = asyncio.run(events_of(local, make_task(clip)))
     stages = [event.stage for event in events if isinstance(event, Progress)]
-    assert stages == ["video"] * 7 + ["encoding", "vision tokens", "first token", "done"]
+    assert stages == ["video"] * 8 + ["encoding", "vision tokens", "first token", "done"]
     messages = [event.message for event in events if isinstance(event, Progress)]
     assert messages[0] == "3.0 s of 160x90 mpeg4 at 10 fps, 6 of 30 frames chosen"
-    assert messages[8] == "24 vision tokens, 12 kept where the picture changes"
+    assert messages[1].startswith("expected time: not known yet")
+    assert messages[8] == "3 of 3 tubelets encoded"
+    assert messages[9] == "24 vision tokens, 12 kept where the picture changes"
     assert [type(event) for event in events[-2:]] == [Progress, Answer]
+
+
+def test_progress_is_told_after_each_batch_of_tubelets_and_each_chunk_of_the_prompt(
+    model, text_directory, clip
+):
+    backend = backend_of(model, text_directory, max_tubelets=1, prefill_chunk=32)
+    events = asyncio.run(events_of(backend, make_task(clip)))
+    num_prompt_tokens = events[-1].input_tokens
+    by_stage = {
+        stage: [e for e in events if getattr(e, "stage", "") == stage] for stage in ("encoding", "prompt")
+    }
+    assert [event.message for event in by_stage["encoding"]] == [
+        "1 of 3 tubelets encoded",
+        "2 of 3 tubelets encoded",
+        "3 of 3 tubelets encoded",
+    ]
+    chunks = range(32, num_prompt_tokens, 32)
+    assert [event.message for event in by_stage["prompt"]] == [
+        f"{n} of {num_prompt_tokens} prompt tokens read" for n in chunks
+    ]
+    assert [event.fraction for event in by_stage["prompt"]] == [n / num_prompt_tokens for n in chunks]
+    asyncio.run(backend.close())
+
+
+def test_the_expected_time_is_known_once_the_model_has_answered(model, text_directory, clip):
+    backend = backend_of(model, text_directory)
+    assert inspection_of(backend, make_task(clip)).expected == ExpectedTime()
+    answer_of(backend, make_task(clip))
+    expected = inspection_of(backend, make_task(clip)).expected
+    assert min(expected.encoding_s, expected.prefill_s, expected.token_s) > 0
+    longer = inspection_of(backend, make_task(clip, "What moves? " * 20)).expected
+    assert longer.encoding_s == expected.encoding_s
+    assert longer.prefill_s > expected.prefill_s
+    messages = [
+        e.message for e in asyncio.run(events_of(backend, make_task(clip))) if isinstance(e, Progress)
+    ]
+    assert "for each token of the answer" in messages[1]
+    asyncio.run(backend.close())
 
 
 def test_the_answer_reports_the_frames_that_were_used(local, clip):

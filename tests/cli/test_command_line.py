@@ -50,6 +50,7 @@ def test_inspect_shows_frames_and_tokens(omnireel, clip):
     report = json.loads(omnireel("inspect", clip, "hello there", "--max-frames", "3", "--json").stdout)
     assert len(report["video"]["frame_indices"]) == 3
     assert report["usage"] == {"input_tokens": 2}
+    assert report["expected_s"] == {"encoding": None, "prefill": None, "each_token": None}
     assert report["input_price_usd"] == pytest.approx(2 * 0.006 / 1000)
 
 

@@ -29,7 +29,7 @@ def run(engine, *requests):
 
 
 def tokens(events, name="a"):
-    return [event.token_id for event in events if event.sequence_id == name]
+    return [event.token_id for event in events if event.sequence_id == name and event.num_read is None]
 
 
 def reasons(events):

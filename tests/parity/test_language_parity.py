@@ -61,7 +61,7 @@ def test_the_engine_writes_the_tokens_that_transformers_generates(model, oracle)
         eos_token_id=-1,
         pad_token_id=0,
     )
-    assert [event.token_id for event in events] == theirs[0, 50:].tolist()
+    assert [event.token_id for event in events if event.num_read is None] == theirs[0, 50:].tolist()
 
 
 def test_bf16_logits_point_the_same_way_as_those_of_transformers(tmp_path):

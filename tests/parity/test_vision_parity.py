@@ -27,7 +27,9 @@ def test_vision_tokens_of_an_odd_number_of_frames_are_those_of_transformers(mode
     spec = PixelSpec(target_patches=64, patch_size=16, temporal_patch_size=2, mean=MEAN, std=STD)
     frames = noise_frames(3, 90, 160)
     rows, cols = target_grid(160, 90, 64)
-    ours = torch.cat([model.encode_video(batch) for batch in tubelet_batches(frames, rows, cols, spec)])
+    ours = torch.cat(
+        [model.encode_video(batch.pixels) for batch in tubelet_batches(frames, rows, cols, spec)]
+    )
     pixels = torch.stack([frame_pixels(frame, rows, cols, spec) for frame in frames])
     torch.testing.assert_close(ours.flatten(1, 2), oracle_vision_tokens(oracle, pixels), **TOLERANCE)
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 from clips import ClipSpec, write_clip
 from tiny import CONFIG, WITH_SOUND, files_of, make_task, tiny_encoder, tiny_model
 
@@ -41,6 +42,8 @@ def encoder(request, text_directory):
         {"media": MediaOptions(video_pruning_rate=0.33, fps=5.0)},
         {"media": MediaOptions(video_pruning_rate=0.99, max_frames=4)},
         {"media": MediaOptions(use_audio=False)},
+        {"media": MediaOptions(detail="low")},
+        {"media": MediaOptions(detail="high")},
         {"media": MediaOptions(start_s=0.01, end_s=1.7)},
         {"thinking": True},
         {"thinking": True, "sampling": {"reasoning_budget": 5}},
@@ -102,3 +105,25 @@ def test_a_task_without_exactly_one_clip_is_refused(encoder, num_clips):
 def test_a_directory_without_config_is_refused(text_directory):
     with pytest.raises(CheckpointError, match=r"config\.json"):
         TokenCounter.from_directory(Path(text_directory))
+
+
+def test_detail_changes_the_patches_of_a_frame(text_directory, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", ClipSpec(codec="mpeg4", **SPECS["wide"]))
+    counter = tiny_encoder(tiny_model(), text_directory).counter
+    inspected = {
+        detail: counter.inspect(make_task(clip, media=MediaOptions(detail=detail)), [clip])
+        for detail in (None, "low", "auto", "high")
+    }
+    tokens = {detail: found.video.num_vision_tokens for detail, found in inspected.items()}
+    assert tokens == {None: 24, "low": 6, "auto": 24, "high": 96}
+    assert inspected[None] == inspected["auto"]
+    assert inspected["low"].input_tokens < inspected["auto"].input_tokens < inspected["high"].input_tokens
+
+
+def test_the_default_detail_gives_the_same_bits(text_directory, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", ClipSpec(codec="mpeg4", **SPECS["wide"]))
+    encoder = tiny_encoder(tiny_model(), text_directory)
+    tasks = make_task(clip), make_task(clip, media=MediaOptions(detail="auto"))
+    default, auto = (encoder.encode(task, [clip], lambda _: None) for task in tasks)
+    assert torch.equal(default.vision_tokens, auto.vision_tokens)
+    assert default.prompt.ids == auto.prompt.ids

@@ -33,7 +33,7 @@ def random_frames(count, height=30, width=50):
 
 
 def batches_of(frames, **options):
-    return list(tubelet_batches(frames, 4, 4, SPEC, **options))
+    return [batch.pixels for batch in tubelet_batches(frames, 4, 4, SPEC, **options)]
 
 
 @pytest.mark.parametrize(("size", "grid"), GOLDEN)
@@ -95,11 +95,23 @@ def test_any_batch_size_gives_the_same_tubelets(max_tubelets):
     assert torch.equal(torch.cat(batches), torch.cat(batches_of(frames, max_tubelets=5)))
 
 
-def test_no_more_frames_are_taken_than_one_batch_needs():
+def test_no_more_frames_are_taken_than_a_batch_and_the_tubelet_after_it_need():
     taken = []
     source = (taken.append(i) or frame for i, frame in enumerate(random_frames(10)))
     next(iter(tubelet_batches(source, 4, 4, SPEC, max_tubelets=2)))
-    assert len(taken) == 4
+    assert len(taken) == 6
+
+
+@pytest.mark.parametrize("max_tubelets", [1, 2, 16])
+def test_equal_tubelets_in_a_row_are_in_a_batch_once(max_tubelets):
+    a, b, c = random_frames(3)
+    in_order = [a, a, a, a, a, b, a, b, c, c, c, c, a, a, a]
+    batches = list(tubelet_batches(in_order, 4, 4, SPEC, max_tubelets=max_tubelets))
+    assert [count for batch in batches for count in batch.repeats] == [2, 2, 2, 2]
+    assert all(len(batch.pixels) == len(batch.repeats) <= max_tubelets for batch in batches)
+    frames = [frame_pixels(frame, 4, 4, SPEC) for frame in [*in_order, a]]
+    every = torch.stack([torch.cat(frames[n : n + 2]) for n in range(0, len(frames), 2)])
+    assert torch.equal(torch.cat([batch.repeated(batch.pixels) for batch in batches]), every)
 
 
 def test_no_frames_give_no_batches():

@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass, field
 
+from omnireel.engine.rates import Rate
+from omnireel.prompting.expected import remaining_text
 from omnireel.task import Progress
 
 
@@ -28,6 +30,12 @@ class AnswerClock:
         self.first_token_s = time.perf_counter()
         waited = self.first_token_s - self.started_s
         return Progress("first token", f"read {self.num_prompt_tokens} prompt tokens in {waited:.2f} s")
+
+    def count_prompt(self, num_read: int, rate: Rate) -> Progress:
+        """Progress of a prompt of which `num_read` tokens were read; rate: of prompt tokens."""
+        left = remaining_text(rate.seconds_for(self.num_prompt_tokens - num_read))
+        message = f"{num_read} of {self.num_prompt_tokens} prompt tokens read{left}"
+        return Progress("prompt", message, num_read / self.num_prompt_tokens)
 
     def done(self) -> Progress:
         """The last progress. The rate leaves out the first token, whose time is the prompt's."""

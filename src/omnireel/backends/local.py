@@ -11,6 +11,7 @@ import itertools
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from omnireel.engine.runner import Runner
 from omnireel.errors import GenerationError, InputError
 from omnireel.prompting.encoding import EncodedPrompt, PromptEncoder
 from omnireel.prompting.engine_request import engine_request
-from omnireel.task import Answer, Delta, Event, Inspection, Task
+from omnireel.prompting.expected import expected_time
+from omnireel.task import Answer, Delta, Event, Inspection, Report, Task
 from omnireel.text.answer import AnswerText
 from omnireel.video.decoder import sandbox
 from omnireel.video.reader.process import num_sandbox_violations
@@ -48,7 +50,7 @@ class LocalBackend:
         self._model_name = model_name
         self._runner = runner
         config = EngineConfig(prefill_chunk=prefill_chunk, max_running=runner.capacity.num_slots)
-        self._engine = EngineThread(Engine(runner, config))
+        self._engine = EngineThread(Engine(runner, config, encoder.rates))
         self._worker = ThreadPoolExecutor(1, "clip")
         self._sequence_ids = itertools.count()
 
@@ -64,7 +66,7 @@ class LocalBackend:
 
     async def inspect(self, task: Task, files: Sequence[Path], *, pictures: bool = False) -> Inspection:
         """See Backend.inspect."""
-        inspect = partial(self._counter.inspect, task, files, pictures=pictures)
+        inspect = partial(self._inspect, task, files, pictures=pictures)
         with Work(self._worker, inspect) as work:
             return await work.result()
 
@@ -94,6 +96,10 @@ class LocalBackend:
         await asyncio.to_thread(self._engine.close)
         self._runner.close()
 
+    def _inspect(self, task: Task, files: Sequence[Path], report: Report, *, pictures: bool) -> Inspection:
+        inspection = self._counter.inspect(task, files, report, pictures=pictures)
+        return replace(inspection, expected=expected_time(inspection, self._encoder.rates))
+
     async def _answer(self, task: Task, encoded: EncodedPrompt) -> AsyncGenerator[Event]:
         tokenizer = self._counter.tokenizer
         request = engine_request(next(self._sequence_ids), task, encoded, tokenizer)
@@ -107,6 +113,9 @@ class LocalBackend:
                 event = await events.get()
                 finish_reason = event.finish_reason
                 _raise_failure(event)
+                if event.num_read is not None:
+                    yield clock.count_prompt(event.num_read, self._encoder.rates.prefill)
+                    continue
                 if progress := clock.count_token():
                     yield progress
                 if delta := _delta(text, event):

@@ -67,6 +67,7 @@ def _table(inspection: Inspection) -> Table:
         ("at seconds", times),
         ("vision tokens", f"{video.num_vision_tokens} before pruning, {video.num_kept_tokens} after"),
         ("prompt tokens", f"{inspection.input_tokens} (at most {inspection.max_context} fit)"),
+        ("expected time", "not known: a running server measures it, see its …/estimate"),
         ("price of the prompt", f"${price_usd(inspection.input_tokens):.6f} at the hosted endpoint"),
         ("warnings", ", ".join(video.warnings) or "none"),
     ):

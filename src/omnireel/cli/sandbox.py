@@ -1,5 +1,6 @@
 """Checks the decode sandbox, and runs the fork server of a process that decodes videos."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,8 +15,19 @@ from omnireel.video.reader.children import start_fork_server, stop_fork_server
 log = structlog.get_logger()
 
 
+def require_linux() -> None:
+    """Raise OmnireelError on another system: no clip can be read there (docs/macos.md)."""
+    system = platform.system()
+    if system != "Linux":
+        raise OmnireelError(
+            f"Videos are read on Linux only; this is {system}.",
+            hint="Run the container image, or a virtual machine with Linux.",
+        )
+
+
 def require_sandbox(settings: Settings) -> None:
     """Raise OmnireelError if the decoder cannot be confined and the settings do not accept that."""
+    require_linux()
     absent = missing()
     if not absent:
         return
@@ -31,7 +43,9 @@ def warn_of_weak_sandbox(settings: Settings) -> None:
     """Print a warning if the decoder cannot be confined and the settings do not accept that.
 
     For commands that read one video: the person who runs them decides whether to trust it.
+    Raises OmnireelError on another system than Linux.
     """
+    require_linux()
     absent = missing()
     if absent and not settings.allow_weak_sandbox:
         typer.echo(f"warning: {_unconfined(absent)} Use only videos that you trust.", err=True)

@@ -1,10 +1,12 @@
 """Turns the arguments of a command into the task that a backend answers."""
 
+from typing import cast
+
 from omnireel.api.fal.input import ENDPOINT_ID
 from omnireel.engine.params import SamplingParams
 from omnireel.errors import SettingsError
 from omnireel.settings import AskSettings
-from omnireel.task import MediaOptions, Task, video_task
+from omnireel.task import Detail, MediaOptions, Task, video_task
 
 
 def make_task(source: str, prompt: str, asked: AskSettings) -> Task:
@@ -32,6 +34,12 @@ def make_task(source: str, prompt: str, asked: AskSettings) -> Task:
             grace_period=asked.grace_period,
         ),
         media=MediaOptions(
-            asked.fps, asked.max_frames, asked.start, asked.end, asked.video_pruning_rate, asked.audio
+            fps=asked.fps,
+            max_frames=asked.max_frames,
+            start_s=asked.start,
+            end_s=asked.end,
+            video_pruning_rate=asked.video_pruning_rate,
+            use_audio=asked.audio,
+            detail=cast("Detail | None", asked.detail),
         ),
     )

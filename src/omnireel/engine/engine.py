@@ -6,10 +6,12 @@ several threads: all calls but `cancel` have to come from one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence as List
 from dataclasses import dataclass
 
 from omnireel.engine.params import FinishReason
+from omnireel.engine.rates import Rate, Rates
 from omnireel.engine.request import Request, Sequence, SequenceId, check_prompt_fits
 from omnireel.engine.runner import Outcome, Runner, Segment, Stop, Wanted, never
 from omnireel.engine.sampler import Sampler
@@ -34,6 +36,7 @@ class TokenEvent:
     """What happened to one sequence in one step.
 
     token_id:      the new output token, which may be the stop token; None where there is none
+    num_read:      prompt tokens read so far, after a chunk that is not the last one; else None
     finish_reason: set on the last event of a sequence only
     error:         the exception, where finish_reason is error
     """
@@ -42,15 +45,20 @@ class TokenEvent:
     token_id: int | None
     finish_reason: FinishReason | None = None
     error: Exception | None = None
+    num_read: int | None = None
 
 
 class Engine:
-    """One runner and the sequences that have not ended."""
+    """One runner and the sequences that have not ended.
 
-    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+    rates: where the speed of prefill and decode is added
+    """
+
+    def __init__(self, runner: Runner, config: EngineConfig, rates: Rates | None = None) -> None:
         capacity = runner.capacity
         assert config.max_running <= capacity.num_slots, "more sequences at a time than the runner has slots"
         self._runner = runner
+        self._rates = rates or Rates()
         self._max_context = capacity.max_context
         self._scheduler = Scheduler(prefill_chunk=config.prefill_chunk, max_running=config.max_running)
         self._free_slots = list(reversed(range(config.max_running)))
@@ -93,35 +101,39 @@ class Engine:
         if isinstance(plan, Prefill):
             # Only a prefill may end early: to end a decode would destroy the states of the other sequences.
             name = plan.sequence_id
-            events += self._run([name], [self._chunk(plan)], stop=lambda: name in self._cancelled)
+            rate, chunk = self._rates.prefill, self._chunk(plan)
+            events += self._run([name], [chunk], rate, stop=lambda: name in self._cancelled)
         elif isinstance(plan, Decode):
-            events += self._run(plan.sequence_ids, [self._last_token(name) for name in plan.sequence_ids])
+            batch = [self._last_token(name) for name in plan.sequence_ids]
+            events += self._run(plan.sequence_ids, batch, self._rates.decode)
         return events
 
     def _run(
-        self, sequence_ids: List[SequenceId], batch: List[Segment], *, stop: Stop = never
+        self, sequence_ids: List[SequenceId], batch: List[Segment], rate: Rate, *, stop: Stop = never
     ) -> list[TokenEvent]:
+        started = time.perf_counter()
         try:
             outcomes = self._runner.forward(batch, stop=stop)
         except Exception as error:  # noqa: BLE001 - sequences of other steps go on after any failure
             outcomes = [Outcome(error=error)] * len(batch)
+        if all(outcome.error is None for outcome in outcomes):
+            rate.add(len(batch[0].ids), time.perf_counter() - started)
         events = []
-        for sequence_id, outcome in zip(sequence_ids, outcomes, strict=True):
-            event = self._event(sequence_id, outcome)
-            if event is not None:
-                events.append(event)
-                if event.finish_reason is not None:
-                    self._end(sequence_id)
+        for sequence_id, segment, outcome in zip(sequence_ids, batch, outcomes, strict=True):
+            event = self._event(sequence_id, segment, outcome)
+            events.append(event)
+            if event.finish_reason is not None:
+                self._end(sequence_id)
         return events
 
-    def _event(self, sequence_id: SequenceId, outcome: Outcome) -> TokenEvent | None:
+    def _event(self, sequence_id: SequenceId, segment: Segment, outcome: Outcome) -> TokenEvent:
         sequence = self._sequences[sequence_id]
         if isinstance(outcome.error, Cancelled):
             return TokenEvent(sequence_id, None, FinishReason.cancelled)
         if outcome.error is not None:
             return TokenEvent(sequence_id, None, FinishReason.error, outcome.error)
         if outcome.logits is None:
-            return None
+            return TokenEvent(sequence_id, None, num_read=segment.end)
         try:
             token_id = sequence.advance(outcome.logits[-1])
         except Exception as error:  # noqa: BLE001 - the other sequences go on after any failure

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from omnireel.store.jobs import JobStore, NewLogLine
-from omnireel.task import Event, Progress
+from omnireel.task import Event, Progress, Stage
 
 # Lines wait so long for further lines or for the end of their job, because every commit flushes the disk.
 _WAIT_S = 0.1
@@ -19,7 +19,7 @@ class JobLogBuffer:
 
     jobs: JobStore
     clock: Callable[[], float]
-    _last: dict[str, Progress] = field(default_factory=dict)
+    _last: dict[str, dict[Stage, float]] = field(default_factory=dict)
     _waiting: dict[str, list[NewLogLine]] = field(default_factory=dict)
 
     def record(self, job_id: str, event: Event) -> None:
@@ -39,8 +39,13 @@ class JobLogBuffer:
             self.jobs.append_log(job_id, lines)
 
     def _is_news(self, job_id: str, event: Progress) -> bool:
-        """Whether the event starts a stage, has no fraction, or completes another quarter of a stage."""
-        before, self._last[job_id] = self._last.get(job_id), event
-        if before is None or before.stage != event.stage or None in (before.fraction, event.fraction):
+        """Whether the event starts a stage, has no fraction, or completes another quarter of a stage.
+
+        Stages alternate: frames are read between batches that are encoded.
+        """
+        if event.fraction is None:
             return True
-        return int(4 * (event.fraction or 0.0)) > int(4 * (before.fraction or 0.0))
+        fractions = self._last.setdefault(job_id, {})
+        before = fractions.get(event.stage)
+        fractions[event.stage] = event.fraction
+        return before is None or int(4 * event.fraction) > int(4 * before)

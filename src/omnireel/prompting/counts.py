@@ -26,7 +26,7 @@ from omnireel.prompting.clip import (
     with_sound,
 )
 from omnireel.prompting.layout import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
-from omnireel.task import Inspection, Progress, Report, SoundUse, Task
+from omnireel.task import Detail, Inspection, Progress, Report, SoundUse, Task
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.limits import VideoLimits
@@ -34,6 +34,7 @@ from omnireel.video.patch_grid import most_patches, target_grid
 from omnireel.video.reader.frames import ClipFacts, ClipReader
 
 _PATCHES_PER_TOKEN = 4  # the projector joins 2×2 patches
+_DETAIL: dict[Detail, float] = {"low": 0.25, "auto": 1.0, "high": 4.0}  # half and twice the sides of auto
 
 
 def _unreported(_: Progress) -> None:
@@ -134,7 +135,7 @@ class TokenCounter:
         vision, limits = self.config.vision, self._limits
         max_frames = self._media.sampling(task.media).max_frames or limits.max_num_packets
         num_tubelets = -(-max_frames // vision.temporal_patch_size)
-        most_per_tubelet = most_patches(vision.target_patches, limits) // _PATCHES_PER_TOKEN
+        most_per_tubelet = most_patches(self.target_patches(task), limits) // _PATCHES_PER_TOKEN
         num_vision = num_kept(num_tubelets, most_per_tubelet, self.pruning_rate(task))
         num_labels = num_tubelets * max_label_tokens(vision.temporal_patch_size)
         num_text = len(self.lay_out(task, 1.0, (), []).ids)
@@ -162,7 +163,7 @@ class TokenCounter:
 
     def count(self, task: Task, clip: ClipFacts, audio: AudioInput) -> Inspection:
         """The prompt's tokens before anything is encoded; raises InputError(sequence_too_long)."""
-        rows, cols = self.patch_grid(clip)
+        rows, cols = self.patch_grid(task, clip)
         per_tubelet = rows * cols // _PATCHES_PER_TOKEN
         num_tubelets = -(-len(clip.indices) // self.config.vision.temporal_patch_size)
         num_vision = num_kept(num_tubelets, per_tubelet, self.pruning_rate(task))
@@ -183,9 +184,13 @@ class TokenCounter:
         span_s = None if audio.samples is None else (start_s, start_s + len(audio.samples) / SAMPLE_RATE)
         return Inspection(video, len(prompt.ids), self.max_context, span_s)
 
-    def patch_grid(self, clip: ClipFacts) -> tuple[int, int]:
+    def patch_grid(self, task: Task, clip: ClipFacts) -> tuple[int, int]:
         """Rows and columns of patches that the clip's frames are resized to."""
-        return target_grid(clip.width, clip.height, self.config.vision.target_patches)
+        return target_grid(clip.width, clip.height, self.target_patches(task))
+
+    def target_patches(self, task: Task) -> int:
+        """The patches of a frame that are aimed at."""
+        return round(self.config.vision.target_patches * _DETAIL[task.media.detail or "auto"])
 
     def pruning_rate(self, task: Task) -> float:
         """The share of vision tokens to drop."""

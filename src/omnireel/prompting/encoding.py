@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnireel.engine.rates import Rates
 from omnireel.engine.request import MediaSpan
 from omnireel.engine.runner import Rows
 from omnireel.model.checkpoint.encoders import load_encoders
 from omnireel.model.checkpoint.load import load_checkpoint
+from omnireel.model.config import VisionConfig
 from omnireel.model.omni import Encoders
 from omnireel.model.out_of_memory import as_out_of_memory
 from omnireel.model.token_counts import SAMPLE_RATE
@@ -29,11 +32,15 @@ from omnireel.prompting.clip import (
     with_sound,
 )
 from omnireel.prompting.counts import AudioInput, TokenCounter
+from omnireel.prompting.expected import expected_progress, expected_time, remaining_text
 from omnireel.prompting.layout import Prompt
 from omnireel.task import Progress, Report, Task, VideoFacts
 from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import ClipReader
 from omnireel.video.tubelets import PixelSpec, tubelet_batches
+
+# Of the matrix products of one batch: two tubelets of the published tower at its usual number of patches.
+_MAX_OPERATIONS = 2_600_000_000_000
 
 OnPixels = Callable[[Tensor], None]
 
@@ -62,12 +69,15 @@ class PromptEncoder:
     """The stages before the engine, with one model. Blocks; may be used by one thread at a time.
 
     counter:      of the same checkpoint
-    max_tubelets: encoded at once; limits the memory used and how long a cancelled task keeps running
+    rates:        measured speeds; the engine of the same checkpoint adds its own
+    max_tubelets: most encoded at once, fewer where the tower is large; limits the memory used and how long a
+                  cancelled task keeps running
     """
 
     def __init__(self, model: Encoders, counter: TokenCounter, *, max_tubelets: int = 8) -> None:
         self.model = model
         self.counter = counter
+        self.rates = Rates()
         self._max_tubelets = max_tubelets
         self._pixel_spec = _pixel_spec(model)
 
@@ -122,9 +132,10 @@ class PromptEncoder:
         with self.counter.open_clip(task, files) as clip:
             report(clip_progress(clip.facts))
             audio = self.counter.read_audio(task, clip)
-            self.counter.count(task, clip.facts, audio)
+            counted = self.counter.count(task, clip.facts, audio)
+            report(expected_progress(expected_time(counted, self.rates)))
             sound_tokens = self._encode_sound(audio, report)
-            batches = self._encode_frames(clip, frames, report, on_pixels)
+            batches = self._encode_frames(task, clip, frames, report, on_pixels=on_pixels)
             vision_tokens = torch.cat(list(batches))  # [n, h, w, D]
             for warning in warning_progress(clip.facts):
                 report(warning)
@@ -154,18 +165,39 @@ class PromptEncoder:
         return tokens
 
     def _encode_frames(
-        self, clip: ClipReader, frames: FramesRead, report: Report, on_pixels: OnPixels | None
+        self, task: Task, clip: ClipReader, frames: FramesRead, report: Report, *, on_pixels: OnPixels | None
     ) -> Iterator[Tensor]:
-        rows, cols = self.counter.patch_grid(clip.facts)
+        rows, cols = self.counter.patch_grid(task, clip.facts)
         pictures = _read_frames(clip, frames, report)
-        for tubelets in tubelet_batches(
-            pictures, rows, cols, self._pixel_spec, max_tubelets=self._max_tubelets
-        ):
+        num_tubelets = -(-len(clip.facts.indices) // self._pixel_spec.temporal_patch_size)
+        num_encoded = 0
+        max_tubelets = min(self._max_tubelets, _most_at_once(self.model.config.vision, rows * cols))
+        for batch in tubelet_batches(pictures, rows, cols, self._pixel_spec, max_tubelets=max_tubelets):
             if on_pixels is not None:
-                on_pixels(tubelets)
-            yield self.model.encode_video(tubelets)
-            share = len(frames.indices) / len(clip.facts.indices)
-            report(Progress("encoding", f"{share:.0%} of the frames encoded", share))
+                on_pixels(batch.repeated(batch.pixels))
+            yield batch.repeated(self._encode_batch(batch.pixels))
+            num_encoded += sum(batch.repeats)
+            num_left = num_tubelets - num_encoded
+            left = remaining_text(self.rates.vision.seconds_for(num_left * rows * cols))
+            message = f"{num_encoded} of {num_tubelets} tubelets encoded{left}"
+            report(Progress("encoding", message, num_encoded / num_tubelets))
+
+    def _encode_batch(self, tubelets: Tensor) -> Tensor:
+        """Vision tokens of [n, T·3, H, W]; adds the time to the rates."""
+        started = time.perf_counter()
+        tokens = self.model.encode_video(tubelets)
+        num_patches = tubelets.shape[2] * tubelets.shape[3] // self._pixel_spec.patch_size**2
+        self.rates.vision.add(len(tubelets) * num_patches, time.perf_counter() - started)
+        return tokens
+
+
+def _most_at_once(vision: VisionConfig, num_patches: int) -> int:
+    """Tubelets of so many patches in one batch, at least one.
+
+    Batches make a small tower faster and a large one hardly, whose batches take seconds (docs/log.md, 2026-11-30).
+    """
+    per_patch = 4 * vision.num_layers * vision.width * (2 * vision.width + vision.mlp_width)
+    return max(1, _MAX_OPERATIONS // (per_patch * num_patches))
 
 
 def _media(prompt: Prompt, kept: Tensor, sound_tokens: Tensor) -> tuple[MediaSpan, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, MAX_TOP_P, SamplingParams
 from omnireel.settings.declaration import Group
-from omnireel.settings.kinds import SWITCH, TEXT, integer, number, seconds
+from omnireel.settings.kinds import SWITCH, TEXT, integer, number, one_of, seconds
 
 _PROMPT = Group("Prompt", ("ask", "inspect", "trace"))
 _ANSWER = Group("Answer", ("ask",))
@@ -94,4 +94,11 @@ class AskSettings:
         "Listen to the sound of the video, if the model can.",
         example=False,
         default_text="true",
+    )
+    detail: str | None = _VIDEO.setting(
+        one_of("low", "auto", "high"),
+        None,
+        "Patches of each frame: a quarter of what the model was made for, as many, or four times as many.",
+        example="low",
+        default_text="auto",
     )

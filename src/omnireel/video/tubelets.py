@@ -48,33 +48,49 @@ def frame_pixels(rgb: NDArray[np.uint8], rows: int, cols: int, spec: PixelSpec) 
     return pixels[0].div(255).sub_(mean).div_(std).contiguous()
 
 
+@dataclass(frozen=True, eq=False)
+class TubeletBatch:
+    """Tubelets that differ from the one before.
+
+    pixels:  [n, T·3, rows·p, cols·p] fp32, channels of frame 0 first
+    repeats: for each tubelet, how many times it follows itself in the clip, at least 1
+    """
+
+    pixels: Tensor
+    repeats: tuple[int, ...]
+
+    def repeated(self, values: Tensor) -> Tensor:
+        """A value for each tubelet of the clip, from one for each of `pixels`. [n, ...] → [sum(repeats), ...]"""
+        return values.repeat_interleave(torch.tensor(self.repeats), dim=0)
+
+
 def tubelet_batches(
     frames: Iterable[NDArray[np.uint8]], rows: int, cols: int, spec: PixelSpec, *, max_tubelets: int = 16
-) -> Iterator[Tensor]:
-    """Tubelets in batches: [n, T·3, rows·p, cols·p] fp32, 1 ≤ n ≤ max_tubelets, channels of frame 0 first.
+) -> Iterator[TubeletBatch]:
+    """The clip's tubelets, at most `max_tubelets` in a batch; of equal ones in a row only the first.
 
-    Memory holds one batch at a time, however many frames there are. An incomplete last tubelet is filled by
+    Memory holds one batch and one tubelet, however many frames there are. An incomplete last tubelet is filled by
     repeating the last frame.
     """
+    shape = (spec.temporal_patch_size * 3, rows * spec.patch_size, cols * spec.patch_size)
+    batch = torch.empty(max_tubelets, *shape)
+    repeats: list[int] = []
+    for tubelet in _tubelets(frames, rows, cols, spec):
+        if repeats and torch.equal(tubelet, batch[len(repeats) - 1]):
+            repeats[-1] += 1
+            continue
+        if len(repeats) == max_tubelets:
+            yield TubeletBatch(batch, tuple(repeats))
+            batch, repeats = torch.empty(max_tubelets, *shape), []
+        batch[len(repeats)] = tubelet
+        repeats.append(1)
+    if repeats:
+        yield TubeletBatch(batch[: len(repeats)], tuple(repeats))
+
+
+def _tubelets(frames: Iterable[NDArray[np.uint8]], rows: int, cols: int, spec: PixelSpec) -> Iterator[Tensor]:
+    """Each tubelet, [T·3, rows·p, cols·p]."""
     source = iter(frames)
-    while (batch := _next_batch(source, rows, cols, spec, max_tubelets)) is not None:
-        yield batch
-        del batch  # otherwise two batches would be in memory while the next one is made
-
-
-def _next_batch(
-    frames: Iterator[NDArray[np.uint8]], rows: int, cols: int, spec: PixelSpec, max_tubelets: int
-) -> Tensor | None:
-    """The next batch, or None at the end. Frames are written directly into it, so no frame is held twice."""
-    frames_per_tubelet = spec.temporal_patch_size
-    size = (rows * spec.patch_size, cols * spec.patch_size)
-    batch = torch.empty(max_tubelets * frames_per_tubelet, 3, *size)  # [n·T, 3, H, W]
-    num_frames = 0
-    for rgb in islice(frames, len(batch)):
-        batch[num_frames] = frame_pixels(rgb, rows, cols, spec)
-        num_frames += 1
-    if num_frames == 0:
-        return None
-    num_tubelets = -(-num_frames // frames_per_tubelet)
-    batch[num_frames : num_tubelets * frames_per_tubelet] = batch[num_frames - 1]
-    return batch[: num_tubelets * frames_per_tubelet].view(num_tubelets, frames_per_tubelet * 3, *size)
+    while pixels := [frame_pixels(rgb, rows, cols, spec) for rgb in islice(source, spec.temporal_patch_size)]:
+        pixels += pixels[-1:] * (spec.temporal_patch_size - len(pixels))
+        yield torch.cat(pixels)

@@ -107,6 +107,13 @@ class Nemotron3NanoOmniVideoInput(BaseModel):
         "tubelet.",
     )
 
+    detail: Literal["low", "auto", "high"] | None = Field(
+        None,
+        description="omnireel: patches that each frame is cut into. auto: as many as the model was made for; low: a "
+        "quarter of them, with fewer tokens and less time; high: four times as many, which may show more of small "
+        "text but is not what models were trained with.",
+    )
+
     reasoning_budget: int | None = Field(
         None,
         ge=0,
@@ -202,6 +209,7 @@ def to_task(sent: Nemotron3NanoOmniVideoInput, body: Mapping[str, Any]) -> Task:
             use_audio=sent.use_audio,
             report_video=sent.report_video
             or None,  # false is the same as nothing, and leaves the answer as it is
+            detail=sent.detail,
         ),
     )
     if body.keys() <= _ALWAYS_DESCRIBED:

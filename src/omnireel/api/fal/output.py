@@ -137,11 +137,19 @@ def tubelet_reports(video: VideoFacts) -> Iterator[dict[str, int]]:
 
 
 def inspection_report(inspection: Inspection) -> dict[str, Any]:
-    """The JSON of a dry run: the frames that would be chosen, the tokens of the prompt and their price."""
+    """The JSON of a dry run: the frames that would be chosen, the tokens of the prompt and their price.
+
+    The expected times are null in a process that has not run the model.
+    """
     return {
         "video": video_report(inspection.video) | {"frame_indices": list(inspection.video.frame_indices)},
         "usage": {"input_tokens": inspection.input_tokens},
         "max_context": inspection.max_context,
+        "expected_s": {
+            "encoding": inspection.expected.encoding_s,
+            "prefill": inspection.expected.prefill_s,
+            "each_token": inspection.expected.token_s,
+        },
         "input_price_usd": float(price_usd(inspection.input_tokens)),
     }
 

@@ -28,7 +28,7 @@ from omnireel.cli.models.gguf_sizes import (
 )
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
 from omnireel.cli.models.rates import Rates, measure_rates
-from omnireel.cli.sandbox import require_sandbox
+from omnireel.cli.sandbox import require_linux, require_sandbox
 from omnireel.cli.serve import bound_socket
 from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.model.checkpoint.encoders import encoder_bytes, survey_encoders
@@ -95,7 +95,11 @@ class Check:
 
 
 def examine(settings: Settings, *, as_json: bool) -> None:
-    """Print the findings. Raises Exit with the highest exit code of the checks that failed."""
+    """Print the findings. Raises Exit with the highest exit code of the checks that failed.
+
+    Raises OmnireelError on another system than Linux, whose machine it cannot describe.
+    """
+    require_linux()
     machine = describe_machine(settings)
     checks = list(run_checks(settings))
     rates = measure_rates(

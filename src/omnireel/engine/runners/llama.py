@@ -1,4 +1,4 @@
-"""Runs a GGUF through libllama: quantised weights on a CPU, CUDA, Metal or Vulkan. Needs the extra omnireel[gguf].
+"""Runs a GGUF through libllama: quantised weights on a CPU, CUDA or Vulkan. Needs the extra omnireel[gguf].
 
 A sequence that failed in the library has a state of which nothing is known; its slot has to be cleared.
 """

@@ -55,12 +55,21 @@ class EstimatedVideo(VideoReport):
     frame_indices: list[int] = Field(description="The frames of the clip that would be used, counted from 0.")
 
 
+class ExpectedSeconds(WireModel):
+    """How long the parts of a run take here; null where this server has not run the model since it was started."""
+
+    encoding: float | None = Field(description="To encode the frames, without reading the clip.")
+    prefill: float | None = Field(description="To read the prompt.")
+    each_token: float | None = Field(description="For each token of the answer.")
+
+
 class Estimate(WireModel):
     """omnireel: the frames, tokens and price of a run."""
 
     video: EstimatedVideo
     usage: EstimatedUsage
     max_context: int = Field(description="Maximum number of tokens in prompt and answer together.")
+    expected_s: ExpectedSeconds
     input_price_usd: float
     max_price_usd: float = Field(description="The price if the answer uses all of max_output_tokens.")
 
