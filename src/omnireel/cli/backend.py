@@ -35,6 +35,11 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
     if settings.backend == "echo":
         return open_echo(settings, limits)
 
+    if settings.backend != "local":
+        from omnireel.cli.remote import open_remote
+
+        return open_remote(settings, checkpoint_directory(settings), limits)
+
     from omnireel.backends.local import LocalBackend
 
     return LocalBackend(load_encoder(settings, limits), model_name=checkpoint_directory(settings).name)
@@ -51,7 +56,12 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
     """The token counter of the settings' checkpoint. Raises CheckpointError."""
     from omnireel.prompting.counts import TokenCounter
 
-    return TokenCounter.from_directory(checkpoint_directory(settings), limits=limits)
+    media = None
+    if settings.backend != "local":
+        from omnireel.cli.remote import remote_media
+
+        media = remote_media(settings)
+    return TokenCounter.from_directory(checkpoint_directory(settings), media=media, limits=limits)
 
 
 def load_encoder(settings: Settings, limits: VideoLimits) -> "PromptEncoder":

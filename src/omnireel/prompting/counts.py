@@ -87,6 +87,11 @@ class TokenCounter:
         template = ChatTemplate.from_directory(directory)
         return cls(read_config(directory), tokenizer, template, media=media, limits=limits)
 
+    def limit_context(self, max_context: int | None) -> None:
+        """Let prompt and answer have at most so many tokens, where the model itself takes more; None: no limit."""
+        longest = self.config.language.max_positions
+        self.max_context = longest if max_context is None else min(longest, max_context)
+
     def inspect(self, task: Task, files: Sequence[Path]) -> Inspection:
         """The prompt that encoding the task would give. The clip is opened and its sound decoded.
 
