@@ -38,7 +38,7 @@ class Script:
     token_s: float = 0.0
     finish_reason: str | None = "stop"
     usage: dict[str, Any] | None = field(
-        default_factory=lambda: {"prompt_tokens": 100, "completion_tokens": 7}
+        default_factory=lambda: {"prompt_tokens": 258, "completion_tokens": 7}
     )
     models: list[dict[str, Any]] = field(
         default_factory=lambda: [{"id": MODEL, "root": MODEL, "max_model_len": 131_072}]

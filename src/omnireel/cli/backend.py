@@ -36,7 +36,7 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
         return open_echo(settings, limits)
 
     if settings.backend != "local":
-        from omnireel.cli.remote import open_remote
+        from omnireel.cli.models.model_servers import open_remote
 
         return open_remote(settings, checkpoint_directory(settings), limits)
 
@@ -58,7 +58,7 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
 
     media = None
     if settings.backend != "local":
-        from omnireel.cli.remote import remote_media
+        from omnireel.cli.models.model_servers import remote_media
 
         media = remote_media(settings)
     return TokenCounter.from_directory(checkpoint_directory(settings), media=media, limits=limits)
@@ -145,5 +145,10 @@ def checkpoint_directory(settings: Settings) -> Path:
         return pulled
     raise CheckpointError(
         f"There is no checkpoint at {model}, and no model with this id has been pulled.",
-        hint=f"Download it with: {typed('pull', model)}",
+        hint=f"Download it with: {typed('pull', model, *_only_text(settings))}",
     )
+
+
+def _only_text(settings: Settings) -> tuple[str, ...]:
+    """The flag for a model that runs elsewhere: its weights are not needed here."""
+    return () if settings.backend in ("local", "echo") else ("--without-weights",)

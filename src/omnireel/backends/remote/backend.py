@@ -5,6 +5,7 @@ Clips are read in worker threads; the event loop sends the request and passes on
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -93,8 +94,7 @@ class RemoteBackend:
         """See Backend.generate."""
         await self._ready()
         plain = self._plain(task)
-        salt = None
-        with Work(self._readers, partial(self._encode, plain, files, salt)) as work:
+        with Work(self._readers, partial(self._encode, plain, files)) as work:
             async for progress in work:
                 yield progress
             sent_task = await work.result()
@@ -125,10 +125,15 @@ class RemoteBackend:
         return Health(
             is_ready=self._pool.is_up,
             model=", ".join(names) or "unknown",
-            detail="; ".join(self._pool.problems) or None,
+            detail=self._detail(),
             sandbox_misses=sandbox.missing(),
             num_sandbox_violations=num_sandbox_violations(),
         )
+
+    def _detail(self) -> str | None:
+        """How many servers are down. Callers see it, so their addresses are in the log only."""
+        num_down, num_all = len(self._pool.problems), len(self._pool.upstreams)
+        return f"{num_down} of {num_all} model servers take no requests." if num_down else None
 
     async def close(self) -> None:
         """See Backend.close."""
@@ -147,8 +152,8 @@ class RemoteBackend:
         _check_rate(task.media.video_pruning_rate, self._options.media.pruning_rate)
         return with_plain_text(task, self._counter.tokenizer)
 
-    def _encode(self, task: Task, files: Sequence[Path], salt: str | None, report: Report) -> SentTask:
-        return self._encoder.encode(task, files, report, salt=salt)
+    def _encode(self, task: Task, files: Sequence[Path], report: Report) -> SentTask:
+        return self._encoder.encode(task, files, report, salt=_salt(task.tenant))
 
     def _inspect(self, task: Task, files: Sequence[Path], _: Report) -> Inspection:
         return self._counter.inspect(task, files)
@@ -269,6 +274,11 @@ class _Exchange:
                 ours=vars(own),
             )
         return Usage(found.input_tokens, min(found.output_tokens, most_output))
+
+
+def _salt(tenant: str | None) -> str | None:
+    """Keeps the cached prompts of tenants apart, so that none can find out by timing what another has asked."""
+    return None if tenant is None else hashlib.sha256(f"tenant {tenant}".encode()).hexdigest()
 
 
 def _check_rate(asked: float | None, rate: float) -> None:

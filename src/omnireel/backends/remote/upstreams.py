@@ -33,6 +33,7 @@ class Upstream:
     model:       the name it serves its model under; "" until it has answered
     max_context: the longest context it takes; None where it does not say
     problem:     why it takes no requests; None while it does
+    is_checked_now:   a probe of it is running
     splits_reasoning: it has sent a chain of thought in a field of its own
     """
 
@@ -42,6 +43,7 @@ class Upstream:
     max_context: int | None = None
     problem: str | None = "it has not answered yet"
     is_other_model: bool = False
+    is_checked_now: bool = False
     splits_reasoning: bool = False
     num_running: int = 0
 
@@ -89,6 +91,7 @@ class UpstreamPool:
         self._probe_s = probe_s
         self._changed: asyncio.Event = asyncio.Event()
         self._probing: asyncio.Task[None] | None = None
+        self._checks: set[asyncio.Task[None]] = set()
 
     @property
     def is_up(self) -> bool:
@@ -110,13 +113,14 @@ class UpstreamPool:
     async def close(self) -> None:
         """Stop probing."""
         if self._probing is not None:
-            self._probing.cancel()
-            await asyncio.wait({self._probing})
+            tasks = {self._probing, *self._checks}
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def probe(self) -> None:
         """Ask every server for its model."""
         await asyncio.gather(*map(self._probe, self.upstreams))
-        self._wake()
 
     @asynccontextmanager
     async def hold(self, key: bytes, *, without: Upstream | None = None) -> AsyncIterator[Upstream]:
@@ -124,7 +128,7 @@ class UpstreamPool:
 
         key: requests with the same one go to the same server, as long as that is not much busier than others
         without: a server that has just failed it
-        Waits while all servers are full. Raises CapacityError where none is up.
+        Waits while all servers are full, or those that may be up are probed. Raises CapacityError where none is up.
         """
         while (upstream := self._choose(key, without)) is None:
             self._changed.clear()
@@ -141,15 +145,20 @@ class UpstreamPool:
         return any(other is not upstream and other.problem is None for other in self.upstreams)
 
     def take_out(self, upstream: Upstream, reason: str) -> None:
-        """Send a server no more requests until it answers a probe."""
-        if upstream.problem is None:
-            log.warning("a model server is taken out", upstream=upstream.address, reason=reason)
-        upstream.problem = reason
-        self._wake()
+        """Send a server no more requests until it answers a probe, which starts at once."""
+        if upstream.problem is not None:
+            return
+        log.warning("a model server is taken out", upstream=upstream.address, reason=reason)
+        upstream.problem, upstream.is_checked_now = reason, True
+        task = asyncio.create_task(self._probe(upstream))
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
 
     def _choose(self, key: bytes, without: Upstream | None) -> Upstream | None:
         up = [u for u in self.upstreams if u.problem is None and u is not without]
         if not up:
+            if any(u.is_checked_now and u is not without for u in self.upstreams):
+                return None
             raise no_server(self._probe_s)
         fewest = min(u.num_running for u in up)
         if fewest >= self._max_running:
@@ -166,7 +175,7 @@ class UpstreamPool:
             await self.probe()
 
     async def _probe(self, upstream: Upstream) -> None:
-        before = upstream.problem
+        before, upstream.is_checked_now = upstream.problem, True
         try:
             async with sent(
                 upstream.call("/models", connect_s=self._connect_s, reply_s=_PROBE_REPLY_S)
@@ -177,6 +186,9 @@ class UpstreamPool:
             upstream.problem = error.reason or error.why
         except TimeoutError:
             upstream.problem = f"it did not answer within {_PROBE_REPLY_S:g} s"
+        finally:
+            upstream.is_checked_now = False
+            self._wake()
         if before is not None and upstream.problem is None:
             log.info("a model server is up", upstream=upstream.address, model=upstream.model)
 

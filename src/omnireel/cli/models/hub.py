@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
@@ -22,6 +22,7 @@ from omnireel.errors import OmnireelError, UpstreamError
 # The files that are downloaded. None of these types can hold code. Names with folders are left out, so that no
 # name leads out of the directory.
 WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.(safetensors|json|jinja)")
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -52,6 +53,15 @@ class HubModel:
     def num_bytes(self) -> int:
         """Size of all files together."""
         return sum(file.num_bytes for file in self.files)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights are among the files."""
+        return any(file.name.endswith(_WEIGHTS) for file in self.files)
+
+    def without_weights(self) -> "HubModel":
+        """The same model with config, tokenizer and template only."""
+        return replace(self, files=tuple(file for file in self.files if not file.name.endswith(_WEIGHTS)))
 
 
 def find_model(model_id: str) -> HubModel:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -15,13 +16,23 @@ from omnireel.storage.directories import make_directory
 _SPARE_BYTES = 256 * 1024 * 1024
 
 
-def pull_once(model_id: str, settings: Settings, *, accepts_licence: bool, as_json: bool) -> None:
+@dataclass(frozen=True)
+class PullOptions:
+    """How a checkpoint is pulled. has_weights: with its safetensors, and not only config, tokenizer and template"""
+
+    accepts_licence: bool
+    has_weights: bool = True
+
+
+def pull_once(model_id: str, settings: Settings, options: PullOptions, *, as_json: bool) -> None:
     """Download the checkpoint `model_id`, or the rest of it after an interruption. Raises OmnireelError."""
     target = pulled_directory(settings.models_dir, model_id)
     model = find_model(model_id)
-    is_new = _revision(target) != model.revision
+    if not options.has_weights:
+        model = model.without_weights()
+    is_new = not _is_there(target, model, options)
     if is_new:
-        _fetch(model, settings.models_dir, target, accepts_licence=accepts_licence)
+        _fetch(model, settings.models_dir, target, accepts_licence=options.accepts_licence)
     if as_json:
         typer.echo(json.dumps(_record(model) | {"directory": str(target), "downloaded": is_new}))
     else:
@@ -58,6 +69,7 @@ def _record(model: HubModel) -> dict[str, object]:
         "revision": model.revision,
         "licence": model.licence,
         "bytes": model.num_bytes,
+        "weights": model.has_weights,
     }
 
 
@@ -72,6 +84,11 @@ def _check_free_disk(model: HubModel, incomplete: Path) -> None:
         )
 
 
-def _revision(directory: Path) -> str | None:
-    record = directory / RECORD
-    return json.loads(record.read_text("utf-8")).get("revision") if record.is_file() else None
+def _is_there(directory: Path, model: HubModel, options: PullOptions) -> bool:
+    """Whether this revision was pulled, with its weights if they are wanted."""
+    file = directory / RECORD
+    if not file.is_file():
+        return False
+    record = json.loads(file.read_text("utf-8"))
+    is_enough = record.get("weights", True) or not options.has_weights
+    return bool(record.get("revision") == model.revision and is_enough)
