@@ -93,9 +93,7 @@ def test_a_busy_server_passes_on_when_to_try_again(ask, server, status):
 @pytest.mark.parametrize(
     "script",
     [
-        Script(drop_at=2),
         Script(error_at=2),
-        Script(finish_reason=None),
         Script(finish_reason="abort"),
         Script(status=500, body="Traceback: /srv/secret.py"),
         Script(status=401, body="{}"),
@@ -107,6 +105,14 @@ def test_a_server_that_fails_gives_a_typed_error_without_its_own_words(ask, serv
         ask(server)
     assert caught.value.kind == "downstream_service_error"
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("script", [Script(drop_at=2), Script(finish_reason=None)])
+def test_an_answer_that_breaks_off_is_an_error_after_which_a_job_can_run_again(ask, server, script):
+    server.script = script
+    with pytest.raises(CapacityError) as caught:
+        ask(server)
+    assert caught.value.kind == "downstream_service_error"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_request_that_fails_before_its_first_token_is_tried_once_elsewhere(ask
 
 def test_a_request_whose_answer_has_begun_is_not_tried_again(ask, server, other):
     server.script = other.script = Script(drop_at=1)
-    with pytest.raises(GenerationError):
+    with pytest.raises(CapacityError):
         ask(server, other)
     assert len(server.requests) + len(other.requests) == 1
 

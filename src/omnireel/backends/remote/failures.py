@@ -13,6 +13,7 @@ from omnireel.errors import CapacityError, GenerationError, InputError, Omnireel
 
 RETRY_S = 5.0
 _MAX_RETRY_S = 600.0
+_AGAIN_S = 1.0
 _MAX_LOGGED = 2000
 _TOO_LONG = re.compile(
     r"context length|maximum model length|max_model_len|context size|context window|max_seq_len|"
@@ -61,10 +62,9 @@ def no_server(after_s: float) -> CapacityError:
 
 
 def broke_off(reason: str) -> UpstreamFailure:
-    """The stream ended before the answer did."""
-    return UpstreamFailure(
-        GenerationError("The model server broke off its answer.", kind=SERVER_FAILED), reason, is_down=True
-    )
+    """The stream ended before the answer did. A queued job can run again, as after the death of a worker."""
+    error = CapacityError("The model server broke off its answer.", after_s=_AGAIN_S, kind=SERVER_FAILED)
+    return UpstreamFailure(error, reason, is_down=True)
 
 
 def stalled(what: str, limit_s: float) -> UpstreamFailure:

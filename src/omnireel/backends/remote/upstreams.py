@@ -18,6 +18,7 @@ from omnireel.net.urls import Target, parse_url
 
 log = structlog.get_logger()
 
+_UNASKED = "it has not answered yet"
 _MAX_ANSWER_BYTES = 1024 * 1024
 _PROBE_REPLY_S = 5.0
 # A server that has the clip in its cache may have so many more requests than the one with the fewest.
@@ -41,7 +42,7 @@ class Upstream:
     key: str = field(default="", repr=False)
     model: str = ""
     max_context: int | None = None
-    problem: str | None = "it has not answered yet"
+    problem: str | None = _UNASKED
     is_other_model: bool = False
     is_checked_now: bool = False
     splits_reasoning: bool = False
@@ -189,7 +190,7 @@ class UpstreamPool:
         finally:
             upstream.is_checked_now = False
             self._wake()
-        if before is not None and upstream.problem is None:
+        if before not in (None, _UNASKED) and upstream.problem is None:
             log.info("a model server is up", upstream=upstream.address, model=upstream.model)
 
     def _read(self, upstream: Upstream, status: int, body: bytes) -> str | None:

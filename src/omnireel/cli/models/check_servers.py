@@ -12,6 +12,7 @@ from omnireel.backends.remote.checks import ServerCheck, ServerFacts
 from omnireel.backends.remote.servers import SERVERS
 from omnireel.cli.failures import FAILED
 from omnireel.cli.models.model_servers import open_pool, remote_media
+from omnireel.cli.serving.log import configure_warnings
 from omnireel.prompting.counts import TokenCounter
 from omnireel.settings import Settings
 
@@ -24,6 +25,7 @@ def check_servers(settings: Settings, directory: Path, *, as_json: bool) -> None
 
     directory: config.json, tokenizer and template of their model
     """
+    configure_warnings()
     facts = asyncio.run(_check(settings, directory))
     commands = {precision: start_command(settings, precision) for precision in PRECISIONS}
     if as_json:

@@ -69,3 +69,12 @@ def _shown(value: object, *, shorten: bool) -> object:
         return value
     printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
     return _UUID.sub(r"\1…", printable) if shorten else printable
+
+
+def configure_warnings() -> None:
+    """For commands that print an answer: warnings of the program's parts on stderr, as text, and nothing else."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
