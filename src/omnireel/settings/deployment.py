@@ -60,9 +60,9 @@ class Settings:
         commands=("ask", "trace", "serve", "worker"),
     )
     backend: str = _MODEL.setting(
-        one_of("local", "echo", *REMOTE_BACKENDS),
+        one_of("local", "echo", *REMOTE_BACKENDS, metavar="BACKEND"),
         "local",
-        "local runs the model here, echo repeats the prompt for tests, others are servers at upstream.",
+        "local, echo (for tests), or the servers at upstream: vllm, sglang, nim, trtllm, llama-server.",
         example="echo",
         commands=("ask", "inspect", "serve", "worker", "doctor"),
     )

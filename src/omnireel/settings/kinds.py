@@ -84,8 +84,8 @@ def seconds(low: float, high: float) -> Kind[float]:
     return Kind(number(low, high).parse, wanted, "SECONDS", show_seconds)
 
 
-def one_of(*choices: str) -> Kind[str]:
-    """One of at least two words."""
+def one_of(*choices: str, metavar: str | None = None) -> Kind[str]:
+    """One of at least two words. metavar: where they are too many to be shown with the flag"""
 
     def parse(raw: object) -> str:
         if raw not in choices:
@@ -93,7 +93,7 @@ def one_of(*choices: str) -> Kind[str]:
         return str(raw)
 
     wanted = f"{', '.join(choices[:-1])} or {choices[-1]}"
-    return Kind(parse, wanted, "|".join(choices))
+    return Kind(parse, wanted, metavar or "|".join(choices))
 
 
 def list_of(item: Kind[_T], wanted: str, metavar: str) -> Kind[tuple[_T, ...]]:
