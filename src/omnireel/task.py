@@ -109,6 +109,7 @@ class Task:
     messages: oldest first; () once the caller's content was dropped
     thinking: the model writes a chain of thought before its answer
     extra:    other fields of the caller's request, in its protocol's words; only shown to the caller again
+    tenant:   whose it is, so that backends keep what they cache apart; set when a job runs, not stored with the task
     """
 
     endpoint: str
@@ -117,6 +118,7 @@ class Task:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     media: MediaOptions = field(default_factory=MediaOptions)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str | None = None
 
     @property
     def prompt(self) -> str:

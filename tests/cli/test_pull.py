@@ -65,6 +65,15 @@ def test_a_pulled_model_is_not_fetched_again(pull, hub):
     assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
 
 
+def test_a_model_that_runs_elsewhere_is_pulled_without_its_weights_and_can_be_completed(pull, hub, directory):
+    assert pull("--without-weights").returncode == 0
+    assert {path.name for path in directory.iterdir()} == {*NAMES, "pulled.json"} - {WEIGHTS}
+    assert json.loads(pull("--without-weights", "--json").stdout)["downloaded"] is False
+    assert json.loads(pull("--json").stdout)["downloaded"] is True
+    assert (directory / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
+    assert json.loads(pull("--without-weights", "--json").stdout)["downloaded"] is False
+
+
 def test_a_pulled_model_answers_by_its_id(pull, omnireel, clip):
     usual = {"OMNIREEL_BACKEND": "local", "OMNIREEL_DATA_DIR": "data"}
     flags = ("--model", MODEL_ID, "--temperature", "0", "--max-tokens", "4", "--json")

@@ -75,7 +75,7 @@ def test_pixels_that_a_trace_keeps_are_those_of_every_tubelet(model, text_direct
     encoder = tiny_encoder(model, text_directory)
     task = make_task(still)
     with encoder.counter.open_clip(task, files_of(task)) as clip:
-        rows, cols = encoder.counter.patch_grid(task, clip.facts)
+        rows, cols = encoder.counter.patch_grid(clip.facts, task.media.detail)
         frames = [frame.rgb for frame in clip.read_frames()]
     spec = encoder._pixel_spec
     each = [

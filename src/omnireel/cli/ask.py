@@ -14,6 +14,7 @@ from omnireel.backends.base import Backend
 from omnireel.cli.backend import open_backend, own_limits
 from omnireel.cli.failures import print_message
 from omnireel.cli.sandbox import warn_of_weak_sandbox
+from omnireel.cli.serving.log import configure_warnings
 from omnireel.cli.task import make_task
 from omnireel.errors import GenerationError
 from omnireel.settings import AskSettings, Settings
@@ -23,6 +24,7 @@ from omnireel.task import Answer, Delta, Task
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
     """Print the answer to `prompt` about the video `source`: while it is generated, or as JSON at the end."""
+    configure_warnings()
     warn_of_weak_sandbox(settings)
     asyncio.run(_ask(source, prompt, settings, asked=asked, as_json=as_json))
 

@@ -38,6 +38,11 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
     if settings.backend == "echo":
         return open_echo(settings, limits)
 
+    if settings.backend != "local":
+        from omnireel.cli.models.model_servers import open_remote
+
+        return open_remote(settings, checkpoint_directory(settings), limits)
+
     from omnireel.backends.local import LocalBackend
 
     files = find_model(settings)
@@ -57,9 +62,13 @@ def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
     """The token counter of the settings' checkpoint. Raises CheckpointError."""
     from omnireel.prompting.counts import TokenCounter
 
-    files = find_model(settings)
+    files, media = find_model(settings), None
+    if settings.backend != "local":
+        from omnireel.cli.models.model_servers import remote_media
+
+        media = remote_media(settings)
     return TokenCounter.from_directory(
-        files.directory, limits=limits, max_context=context_of(settings, files)
+        files.directory, media=media, limits=limits, max_context=context_of(settings, files)
     )
 
 
@@ -195,5 +204,12 @@ def _place(model: str, settings: Settings, hint: str) -> Path:
         return pulled
     raise CheckpointError(
         f"There is no checkpoint at {model}, and no model with this id has been pulled.",
-        hint=f"Download it with: {typed('pull', model)}" if hint == _MODEL_HINT else hint,
+        hint=f"Download it with: {typed('pull', model, *_only_text(settings))}"
+        if hint == _MODEL_HINT
+        else hint,
     )
+
+
+def _only_text(settings: Settings) -> tuple[str, ...]:
+    """The flag for a model that runs elsewhere: its weights are not needed here."""
+    return () if settings.backend in ("local", "echo") else ("--without-weights",)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -59,7 +59,8 @@ class TaskRun:
 
     async def _generate(self, job: Job, path: Path, publish: Publish) -> Answer:
         """Publish the backend's events and return the last one. The first must come before the start deadline."""
-        async with aclosing(self.backend.generate(job.task, [path])) as events:
+        task = replace(job.task, tenant=job.owner)
+        async with aclosing(self.backend.generate(task, [path])) as events:
             event = await self._first_event(events, job)
             publish(event)
             async for event in events:  # the last one is the answer

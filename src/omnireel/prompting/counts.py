@@ -81,7 +81,8 @@ class TokenCounter:
         self.config = config
         self.tokenizer = tokenizer
         longest = config.language.max_positions
-        self.max_context = longest if max_context is None else min(max_context, longest)
+        self._longest = longest if max_context is None else min(max_context, longest)
+        self.max_context = self._longest
         self._template = template
         self._media = media or MediaDefaults()
         self._limits = limits or VideoLimits()
@@ -100,6 +101,11 @@ class TokenCounter:
         template = ChatTemplate.from_directory(directory)
         config = read_config(directory)
         return cls(config, tokenizer, template, media=media, limits=limits, max_context=max_context)
+
+    def limit_context(self, max_context: int | None) -> None:
+        """Let prompt and answer have at most so many tokens, where the model itself takes more; None: no limit."""
+        longest = self._longest
+        self.max_context = longest if max_context is None else min(longest, max_context)
 
     def inspect(
         self, task: Task, files: Sequence[Path], report: Report = _unreported, *, pictures: bool = False
@@ -135,7 +141,7 @@ class TokenCounter:
         vision, limits = self.config.vision, self._limits
         max_frames = self._media.sampling(task.media).max_frames or limits.max_num_packets
         num_tubelets = -(-max_frames // vision.temporal_patch_size)
-        most_per_tubelet = most_patches(self.target_patches(task), limits) // _PATCHES_PER_TOKEN
+        most_per_tubelet = most_patches(self.target_patches(task.media.detail), limits) // _PATCHES_PER_TOKEN
         num_vision = num_kept(num_tubelets, most_per_tubelet, self.pruning_rate(task))
         num_labels = num_tubelets * max_label_tokens(vision.temporal_patch_size)
         num_text = len(self.lay_out(task, 1.0, (), []).ids)
@@ -163,7 +169,7 @@ class TokenCounter:
 
     def count(self, task: Task, clip: ClipFacts, audio: AudioInput) -> Inspection:
         """The prompt's tokens before anything is encoded; raises InputError(sequence_too_long)."""
-        rows, cols = self.patch_grid(task, clip)
+        rows, cols = self.patch_grid(clip, task.media.detail)
         per_tubelet = rows * cols // _PATCHES_PER_TOKEN
         num_tubelets = -(-len(clip.indices) // self.config.vision.temporal_patch_size)
         num_vision = num_kept(num_tubelets, per_tubelet, self.pruning_rate(task))
@@ -184,13 +190,13 @@ class TokenCounter:
         span_s = None if audio.samples is None else (start_s, start_s + len(audio.samples) / SAMPLE_RATE)
         return Inspection(video, len(prompt.ids), self.max_context, span_s)
 
-    def patch_grid(self, task: Task, clip: ClipFacts) -> tuple[int, int]:
+    def patch_grid(self, clip: ClipFacts, detail: Detail | None = None) -> tuple[int, int]:
         """Rows and columns of patches that the clip's frames are resized to."""
-        return target_grid(clip.width, clip.height, self.target_patches(task))
+        return target_grid(clip.width, clip.height, self.target_patches(detail))
 
-    def target_patches(self, task: Task) -> int:
+    def target_patches(self, detail: Detail | None) -> int:
         """The patches of a frame that are aimed at."""
-        return round(self.config.vision.target_patches * _DETAIL[task.media.detail or "auto"])
+        return round(self.config.vision.target_patches * _DETAIL[detail or "auto"])
 
     def pruning_rate(self, task: Task) -> float:
         """The share of vision tokens to drop."""

@@ -167,7 +167,7 @@ class PromptEncoder:
     def _encode_frames(
         self, task: Task, clip: ClipReader, frames: FramesRead, report: Report, *, on_pixels: OnPixels | None
     ) -> Iterator[Tensor]:
-        rows, cols = self.counter.patch_grid(task, clip.facts)
+        rows, cols = self.counter.patch_grid(clip.facts, task.media.detail)
         pictures = _read_frames(clip, frames, report)
         num_tubelets = -(-len(clip.facts.indices) // self._pixel_spec.temporal_patch_size)
         num_encoded = 0

@@ -14,19 +14,25 @@ from omnireel.settings.kinds import (
     PORT,
     PORTS,
     PROXY,
+    SECRET,
     SWITCH,
     TEXT,
+    URLS,
     Network,
+    Secret,
     byte_count,
     integer,
+    number,
     one_of,
     seconds,
 )
 
+REMOTE_BACKENDS = ("vllm", "sglang", "nim", "trtllm", "llama-server")
 _KEY_COMMANDS = ("keys create", "keys list", "keys revoke")
 _WEBHOOK_COMMANDS = ("webhooks list", "webhooks replay", "webhooks keys", "webhooks rotate")
 
 _MODEL = Group("Model", ("serve", "worker"))
+_UPSTREAM = Group("Model servers", ("ask", "serve", "worker", "doctor"))
 _LISTENING = Group("Listening and access", ("serve",))
 _FILES = Group("Files", ("serve",))
 _CONNECTIONS = Group("Outgoing connections", ("serve", "worker"))
@@ -106,13 +112,56 @@ class Settings:
         commands=("ask", "trace", "serve", "worker"),
     )
     backend: str = _MODEL.setting(
-        one_of("local", "echo"),
+        one_of("local", "echo", *REMOTE_BACKENDS, metavar="BACKEND"),
         "local",
-        "local runs the model. echo repeats the prompt, for tests.",
+        "local, echo (for tests), or the servers at upstream: vllm, sglang, nim, trtllm, llama-server.",
         example="echo",
+        commands=("ask", "inspect", "serve", "worker", "doctor"),
     )
     echo_token_s: float = _MODEL.setting(
         seconds(0, 3600), 0.0, "Time that the echo backend takes for each token.", example=0.05
+    )
+
+    upstream: tuple[str, ...] = _UPSTREAM.setting(
+        URLS, (), "The model servers to ask, with or without /v1.", example=["http://gpu-1:8000"]
+    )
+    upstream_key: Secret | None = _UPSTREAM.setting(  # noqa: RUF009  # a field, as all others here
+        SECRET,
+        None,
+        "The API key of the model servers. Others can see flags, so set the variable or a file.",
+        example="sk-0123456789",
+        default_text="no key",
+    )
+    upstream_key_file: Path | None = _UPSTREAM.setting(  # noqa: RUF009  # a field, as all others here
+        PATH,
+        None,
+        "A file with the API key of the model servers, or a line for each of them.",
+        example="/run/secrets/upstream-keys",
+        default_text="no file",
+    )
+    allow_any_model: bool = _UPSTREAM.setting(
+        SWITCH, False, "Also ask a server that serves a model of another name.", example=True
+    )
+    upstream_requests: int = _UPSTREAM.setting(
+        integer(1, 10_000), 64, "Maximum number of requests that one model server runs at a time.", example=16
+    )
+    upstream_pruning_rate: float = _UPSTREAM.setting(
+        number(0, 1, below=True),
+        0.5,
+        "Share of vision tokens that the model servers drop, as they were started.",
+        example=0.7,
+    )
+    upstream_exact: bool = _UPSTREAM.setting(
+        SWITCH, False, "Send frames and sound without any loss. This takes more bytes.", example=True
+    )
+    upstream_connect_s: float = _UPSTREAM.setting(
+        seconds(0.1, 600), 5.0, "How long a connection to a model server may take.", example=2
+    )
+    upstream_first_token_s: float = _UPSTREAM.setting(
+        seconds(0.1, 86_400), 300.0, "How long a model server may take to its first token.", example=60
+    )
+    upstream_token_s: float = _UPSTREAM.setting(
+        seconds(0.1, 86_400), 60.0, "How long a model server may take from one token to the next.", example=20
     )
 
     host: str = _LISTENING.setting(

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -15,6 +15,16 @@ _MAX_MICRO_USD = 10**15
 _BYTE_UNITS = ((1024**4, "TiB"), (1024**3, "GiB"), (MIB, "MiB"), (1024, "KiB"))
 _TIME_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A text that is not shown."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "not shown"
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,8 @@ def seconds(low: float, high: float) -> Kind[float]:
     return Kind(number(low, high).parse, wanted, "SECONDS", show_seconds)
 
 
-def one_of(*choices: str) -> Kind[str]:
-    """One of at least two words."""
+def one_of(*choices: str, metavar: str | None = None) -> Kind[str]:
+    """One of at least two words. metavar: where they are too many to be shown with the flag"""
 
     def parse(raw: object) -> str:
         if raw not in choices:
@@ -83,7 +93,7 @@ def one_of(*choices: str) -> Kind[str]:
         return str(raw)
 
     wanted = f"{', '.join(choices[:-1])} or {choices[-1]}"
-    return Kind(parse, wanted, "|".join(choices))
+    return Kind(parse, wanted, metavar or "|".join(choices))
 
 
 def list_of(item: Kind[_T], wanted: str, metavar: str) -> Kind[tuple[_T, ...]]:
@@ -168,6 +178,18 @@ def _proxy(raw: object) -> tuple[str, int]:
     return found[1].strip("[]"), int(found[2])
 
 
+def _url(raw: object) -> str:
+    if not re.fullmatch(r"https?://[^\s/,@?#]+(/[^\s,?#]*)?", _text(raw)):
+        raise ValueError
+    return str(raw)
+
+
+def _secret(raw: object) -> Secret:
+    if not re.fullmatch(r"[!-~]{8,4096}", _text(raw)):
+        raise ValueError
+    return Secret(str(raw))
+
+
 def _micro_usd(raw: object) -> int:
     """US dollars as millionths; a bool is not a number."""
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
@@ -194,6 +216,12 @@ def _show_switch(value: bool) -> str:
 TEXT = Kind(_text, "text", "TEXT")
 PATH = Kind(_path, "a path", "PATH")
 SWITCH = Kind(_switch, "true or false", " ", _show_switch, is_switch=True)
+SECRET = Kind(_secret, "a key of 8 or more characters without blanks", "KEY")
+URLS = list_of(
+    Kind(_url, "an address like http://gpu-1:8000", "URL"),
+    "addresses separated by commas, like http://gpu-1:8000,http://gpu-2:8000",
+    "URLS",
+)
 NAME = Kind(_name, "a name of at most 100 letters, digits, spaces and . @ + - _", "NAME")
 USD = Kind(_micro_usd, "US dollars like 5 or 0.25, at most six decimals", "USD")
 PROXY = Kind(_proxy, "a proxy like http://proxy.internal:3128", "URL")

@@ -1,4 +1,4 @@
-"""The text of one answer, built from its token ids."""
+"""The text of one answer, built from its token ids or from text that is already there."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from omnireel.text.reasoning import CLOSE, OPEN, ReasoningSplitter, Split
 from omnireel.text.tokenizer import Tokenizer
 
 
-class AnswerText:
-    """Turns token ids into deltas of the output.
+class OutputText:
+    """Turns the model's text into deltas of the output.
 
     thinking: the output is `<think>` chain `</think>` answer. Each tag is there once; the closing one is missing
               where the tokens run out inside the chain. Without thinking the output is the answer alone.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, thinking: bool) -> None:
-        self._detokenizer = Detokenizer(tokenizer)
+    def __init__(self, *, thinking: bool) -> None:
         self._splitter = ReasoningSplitter(starts_inside=thinking)
         self._thinking = thinking
         self._is_closed = False
@@ -43,17 +42,15 @@ class AnswerText:
         """Whether the answer has text, white space and tags not counted."""
         return self._has_answer
 
-    def push(self, token_id: int) -> str:
-        """The text that can be sent after this token, often empty."""
-        part = self._splitter.push(self._detokenizer.push(token_id))
-        return self._append(part)
+    def push_text(self, text: str) -> str:
+        """The text that can be sent after this one, often empty."""
+        return self._append(self._splitter.push(text))
 
-    def finish(self) -> str:
-        """The text that was held back, once no more tokens come."""
-        last = self._splitter.push(self._detokenizer.finish())
+    def finish_text(self, text: str = "") -> str:
+        """The text that was held back, and this last one, once no more comes."""
+        last = self._splitter.push(text)
         rest = self._splitter.finish()
-        part = Split(last.reasoning + rest.reasoning, last.answer + rest.answer)
-        return self._append(part)
+        return self._append(Split(last.reasoning + rest.reasoning, last.answer + rest.answer))
 
     def _append(self, part: Split) -> str:
         delta = self._with_tags(part) if self._thinking else part.answer
@@ -67,3 +64,19 @@ class AnswerText:
         after = "" if self._is_closed or self.is_chain_open else CLOSE
         self._is_closed = not self.is_chain_open
         return before + part.reasoning + after + part.answer
+
+
+class AnswerText(OutputText):
+    """Turns token ids into deltas of the output."""
+
+    def __init__(self, tokenizer: Tokenizer, *, thinking: bool) -> None:
+        super().__init__(thinking=thinking)
+        self._detokenizer = Detokenizer(tokenizer)
+
+    def push(self, token_id: int) -> str:
+        """The text that can be sent after this token, often empty."""
+        return self.push_text(self._detokenizer.push(token_id))
+
+    def finish(self) -> str:
+        """The text that was held back, once no more tokens come."""
+        return self.finish_text(self._detokenizer.finish())

@@ -108,6 +108,10 @@ class Tokenizer:
         pieces = self._added_pattern.split(text)
         return [self.added_tokens.get(piece, piece) for piece in pieces if piece]
 
+    def split_added(self, text: str) -> list[str]:
+        """A text, split at whatever spells an added token."""
+        return [piece for piece in self._added_pattern.split(text) if piece]
+
     def encode_markup(self, text: str) -> list[int]:
         """Ids of template text, with its added tokens. Only for text that no user can influence."""
         ids: list[int] = []

@@ -41,6 +41,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
     "lost": (503, "runner_disconnected"),
     "concurrent_requests_limit": (429, "concurrent_requests_limit"),
     "rate_limited": (429, "rate_limited"),
+    "downstream_service_unavailable": (503, "downstream_service_unavailable"),
     "unauthorized": (401, "unauthorized"),
     "forbidden": (403, "forbidden"),
     "spending_cap_reached": (403, "spending_cap_reached"),
@@ -49,6 +50,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
 _STATUSES: Mapping[str, int] = {
     "generation_timeout": 504,
     "out_of_memory": 500,
+    "downstream_service_error": 500,
     "upload_not_found": 404,
     "quota_exceeded": 413,
 }

@@ -20,7 +20,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(*, settings: Settings, as_json: Json = False) -> None:
-    """Show what fits on this machine, and whether serve would start. If it would, the exit code is 0."""
+    """Show what fits on this machine, and whether serve would start. If it would, the exit code is 0.
+
+    With model servers elsewhere, check them instead.
+    """
+    if settings.backend not in ("local", "echo"):
+        from omnireel.cli.backend import checkpoint_directory
+        from omnireel.cli.models.check_servers import check_servers
+
+        check_servers(settings, checkpoint_directory(settings), as_json=as_json)
+        return
     from omnireel.cli.models.doctor import examine
 
     examine(settings, as_json=as_json)
@@ -41,16 +50,24 @@ def pull(
         str | None,
         typer.Option("--gguf-file", metavar="NAME", help="The GGUF, where a repository has several."),
     ] = None,
+    without_weights: Annotated[
+        bool,
+        typer.Option(
+            "--without-weights",
+            help="Only config, tokenizer and template: all that model servers elsewhere need here.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Download a checkpoint from the Hugging Face hub, or continue a download that was interrupted.
 
     With --gguf: the GGUF of a repository that has some, and of others only the encoders that belong to it.
     """
-    from omnireel.cli.models.pull import pull_once
+    from omnireel.cli.models.pull import PullOptions, pull_once
 
     chosen = gguf_file or ("" if gguf else None)
-    pull_once(model_id, settings, accepts_licence=accept_licence, gguf=chosen, as_json=as_json)
+    options = PullOptions(accept_licence, gguf=chosen, has_weights=not without_weights)
+    pull_once(model_id, settings, options, as_json=as_json)
 
 
 def pack(

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -27,6 +27,7 @@ WANTED = re.compile(r"[A-Za-z0-9][\w.-]*\.(safetensors|json|jinja)")
 _REVISION = re.compile(r"[0-9a-f]{40,64}")
 # Without llama.cpp's own files for pictures and sound.
 GGUF = re.compile(r"(?!mmproj)[A-Za-z0-9][\w.-]*\.gguf")
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -55,6 +56,15 @@ class HubModel:
     is_gated: bool
     files: tuple[HubFile, ...]
     ggufs: tuple[HubFile, ...] = ()
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights are among the files."""
+        return any(file.name.endswith(_WEIGHTS) for file in self.files)
+
+    def without_weights(self) -> "HubModel":
+        """The same model with config, tokenizer and template only."""
+        return replace(self, files=tuple(file for file in self.files if not file.name.endswith(_WEIGHTS)))
 
 
 def find_model(model_id: str) -> HubModel:

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -24,17 +24,27 @@ _SPARE_BYTES = 256 * 1024 * 1024
 _PART = re.compile(r"(.*)-\d{5}-of-\d{5}\.gguf")
 
 
-def pull_once(
-    model_id: str, settings: Settings, *, accepts_licence: bool, gguf: str | None, as_json: bool
-) -> None:
-    """Download what is asked for of `model_id`, or the rest of it after an interruption. Raises OmnireelError.
+@dataclass(frozen=True)
+class PullOptions:
+    """What is pulled of a model.
 
-    gguf: None: the whole checkpoint. Else what belongs to a GGUF: of a repository with GGUFs the file of this name,
-          or the only one where it is ""; of any other, the encoders and the text files
+    gguf:        None: the whole checkpoint. Else what belongs to a GGUF: of a repository with GGUFs the file of this
+                 name, or the only one where it is ""; of any other, the encoders and the text files
+    has_weights: the whole checkpoint with its safetensors, and not only config, tokenizer and template
     """
+
+    accepts_licence: bool
+    gguf: str | None = None
+    has_weights: bool = True
+
+
+def pull_once(model_id: str, settings: Settings, options: PullOptions, *, as_json: bool) -> None:
+    """Download what is asked for of `model_id`, or the rest of it after an interruption. Raises OmnireelError."""
     pulled = pulled_directory(settings.models_dir, model_id)
-    model = find_model(model_id)
-    if gguf is None:
+    model, gguf = find_model(model_id), options.gguf
+    if gguf is None and not options.has_weights:
+        target, wanted = pulled, model.without_weights()
+    elif gguf is None:
         target, wanted = pulled, replace(model, files=_checkpoint(model))
     elif model.ggufs:
         target, wanted = pulled, replace(model, files=_chosen_gguf(model, gguf))
@@ -43,7 +53,7 @@ def pull_once(
     is_new = not _has(target, wanted)
     if is_new:
         partial = partial_directory(target)
-        _ask_for_licence(model, accepts_licence=accepts_licence)
+        _ask_for_licence(model, accepts_licence=options.accepts_licence)
         _fetch(wanted, partial, target, is_encoders=target != pulled)
     _report(wanted, target, is_new=is_new, is_alone=gguf is not None, as_json=as_json)
 
@@ -145,6 +155,7 @@ def _record(model: HubModel, files: Sequence[HubFile]) -> dict[str, object]:
         "licence": model.licence,
         "bytes": _size(files),
         "files": [file.name for file in files],
+        "weights": any(file.name.endswith(".safetensors") for file in files),
     }
 
 
@@ -160,10 +171,12 @@ def _check_free_disk(model_id: str, files: Sequence[HubFile], incomplete: Path) 
 
 
 def _has(directory: Path, model: HubModel) -> bool:
-    """Whether this revision is there, with the GGUF that is asked for where it has any."""
+    """Whether this revision is there, with the weights, or the GGUF, that are asked for."""
     path = directory / RECORD
     record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     if record.get("revision") != model.revision:
         return False
     ggufs = {file.name for file in model.files if file.name.endswith(".gguf")}
-    return not ggufs or ggufs == set(record.get("files", ()))
+    if ggufs:
+        return ggufs == set(record.get("files", ()))
+    return bool(record.get("weights", True)) or not model.has_weights

@@ -174,3 +174,12 @@ def _processors(*, is_text: bool) -> tuple[Processor, ...]:
 
 
 _CONSOLE = structlog.dev.ConsoleRenderer(pad_event_to=0)
+
+
+def configure_warnings() -> None:
+    """For commands that print an answer: warnings of the program's parts on stderr, as text, and nothing else."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )

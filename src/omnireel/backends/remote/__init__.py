@@ -1,0 +1,1 @@
+"""A model server that speaks the OpenAI protocol answers the tasks; clips are read and limited here."""

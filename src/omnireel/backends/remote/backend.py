@@ -1,0 +1,308 @@
+"""From a clip and a prompt to an answer, with a model server elsewhere.
+
+Clips are read in worker threads; the event loop sends the request and passes on what the server streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from omnireel.backends.answer_clock import AnswerClock
+from omnireel.backends.base import Health
+from omnireel.backends.remote.answer import RemoteAnswer
+from omnireel.backends.remote.chat_request import body_for, with_plain_text
+from omnireel.backends.remote.clip import SentTask, TaskEncoder
+from omnireel.backends.remote.failures import (
+    UpstreamFailure,
+    broke_off,
+    failed,
+    refused,
+    stalled,
+    unreachable,
+)
+from omnireel.backends.remote.servers import Server
+from omnireel.backends.remote.stream import Chunk, Patience, Usage, chunks_of
+from omnireel.backends.remote.upstreams import Upstream, UpstreamPool
+from omnireel.backends.thread_work import Work
+from omnireel.engine.params import FinishReason
+from omnireel.errors import InputError
+from omnireel.net.errors import FetchError
+from omnireel.net.operator_server import Reply, sent
+from omnireel.prompting.clip import MediaDefaults
+from omnireel.prompting.counts import TokenCounter
+from omnireel.task import Answer, Delta, Detail, Event, Inspection, Report, Task
+from omnireel.video.decoder import sandbox
+from omnireel.video.reader.process import num_sandbox_violations
+
+log = structlog.get_logger()
+
+_MAX_ERROR_BYTES = 64 * 1024
+_ERROR_S = 5.0
+_MAX_READERS = 4
+# Servers put a line break between a clip and its sound, and differ in blanks around them.
+_EXPECTED_DIFFERENCE = 8
+_FINISH = {
+    "stop": FinishReason.stop,
+    "length": FinishReason.length,
+    "tool_calls": FinishReason.stop,
+}
+
+
+@dataclass(frozen=True)
+class RemoteOptions:
+    """How model servers are asked.
+
+    media:     options of a task that does not set them; its pruning rate is that of the servers
+    connect_s: limit for a connection
+    is_exact:  see `TaskEncoder`
+    """
+
+    patience: Patience
+    media: MediaDefaults
+    connect_s: float = 5.0
+    is_exact: bool = False
+
+
+class RemoteBackend:
+    """Model servers of one kind, which serve the same model.
+
+    counter: of that model, with the media options of `options`
+    """
+
+    def __init__(
+        self, server: Server, pool: UpstreamPool, counter: TokenCounter, options: RemoteOptions
+    ) -> None:
+        self.name = server.name
+        self._server = server
+        self._pool = pool
+        self._counter = counter
+        self._options = options
+        self._encoder = TaskEncoder(counter, server, is_exact=options.is_exact)
+        self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_READERS), "clip")
+
+    async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:
+        """See Backend.generate."""
+        await self._ready()
+        plain = self._plain(task)
+        with Work(self._readers, partial(self._encode, plain, files)) as work:
+            async for progress in work:
+                yield progress
+            sent_task = await work.result()
+        async with aclosing(self._answer(task, sent_task)) as events:
+            async for event in events:
+                yield event
+
+    async def inspect(self, task: Task, files: Sequence[Path], *, pictures: bool = False) -> Inspection:
+        """See Backend.inspect."""
+        await self._ready()
+        plain = self._plain(task)
+        with Work(self._readers, partial(self._counter.inspect, plain, files, pictures=pictures)) as work:
+            return await work.result()
+
+    def check_length(self, task: Task) -> None:
+        """See Backend.check_length."""
+        self._counter.check_length(task)
+
+    def most_tokens(self, task: Task) -> int:
+        """See Backend.most_tokens."""
+        return self._counter.most_tokens(self._plain(task))
+
+    async def health(self) -> Health:
+        """See Backend.health. The servers are probed in the background from the first call on."""
+        await self._pool.start()
+        upstreams = self._pool.upstreams
+        names = sorted({upstream.model for upstream in upstreams if upstream.model})
+        return Health(
+            is_ready=self._pool.is_up,
+            model=", ".join(names) or "unknown",
+            detail=self._detail(),
+            sandbox_misses=sandbox.missing(),
+            num_sandbox_violations=num_sandbox_violations(),
+        )
+
+    def _detail(self) -> str | None:
+        """How many servers are down. Callers see it, so their addresses are in the log only."""
+        num_down, num_all = len(self._pool.problems), len(self._pool.upstreams)
+        return f"{num_down} of {num_all} model servers take no requests." if num_down else None
+
+    async def close(self) -> None:
+        """See Backend.close."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        await self._pool.close()
+
+    async def _ready(self) -> None:
+        await self._pool.start()
+        contexts = [u.max_context for u in self._pool.upstreams if u.max_context is not None]
+        self._counter.limit_context(min(contexts, default=None))
+
+    def _plain(self, task: Task) -> Task:
+        """The task as it is sent. Raises InputError for what the servers cannot do."""
+        self._counter.check_length(task)
+        self._server.check(task, fps=self._options.media.sampling(task.media).fps or 0.0)
+        _check_rate(task.media.video_pruning_rate, self._options.media.pruning_rate)
+        _check_detail(task.media.detail)
+        return with_plain_text(task, self._counter.tokenizer)
+
+    def _encode(self, task: Task, files: Sequence[Path], report: Report) -> SentTask:
+        return self._encoder.encode(task, files, report, salt=_salt(task.tenant))
+
+    async def _answer(self, task: Task, sent_task: SentTask) -> AsyncGenerator[Event]:
+        """The answer of one server, or of a second one where the first fails before its first token."""
+        first: Upstream | None = None
+        while True:
+            async with self._pool.hold(sent_task.key, without=first) as upstream:
+                exchange = _Exchange(upstream, task, sent_task, self._options)
+                try:
+                    async with aclosing(exchange.events()) as events:
+                        async for event in events:
+                            yield event
+                    return
+                except UpstreamFailure as failure:
+                    log.warning("a model server failed", upstream=upstream.address, reason=failure.reason)
+                    if failure.is_down:
+                        self._pool.take_out(upstream, failure.reason)
+                    may_retry = failure.may_retry and first is None and not exchange.has_text
+                    if not (may_retry and self._pool.has_other(upstream)):
+                        raise failure.error from None
+                    first = upstream
+
+
+class _Exchange:
+    """One request to one server, and its answer."""
+
+    def __init__(self, upstream: Upstream, task: Task, sent_task: SentTask, options: RemoteOptions) -> None:
+        self._upstream = upstream
+        self._task = task
+        self._sent = sent_task
+        self._options = options
+        self._started_s = time.monotonic()
+        self._clock = AnswerClock(sent_task.input_tokens)
+        self._text = RemoteAnswer(thinking=task.thinking, splits_reasoning=upstream.splits_reasoning)
+        self._usage: Usage | None = None
+        self._finish_reason: str | None = None
+        self._num_chunks = 0
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the caller may have seen a part of the answer."""
+        return self._num_chunks > 0
+
+    async def events(self) -> AsyncGenerator[Event]:
+        """Deltas, then the Answer. Raises UpstreamFailure."""
+        patience = self._options.patience
+        call = self._upstream.call(
+            "/chat/completions",
+            connect_s=self._options.connect_s,
+            reply_s=patience.first_token_s,
+            body=body_for(self._upstream.model, self._sent.rest),
+        )
+        try:
+            async with sent(call) as reply:
+                if reply.status != 200:
+                    raise refused(reply.status, reply.headers, await _error_body(reply))
+                async for chunk in chunks_of(reply, patience, self._left_s):
+                    for event in self._take(chunk):
+                        yield event
+        except FetchError as error:
+            raise unreachable(error.reason or error.why) from None
+        except TimeoutError:
+            raise stalled("first token", patience.first_token_s) from None
+        if delta := self._text.finish():
+            yield Delta(delta)
+        yield self._clock.done()
+        yield self._done()
+
+    def _left_s(self) -> float:
+        return self._options.patience.first_token_s - (time.monotonic() - self._started_s)
+
+    def _take(self, chunk: Chunk) -> list[Event]:
+        self._usage = chunk.usage or self._usage
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        if not chunk.has_text:
+            return []
+        self._num_chunks += 1
+        self._upstream.splits_reasoning |= bool(chunk.reasoning)
+        events: list[Event] = []
+        if progress := self._clock.count_token():
+            events.append(progress)
+        if delta := self._text.push(chunk):
+            events.append(Delta(delta))
+        return events
+
+    def _done(self) -> Answer:
+        if self._finish_reason is None:
+            raise broke_off("the stream ended without a finish reason")
+        if self._finish_reason not in _FINISH:
+            raise failed(f"the server ended the answer with {self._finish_reason!r}", may_retry=False)
+        usage = self._billed()
+        return Answer(
+            output=self._text.output,
+            reasoning=self._text.reasoning,
+            finish_reason=_FINISH[self._finish_reason],
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            video=self._sent.video,
+        )
+
+    def _billed(self) -> Usage:
+        """The server's own counts. Where they cannot be true, ours; a difference that was not expected is logged."""
+        own = Usage(self._sent.input_tokens, self._num_chunks)
+        found = self._usage
+        if found is None:
+            log.warning("a model server sent no usage", upstream=self._upstream.address, billed=vars(own))
+            return own
+        allowed = max(_EXPECTED_DIFFERENCE, own.input_tokens // 50)
+        most_output = self._task.sampling.max_tokens
+        is_expected = abs(found.input_tokens - own.input_tokens) <= allowed
+        if not is_expected or found.output_tokens > most_output:
+            log.warning(
+                "a model server's usage differs from ours",
+                upstream=self._upstream.address,
+                theirs=vars(found),
+                ours=vars(own),
+            )
+        return Usage(found.input_tokens, min(found.output_tokens, most_output))
+
+
+def _salt(tenant: str | None) -> str | None:
+    """Keeps the cached prompts of tenants apart, so that none can find out by timing what another has asked."""
+    return None if tenant is None else hashlib.sha256(f"tenant {tenant}".encode()).hexdigest()
+
+
+def _check_rate(asked: float | None, rate: float) -> None:
+    if asked is None or asked == rate:
+        return
+    raise InputError(
+        f"video_pruning_rate cannot be {asked:g} here: the model server drops {rate:g} in every request.",
+        kind="feature_not_supported",
+        about="video_pruning_rate",
+        hint="Leave it out.",
+    )
+
+
+def _check_detail(asked: Detail | None) -> None:
+    if asked in (None, "auto"):
+        return
+    raise InputError(
+        f"detail cannot be {asked} here: the model server chooses the patches of a frame itself.",
+        kind="feature_not_supported",
+        about="detail",
+        hint="Leave it out, or send auto.",
+    )
+
+
+async def _error_body(reply: Reply) -> bytes:
+    try:
+        return await reply.read_all(_ERROR_S, max_bytes=_MAX_ERROR_BYTES)
+    except (FetchError, TimeoutError):
+        return b""

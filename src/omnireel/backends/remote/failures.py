@@ -1,0 +1,124 @@
+"""What goes wrong with a model server, and what the caller sees of it.
+
+A server's own words go to the log only: they can hold paths, addresses and stack traces.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from omnireel.errors import CapacityError, GenerationError, InputError, OmnireelError
+
+RETRY_S = 5.0
+_MAX_RETRY_S = 600.0
+_AGAIN_S = 1.0
+_MAX_LOGGED = 2000
+_TOO_LONG = re.compile(
+    r"context length|maximum model length|max_model_len|context size|context window|max_seq_len|"
+    r"longer than the model|too many tokens|input length",
+    re.IGNORECASE,
+)
+_LIMIT = re.compile(
+    r"(?:context length|model length|max_model_len|context size)[^0-9]{0,40}([0-9]{3,8})", re.IGNORECASE
+)
+SERVER_FAILED = "downstream_service_error"
+SERVER_UNAVAILABLE = "downstream_service_unavailable"
+
+
+class UpstreamFailure(Exception):  # noqa: N818  it carries the error that is raised in the end
+    """A request to one server failed.
+
+    error:     what the caller gets unless another server answers
+    reason:    for the log
+    may_retry: another server may do better
+    is_down:   this server takes no more requests until it answers a probe
+    """
+
+    def __init__(
+        self, error: OmnireelError, reason: str, *, may_retry: bool = True, is_down: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.reason = reason[:_MAX_LOGGED]
+        self.may_retry = may_retry
+        self.is_down = is_down
+
+
+def unreachable(reason: str) -> UpstreamFailure:
+    """No connection, or it broke before the answer began. The request can wait for the server to come back."""
+    return UpstreamFailure(no_server(RETRY_S), reason, is_down=True)
+
+
+def no_server(after_s: float) -> CapacityError:
+    """No server takes requests now."""
+    return CapacityError(
+        "The model server cannot be reached.",
+        after_s=after_s,
+        kind=SERVER_UNAVAILABLE,
+        hint="Try again later.",
+    )
+
+
+def broke_off(reason: str) -> UpstreamFailure:
+    """The stream ended before the answer did. A queued job can run again, as after the death of a worker."""
+    error = CapacityError("The model server broke off its answer.", after_s=_AGAIN_S, kind=SERVER_FAILED)
+    return UpstreamFailure(error, reason, is_down=True)
+
+
+def stalled(what: str, limit_s: float) -> UpstreamFailure:
+    """Nothing came within a limit."""
+    message = f"The model server sent no {what} within {limit_s:g} s."
+    return UpstreamFailure(GenerationError(message, kind="generation_timeout"), message)
+
+
+def failed(reason: str, *, may_retry: bool = True) -> UpstreamFailure:
+    """The server says that it failed, or answers in a way that cannot be read."""
+    error = GenerationError("The model server failed.", kind=SERVER_FAILED)
+    return UpstreamFailure(error, reason, may_retry=may_retry)
+
+
+def refused(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamFailure:
+    """The server answers with an error status."""
+    reason = f"status {status}: {error_text(body)}"
+    if status in (429, 503):
+        after_s = _retry_after(headers)
+        busy = CapacityError(
+            "The model server is busy.", after_s=after_s, hint=f"Try again in {after_s:g} s."
+        )
+        return UpstreamFailure(busy, reason)
+    if status in (400, 413, 422) and _TOO_LONG.search(error_text(body)):
+        return UpstreamFailure(_too_long(error_text(body)), reason, may_retry=False)
+    return failed(reason, may_retry=status >= 500)
+
+
+def error_text(body: bytes) -> str:
+    """The message of an error in OpenAI's shape, or the begin of the body."""
+    text = body.decode("utf-8", "replace")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text[:_MAX_LOGGED]
+    error = found.get("error", found) if isinstance(found, dict) else found
+    message = error.get("message", error) if isinstance(error, dict) else error
+    return str(message)[:_MAX_LOGGED]
+
+
+def _too_long(text: str) -> InputError:
+    limit = _LIMIT.search(text)
+    ctx = {"max_length": int(limit[1])} if limit else {}
+    shown = f" of {limit[1]} tokens" if limit else ""
+    return InputError(
+        f"Prompt and answer do not fit into the context{shown} of the model server.",
+        kind="sequence_too_long",
+        about="prompt",
+        ctx=ctx,
+        hint="Send a shorter prompt, fewer frames, or a smaller max_tokens.",
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds of a Retry-After header; RETRY_S where it is missing or a date."""
+    value = headers.get("retry-after", "")
+    return min(max(float(value), 1.0), _MAX_RETRY_S) if re.fullmatch(r"[0-9]{1,9}", value) else RETRY_S

@@ -1,0 +1,126 @@
+"""The event stream of an OpenAI-shaped server, as deltas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from omnireel.backends.remote.failures import UpstreamFailure, broke_off, failed, stalled
+from omnireel.net.errors import FetchError
+from omnireel.net.operator_server import Reply
+
+_MAX_LINE_BYTES = 1024 * 1024
+_DONE = "[DONE]"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens as the server counted them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One event: text of the chain of thought, text of the answer, and what the last events tell.
+
+    reasoning: text that the server itself has separated
+    """
+
+    reasoning: str = ""
+    content: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a token was sent with it."""
+        return bool(self.reasoning or self.content)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited: for the first token, and from one token to the next."""
+
+    first_token_s: float
+    token_s: float
+
+
+async def chunks_of(reply: Reply, patience: Patience, left_s: Callable[[], float]) -> AsyncIterator[Chunk]:
+    """The chunks of a reply, up to its end mark.
+
+    left_s: what is left of the time for the first token
+    Raises UpstreamFailure where the stream stalls, breaks off, reports an error or cannot be read.
+    """
+    has_text = False
+    buffer = b""
+    while True:
+        what, within_s = ("next token", patience.token_s) if has_text else ("first token", left_s())
+        try:
+            data = await reply.read(within_s)
+        except TimeoutError:
+            raise stalled(what, patience.token_s if has_text else patience.first_token_s) from None
+        except FetchError as error:
+            raise broke_off(error.why) from None
+        if not data:
+            raise broke_off("the stream ended without its end mark")
+        *lines, buffer = (buffer + data).split(b"\n")
+        if len(buffer) > _MAX_LINE_BYTES:
+            raise failed(f"a line of the stream has more than {_MAX_LINE_BYTES} bytes", may_retry=False)
+        for line in lines:
+            text = _data_of(line)
+            if text == _DONE:
+                return
+            if text:
+                chunk = _parse(text)
+                has_text = has_text or chunk.has_text
+                yield chunk
+
+
+def _data_of(line: bytes) -> str:
+    """The data of a line of the stream; empty for comments, other fields and blank lines."""
+    name, _, value = line.rstrip(b"\r").partition(b":")
+    return value.decode("utf-8", "replace").strip() if name == b"data" else ""
+
+
+def _parse(text: str) -> Chunk:
+    try:
+        event = json.loads(text)
+    except ValueError:
+        raise failed(f"an event of the stream is not JSON: {text[:200]}", may_retry=False) from None
+    if not isinstance(event, dict):
+        raise failed(f"an event of the stream is no object: {text[:200]}", may_retry=False)
+    if event.get("error"):
+        raise _reported(event["error"])
+    choices = event.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    delta = choice.get("delta")
+    delta = delta if isinstance(delta, dict) else {}
+    return Chunk(
+        reasoning=_text(delta, "reasoning") or _text(delta, "reasoning_content"),
+        content=_text(delta, "content"),
+        finish_reason=choice.get("finish_reason"),
+        usage=_usage(event.get("usage")),
+    )
+
+
+def _text(delta: dict[str, Any], name: str) -> str:
+    value = delta.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _usage(found: object) -> Usage | None:
+    """Counts that can be true: whole numbers, at least one token in and none below zero out."""
+    if not isinstance(found, dict):
+        return None
+    prompt, completion = found.get("prompt_tokens"), found.get("completion_tokens")
+    if not isinstance(prompt, int) or not isinstance(completion, int):
+        return None
+    return Usage(prompt, completion) if prompt > 0 and completion >= 0 else None
+
+
+def _reported(error: object) -> UpstreamFailure:
+    return failed(f"the stream reports an error: {error}")
