@@ -37,7 +37,6 @@ class Server:
 
     name:       in settings
     title:      for people
-    was_tried:  whether omnireel has been run against it; else its fields were only read in its sources
     takes_frame_list: our frames go as they are; otherwise they are encoded into a clip
     max_frames, max_fps: what the server looks at of a clip; None: no limit
     has_budget: it can limit the chain of thought
@@ -45,7 +44,6 @@ class Server:
 
     name: str
     title: str
-    was_tried = False
     takes_frame_list = False
     max_frames: int | None = None
     max_fps: float | None = None

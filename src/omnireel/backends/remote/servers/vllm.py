@@ -13,7 +13,6 @@ class VLLM(Server):
 
     name = "vllm"
     title = "vLLM"
-    was_tried = True
     takes_frame_list = True
     has_budget = True
 
