@@ -32,8 +32,8 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The environment, with the echo backend as the only setting."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("OMNIREEL_")}
+    """The environment of a person's shell, with the echo backend as the only setting."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OMNIREEL_", "MAKE"))}
     return kept | {"OMNIREEL_BACKEND": "echo"}
 
 

@@ -61,6 +61,5 @@ def test_a_port_in_use_is_answered_with_the_words_for_another_one(tmp_path, omni
         assert process.returncode == 2
         assert f"Cannot listen on 127.0.0.1 port {port}" in written
         assert f"make serve PORT={port + 1}." in written
-        environment.pop("MAKELEVEL", None)  # set where make runs the tests
         ran = omnireel("serve", "--port", port, "--data-dir", tmp_path)
         assert f"choose another port: --port {port + 1}. 0 takes" in ran.stderr

@@ -88,7 +88,7 @@ def test_a_second_run_has_nothing_to_do_and_another_type_is_refused(packed):
         (("demo", "--type", "q3"), 2, "--type is 'q3'; it must be one of"),
         (("demo", "--type", "bf16", "--experts", "q3"), 2, "--experts is 'q3'"),
         (("nowhere", "--type", "bf16"), 3, "There is no checkpoint at nowhere"),
-        (("demo", "--type", "nvfp4"), 3, "is not NVFP4"),
+        (("demo", "--type", "bf16", "--experts", "nvfp4"), 3, "is not NVFP4"),
     ],
 )
 def test_what_cannot_be_packed_is_named(tmp_path, arguments, code, message):

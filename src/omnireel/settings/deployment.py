@@ -307,7 +307,7 @@ class Settings:
     body_memory_bytes: int = _REQUESTS.setting(
         byte_count(MIB, 1024 * 1024 * MIB),
         64 * MIB,
-        "Memory for request bodies while they arrive, and again while they are read. Beyond it they wait in files.",
+        "Memory for request bodies that arrive, and again for reading them. Beyond it they wait in files.",
         example=256 * MIB,
     )
     max_data_uri_bytes: int = _REQUESTS.setting(
