@@ -36,7 +36,7 @@ FONTS = (
 
 
 @cache
-def _font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
+def text_font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
     package, name = FONTS[index]
     if package is None:
         font = ImageFont.load_default(size_px)
@@ -47,19 +47,19 @@ def _font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
 
 def paint(scene: Scene, times_s: Sequence[float], width: int, height: int) -> Frame:
     """Render frames of a scene: uint8 [F, height, width, 3]. The width may differ from the scene's aspect ratio."""
-    still = _paint_background(scene.background, width, height)
+    still = paint_background(scene.background, width, height)
     for word in scene.words:
-        still = _paint_word(still, word, scene.aspect)
+        still = paint_word(still, word, scene.aspect)
     base = np.rint(still.clip(0, 255)).astype(np.uint8)
     out = np.repeat(base[None], len(times_s), 0)
     for frame, time_s in zip(out, times_s, strict=True):
         for thing in scene.things:
             if thing.is_visible(time_s):
-                _paint_thing(frame, thing, time_s, width / scene.aspect)
+                paint_thing(frame, thing, time_s, width / scene.aspect)
     return out
 
 
-def _paint_background(background: Background, width: int, height: int) -> Plane:
+def paint_background(background: Background, width: int, height: int) -> Plane:
     base = np.asarray(background.rgb, np.float32)
     if background.kind == "gradient":
         across = np.random.default_rng(background.seed).random() < 0.5
@@ -78,24 +78,24 @@ def _paint_background(background: Background, width: int, height: int) -> Plane:
 
 def character_spans(word: Word, aspect: float) -> list[tuple[float, float]]:
     """Start and end of each character, as shares of the frame's width."""
-    font = _font(word.font, 100)
+    font = text_font(word.font, 100)
     ends = [font.getlength(word.text[:i]) / 100 for i in range(len(word.text) + 1)]
     return list(pairwise((word.x + (end - ends[-1] / 2) * word.height) / aspect for end in ends))
 
 
-def _paint_word(plane: Plane, word: Word, aspect: float) -> Plane:
+def paint_word(plane: Plane, word: Word, aspect: float) -> Plane:
     height, width = plane.shape[:2]
     scale = max(1, math.ceil(256 / height))
     size_px = max(8, round(word.height * height * scale))
     canvas = Image.new("L", (round(aspect * height * scale), height * scale))
     spot = (word.x * height * scale, word.y * height * scale)
-    ImageDraw.Draw(canvas).text(spot, word.text, fill=255, font=_font(word.font, size_px), anchor="mm")
+    ImageDraw.Draw(canvas).text(spot, word.text, fill=255, font=text_font(word.font, size_px), anchor="mm")
     mask = np.asarray(canvas.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] / 255
     blend: Plane = plane + (np.asarray(word.rgb, np.float32) - plane) * mask
     return blend
 
 
-def _paint_thing(frame: Frame, thing: Thing, time_s: float, x_scale: float) -> None:
+def paint_thing(frame: Frame, thing: Thing, time_s: float, x_scale: float) -> None:
     """Blend one object into `frame`. x_scale: horizontal pixels per frame height; vertically it is the height"""
     height, width = frame.shape[:2]
     cx, cy = thing.centre(time_s)
