@@ -33,7 +33,7 @@ STORY = {
 def story_targets(view: View) -> dict[str, Tensor]:
     """The targets of `STORY` after each tubelet; 0 where nothing has happened yet.
 
-    world is 1 for a simple scene and 3 for an empty one; 2 stands for any other picture. Counts by trait are [T, 4] and [T, 8].
+    world is 3 while nothing has been seen, then 1; 2 stands for anything but simple scenes. Counts by trait are [T, 4] and [T, 8].
     Each of the others is [T], except outermost [T, 4], spelling [T, 7] and presence [T, 32]: 1 for a kind that is there, 2 for one
     that has gone.
     """
@@ -88,7 +88,7 @@ def _counts_by_trait(view: View) -> dict[str, list[list[int]]]:
 
 
 def _world(view: View) -> list[int]:
-    return [1 if view.things else 3] * len(view.times_s)
+    return [1 if _seen(view, i) else 3 for i in range(len(view.times_s))]
 
 
 def _presence(view: View) -> list[list[int]]:

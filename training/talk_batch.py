@@ -247,7 +247,9 @@ class TalkBatches:
         if shown.footage is not None:
             patches = [_without_targets(patch) for patch in patches]
             watched, bound = _without_targets(watched, "now"), _without_targets(bound, "now")
-            story = _without_targets(story) | {"world": torch.full_like(story["world"], 2)}
+            world = torch.full_like(story["world"], NO_LOSS)
+            world[0 if shown.footage.picture else -1 :] = 2  # other things may come late
+            story = _without_targets(story) | {"world": world}
         other = _random_view(rng, timing, aspect) if mode.thinking else None
         rows = [self._row(rng, shown, other, mode) for _ in range(questions)]
         return Clip(
