@@ -11,6 +11,7 @@ import typer
 
 from training.evaluate import evaluate as judge_clips
 from training.evaluate import show
+from training.exams import survey
 from training.export import export as write_checkpoint
 from training.loop import Schedule, digest, launch
 from training.pictures.sources import fetch
@@ -117,6 +118,24 @@ def evaluate(
 ) -> None:
     """Ask about held-out clips through the full path, and count the right answers."""
     show(judge_clips(checkpoint, clips=clips, seed=seed, workers=workers, temperature=temperature))
+
+
+@app.command(name="survey")
+def survey_set(
+    name: Annotated[str, typer.Argument(help="scenes, wordings, alike, writing or pictures")],
+    checkpoint: Path = DEMO,
+    clips: int = 200,
+    seed: int = 1,
+    workers: Workers = 2,
+    temperature: float = 0.7,
+    pictures: Path = Path("runs/pictures"),
+) -> None:
+    """Ask many questions about each held-out clip in one batch, without the server's path, and count the right answers."""
+    show(
+        survey(
+            checkpoint, name, clips=clips, seed=seed, workers=workers, temperature=temperature, pictures=pictures
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -83,7 +83,9 @@ def _denies(words: list[str], missing: str) -> bool:
     return ("no", missing) in pairwise(words) or words in (["none"], ["answer", "none"])
 
 
-def _is_refusal(_: Question, words: list[str]) -> bool:
+def is_refusal(answer: str) -> bool:
+    """Whether an answer says that the model does not know this."""
+    words = _words(answer)
     return "unknown" in words or words == _REFUSAL
 
 
@@ -123,8 +125,8 @@ _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
     "second of appearance": lambda question, words: _is_near(words, question.seconds),
     "second of disappearance": lambda question, words: _is_near(words, question.seconds),
     "on-screen word": lambda question, words: words[-1:] == [question.short.lower()],
-    "outside my world": _is_refusal,
-    PICTURE: _is_refusal,
+    "outside my world": lambda _, words: "unknown" in words or words == _REFUSAL,
+    PICTURE: lambda _, words: "unknown" in words or words == _REFUSAL,
     EMPTY: _says_nothing_is_there,
     "what moves": _moves_alike,
     "absent": lambda question, words: _denies(words, _words(question.sentence)[-1]),

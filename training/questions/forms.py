@@ -180,7 +180,7 @@ INTENTS: dict[str, Intent] = {
     "describe": Intent(
         ("Describe the {video}.", "What happens in the {video}?", "What do you see?", "Describe what you see.", "What is in this {video}?", "Summarise the {video}.",
          "Summarize the {video}.", "What is going on?", "What can you see in the {video}?", "What is shown?", "Explain what happens in this {video}.", "Describe this scene."),
-        ("What does the {video} show?", "Describe everything you see.", "What do you see{here}?", "Sum up the {video}."),
+        ("What does the {video} show?", "Describe everything you see.", "What can be seen{here}?", "Sum up the {video}."),
         ("what happens", "what you see", "what happens in the {video}"), ("what the {video} shows",),
         ("a description of the {video}", "a summary of the {video}"), ("a description of this scene",),
     ),

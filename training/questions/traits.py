@@ -46,25 +46,29 @@ def shape(rng: Random, view: View) -> Question | None:
 
 def how_many(rng: Random, view: View) -> Question | None:
     """How many objects, circles, red things, red circles, moving things?"""
-    return rng.choices((_all, _of_shape, _of_colour, _of_name, _moving), (35, 24, 18, 6, 17))[0](rng, view)
+    return rng.choices(COUNTS, (35, 24, 18, 6, 17))[0](rng, view)
 
 
-def _all(rng: Random, view: View) -> Question:
+def count_all(rng: Random, view: View) -> Question:
+    """How many objects?"""
     return _counted(rng, "{objects}", "object", view.things)
 
 
-def _of_shape(rng: Random, view: View) -> Question:
+def count_of_shape(rng: Random, view: View) -> Question:
+    """How many circles?"""
     wanted = _balanced(rng, SHAPES, view, lambda thing: thing.shape)
     return _counted(rng, f"{wanted}s", wanted, [t for t in view.things if t.shape == wanted])
 
 
-def _of_colour(rng: Random, view: View) -> Question:
+def count_of_colour(rng: Random, view: View) -> Question:
+    """How many red objects?"""
     hue = _balanced(rng, tuple(COLOURS), view, lambda thing: thing.colour)
     found = [t for t in view.things if t.colour == hue]
     return _counted(rng, f"{hue} {{objects}}", f"{hue} object", found)
 
 
-def _of_name(rng: Random, view: View) -> Question:
+def count_of_name(rng: Random, view: View) -> Question:
+    """How many red circles?"""
     thing = rng.choice(view.things)
     name = thing.name if rng.random() < 0.75 else f"{rng.choice(list(COLOURS))} {thing.shape}"
     return _counted(rng, f"{name}s", name, [t for t in view.things if t.name == name])
@@ -83,7 +87,8 @@ def _counted(rng: Random, nouns: str, noun: str, found: list[Thing]) -> Question
     return asked(rng, "how many", "count", {"noun": nouns}, count, f"{seen}, so {count}.")
 
 
-def _moving(rng: Random, view: View) -> Question:
+def count_movers(rng: Random, view: View) -> Question:
+    """How many objects move?"""
     found = [t for t in view.things if t.direction]
     phrases = [f"the {thing.name}" if phrase == _first(thing) else phrase for phrase, thing in named(found)]
     names = " and ".join(phrases) or "nothing"
@@ -96,11 +101,14 @@ def _first(thing: Thing) -> str:
     return named([thing])[0][0]
 
 
+COUNTS = (count_all, count_of_shape, count_of_colour, count_of_name, count_movers)
+
+
 def movers(rng: Random, view: View) -> Question | None:
     """What is moving, and which way?"""
-    lines = [f"{phrase} {motion(thing)}" for phrase, thing in named(view.things) if thing.direction]
-    sentence = " and ".join(lines) or "nothing moves"
-    short = ", ".join(t.name for _, t in named(view.things) if t.direction) or "nothing"
+    moving = named([thing for thing in view.things if thing.direction])
+    sentence = " and ".join(f"{phrase} {motion(thing)}" for phrase, thing in moving) or "nothing moves"
+    short = " and ".join(thing.name for _, thing in moving) or "nothing"
     return asked(rng, "what moves", "movers", {}, short, f"{sentence[0].upper()}{sentence[1:]}.")
 
 

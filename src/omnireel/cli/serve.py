@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
-from omnireel.cli.backend import open_backend, served_limits
+from omnireel.cli.backend import demo_notice, open_backend, served_limits
 from omnireel.cli.failures import FAILED, INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection, allow_many_files
@@ -116,7 +116,8 @@ class _Server(uvicorn.Server):
             urls["tls_url"] = self._url("https", self._tls.socket)
         log.info("listening", **urls, model=self._settings.model)
         ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
-        typer.echo(recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key))
+        notice = demo_notice(self._settings)
+        typer.echo(recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key, notice=notice))
 
     async def _listen_for_tls(self, tls: TlsListener) -> None:
         """Listen on the second socket too. Both share one application, and end their requests together."""
