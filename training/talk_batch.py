@@ -52,7 +52,7 @@ COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
 # Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
     how_many: 4.5, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
-    describe: 0.8, beyond: 1.0, happening: 1.8, movers: 1.2, colour: 0.7, shape: 0.7, direction: 0.9,
+    describe: 0.8, beyond: 2.2, happening: 1.8, movers: 1.2, colour: 0.7, shape: 0.7, direction: 0.9,
 }  # fmt: skip
 # A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
 SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.0}
