@@ -122,6 +122,7 @@ def evaluate(
 
 @app.command(name="survey")
 def survey_set(
+    *,
     name: Annotated[str, typer.Argument(help="scenes, wordings, alike, writing or pictures")],
     checkpoint: Path = DEMO,
     clips: int = 200,
@@ -133,7 +134,13 @@ def survey_set(
     """Ask many questions about each held-out clip in one batch, without the server's path, and count the right answers."""
     show(
         survey(
-            checkpoint, name, clips=clips, seed=seed, workers=workers, temperature=temperature, pictures=pictures
+            checkpoint,
+            name,
+            clips=clips,
+            seed=seed,
+            workers=workers,
+            temperature=temperature,
+            pictures=pictures,
         )
     )
 

@@ -62,7 +62,9 @@ class Answerer:
                 is_vision[start : start + length] = True
             embedded = self.model.embed_prompt(torch.tensor(prompt.ids), tokens[kept], is_vision)
             questions = [self._question_ids(asked[number][0], thinking=thinking) for number in rows]
-            for number, ids in zip(rows, self._continued(embedded, questions, thinking=thinking), strict=True):
+            for number, ids in zip(
+                rows, self._continued(embedded, questions, thinking=thinking), strict=True
+            ):
                 text = b"".join(map(self.tokenizer.token_bytes, ids)).decode(errors="replace")
                 out[number] = f"<think>\n{text}" if thinking else text
         return out
@@ -92,7 +94,10 @@ class Answerer:
         done = [False] * len(questions)
         at = 0
         while not all(done):
-            fed = [ids[at] if at < len(ids) else (mine or [self.end])[-1] for ids, mine in zip(questions, drawn, strict=True)]
+            fed = [
+                ids[at] if at < len(ids) else (mine or [self.end])[-1]
+                for ids, mine in zip(questions, drawn, strict=True)
+            ]
             hidden = self.model.forward_hidden(self.model.embed(torch.tensor(fed)[:, None]), state)
             at += 1
             logits = self.model.logits(hidden[:, -1]).float() / self.temperature

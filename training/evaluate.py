@@ -203,7 +203,9 @@ def show(verdicts: list[Verdict]) -> None:
     Console(width=100).print(table)
     known = [v for v in verdicts if v.wanted != outside.ANSWER]
     empty = sum(v.empty for v in verdicts)
-    print(f"refused although it should know: {_share([v.refused for v in known]):.2f} % of {len(known)}; empty: {empty}")
+    print(
+        f"refused although it should know: {_share([v.refused for v in known]):.2f} % of {len(known)}; empty: {empty}"
+    )
     agreeing = _share([bool(v.agrees) for v in verdicts if v.thinking])
     dated = _share([v.dated for v in verdicts if v.dated is not None])
     print(f"chains that agree with their answer: {agreeing:.1f} %")

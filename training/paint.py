@@ -47,9 +47,9 @@ def text_font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
 
 def paint(scene: Scene, times_s: Sequence[float], width: int, height: int) -> Frame:
     """Render frames of a scene: uint8 [F, height, width, 3]. The width may differ from the scene's aspect ratio."""
-    still = paint_background(scene.background, width, height)
+    still = _paint_background(scene.background, width, height)
     for word in scene.words:
-        still = paint_word(still, word, scene.aspect)
+        still = _paint_word(still, word, scene.aspect)
     base = np.rint(still.clip(0, 255)).astype(np.uint8)
     out = np.repeat(base[None], len(times_s), 0)
     for frame, time_s in zip(out, times_s, strict=True):
@@ -59,7 +59,7 @@ def paint(scene: Scene, times_s: Sequence[float], width: int, height: int) -> Fr
     return out
 
 
-def paint_background(background: Background, width: int, height: int) -> Plane:
+def _paint_background(background: Background, width: int, height: int) -> Plane:
     base = np.asarray(background.rgb, np.float32)
     if background.kind == "gradient":
         across = np.random.default_rng(background.seed).random() < 0.5
@@ -83,7 +83,7 @@ def character_spans(word: Word, aspect: float) -> list[tuple[float, float]]:
     return list(pairwise((word.x + (end - ends[-1] / 2) * word.height) / aspect for end in ends))
 
 
-def paint_word(plane: Plane, word: Word, aspect: float) -> Plane:
+def _paint_word(plane: Plane, word: Word, aspect: float) -> Plane:
     height, width = plane.shape[:2]
     scale = max(1, math.ceil(256 / height))
     size_px = max(8, round(word.height * height * scale))

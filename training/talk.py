@@ -60,7 +60,9 @@ class Prompts:
 class TalkStage:
     """The stage that trains the projector and the language model."""
 
-    def __init__(self, start: Start, text: Path, curriculum: Curriculum, pictures: Path | None = None) -> None:
+    def __init__(
+        self, start: Start, text: Path, curriculum: Curriculum, pictures: Path | None = None
+    ) -> None:
         self.name = curriculum.name
         self.config = demo_config()
         self.batches = TalkBatches(curriculum, text, pixel_spec(self.config), Pictures(pictures))

@@ -287,7 +287,9 @@ class TalkBatches:
     ) -> tuple[list[int], list[int], list[int]]:
         """A question about what is shown, as the three parts of a `Row`."""
         if mode.style in ("one word", "json"):
-            shares = {builder: share for builder, share in shares.items() if builder not in (describe, movers)}
+            shares = {
+                builder: share for builder, share in shares.items() if builder not in (describe, movers)
+            }
         question = shown.ask(rng, shares)
         answer = answer_in_style(question, mode.style)
         thoughts = ""
@@ -331,7 +333,10 @@ def _richness(view: View) -> int:
 
 def _without_targets(targets: dict[str, Tensor], *kept: str) -> dict[str, Tensor]:
     """The same targets without loss, except some."""
-    return {name: t if name in kept or t.is_floating_point() else torch.full_like(t, NO_LOSS) for name, t in targets.items()}
+    return {
+        name: t if name in kept or t.is_floating_point() else torch.full_like(t, NO_LOSS)
+        for name, t in targets.items()
+    }
 
 
 def padded(rows: list[Row]) -> Suffixes:

@@ -26,7 +26,9 @@ def _views(count: int) -> list[View]:
 def test_each_of_them_is_listed():
     for view in _views(40):
         for text in (listing(view.things), caption(view).lower()):
-            assert sum(text.count(t.name) for t in {t.name: t for t in view.things}.values()) == len(view.things)
+            assert sum(text.count(t.name) for t in {t.name: t for t in view.things}.values()) == len(
+                view.things
+            )
             assert " another " in f" {text}"
 
 
@@ -57,7 +59,9 @@ def test_what_moves_is_told_with_its_direction():
     for view in _views(60):
         question = movers(rng, view)
         assert question is not None
-        assert sum(question.sentence.count(t.name) for t in view.things if t.direction) >= (question.short != "nothing")
+        assert sum(question.sentence.count(t.name) for t in view.things if t.direction) >= (
+            question.short != "nothing"
+        )
         assert is_right(question, question.sentence)
         parts = question.sentence.rstrip(".").split(" and ")
         assert is_right(question, " and ".join(reversed(parts)))

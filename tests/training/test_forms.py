@@ -9,9 +9,9 @@ from training.questions.ask import casual, mistyped
 from training.questions.forms import INTENTS, SYNONYMS, worded
 
 SLOTS = {
-    "ref": "the {one}", "noun": "red {objects}", "where": "on the left", "word": "first", "at": "4", "what": "{appears}",
-    "stem": "{appear}", "later": "{appear later}", "laters": "{appears later}", "hue": "red", "way": "left",
-    "side": "above", "other": "the star",
+    "ref": "the {one}", "noun": "red {objects}", "where": "on the left", "word": "first", "at": "4",
+    "what": "{appears}", "stem": "{appear}", "later": "{appear later}", "laters": "{appears later}", "hue": "red",
+    "way": "left", "side": "above", "other": "the star",
 }  # fmt: skip
 
 
@@ -32,7 +32,10 @@ def test_a_wording_of_the_evaluation_never_occurs_in_training(intent):
 def test_about_a_third_of_forms_and_synonyms_is_kept_out_of_training():
     usual = [text for i in INTENTS.values() for part in (i.asked, i.clauses, i.phrases) for text in part]
     new = [
-        text for i in INTENTS.values() for part in (i.new_asked, i.new_clauses, i.new_phrases) for text in part
+        text
+        for i in INTENTS.values()
+        for part in (i.new_asked, i.new_clauses, i.new_phrases)
+        for text in part
     ]
     assert 0.27 < len(new) / len(usual + new) < 0.4
     known, unknown = (sum(len(set(words[side])) for words in SYNONYMS.values()) for side in (0, 1))

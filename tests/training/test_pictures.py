@@ -56,7 +56,9 @@ def test_a_photograph_fills_the_frame_and_the_camera_moves(tmp_path):
 
 
 def test_a_missing_source_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"mate-backgrounds is missing. Run `python -m training pictures`"):
+    with pytest.raises(
+        FileNotFoundError, match=r"mate-backgrounds is missing. Run `python -m training pictures`"
+    ):
         Pictures(tmp_path)
 
 
@@ -72,7 +74,9 @@ def _asked(batches: TalkBatches, count: int) -> list[tuple[talk_batch.Shown, Que
 def test_every_question_about_another_picture_is_refused_with_its_chain(batches, monkeypatch):
     monkeypatch.setattr(talk_batch, "PICTURED", 1.0)
     asked = _asked(batches, 30)
-    assert len({question.text for _, question in asked}) > 150, "the words are those of questions about scenes"
+    assert len({question.text for _, question in asked}) > 150, (
+        "the words are those of questions about scenes"
+    )
     for shown, question in asked:
         assert question.kind == PICTURE
         assert question.sentence == outside.ANSWER

@@ -90,10 +90,14 @@ def _round_shape(canvas: Image.Image, name: str, rgb: RGB) -> None:
     elif name == "heart":
         draw.ellipse((SIDE * 0.05, SIDE * 0.08, SIDE * 0.53, SIDE * 0.56), fill=rgb)
         draw.ellipse((SIDE * 0.47, SIDE * 0.08, SIDE * 0.95, SIDE * 0.56), fill=rgb)
-        draw.polygon([(SIDE * 0.08, SIDE * 0.42), (SIDE * 0.92, SIDE * 0.42), (SIDE * 0.5, SIDE * 0.97)], fill=rgb)
+        draw.polygon(
+            [(SIDE * 0.08, SIDE * 0.42), (SIDE * 0.92, SIDE * 0.42), (SIDE * 0.5, SIDE * 0.97)], fill=rgb
+        )
     elif name == "drop":
         draw.ellipse((SIDE * 0.2, SIDE * 0.38, SIDE * 0.8, SIDE * 0.98), fill=rgb)
-        draw.polygon([(SIDE * 0.24, SIDE * 0.56), (SIDE * 0.76, SIDE * 0.56), (SIDE * 0.5, SIDE * 0.02)], fill=rgb)
+        draw.polygon(
+            [(SIDE * 0.24, SIDE * 0.56), (SIDE * 0.76, SIDE * 0.56), (SIDE * 0.5, SIDE * 0.02)], fill=rgb
+        )
 
 
 def page(rng: Random, size: tuple[int, int]) -> Image.Image:
@@ -124,7 +128,9 @@ def screen(rng: Random, size: tuple[int, int]) -> Image.Image:
         left, top = rng.randint(0, size[0] // 2), rng.randint(0, size[1] // 2)
         right, bottom = left + rng.randint(size[0] // 3, size[0]), top + rng.randint(size[1] // 3, size[1])
         draw.rectangle((left, top, right, bottom), fill=tuple(rng.randint(200, 250) for _ in range(3)))
-        draw.rectangle((left, top, right, top + size[1] // 18), fill=tuple(rng.randint(60, 140) for _ in range(3)))
+        draw.rectangle(
+            (left, top, right, top + size[1] // 18), fill=tuple(rng.randint(60, 140) for _ in range(3))
+        )
     lines = inspect.getsource(outside).splitlines()
     start, height = rng.randrange(len(lines) - 40), max(9, round(size[1] * rng.uniform(0.03, 0.05)))
     font = ImageFont.load_default(height)
@@ -132,7 +138,9 @@ def screen(rng: Random, size: tuple[int, int]) -> Image.Image:
     draw.rectangle((left, top, left + size[0] * 3 // 4, top + size[1] * 3 // 4), fill=(18, 20, 28))
     hues = [tuple(rng.randint(120, 255) for _ in range(3)) for _ in range(4)]
     for number, line in enumerate(lines[start : start + int(size[1] * 0.7 / height / 1.3)]):
-        draw.text((left + height, top + height + number * height * 1.3), line[:90], fill=rng.choice(hues), font=font)
+        draw.text(
+            (left + height, top + height + number * height * 1.3), line[:90], fill=rng.choice(hues), font=font
+        )
     return canvas
 
 
@@ -141,7 +149,10 @@ def texture(rng: Random, size: tuple[int, int]) -> Image.Image:
     width, height = size
     noise = np.random.default_rng(rng.randrange(1 << 30))
     a, b = (np.array([rng.randint(0, 255) for _ in range(3)]) for _ in range(2))
-    kind, step = rng.choice(("stripes", "checks", "dots", "noise", "colours")), rng.uniform(0.03, 0.15) * height
+    kind, step = (
+        rng.choice(("stripes", "checks", "dots", "noise", "colours")),
+        rng.uniform(0.03, 0.15) * height,
+    )
     y, x = np.mgrid[:height, :width]
     turn = rng.uniform(0, math.pi)
     u, v = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
@@ -153,7 +164,9 @@ def texture(rng: Random, size: tuple[int, int]) -> Image.Image:
         share = np.asarray(grain.filter(ImageFilter.GaussianBlur(step / 4)).resize(size), np.float32)
         share = (share - share.min()) / max(1.0, float(np.ptp(share)))
     elif kind == "dots":
-        share = ((u % step - step / 2) ** 2 + (v % step - step / 2) ** 2 < (step * 0.3) ** 2).astype(np.float32)
+        share = ((u % step - step / 2) ** 2 + (v % step - step / 2) ** 2 < (step * 0.3) ** 2).astype(
+            np.float32
+        )
     else:
         share = (u // step % 2 != (v // step % 2 if kind == "checks" else 0)).astype(np.float32)
     return Image.fromarray(np.uint8(a + (b - a) * share[..., None]))

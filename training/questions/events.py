@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from random import Random
 
-from training.questions.question import Question, asked
+from training.questions.question import Question, Wording, asked
 from training.questions.view import Event, View, events_of, reference
 
 
@@ -20,7 +19,7 @@ def order(rng: Random, view: View) -> Question | None:
     if rng.random() < 0.6 or len(view.things) < 2:
         first = rng.random() < 0.6 or len(events) == 1
         word = "first" if first else "last"
-        return _dated(rng, "order", "event", {"word": word}, events[0 if first else -1])
+        return _dated(rng, "order", Wording("event", {"word": word}), events[0 if first else -1])
     comers = [(view.first(t), t) for t in view.things]
     comers.sort(key=lambda c: c[0] or 0)
     if any((b[0] or 0) - (a[0] or 0) < 2 for a, b in pairwise(comers)):
@@ -30,9 +29,7 @@ def order(rng: Random, view: View) -> Question | None:
     word = "first" if first else "last"
     # A thing that is there from the start does not appear.
     intent = "newcomer" if view.appears(thing) is not None and rng.random() < 0.5 else "comer"
-    return asked(
-        rng, "order", intent, {"word": word}, thing.name, f"The {thing.name} comes {word}."
-    )
+    return asked(rng, "order", Wording(intent, {"word": word}), thing.name, f"The {thing.name} comes {word}.")
 
 
 def happening(rng: Random, view: View) -> Question | None:
@@ -51,16 +48,16 @@ def happening(rng: Random, view: View) -> Question | None:
     if not seconds or len(by_second) < len(events):
         return None
     at = rng.choice(seconds)
-    slots = {"at": str(at)}
+    wording = Wording("happening", {"at": str(at)})
     if at not in by_second:
-        return asked(rng, "happening", "happening", slots, "nothing", f"Nothing happens at second {at}.")
-    return _dated(rng, "happening", "happening", slots, by_second[at])
+        return asked(rng, "happening", wording, "nothing", f"Nothing happens at second {at}.")
+    return _dated(rng, "happening", wording, by_second[at])
 
 
-def _dated(rng: Random, kind: str, intent: str, slots: Mapping[str, str], event: Event) -> Question:
+def _dated(rng: Random, kind: str, wording: Wording, event: Event) -> Question:
     """A question about an event. The answer begins with its second."""
     sentence = f"At second {event.second} the {event.thing.name} {event.what}."
-    return asked(rng, kind, intent, slots, f"{event.thing.name} {event.what}", sentence, event.time_s)
+    return asked(rng, kind, wording, f"{event.thing.name} {event.what}", sentence, seconds=event.time_s)
 
 
 def lifecycle(rng: Random, view: View) -> Question | None:
@@ -73,9 +70,9 @@ def lifecycle(rng: Random, view: View) -> Question | None:
             return None
         slots = {"what": f"{{{what}}}", "stem": f"{{{stem}}}"}
         if not doing:
-            return asked(rng, "appears/disappears", "comings", slots, "nothing", f"Nothing {what}.")
+            return asked(rng, "appears/disappears", Wording("comings", slots), "nothing", f"Nothing {what}.")
         sentence = f"The {doing[0].name} {what}."
-        return asked(rng, "appears/disappears", "comings", slots, doing[0].name, sentence)
+        return asked(rng, "appears/disappears", Wording("comings", slots), doing[0].name, sentence)
     thing = rng.choice(doing) if doing and rng.random() < 0.6 else rng.choice(view.things)
     ref = reference(rng, thing, view)
     if ref is None:
@@ -84,9 +81,11 @@ def lifecycle(rng: Random, view: View) -> Question | None:
     slots = {"ref": ref, "later": f"{{{stem} later}}", "laters": f"{{{what} later}}"}
     intent = "whether it comes"
     if thing in doing:
-        return asked(rng, "appears/disappears", intent, slots, "yes", f"The {thing.name} {what}, so yes.")
+        return asked(
+            rng, "appears/disappears", Wording(intent, slots), "yes", f"The {thing.name} {what}, so yes."
+        )
     stays = {"appear": "is there from the start", "disappear": "stays to the end"}[stem]
-    return asked(rng, "appears/disappears", intent, slots, "no", f"The {thing.name} {stays}, so no.")
+    return asked(rng, "appears/disappears", Wording(intent, slots), "no", f"The {thing.name} {stays}, so no.")
 
 
 def second(rng: Random, view: View) -> Question | None:
@@ -104,4 +103,4 @@ def second(rng: Random, view: View) -> Question | None:
     slots = {"ref": ref, "what": f"{{{what}}}", "stem": f"{{{stem}}}"}
     kind = "second of appearance" if what == "appears" else "second of disappearance"
     sentence = f"The {thing.name} {what} at second {event.second}."
-    return asked(rng, kind, "second", slots, str(event.second), sentence, event.time_s)
+    return asked(rng, kind, Wording("second", slots), str(event.second), sentence, seconds=event.time_s)

@@ -36,7 +36,12 @@ CLAUSE_FRAMES = (
     "Tell me {0}.", "Please tell me {0}.", "I'd like to know {0}.", "Can you tell me {0}?", "Could you tell me {0}?",
     "I want to know {0}.", "Do you know {0}?", "Say {0}.", "Can you say {0}, please?",
 )  # fmt: skip
-NEW_CLAUSE_FRAMES = ("Let me know {0}.", "I wonder {0}.", "Would you please tell me {0}?", "I need to know {0}.")
+NEW_CLAUSE_FRAMES = (
+    "Let me know {0}.",
+    "I wonder {0}.",
+    "Would you please tell me {0}?",
+    "I need to know {0}.",
+)
 PHRASE_FRAMES = (
     "{0}.", "{0}?", "What is {0}?", "Give me {0}.", "Name {0}.", "Tell me {0}.", "I'd like to know {0}.", "Please give me {0}.",
 )  # fmt: skip

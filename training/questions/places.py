@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from training.questions.question import Question, asked
+from training.questions.question import Question, Wording, asked
 from training.questions.view import View, reference
 from training.scenes import Thing
 
@@ -24,7 +24,7 @@ def position(rng: Random, view: View) -> Question | None:
     side, thing = rng.choice(decided)
     where = f"at the {side}" if side in ("top", "bottom") else f"on the {side}"
     return asked(
-        rng, "position", "side", {"where": where}, thing.name, f"The {thing.name} is {where}."
+        rng, "position", Wording("side", {"where": where}), thing.name, f"The {thing.name} is {where}."
     )
 
 
@@ -77,5 +77,5 @@ def _where(rng: Random, view: View) -> Question | None:
     else:
         return None
     return asked(
-        rng, "position", "where", {"ref": ref}, where.split()[-1], f"The {thing.name} is {where}."
+        rng, "position", Wording("where", {"ref": ref}), where.split()[-1], f"The {thing.name} is {where}."
     )

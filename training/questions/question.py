@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import NamedTuple
 
 from training.questions.forms import worded
 from training.questions.view import View
 
 NUMBERS = ("zero", "one", "two", "three")
+
+
+class Wording(NamedTuple):
+    """What a question wants to know, and about what: an intent of `forms`, and texts for its slots."""
+
+    intent: str
+    slots: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Question:
     short:   the answer as a word or a phrase
     sentence: the answer as a sentence
     seconds: the true time in the clip, if the answer is a second or begins with one
-    intent, slots: of the wording, see `forms`; a question without an intent has one wording
+    wording: from which its text was made; None if it has no other
     """
 
     kind: str
@@ -29,14 +37,13 @@ class Question:
     short: str
     sentence: str
     seconds: float | None = None
-    intent: str = ""
-    slots: Mapping[str, str] = field(default_factory=dict, hash=False)
+    wording: Wording | None = field(default=None, hash=False)
 
     def reworded(self, rng: Random) -> Question:
         """The same question with a wording that training does not use."""
-        if not self.intent:
+        if self.wording is None:
             return self
-        return replace(self, text=worded(rng, self.intent, self.slots, held_out=True))
+        return replace(self, text=worded(rng, self.wording.intent, self.wording.slots, held_out=True))
 
     @property
     def names_second(self) -> bool:
@@ -48,7 +55,7 @@ Builder = Callable[[Random, View], Question | None]
 
 
 def asked(
-    rng: Random, kind: str, intent: str, slots: Mapping[str, str], short: str, sentence: str, seconds: float | None = None
+    rng: Random, kind: str, wording: Wording, short: str, sentence: str, *, seconds: float | None = None
 ) -> Question:
     """A question with a random wording of training."""
-    return Question(kind, worded(rng, intent, slots), short, sentence, seconds, intent, slots)
+    return Question(kind, worded(rng, wording.intent, wording.slots), short, sentence, seconds, wording)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from training.questions.question import NUMBERS, Question, asked
+from training.questions.question import NUMBERS, Question, Wording, asked
 from training.questions.view import View, listing, motion, named, reference
 from training.scenes import COLOURS, SHAPES, Thing
 
@@ -24,7 +24,7 @@ def colour(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     sentence = f"The {thing.shape} is {thing.colour}."
-    return asked(rng, "colour", "colour", {"ref": ref}, thing.colour, sentence)
+    return asked(rng, "colour", Wording("colour", {"ref": ref}), thing.colour, sentence)
 
 
 def shape(rng: Random, view: View) -> Question | None:
@@ -41,7 +41,7 @@ def shape(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     sentence = f"The {thing.colour} object is a {thing.shape}."
-    return asked(rng, "shape", "shape", {"ref": ref}, thing.shape, sentence)
+    return asked(rng, "shape", Wording("shape", {"ref": ref}), thing.shape, sentence)
 
 
 def how_many(rng: Random, view: View) -> Question | None:
@@ -84,7 +84,7 @@ def _balanced(rng: Random, values: tuple[str, ...], view: View, trait: Callable[
 def _counted(rng: Random, nouns: str, noun: str, found: list[Thing]) -> Question:
     seen = f"There is {listing(found) if found else f'no {noun}'}"
     count = NUMBERS[len(found)]
-    return asked(rng, "how many", "count", {"noun": nouns}, count, f"{seen}, so {count}.")
+    return asked(rng, "how many", Wording("count", {"noun": nouns}), count, f"{seen}, so {count}.")
 
 
 def count_movers(rng: Random, view: View) -> Question:
@@ -94,7 +94,7 @@ def count_movers(rng: Random, view: View) -> Question:
     names = " and ".join(phrases) or "nothing"
     seen = f"{names[0].upper()}{names[1:]} {'moves' if len(found) < 2 else 'move'}"
     count = NUMBERS[len(found)]
-    return asked(rng, "how many", "count movers", {}, count, f"{seen}, so {count}.")
+    return asked(rng, "how many", Wording("count movers", {}), count, f"{seen}, so {count}.")
 
 
 def _first(thing: Thing) -> str:
@@ -109,7 +109,7 @@ def movers(rng: Random, view: View) -> Question | None:
     moving = named([thing for thing in view.things if thing.direction])
     sentence = " and ".join(f"{phrase} {motion(thing)}" for phrase, thing in moving) or "nothing moves"
     short = " and ".join(thing.name for _, thing in moving) or "nothing"
-    return asked(rng, "what moves", "movers", {}, short, f"{sentence[0].upper()}{sentence[1:]}.")
+    return asked(rng, "what moves", Wording("movers", {}), short, f"{sentence[0].upper()}{sentence[1:]}.")
 
 
 def direction(rng: Random, view: View) -> Question | None:
@@ -120,7 +120,7 @@ def direction(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     sentence = f"The {thing.name} {motion(thing)}."
-    return asked(rng, "direction", "direction", {"ref": ref}, thing.direction or "still", sentence)
+    return asked(rng, "direction", Wording("direction", {"ref": ref}), thing.direction or "still", sentence)
 
 
 def absent(rng: Random, view: View) -> Question | None:
@@ -133,4 +133,4 @@ def absent(rng: Random, view: View) -> Question | None:
         )
     )  # fmt: skip
     slots = {"ref": f"the {missing}", **more}
-    return asked(rng, "absent", intent, slots, "none", f"There is no {missing}.")
+    return asked(rng, "absent", Wording(intent, slots), "none", f"There is no {missing}.")

@@ -35,4 +35,6 @@ def about_nothing(rng: Random, view: View, shares: Mapping[Builder, float]) -> Q
     elif question.short in NUMBERS and question.kind == "how many":
         short = "zero"
     ending = "" if short == "nothing" else f", so {short}"
-    return replace(question, kind=EMPTY, short=short, sentence=f"There is nothing to see{ending}.", seconds=None)
+    return replace(
+        question, kind=EMPTY, short=short, sentence=f"There is nothing to see{ending}.", seconds=None
+    )

@@ -115,7 +115,9 @@ def named(things: list[Thing]) -> list[tuple[str, Thing]]:
     for thing in in_order(things):
         seen[thing.name] += 1
         number = seen[thing.name]
-        phrase = article(thing.name) if number == 1 else f"{'another' if number == 2 else 'a third'} {thing.name}"
+        phrase = (
+            article(thing.name) if number == 1 else f"{'another' if number == 2 else 'a third'} {thing.name}"
+        )
         phrases.append((phrase, thing))
     return phrases
 

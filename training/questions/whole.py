@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from training import outside
-from training.questions.question import Question, asked
+from training.questions.question import Question, Wording, asked
 from training.questions.view import View, caption
 
 
@@ -17,15 +17,15 @@ def on_screen(rng: Random, view: View) -> Question | None:
     is_number = word is not None and word.text.isdigit() and rng.random() < 0.5
     slots = {"text": "number"} if is_number else {}
     if word is None:
-        return asked(rng, "no text", "text", slots, "none", "There is no text.")
+        return asked(rng, "no text", Wording("text", slots), "none", "There is no text.")
     return asked(
-        rng, "on-screen word", "text", slots, word.text.upper(), f"The text says {word.text.upper()}"
+        rng, "on-screen word", Wording("text", slots), word.text.upper(), f"The text says {word.text.upper()}"
     )
 
 
 def describe(rng: Random, view: View) -> Question | None:
     """Describe the video."""
-    return asked(rng, "describe", "describe", {}, caption(view), caption(view))
+    return asked(rng, "describe", Wording("describe", {}), caption(view), caption(view))
 
 
 def beyond(rng: Random, view: View) -> Question | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from random import Random
 
-from training.questions.question import Builder, Question, asked
+from training.questions.question import Builder, Question, Wording, asked
 from training.questions.view import View, article, listing, motion, reference
 from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
@@ -20,10 +19,10 @@ def without_places(rng: Random, view: View) -> Question | None:
     return rng.choice([builder for builder in _ALL if builder is not is_beside])(rng, view)
 
 
-def _decide(rng: Random, intent: str, slots: Mapping[str, str], truth: bool, seen: str) -> Question:
+def _decide(rng: Random, wording: Wording, truth: bool, seen: str) -> Question:
     """The answer states the fact before yes or no: a model this small has to write it before it can decide."""
     short = "yes" if truth else "no"
-    return asked(rng, "yes/no", intent, slots, short, f"{seen}, so {short}.")
+    return asked(rng, "yes/no", wording, short, f"{seen}, so {short}.")
 
 
 def _is_there(rng: Random, view: View) -> Question | None:
@@ -46,7 +45,7 @@ def _is_there(rng: Random, view: View) -> Question | None:
         hue = rng.choice(view.things).colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
         noun, truth = f"{hue} {{object}}", any(t.colour == hue for t in view.things)
     slots = {"noun": article(noun)}
-    return _decide(rng, "is there", slots, truth, f"There is {listing(view.things)}")
+    return _decide(rng, Wording("is there", slots), truth, f"There is {listing(view.things)}")
 
 
 def _is_colour(rng: Random, view: View) -> Question | None:
@@ -55,7 +54,9 @@ def _is_colour(rng: Random, view: View) -> Question | None:
         return None
     hue = thing.colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
     slots = {"ref": f"the {thing.shape}", "hue": hue}
-    return _decide(rng, "is colour", slots, hue == thing.colour, f"The {thing.shape} is {thing.colour}")
+    return _decide(
+        rng, Wording("is colour", slots), hue == thing.colour, f"The {thing.shape} is {thing.colour}"
+    )
 
 
 def _does_move(rng: Random, view: View) -> Question | None:
@@ -65,7 +66,7 @@ def _does_move(rng: Random, view: View) -> Question | None:
         return None
     intent = "stays" if rng.random() < 0.4 else "stirs"
     truth = (thing.direction is None) == (intent == "stays")
-    return _decide(rng, intent, {"ref": ref}, truth, f"The {thing.name} {motion(thing)}")
+    return _decide(rng, Wording(intent, {"ref": ref}), truth, f"The {thing.name} {motion(thing)}")
 
 
 def _moves_to(rng: Random, view: View) -> Question | None:
@@ -78,7 +79,9 @@ def _moves_to(rng: Random, view: View) -> Question | None:
         return None
     way = thing.direction if rng.random() < 0.5 else rng.choice(list(DIRECTIONS))
     slots = {"ref": ref, "way": way or ""}
-    return _decide(rng, "moves to", slots, way == thing.direction, f"The {thing.name} {motion(thing)}")
+    return _decide(
+        rng, Wording("moves to", slots), way == thing.direction, f"The {thing.name} {motion(thing)}"
+    )
 
 
 def is_beside(rng: Random, view: View) -> Question | None:
@@ -99,13 +102,13 @@ def is_beside(rng: Random, view: View) -> Question | None:
     word = words[0] if is_before == truth else words[1]
     real = words[0] if is_before else words[1]
     slots = {"ref": ref_a, "side": word, "other": ref_b}
-    return _decide(rng, "beside", slots, truth, f"The {a.name} is {real} the {b.name}")
+    return _decide(rng, Wording("beside", slots), truth, f"The {a.name} is {real} the {b.name}")
 
 
 def _is_text(rng: Random, view: View) -> Question | None:
     word = view.scene.word
     seen = f"The text says {word.text.upper()}" if word else "There is no text"
-    return _decide(rng, "is text", {}, word is not None, seen)
+    return _decide(rng, Wording("is text", {}), word is not None, seen)
 
 
 # `_is_there` is listed twice, so that it is asked twice as often.
