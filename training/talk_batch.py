@@ -27,7 +27,7 @@ from training.outside import with_unknown_words
 from training.paint import Frame, paint
 from training.pictures.footage import Footage, Pictures
 from training.questions.ask import BUILDERS, ask, casual
-from training.questions.events import happening, lifecycle, order
+from training.questions.events import happening, lifecycle, order, second
 from training.questions.places import position
 from training.questions.question import Builder, Question
 from training.questions.traits import colour, direction, how_many, movers, shape
@@ -51,8 +51,8 @@ EMPTY_SHARE = 0.05  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
 # Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
-    how_many: 4.5, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
-    describe: 0.8, beyond: 2.2, happening: 1.8, movers: 1.2, colour: 0.7, shape: 0.7, direction: 0.9,
+    how_many: 5.0, position: 2.8, order: 3.8, lifecycle: 2.2, yes_no: 2.6, is_beside: 1.2, on_screen: 2.8, second: 3.0,
+    describe: 2.2, beyond: 2.2, happening: 1.2, movers: 1.2, colour: 0.7, shape: 0.7, direction: 0.9,
 }  # fmt: skip
 # A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
 SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.0}
