@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate
+.PHONY: setup demo test kill-test fuzz fuzz-media check format bench bench-full serve train evaluate survey
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -55,7 +55,11 @@ serve: $(STAMP)
 	@$(VENV)/bin/omnireel serve
 
 train: $(STAMP)
-	@set -e; for step in tower talk export; do $(PY) -m training $$step; done
+	@set -e; for step in pictures tower talk export; do $(PY) -m training $$step; done
 
 evaluate: $(STAMP)
 	$(PY) -m training evaluate
+
+survey: $(STAMP)
+	@set -e; $(PY) -m training pictures; \
+	for name in scenes wordings alike writing pictures; do echo "$$name:"; $(PY) -m training survey $$name; done

@@ -13,7 +13,7 @@ from training import outside, talk_batch
 from training.dense import NO_LOSS
 from training.judge import is_right
 from training.pictures.footage import KINDS, Pictures
-from training.pictures.sources import SOURCES
+from training.pictures.sources import SOURCES, reduce
 from training.questions.question import Question
 from training.questions.unseen import EMPTY, PICTURE
 from training.recipe import demo_config, pixel_spec
@@ -60,6 +60,20 @@ def test_a_missing_source_is_named(tmp_path):
         FileNotFoundError, match=r"mate-backgrounds is missing. Run `python -m training pictures`"
     ):
         Pictures(tmp_path)
+
+
+def test_pictures_of_a_package_are_reduced_and_tiny_ones_left_out(tmp_path):
+    source = next(s for s in SOURCES if s.content == "photo")
+    folder = tmp_path / "unpacked" / "usr" / "mate" / "nature"
+    folder.mkdir(parents=True)
+    for name, size in (("a", (3000, 2000)), ("b", (1500, 900)), ("c", (40, 40))):
+        Image.new("RGB", size, (10, 200, 30)).save(folder / f"{name}.png")
+    (tmp_path / "reduced").mkdir()
+    reduce(source, tmp_path / "unpacked", tmp_path / "reduced")
+    for file in (tmp_path / "reduced").iterdir():
+        with Image.open(file) as small:
+            assert small.width == 1024
+    assert len(list((tmp_path / "reduced").iterdir())) == 2
 
 
 def _asked(batches: TalkBatches, count: int) -> list[tuple[talk_batch.Shown, Question]]:

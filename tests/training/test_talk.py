@@ -94,6 +94,8 @@ def test_a_decision_begins_with_the_conclusion():
 
 def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkeypatch):
     monkeypatch.setattr(talk_batch, "COUNTERFACTUAL", 1.0)
+    monkeypatch.setattr(talk_batch, "PICTURED", 0.0)
+    monkeypatch.setattr(talk_batch, "EMPTY_SHARE", 0.0)
     batches = TalkBatches(Curriculum(tubelets=6, questions=24), DEMO, SPEC, Pictures(None))
     name = re.compile(f"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
     chains, named = set(), 0

