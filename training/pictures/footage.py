@@ -20,8 +20,9 @@ from training.scenes import Background, Scene, make_scene
 
 # Kind of clip → share in training.
 KINDS = {
-    "photo": 5.0, "sprite": 4.0, "page": 1.2, "texture": 1.2, "other shapes": 2.0, "outlines": 1.2, "many things": 2.0, "pan": 1.2,
+    "photo": 5.0, "sprite": 4.0, "page": 1.2, "texture": 1.2, "other shapes": 2.0, "outlines": 1.2, "many things": 1.5, "pan": 1.2,
 }  # fmt: skip
+SMALLEST = 0.15  # smaller shapes look alike in the few pixels that the model sees
 PASTED = 0.35  # share of photographs, pages and textures with simple shapes pasted on
 
 
@@ -187,7 +188,7 @@ class Pictures:
             ends = rng.choice(((0.0, 1.0), (1.0, 0.0)))
             scene = Scene(duration_s, 2 * aspect, scene.things, (), grain)
             return Footage(kind, scene, None, Camera((ends[0], 0, 1), (ends[1], 0, 1)))
-        scene = make_scene(rng, duration_s, aspect, alike=1.0)
+        scene = make_scene(rng, duration_s, aspect, alike=1.0, smallest=SMALLEST)
         count = rng.randint(1, len(scene.things))
         if kind == "outlines":
             made = [drawn.outline(rng, t.shape, t.rgb, held_out=self.held_out) for t in scene.things[:count]]
@@ -232,7 +233,7 @@ def _has_detail(picture: Image.Image) -> bool:
 def _with_sprites(
     rng: Random, source: str, sprites: list[Image.Image], duration_s: float, aspect: float
 ) -> Footage:
-    scene = make_scene(rng, duration_s, aspect, alike=1.0, smallest=0.15)
+    scene = make_scene(rng, duration_s, aspect, alike=1.0, smallest=SMALLEST)
     return Footage(source, scene, sprites=tuple(sprites[: len(scene.things)]))
 
 
