@@ -128,7 +128,7 @@ def _pictures_case(rng: Random, number: int, directory: Path) -> Case:
         subject = View(replace(footage.scene, things=footage.scene.things[:3]), timing.times_s)
         subject = subject if subject.things else _view(rng, timing, size, twins=0.3)
     frames = _through_a_codec(rng, footage.paint(timing.times_s, *size))
-    return _about(rng, source, frames, timing, lambda: about_picture(rng, subject, IN_ITS_WORLD))
+    return _about(rng, footage.source, frames, timing, lambda: about_picture(rng, subject, IN_ITS_WORLD))
 
 
 SETS: dict[str, Callable[[Random, int, Path], Case]] = {
