@@ -46,8 +46,8 @@ LONG = 0.45  # share of batches with clips of up to 20 s; seconds of two digits 
 # `alike` of `make_scene`. Objects that share a trait are hard to distinguish, and rare at its default.
 ALIKE = 1.0
 TWINS = 0.4  # share of clips with things that are alike in colour and shape, of those with several things
-PICTURED = 0.2  # share of clips that are no simple scene
-EMPTY_SHARE = 0.05  # share of clips that show nothing
+PICTURED = 0.15  # share of clips that are no simple scene
+EMPTY_SHARE = 0.04  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
 # Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {

@@ -20,7 +20,7 @@ from training.scenes import Background, Scene, make_scene
 
 # Kind of clip → share in training.
 KINDS = {
-    "photo": 5.0, "sprite": 4.0, "page": 1.2, "texture": 1.2, "other shapes": 2.0, "outlines": 1.2, "many things": 1.5, "pan": 1.2,
+    "photo": 5.0, "sprite": 2.5, "page": 1.2, "texture": 1.0, "other shapes": 1.2, "outlines": 0.8, "many things": 0.8, "pan": 0.8,
 }  # fmt: skip
 SMALLEST = 0.15  # smaller shapes look alike in the few pixels that the model sees
 PASTED = 0.35  # share of photographs, pages and textures with simple shapes pasted on
