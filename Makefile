@@ -17,8 +17,7 @@ DEVELOPMENT := $(VENV)/.setup-development
 BROWSER := $(VENV)/.setup-browser
 
 .PHONY: help setup setup-development demo serve test test-fal test-install test-browser test-load gguf test-gguf \
-	test-vllm
-	check format kill-test fuzz fuzz-media bench bench-full train evaluate
+	test-vllm check format kill-test fuzz fuzz-media bench bench-full train evaluate survey
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -122,7 +121,11 @@ bench-full: $(DEVELOPMENT) ## benchmark the published size with random bytes; 22
 	$(PY) -m bench.full_geometry
 
 train: $(DEVELOPMENT) ## train the demo model
-	@set -e; for step in tower talk export; do $(PY) -m training $$step; done
+	@set -e; for step in pictures tower talk export; do $(PY) -m training $$step; done
 
 evaluate: $(DEVELOPMENT) ## measure how often the demo model is right
 	$(PY) -m training evaluate
+
+survey: $(DEVELOPMENT) ## judge the demo model by sets that training does not use
+	@set -e; $(PY) -m training pictures; \
+	for name in scenes wordings alike writing pictures; do echo "$$name:"; $(PY) -m training survey $$name; done

@@ -11,8 +11,10 @@ import typer
 
 from training.evaluate import evaluate as judge_clips
 from training.evaluate import show
+from training.exams import survey
 from training.export import export as write_checkpoint
 from training.loop import Schedule, digest, launch
+from training.pictures.sources import fetch
 from training.start import Start
 from training.talk import TalkStage
 from training.talk_batch import Curriculum
@@ -67,6 +69,9 @@ def talk(
     start: Annotated[
         Path | None, typer.Option(help="continue from a checkpoint of this stage or a model")
     ] = None,
+    pictures: Annotated[
+        Path, typer.Option(help="directory of the pictures that are no simple scenes; see `pictures`")
+    ] = Path("runs/pictures"),
     rate: Annotated[
         float | None, typer.Option(help="highest learning rate; default 1.2e-3, or 5e-4 with --start")
     ] = None,
@@ -81,8 +86,14 @@ def talk(
         begin = Start(start, tower)
         curriculum = Curriculum(f"talk-{digest(start)}", short_steps=1)
         usual_rate = 5e-4  # at 8e-4 the model loses more than it learns
-    make = partial(TalkStage, begin, runs / "demo", curriculum)
+    make = partial(TalkStage, begin, runs / "demo", curriculum, pictures)
     launch(make, Schedule(steps, peak_rate=rate or usual_rate, warmup=50), runs / "talk", workers)
+
+
+@app.command()
+def pictures(directory: Path = Path("runs/pictures")) -> None:
+    """Download pictures that are no simple scenes. Needs apt-get and dpkg."""
+    fetch(directory)
 
 
 @app.command()
@@ -107,6 +118,31 @@ def evaluate(
 ) -> None:
     """Ask about held-out clips through the full path, and count the right answers."""
     show(judge_clips(checkpoint, clips=clips, seed=seed, workers=workers, temperature=temperature))
+
+
+@app.command(name="survey")
+def survey_set(
+    *,
+    name: Annotated[str, typer.Argument(help="scenes, wordings, alike, writing or pictures")],
+    checkpoint: Path = DEMO,
+    clips: int = 200,
+    seed: int = 1,
+    workers: Workers = 2,
+    temperature: float = 0.7,
+    pictures: Path = Path("runs/pictures"),
+) -> None:
+    """Ask many questions about each held-out clip in one batch, without the server's path, and count the right answers."""
+    show(
+        survey(
+            checkpoint,
+            name,
+            clips=clips,
+            seed=seed,
+            workers=workers,
+            temperature=temperature,
+            pictures=pictures,
+        )
+    )
 
 
 if __name__ == "__main__":

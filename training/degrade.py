@@ -1,31 +1,34 @@
-"""Pixels of a scene, either clean or with the artefacts of encoders and cameras."""
+"""Pixels of a clip, either clean or with the artefacts of encoders and cameras."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import torch
 from torch import Tensor
 
 from omnireel.video.tubelets import PixelSpec, frame_pixels
-from training.paint import Frame, paint, through_jpeg, through_video
-from training.scenes import Scene
+from training.paint import Frame, through_jpeg, through_video
 
 CODECS = (("libx264", "crf", (18, 36)), ("libx264", "crf", (18, 36)), ("mpeg4", "qscale", (2, 14)))
 
 
+# Times, width and height → frames.
+Painter = Callable[[Sequence[float], int, int], Frame]
+
+
 def degraded_pixels(
-    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], spec: PixelSpec, rng: Random
+    painter: Painter, times_s: Sequence[float], grid: tuple[int, int], spec: PixelSpec, rng: Random
 ) -> Tensor:
-    """Pixels of a scene, often with artefacts of encoders and noise of cameras. [F, 3, H, W] normalised."""
+    """Pixels of a clip, often with artefacts of encoders and noise of cameras. [F, 3, H, W] normalised."""
     height, width = grid[0] * spec.patch_size, grid[1] * spec.patch_size
     kind = rng.random()
     if kind < 0.72:
-        frames = paint(scene, times_s, width, height)
+        frames = painter(times_s, width, height)
     else:
         tall = rng.choice((90, 120, 144, 180, 240, 288, 360))
-        frames = paint(scene, times_s, round(tall * scene.aspect / 2) * 2, tall)
+        frames = painter(times_s, round(tall * width / height / 2) * 2, tall)
     if kind > 0.82:
         codec, knob, (low, high) = rng.choice(CODECS)
         options = {knob: str(rng.randint(low, high))} | (
@@ -51,8 +54,8 @@ def _all_pixels(frames: Frame, grid: tuple[int, int], spec: PixelSpec) -> Tensor
 
 
 def clean_pixels(
-    scene: Scene, times_s: Sequence[float], grid: tuple[int, int], spec: PixelSpec, _rng: Random
+    painter: Painter, times_s: Sequence[float], grid: tuple[int, int], spec: PixelSpec, _rng: Random
 ) -> Tensor:
-    """Pixels of a scene without artefacts. [F, 3, H, W] normalised."""
-    frames = paint(scene, times_s, grid[1] * spec.patch_size, grid[0] * spec.patch_size)
+    """Pixels of a clip without artefacts. [F, 3, H, W] normalised."""
+    frames = painter(times_s, grid[1] * spec.patch_size, grid[0] * spec.patch_size)
     return _all_pixels(frames, grid, spec)

@@ -26,10 +26,11 @@ from omnireel.task import Answer, Task, video_task
 from omnireel.video.limits import VideoLimits
 from omnireel.video.sample import choose_frames
 from training import outside
-from training.judge import agrees, conclusion_of, dates_right, is_right, split_thoughts
+from training.judge import agrees, conclusion_of, dates_right, is_refusal, is_right, split_thoughts
 from training.paint import paint, write_video
 from training.questions.ask import BUILDERS, casual
 from training.questions.question import Question
+from training.questions.traits import movers
 from training.questions.view import View
 from training.questions.whole import beyond, describe
 from training.scenes import make_scene
@@ -52,6 +53,7 @@ class Verdict:
 
     agrees: whether the chain agrees with the answer; None without thinking
     dated:  whether the second that the answer gives unasked is right; None if it gives none
+    refused, empty: whether the answer says that the model does not know this, or nothing at all
     """
 
     kind: str
@@ -59,6 +61,8 @@ class Verdict:
     right: bool
     agrees: bool | None
     dated: bool | None
+    refused: bool
+    empty: bool
     text: str
     wanted: str
     output: str
@@ -87,7 +91,7 @@ def make_clip(rng: Random, directory: Path, number: int) -> tuple[Path, View]:
 def make_questions(rng: Random, view: View, count: int) -> list[Question]:
     """Questions of different kinds. All builders are equally likely, so that rare kinds are counted as well."""
     found: dict[str, Question] = {}
-    builders = [b for b in BUILDERS if b not in (describe, beyond)]
+    builders = [b for b in (*BUILDERS, movers) if b not in (describe, beyond)]
     for builder in rng.sample(builders, len(builders)):
         question = builder(rng, view)
         if question is not None and len(found) < count:
@@ -140,16 +144,26 @@ def _judge_clip(job: tuple[Path, int, int, float]) -> list[Verdict]:
             for thinking in (False, True)
         ]
         outputs = asyncio.run(_answers(_BACKENDS[checkpoint], [task for _, task in asked], path))
-    return [_judge(question, task, output) for (question, task), output in zip(asked, outputs, strict=True)]
+    return [
+        judged(question, task.prompt, output, thinking=task.thinking, row=question.kind)
+        for (question, task), output in zip(asked, outputs, strict=True)
+    ]
 
 
-def _judge(question: Question, task: Task, output: str) -> Verdict:
+def judged(question: Question, text: str, output: str, *, thinking: bool, row: str) -> Verdict:
+    """The verdict on an output. row: the row of the table that it counts in"""
     thoughts, answer = split_thoughts(output)
-    together = agrees(question, conclusion_of(thoughts), answer) if task.thinking else None
-    right = is_right(question, answer)
-    dated = dates_right(question, answer)
     return Verdict(
-        question.kind, task.thinking, right, together, dated, task.prompt, question.sentence, output
+        kind=row,
+        thinking=thinking,
+        right=is_right(question, answer),
+        agrees=agrees(question, conclusion_of(thoughts), answer) if thinking else None,
+        dated=dates_right(question, answer),
+        refused=is_refusal(answer),
+        empty=not answer,
+        text=text,
+        wanted=question.sentence,
+        output=output,
     )
 
 
@@ -187,11 +201,17 @@ def show(verdicts: list[Verdict]) -> None:
             figures.setdefault(kind, {})["think" if thinking else "no_think"] = round(share, 2)
         table.add_row(kind, *cells)
     Console(width=100).print(table)
+    known = [v for v in verdicts if v.wanted != outside.ANSWER]
+    empty = sum(v.empty for v in verdicts)
+    print(
+        f"refused although it should know: {_share([v.refused for v in known]):.2f} % of {len(known)}; empty: {empty}"
+    )
     agreeing = _share([bool(v.agrees) for v in verdicts if v.thinking])
     dated = _share([v.dated for v in verdicts if v.dated is not None])
     print(f"chains that agree with their answer: {agreeing:.1f} %")
     print(f"right seconds in right answers about order: {dated:.1f} %")
-    shares = {"chain_agrees": round(agreeing, 2), "order_dated": round(dated, 2)}
+    shares: dict[str, float] = {"chain_agrees": round(agreeing, 2), "order_dated": round(dated, 2)}
+    shares |= {"refused_in_its_world": round(_share([v.refused for v in known]), 2), "empty": empty}
     print(json.dumps({"questions": len(verdicts), "accuracy": figures, **shares}))
 
 

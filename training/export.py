@@ -23,7 +23,8 @@ two-frame tubelets, pixel shuffle, EVS), trained from random weights on rendered
 It sees one to three solid objects (circle, square, triangle, star; red, green, blue, yellow, orange, purple,
 white, black) on a simple background, how they move, appear and disappear, and one short word or number.
 Its logits are {LOGIT_SCALE:g} times the trained ones, so that at the default temperature it nearly always gives its likeliest answer.
-It knows nothing else and has no audio encoder. Asked about anything else, it says so. Licence: Apache-2.0.
+It knows nothing else and has no audio encoder. Asked about anything else, it says so; shown anything else, it mostly
+says so. Licence: Apache-2.0.
 """
 
 

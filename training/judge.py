@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from training import outside
 from training.questions.question import NUMBERS, Question
+from training.questions.unseen import EMPTY, PICTURE
 from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
 _WAYS = (*DIRECTIONS, "still")
@@ -82,6 +83,30 @@ def _denies(words: list[str], missing: str) -> bool:
     return ("no", missing) in pairwise(words) or words in (["none"], ["answer", "none"])
 
 
+def is_refusal(answer: str) -> bool:
+    """Whether an answer says that the model does not know this."""
+    words = _words(answer)
+    return "unknown" in words or words == _REFUSAL
+
+
+def _says_nothing_is_there(question: Question, words: list[str]) -> bool:
+    return words[-1:] == [question.short] or "nothing" in words
+
+
+def _moves_alike(question: Question, words: list[str]) -> bool:
+    """Whether each thing is said to move as it does, in any order."""
+    return (
+        _motions(words) == _motions(_words(question.sentence))
+        if question.short != "nothing"
+        else "nothing" in words
+    )
+
+
+def _motions(words: list[str]) -> list[tuple[str, ...]]:
+    facts = [word for word in words if word in (*COLOURS, *SHAPES, *_WAYS)]
+    return sorted(tuple(facts[i : i + 3]) for i in range(0, len(facts), 3))
+
+
 def _says_the_same(question: Question, words: list[str]) -> bool:
     if question.short in ("yes", "no"):
         return _said((*words[:1], *words[-1:]), ("yes", "no")) == {question.short}
@@ -105,6 +130,9 @@ _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
     "second of disappearance": lambda question, words: _is_near(words, question.seconds),
     "on-screen word": lambda question, words: words[-1:] == [question.short.lower()],
     "outside my world": lambda _, words: "unknown" in words or words == _REFUSAL,
+    PICTURE: lambda _, words: "unknown" in words or words == _REFUSAL,
+    EMPTY: _says_nothing_is_there,
+    "what moves": _moves_alike,
     "absent": lambda question, words: _denies(words, _words(question.sentence)[-1]),
     "no text": lambda _, words: _denies(words, "text"),
     "describe": lambda question, words: words == _words(question.sentence),

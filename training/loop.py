@@ -38,6 +38,7 @@ MALLOC_SETTINGS = {
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
 MUON_FACTOR = 4.0
+SAVE_EVERY = 50  # steps
 HEAD_FACTOR = 4.0  # heads learn faster: the model learns from them only once they predict well
 
 Batch = TypeVar("Batch")
@@ -115,7 +116,7 @@ def _work(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         report.add(step, loss.item(), figures)
-        if rank == 0 and ((step + 1) % 100 == 0 or step + 1 == schedule.steps):
+        if rank == 0 and ((step + 1) % SAVE_EVERY == 0 or step + 1 == schedule.steps):
             _save(directory / "last.pt", module, optimizers, step + 1)
     dist.destroy_process_group()
 

@@ -36,7 +36,7 @@ FONTS = (
 
 
 @cache
-def _font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
+def text_font(index: int, size_px: int) -> ImageFont.FreeTypeFont:
     package, name = FONTS[index]
     if package is None:
         font = ImageFont.load_default(size_px)
@@ -55,7 +55,7 @@ def paint(scene: Scene, times_s: Sequence[float], width: int, height: int) -> Fr
     for frame, time_s in zip(out, times_s, strict=True):
         for thing in scene.things:
             if thing.is_visible(time_s):
-                _paint_thing(frame, thing, time_s, width / scene.aspect)
+                paint_thing(frame, thing, time_s, width / scene.aspect)
     return out
 
 
@@ -78,7 +78,7 @@ def _paint_background(background: Background, width: int, height: int) -> Plane:
 
 def character_spans(word: Word, aspect: float) -> list[tuple[float, float]]:
     """Start and end of each character, as shares of the frame's width."""
-    font = _font(word.font, 100)
+    font = text_font(word.font, 100)
     ends = [font.getlength(word.text[:i]) / 100 for i in range(len(word.text) + 1)]
     return list(pairwise((word.x + (end - ends[-1] / 2) * word.height) / aspect for end in ends))
 
@@ -89,13 +89,13 @@ def _paint_word(plane: Plane, word: Word, aspect: float) -> Plane:
     size_px = max(8, round(word.height * height * scale))
     canvas = Image.new("L", (round(aspect * height * scale), height * scale))
     spot = (word.x * height * scale, word.y * height * scale)
-    ImageDraw.Draw(canvas).text(spot, word.text, fill=255, font=_font(word.font, size_px), anchor="mm")
+    ImageDraw.Draw(canvas).text(spot, word.text, fill=255, font=text_font(word.font, size_px), anchor="mm")
     mask = np.asarray(canvas.resize((width, height), Image.Resampling.BOX), np.float32)[..., None] / 255
     blend: Plane = plane + (np.asarray(word.rgb, np.float32) - plane) * mask
     return blend
 
 
-def _paint_thing(frame: Frame, thing: Thing, time_s: float, x_scale: float) -> None:
+def paint_thing(frame: Frame, thing: Thing, time_s: float, x_scale: float) -> None:
     """Blend one object into `frame`. x_scale: horizontal pixels per frame height; vertically it is the height"""
     height, width = frame.shape[:2]
     cx, cy = thing.centre(time_s)

@@ -6,7 +6,7 @@ Lengths are in frame heights: y runs from 0 (top) to 1, x from 0 to the aspect r
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -112,15 +112,21 @@ def make_scene(
     smallest: float = SIZES[0],
     held_out: bool = False,
     alike: float = 0.25,
+    twins: float = 0.0,
+    count: int | None = None,
+    still: bool = False,
 ) -> Scene:
     """A random scene in which objects never touch each other or the word.
 
     smallest: size of the smallest object, in frame heights
     held_out: the text is a word or a number, never random characters; some words are not used in training
     alike: probability that an object is kept that shares its colour or its shape with an earlier one
+    twins: probability that later objects have both the colour and the shape of an earlier one, two times in three
+    count: number of objects; by default one to three
+    still: nothing moves, appears or disappears
     """
     while True:
-        names = _distinct_names(rng, rng.choices((1, 2, 3), (3, 4, 3))[0], alike)
+        names = _names(rng, count or rng.choices((1, 2, 3), (3, 4, 3))[0], alike, twins)
         background = _background(rng, [colour for colour, _ in names])
         if background is None:
             continue
@@ -130,6 +136,8 @@ def make_scene(
             for _ in range(30):
                 size = rng.uniform(smallest, SIZES[1])
                 thing = _thing(rng, colour, shape, size=size, duration_s=duration_s, aspect=aspect)
+                if still and thing is not None:
+                    thing = replace(thing, direction=None, appears_s=None, disappears_s=None)
                 if thing is not None and _keeps_apart(thing, things, words, duration_s):
                     things.append(thing)
                     break
@@ -164,9 +172,14 @@ def make_crowded_scene(
     return Scene(duration_s, aspect, tuple(things), words, background)
 
 
-def _distinct_names(rng: Random, count: int, alike: float) -> list[tuple[str, str]]:
+def _names(rng: Random, count: int, alike: float, twins: float) -> list[tuple[str, str]]:
+    """Colour and shape of each object. Names are distinct but for twins."""
     names: list[tuple[str, str]] = []
+    has_twins = twins > 0 and rng.random() < twins
     while len(names) < count:
+        if has_twins and names and rng.random() < 2 / 3:
+            names.append(rng.choice(names))
+            continue
         name = (rng.choice(list(COLOURS)), rng.choice(SHAPES))
         # If few things share a trait, "the red one" and "the star" mostly mean one thing.
         shares = any(name[0] == n[0] or name[1] == n[1] for n in names)

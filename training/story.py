@@ -14,7 +14,7 @@ from torch import Tensor
 from training.dense import MAX_CHARACTERS, NO_LOSS
 from training.questions.places import MARGIN, SIDES
 from training.questions.view import View, events_of
-from training.scenes import Thing
+from training.scenes import COLOURS, SHAPES, Thing
 from training.watch import CHARACTERS_OR_NONE, NUM_KINDS, NUM_SECONDS, frame_pairs, number_of
 
 # Target → number of classes, number of answers, weight of the first class, which is the most frequent.
@@ -25,6 +25,7 @@ STORY = {
     "first_event": (1 + 2 * NUM_KINDS, 1, 0.2), "last_event": (1 + 2 * NUM_KINDS, 1, 0.2),
     "first_second": (NUM_SECONDS, 1, 0.2), "last_second": (NUM_SECONDS, 1, 0.2),
     "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
+    "by_shape": (4, len(SHAPES), 0.3), "by_colour": (4, len(COLOURS), 0.1), "world": (4, 1, 1.0),
     "spelling": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.1), "presence": (3, NUM_KINDS, 0.05),
 }  # fmt: skip
 
@@ -32,12 +33,13 @@ STORY = {
 def story_targets(view: View) -> dict[str, Tensor]:
     """The targets of `STORY` after each tubelet; 0 where nothing has happened yet.
 
-    Each is [T], except outermost [T, 4], spelling [T, 7] and presence [T, 32]: 1 for a kind that is there, 2 for one
+    world is 3 while nothing has been seen, then 1; 2 stands for anything but simple scenes. Counts by trait are [T, 4] and [T, 8].
+    Each of the others is [T], except outermost [T, 4], spelling [T, 7] and presence [T, 32]: 1 for a kind that is there, 2 for one
     that has gone.
     """
     frames: dict[str, list[Any]] = {
         "outermost": _outermost(view), "count": _count(view), "movers": _movers(view),
-        **_events(view), **_comers(view), "spelling": _spelling(view), "presence": _presence(view),
+        **_events(view), **_comers(view), **_counts_by_trait(view), "world": _world(view), "spelling": _spelling(view), "presence": _presence(view),
     }  # fmt: skip
     last = [min(2 * i + 1, len(view.times_s) - 1) for i in range(len(frame_pairs(view.times_s)))]
     return {name: torch.tensor([targets[i] for i in last]) for name, targets in frames.items()}
@@ -76,13 +78,28 @@ def _count(view: View) -> list[int]:
     return [len(_seen(view, i)) for i in range(len(view.times_s))]
 
 
+def _counts_by_trait(view: View) -> dict[str, list[list[int]]]:
+    """How many things of each shape and of each colour have been seen."""
+    seen = [_seen(view, i) for i in range(len(view.times_s))]
+    return {
+        "by_shape": [[sum(t.shape == shape for t in now) for shape in SHAPES] for now in seen],
+        "by_colour": [[sum(t.colour == hue for t in now) for hue in COLOURS] for now in seen],
+    }
+
+
+def _world(view: View) -> list[int]:
+    return [1 if _seen(view, i) else 3 for i in range(len(view.times_s))]
+
+
 def _presence(view: View) -> list[list[int]]:
     """Which kinds are there and which have gone. Later tokens of a still thing are pruned, so the state must hold it."""
     targets = []
     for i in range(len(view.times_s)):
         now = [0] * NUM_KINDS
         for thing in _seen(view, i):
-            now[number_of(thing) - 1] = 1 if i <= view.last(thing) else 2
+            index = number_of(thing) - 1
+            is_there = i <= view.last(thing) or now[index] == 1
+            now[index] = 1 if is_there else 2
         targets.append(now)
     return targets
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from training.questions.question import Question
+from training.questions.question import NUMBERS, Question
+from training.questions.unseen import EMPTY, PICTURE
 from training.questions.view import View, caption
 
 # Style → system prompts that ask for it; "" means no system prompt.
@@ -40,6 +41,10 @@ def answer_in_style(question: Question, style: str) -> str:
 
 def chain(view: View, question: Question) -> str:
     """The chain of thought: a caption of the clip, then the conclusion."""
+    if question.kind == PICTURE:
+        return f"I see no simple scene.{CONCLUSION}unknown"
+    if question.kind == EMPTY:
+        return f"I see nothing.{CONCLUSION}{conclusion(question)}"
     if question.kind == "outside my world":
         return f"I see a simple scene. The question is about something else.{CONCLUSION}unknown"
     return f"{caption(view, places=True)}{CONCLUSION}{conclusion(question)}"
@@ -52,6 +57,8 @@ def conclusion(question: Question) -> str:
     """
     if question.kind == "describe":
         return "the scene above"
-    if question.short in ("yes", "no") or question.kind == "how many" or question.names_second:
+    if question.kind == "what moves":
+        return question.sentence[0].lower() + question.sentence[1:].rstrip(".")
+    if question.short in ("yes", "no", *NUMBERS) or question.names_second:
         return f"{question.sentence[0].lower()}{question.sentence[1:].rstrip('.')}"
     return question.short

@@ -22,6 +22,7 @@ from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.layout import lay_out_prompt
 from training.dense import NO_LOSS
 from training.model_with_heads import ModelWithHeads, later_attention_layers
+from training.pictures.footage import Pictures
 from training.precision import FastProducts
 from training.recipe import SEED, demo_config, fresh_model, pixel_spec
 from training.start import Start, load_start
@@ -59,10 +60,12 @@ class Prompts:
 class TalkStage:
     """The stage that trains the projector and the language model."""
 
-    def __init__(self, start: Start, text: Path, curriculum: Curriculum) -> None:
+    def __init__(
+        self, start: Start, text: Path, curriculum: Curriculum, pictures: Path | None = None
+    ) -> None:
         self.name = curriculum.name
         self.config = demo_config()
-        self.batches = TalkBatches(curriculum, text, pixel_spec(self.config))
+        self.batches = TalkBatches(curriculum, text, pixel_spec(self.config), Pictures(pictures))
         self.model = fresh_model(self.config, SEED)
         self.model_with_heads = ModelWithHeads(self.model, read_words(text / "tokenizer.json"))
         load_start(self.model_with_heads, start)

@@ -5,8 +5,8 @@ A batch is a few clips with the same timing and grid, so that their prompts have
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -24,11 +24,14 @@ from training.counterfactual import DECIDED_BY_CHAIN, counterfactual
 from training.degrade import degraded_pixels
 from training.dense import NO_LOSS, stacked, tubelet_targets
 from training.outside import with_unknown_words
+from training.paint import Frame, paint
+from training.pictures.footage import Footage, Pictures
 from training.questions.ask import BUILDERS, ask, casual
-from training.questions.events import happening, lifecycle, order
+from training.questions.events import happening, lifecycle, order, second
 from training.questions.places import position
-from training.questions.question import Builder
-from training.questions.traits import how_many
+from training.questions.question import Builder, Question
+from training.questions.traits import colour, direction, how_many, movers, shape
+from training.questions.unseen import about_nothing, about_picture
 from training.questions.view import View, events_of
 from training.questions.whole import beyond, describe, on_screen
 from training.questions.yes_no import is_beside, yes_no
@@ -38,15 +41,18 @@ from training.story import story_targets
 from training.styles import CONCLUSION, SYSTEM_PROMPTS, answer_in_style, chain
 from training.watch import bind_targets, frame_pairs, watch_targets
 
-THINKING = 0.6  # share of batches with thinking
-LONG = 0.7  # share of batches with clips of up to 20 s; seconds of two digits occur only there
+THINKING = 0.5  # share of batches with thinking
+LONG = 0.45  # share of batches with clips of up to 20 s; seconds of two digits occur only there
 # `alike` of `make_scene`. Objects that share a trait are hard to distinguish, and rare at its default.
 ALIKE = 1.0
+TWINS = 0.4  # share of clips with things that are alike in colour and shape, of those with several things
+PICTURED = 0.15  # share of clips that are no simple scene
+EMPTY_SHARE = 0.04  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
 # Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
-    how_many: 4.5, position: 3.2, order: 5.0, lifecycle: 2.2, yes_no: 2.4, is_beside: 1.2, on_screen: 3.2,
-    describe: 0.8, beyond: 1.0, happening: 2.4,
+    how_many: 5.0, position: 2.8, order: 3.8, lifecycle: 2.2, yes_no: 2.6, is_beside: 1.2, on_screen: 2.8, second: 3.0,
+    describe: 2.2, beyond: 2.2, happening: 1.2, movers: 1.2, colour: 0.7, shape: 0.7, direction: 0.9,
 }  # fmt: skip
 # A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
 SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.0}
@@ -158,11 +164,44 @@ class Clip:
     rows: list[Row]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a clip shows.
+
+    view:    the things that can be told of it
+    subject: what the words of the questions are about; in a simple scene the same
+    footage: the clip itself, where it is no simple scene
+    """
+
+    view: View
+    subject: View
+    footage: Footage | None = None
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it is a simple scene with something in it."""
+        return self.footage is None and bool(self.view.things)
+
+    def paint(self, times_s: Sequence[float], width: int, height: int) -> Frame:
+        """Its frames at these times."""
+        if self.footage is not None:
+            return self.footage.paint(times_s, width, height)
+        return paint(self.view.scene, times_s, width, height)
+
+    def ask(self, rng: Random, shares: Mapping[Builder, float]) -> Question:
+        """A random question about it."""
+        if self.footage is not None:
+            return about_picture(rng, self.subject, shares)
+        if not self.view.things:
+            return about_nothing(rng, self.subject, shares)
+        return ask(rng, self.subject, shares=shares)
+
+
 class TalkBatches:
     """Makes the batches of a curriculum."""
 
-    def __init__(self, curriculum: Curriculum, text: Path, spec: PixelSpec) -> None:
-        self.curriculum, self.spec = curriculum, spec
+    def __init__(self, curriculum: Curriculum, text: Path, spec: PixelSpec, pictures: Pictures) -> None:
+        self.curriculum, self.spec, self.pictures = curriculum, spec, pictures
         self.tokenizer = Tokenizer.from_directory(text)
         self.template = ChatTemplate.from_directory(text)
 
@@ -197,44 +236,65 @@ class TalkBatches:
         )
 
     def _clip(self, rng: Random, timing: Timing, aspect: float, mode: AnswerMode, questions: int) -> Clip:
-        view = _rich_view(rng, timing, aspect)
-        grid = target_grid(round(1000 * aspect), 1000, self.spec.target_patches)
-        frames = degraded_pixels(view.scene, timing.times_s, grid, self.spec, rng)
+        shown = self._shown(rng, timing, aspect)
+        view, grid = shown.view, target_grid(round(1000 * aspect), 1000, self.spec.target_patches)
+        frames = degraded_pixels(shown.paint, timing.times_s, grid, self.spec, rng)
         if len(frames) % 2:
             frames = torch.cat([frames, frames[-1:]])
-        watched = watch_targets(view)
+        watched, story = watch_targets(view), story_targets(view)
         patches = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
+        bound = bind_targets(view, watched, stacked(patches))
+        if shown.footage is not None:
+            patches = [_without_targets(patch) for patch in patches]
+            watched, bound = _without_targets(watched, "now"), _without_targets(bound, "now")
+            world = torch.full_like(story["world"], NO_LOSS)
+            world[0 if shown.footage.picture else -1 :] = 2  # other things may come late
+            story = _without_targets(story) | {"world": world}
         other = _random_view(rng, timing, aspect) if mode.thinking else None
-        rows = [self._row(rng, view, other, mode) for _ in range(questions)]
+        rows = [self._row(rng, shown, other, mode) for _ in range(questions)]
         return Clip(
             pixels=frames.reshape(len(frames) // 2, 6, *frames.shape[2:]),
             watched=watched,
             patches=patches,
-            bound=bind_targets(view, watched, stacked(patches)),
-            story=story_targets(view),
+            bound=bound,
+            story=story,
             rows=sorted(rows, key=lambda row: len(row.ids)),
         )
 
-    def _row(self, rng: Random, view: View, other: View | None, mode: AnswerMode) -> Row:
-        if other is not None and rng.random() < COUNTERFACTUAL:
-            asked, thoughts, decision = self._parts(
-                rng, counterfactual(rng, view, other), mode, DECIDED_BY_CHAIN
-            )
+    def _shown(self, rng: Random, timing: Timing, aspect: float) -> Shown:
+        """What a clip shows: mostly a simple scene."""
+        roll = rng.random()
+        if roll < PICTURED:
+            footage = self.pictures.footage(rng, timing.duration_s, aspect)
+            few = replace(footage.scene, things=footage.scene.things[:3])
+            view = View(few, timing.times_s)
+            subject = view if view.things else _random_view(rng, timing, aspect)
+            return Shown(view, subject, footage)
+        view = _rich_view(rng, timing, aspect)
+        if roll < PICTURED + EMPTY_SHARE:
+            return Shown(View(replace(view.scene, things=(), words=()), timing.times_s), view)
+        return Shown(view, view)
+
+    def _row(self, rng: Random, shown: Shown, other: View | None, mode: AnswerMode) -> Row:
+        if other is not None and shown.is_simple and rng.random() < COUNTERFACTUAL:
+            view = counterfactual(rng, shown.view, other)
+            asked, thoughts, decision = self._parts(rng, Shown(view, view), mode, DECIDED_BY_CHAIN)
             return Row([*asked, *thoughts], [], decision)
-        return Row(*self._parts(rng, view, mode, SHARES_WITH_THINKING if mode.thinking else QUESTION_SHARES))
+        return Row(*self._parts(rng, shown, mode, SHARES_WITH_THINKING if mode.thinking else QUESTION_SHARES))
 
     def _parts(
-        self, rng: Random, view: View, mode: AnswerMode, shares: Mapping[Builder, float]
+        self, rng: Random, shown: Shown, mode: AnswerMode, shares: Mapping[Builder, float]
     ) -> tuple[list[int], list[int], list[int]]:
-        """A question about the view, as the three parts of a `Row`."""
-        pool = list(shares)
+        """A question about what is shown, as the three parts of a `Row`."""
         if mode.style in ("one word", "json"):
-            pool.remove(describe)
-        question = ask(rng, view, pool, shares)
+            shares = {
+                builder: share for builder, share in shares.items() if builder not in (describe, movers)
+            }
+        question = shown.ask(rng, shares)
         answer = answer_in_style(question, mode.style)
         thoughts = ""
         if mode.thinking:
-            thoughts, decided = chain(view, question).rsplit(CONCLUSION, 1)
+            thoughts, decided = chain(shown.view, question).rsplit(CONCLUSION, 1)
             answer = f"{CONCLUSION}{decided}\n</think>\n{answer}"
         text = question.text
         if question.kind == "outside my world" and rng.random() < 0.7:
@@ -260,7 +320,7 @@ def _rich_view(rng: Random, timing: Timing, aspect: float) -> View:
 
 def _random_view(rng: Random, timing: Timing, aspect: float) -> View:
     while True:
-        view = View(make_scene(rng, timing.duration_s, aspect, alike=ALIKE), timing.times_s)
+        view = View(make_scene(rng, timing.duration_s, aspect, alike=ALIKE, twins=TWINS), timing.times_s)
         if view.things:
             return view
 
@@ -269,6 +329,14 @@ def _richness(view: View) -> int:
     """The number of events and of pairs of things that share a trait, plus two if there is text."""
     alike = sum(a.shape == b.shape or a.colour == b.colour for a, b in combinations(view.things, 2))
     return len(events_of(view)) + alike + 2 * (view.scene.word is not None)
+
+
+def _without_targets(targets: dict[str, Tensor], *kept: str) -> dict[str, Tensor]:
+    """The same targets without loss, except some."""
+    return {
+        name: t if name in kept or t.is_floating_point() else torch.full_like(t, NO_LOSS)
+        for name, t in targets.items()
+    }
 
 
 def padded(rows: list[Row]) -> Suffixes:

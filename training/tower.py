@@ -8,6 +8,7 @@ their positions from both ends of the word, and its own place. The heads are use
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,6 +19,7 @@ from omnireel.model.vision.tower import VisionTower
 from omnireel.video.patch_grid import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
+from training.paint import paint
 from training.precision import HAS_FAST_BF16, PlainAttention
 from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_spec
 from training.scenes import SIZES, Scene, make_crowded_scene, make_scene
@@ -102,7 +104,7 @@ class TowerStage(nn.Module):
             scene = _some_scene(rng, aspect, smallest, written, easy=is_easy)
             times = _some_times(rng, scene, 1 if len(scene.words) > 2 else 2)
             picture = clean_pixels if is_easy else degraded_pixels
-            frames = picture(scene, [t for pair in times for t in pair], grid, self.spec, rng)
+            frames = picture(partial(paint, scene), [t for pair in times for t in pair], grid, self.spec, rng)
             pixels.append(frames.reshape(len(times), 6, *frames.shape[2:]))
             targets += [tubelet_targets(scene, *pair, grid) for pair in times]
         return DenseBatch(torch.cat(pixels), stacked(targets))

@@ -104,7 +104,9 @@ def watch_targets(view: View) -> dict[str, Tensor]:
         for i, (first, second) in enumerate(pairs):
             visible = thing.is_visible(first), thing.is_visible(second)
             seen, moved = seen or any(visible), moved or (all(visible) and second > first)
-            kinds[i, kind] = motion if moved else (NO_LOSS if seen else 0)
+            found = motion if moved else (NO_LOSS if seen else 0)
+            is_twin = kinds[i, kind] != 0 and found not in (0, kinds[i, kind])
+            kinds[i, kind] = NO_LOSS if is_twin else found or kinds[i, kind]
     now = torch.tensor([round(first) for first, _ in pairs])
     return {"kinds": kinds, "now": now}
 
@@ -126,7 +128,8 @@ def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tens
     watched, patches: the clip's `watch_targets`, and its `tubelet_targets` stacked
 
     kind and gone are numbers of kinds. gone is set where a thing was last, in the tubelet in which it is first missing.
-    came is the second at which the token's thing appeared, or 0 if it was there from the start.
+    came is the second at which the token's thing appeared, or 0 if it was there from the start. Things of one kind have
+    only their kind, and their motion if they share it.
     """
     pairs = frame_pairs(view.times_s)
     on_it = patches["shape"] >= 0
@@ -136,6 +139,9 @@ def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tens
     gone = torch.zeros_like(kind)
     for thing in view.things:
         number = number_of(thing)
+        if sum(number == number_of(other) for other in view.things) > 1:
+            gone[kind == number] = NO_LOSS  # a token of a twin could be that of either
+            continue
         came[number] = view.appears(thing) or 0
         _place(places[:, number], thing, view.scene.aspect, pairs)
         missing = (view.last(thing) + 1) // 2

@@ -190,3 +190,24 @@ def test_an_internal_error_is_two_lines_and_a_traceback_only_on_request(omnireel
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 2
     assert "Traceback" in omnireel(*command, OMNIREEL_TRACEBACK="1").stderr
+
+
+def test_answers_of_the_demo_model_come_with_a_notice_on_stderr(omnireel, clip):
+    ran = omnireel("ask", clip, "What moves?", "--max-tokens", "1", OMNIREEL_BACKEND="local")
+    assert ran.returncode == 0
+    assert ran.stderr == "This is the demo model; it knows simple shapes only.\n"
+    assert "demo model" not in ran.stdout
+
+
+def test_the_server_of_the_demo_model_says_which_model_it_is_before_its_instructions(environment, tmp_path):
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0"],
+        env=environment | {"OMNIREEL_BACKEND": "local", "OMNIREEL_DATA_DIR": str(tmp_path / "data")},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout.readline() == "This is the demo model; it knows simple shapes only.\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130

@@ -129,6 +129,8 @@ def test_the_recipe_has_the_addresses_and_the_certificate_of_the_server(tmp_path
     ):
         assert line in text
     plain = recipe("http://127.0.0.1:8000", None, tmp_path)
+    noted = recipe("http://127.0.0.1:8000", None, tmp_path, notice="Mind this.")
+    assert noted == f"Mind this.\n\n{plain}"
     assert "proxyUrl" in plain
     assert "CERT" not in plain
     assert "KEY_ID:KEY_SECRET" in recipe("http://127.0.0.1:8000", None, tmp_path, asks_for_key=True)

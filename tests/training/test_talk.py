@@ -11,6 +11,7 @@ import omnireel
 from training import talk_batch
 from training.dense import NO_LOSS
 from training.loop import digest
+from training.pictures.footage import Pictures
 from training.recipe import demo_config, pixel_spec
 from training.scenes import COLOURS, SHAPES
 from training.start import Start, move_word_rows
@@ -18,6 +19,7 @@ from training.talk import HEADS_ONLY_STEPS, TalkStage
 from training.talk_batch import Curriculum, Row, TalkBatches, padded
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
+SPEC = pixel_spec(demo_config())
 
 
 def _text(batches: TalkBatches, ids: list[int]) -> str:
@@ -77,7 +79,7 @@ def test_a_decision_has_the_same_weight_after_a_chain_of_any_length():
 
 
 def test_a_decision_begins_with_the_conclusion():
-    batches = TalkBatches(Curriculum(tubelets=6, questions=12), DEMO, pixel_spec(demo_config()))
+    batches = TalkBatches(Curriculum(tubelets=6, questions=12), DEMO, SPEC, Pictures(None))
     decisions = []
     for step in range(6):
         for group in batches.make(Random(step), step).suffixes:
@@ -92,7 +94,9 @@ def test_a_decision_begins_with_the_conclusion():
 
 def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkeypatch):
     monkeypatch.setattr(talk_batch, "COUNTERFACTUAL", 1.0)
-    batches = TalkBatches(Curriculum(tubelets=6, questions=24), DEMO, pixel_spec(demo_config()))
+    monkeypatch.setattr(talk_batch, "PICTURED", 0.0)
+    monkeypatch.setattr(talk_batch, "EMPTY_SHARE", 0.0)
+    batches = TalkBatches(Curriculum(tubelets=6, questions=24), DEMO, SPEC, Pictures(None))
     name = re.compile(f"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
     chains, named = set(), 0
     for step in range(8):

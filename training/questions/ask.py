@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -35,25 +36,39 @@ def ask(
             return question
 
 
+PREAMBLES = (
+    "In this video, ",
+    "In the clip, ",
+    "Watch the video. ",
+    "Please tell me: ",
+    "Question: ",
+    "Hi! ",
+    "Look closely: ",
+)
+THANKS = (" Thanks!", " Thank you.", " Please answer.", " Please.")
+
+
 def casual(rng: Random, text: str) -> str:
-    """The same question as people might type it: in lower case, without a question mark, with a preamble or thanks."""
-    roll = rng.random()
-    if roll < 0.12:
-        text = rng.choice(
-            (
-                "In this video, ",
-                "In the clip, ",
-                "Watch the video. ",
-                "Please tell me: ",
-                "Question: ",
-                "Hi! ",
-                "Look closely: ",
-            )
-        ) + (text if rng.random() < 0.5 else text[0].lower() + text[1:])
+    """The same question as people might type it: in lower case, without a question mark, with thanks, with a typing error."""
+    if rng.random() < 0.1:
+        text = rng.choice(PREAMBLES) + (text if rng.random() < 0.5 else text[0].lower() + text[1:])
     if rng.random() < 0.06:
-        text += rng.choice((" Thanks!", " Thank you.", " Please answer."))
-    if rng.random() < 0.15:
-        text = text.lower()
+        text += rng.choice(THANKS)
     if rng.random() < 0.12:
+        text = mistyped(rng, text)
+    if rng.random() < 0.15:
         text = text.rstrip("?.")
-    return text[0].upper() + text[1:] if roll > 0.3 else text
+    return text.lower() if rng.random() < 0.15 else text
+
+
+def mistyped(rng: Random, text: str) -> str:
+    """The text with one typing error in a longer word: a letter lost, doubled, or exchanged with the next."""
+    words = list(re.finditer(r"[A-Za-z]{4,}", text))
+    if not words:
+        return text
+    word = rng.choice(words)
+    at = rng.randrange(word.start() + 1, word.end() - 1)
+    kept = text[:at], text[at], text[at + 1 :]
+    return rng.choice(
+        (kept[0] + kept[2], kept[0] + kept[1] * 2 + kept[2], kept[0] + kept[2][0] + kept[1] + kept[2][1:])
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from training.questions.question import Question, pick
+from training.questions.question import Question, Wording, asked
 from training.questions.view import View, reference
 from training.scenes import Thing
 
@@ -23,19 +23,9 @@ def position(rng: Random, view: View) -> Question | None:
         return None
     side, thing = rng.choice(decided)
     where = f"at the {side}" if side in ("top", "bottom") else f"on the {side}"
-    text = pick(
-        rng,
-        f"What is {where}?",
-        f"Which object is {where}?",
-        f"What can you see {where}?",
-        f"Which shape is {where}?",
-        f"What object is {where} of the frame?",
-        f"Name the object {where}.",
-        f"What is {where} of the video?",
-        f"What is {where} side?" if side in ("left", "right") else f"What is {where} of the picture?",
-        f"Tell me what is {where}.",
+    return asked(
+        rng, "position", Wording("side", {"where": where}), thing.name, f"The {thing.name} is {where}."
     )
-    return Question("position", text, thing.name, f"The {thing.name} is {where}.")
 
 
 def _extreme(view: View, axis: int, sign: int) -> Thing | None:
@@ -86,13 +76,6 @@ def _where(rng: Random, view: View) -> Question | None:
         where = "in the middle"
     else:
         return None
-    text = pick(
-        rng,
-        f"Where is {ref}?",
-        f"Where can I find {ref}?",
-        f"On which side is {ref}?",
-        f"In which part of the frame is {ref}?",
-        f"Where in the video is {ref}?",
-        f"Is {ref} on the left, in the middle or on the right?",
+    return asked(
+        rng, "position", Wording("where", {"ref": ref}), where.split()[-1], f"The {thing.name} is {where}."
     )
-    return Question("position", text, where.split()[-1], f"The {thing.name} is {where}.")

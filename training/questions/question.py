@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from random import Random
+from typing import NamedTuple
 
+from training.questions.forms import worded
 from training.questions.view import View
 
 NUMBERS = ("zero", "one", "two", "three")
+
+
+class Wording(NamedTuple):
+    """What a question wants to know, and about what: an intent of `forms`, and texts for its slots."""
+
+    intent: str
+    slots: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,7 @@ class Question:
     short:   the answer as a word or a phrase
     sentence: the answer as a sentence
     seconds: the true time in the clip, if the answer is a second or begins with one
+    wording: from which its text was made; None if it has no other
     """
 
     kind: str
@@ -27,6 +37,13 @@ class Question:
     short: str
     sentence: str
     seconds: float | None = None
+    wording: Wording | None = field(default=None, hash=False)
+
+    def reworded(self, rng: Random) -> Question:
+        """The same question with a wording that training does not use."""
+        if self.wording is None:
+            return self
+        return replace(self, text=worded(rng, self.wording.intent, self.wording.slots, held_out=True))
 
     @property
     def names_second(self) -> bool:
@@ -37,6 +54,8 @@ class Question:
 Builder = Callable[[Random, View], Question | None]
 
 
-def pick(rng: Random, *texts: str) -> str:
-    """One of the texts, at random."""
-    return rng.choice(texts)
+def asked(
+    rng: Random, kind: str, wording: Wording, short: str, sentence: str, *, seconds: float | None = None
+) -> Question:
+    """A question with a random wording of training."""
+    return Question(kind, worded(rng, wording.intent, wording.slots), short, sentence, seconds, wording)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
-from training.questions.question import NUMBERS, Question, pick
-from training.questions.view import View, in_order, listing, reference
-from training.scenes import COLOURS, SHAPES
+from training.questions.question import NUMBERS, Question, Wording, asked
+from training.questions.view import View, listing, motion, named, reference
+from training.scenes import COLOURS, SHAPES, Thing
 
 
 def colour(rng: Random, view: View) -> Question | None:
@@ -15,27 +16,15 @@ def colour(rng: Random, view: View) -> Question | None:
     things = view.things
     ref = None
     if len(things) == 1:
-        ref = rng.choice((f"the {thing.shape}", "the object", "the shape", "it"))
+        ref = rng.choice((f"the {thing.shape}", "the {object}", "it"))
     elif sum(t.shape == thing.shape for t in things) == 1:
         ref = f"the {thing.shape}"
     elif [t for t in things if t.direction] == [thing]:
-        ref = pick(rng, "the moving object", "the object that moves")
+        ref = rng.choice(("the moving {object}", "the {object} that moves"))
     if ref is None:
         return None
-    word = rng.choice(("colour", "color"))
-    text = pick(
-        rng,
-        f"What {word} is {ref}?",
-        f"Which {word} is {ref}?",
-        f"What {word} does {ref} have?",
-        f"What is the {word} of {ref}?",
-        f"Tell me the {word} of {ref}.",
-        f"{ref} is what {word}?",
-        f"Name the {word} of {ref}.",
-        f"Which {word} does {ref} have?",
-        f"Identify the {word} of {ref}.",
-    )
-    return Question("colour", text, thing.colour, f"The {thing.shape} is {thing.colour}.")
+    sentence = f"The {thing.shape} is {thing.colour}."
+    return asked(rng, "colour", Wording("colour", {"ref": ref}), thing.colour, sentence)
 
 
 def shape(rng: Random, view: View) -> Question | None:
@@ -44,68 +33,83 @@ def shape(rng: Random, view: View) -> Question | None:
     things = view.things
     ref = None
     if len(things) == 1:
-        ref = rng.choice((f"the {thing.colour} object", "the object", "it", f"the {thing.colour} thing"))
+        ref = rng.choice((f"the {thing.colour} {{one}}", "the object", "it"))
     elif sum(t.colour == thing.colour for t in things) == 1:
-        ref = f"the {thing.colour} {rng.choice(('object', 'one', 'thing'))}"
+        ref = f"the {thing.colour} {{one}}"
     elif [t for t in things if t.direction] == [thing]:
-        ref = pick(rng, "the moving object", "the object that moves")
+        ref = rng.choice(("the moving {object}", "the {object} that moves"))
     if ref is None:
         return None
-    text = pick(
-        rng,
-        f"What shape is {ref}?",
-        f"Which shape is {ref}?",
-        f"What is the shape of {ref}?",
-        f"What shape does {ref} have?",
-        f"Tell me the shape of {ref}.",
-        f"What kind of shape is {ref}?",
-        f"Name the shape of {ref}.",
-        f"Which shape does {ref} have?",
-        f"Identify the shape of {ref}.",
-    )
-    return Question("shape", text, thing.shape, f"The {thing.colour} object is a {thing.shape}.")
+    sentence = f"The {thing.colour} object is a {thing.shape}."
+    return asked(rng, "shape", Wording("shape", {"ref": ref}), thing.shape, sentence)
 
 
 def how_many(rng: Random, view: View) -> Question | None:
-    """How many objects, circles, red things, moving things?"""
-    things, what = view.things, rng.random()
-    if what < 0.45:
-        counted, noun = things, rng.choice(("objects", "shapes", "things"))
-        suffix = pick(
-            rng,
-            " are there",
-            " can you see",
-            " do you see",
-            " are in the video",
-            " are shown",
-            " are in the clip",
-        )
-    elif what < 0.65:
-        wanted = rng.choice(SHAPES)
-        counted, noun = [t for t in things if t.shape == wanted], f"{wanted}s"
-        suffix = pick(rng, " are there", " can you see", " are in the video", " do you see")
-    elif what < 0.8:
-        hue = rng.choice(things).colour if rng.random() < 0.7 else rng.choice(list(COLOURS))
-        counted = [t for t in things if t.colour == hue]
-        noun = f"{hue} {rng.choice(('objects', 'shapes', 'things'))}"
-        suffix = pick(rng, " are there", " can you see", " are in the video", " do you see")
-    else:
-        counted, noun = [t for t in things if t.direction], rng.choice(("objects", "shapes", "things"))
-        suffix = pick(rng, " move", " are moving", " are in motion")
-    text = pick(
-        rng,
-        f"How many {noun}{suffix}?",
-        f"How many {noun}{suffix}?",
-        f"Count how many {noun}{suffix}.",
-        f"Say how many {noun}{suffix}.",
-    )
-    if what < 0.8:
-        seen = f"There is {listing(counted) if counted else f'no {noun[:-1]}'}"
-    else:
-        names = " and ".join(f"the {t.name}" for t in in_order(counted)) or "nothing"
-        seen = f"{names[0].upper()}{names[1:]} {'moves' if len(counted) < 2 else 'move'}"
-    count = NUMBERS[len(counted)]
-    return Question("how many", text, count, f"{seen}, so {count}.")
+    """How many objects, circles, red things, red circles, moving things?"""
+    return rng.choices(COUNTS, (35, 24, 18, 6, 17))[0](rng, view)
+
+
+def count_all(rng: Random, view: View) -> Question:
+    """How many objects?"""
+    return _counted(rng, "{objects}", "object", view.things)
+
+
+def count_of_shape(rng: Random, view: View) -> Question:
+    """How many circles?"""
+    wanted = _balanced(rng, SHAPES, view, lambda thing: thing.shape)
+    return _counted(rng, f"{wanted}s", wanted, [t for t in view.things if t.shape == wanted])
+
+
+def count_of_colour(rng: Random, view: View) -> Question:
+    """How many red objects?"""
+    hue = _balanced(rng, tuple(COLOURS), view, lambda thing: thing.colour)
+    found = [t for t in view.things if t.colour == hue]
+    return _counted(rng, f"{hue} {{objects}}", f"{hue} object", found)
+
+
+def count_of_name(rng: Random, view: View) -> Question:
+    """How many red circles?"""
+    thing = rng.choice(view.things)
+    name = thing.name if rng.random() < 0.75 else f"{rng.choice(list(COLOURS))} {thing.shape}"
+    return _counted(rng, f"{name}s", name, [t for t in view.things if t.name == name])
+
+
+def _balanced(rng: Random, values: tuple[str, ...], view: View, trait: Callable[[Thing], str]) -> str:
+    """A value that some number of things have; the number is drawn first, so that larger ones are not rare."""
+    counts = {value: sum(trait(t) == value for t in view.things) for value in values}
+    number = rng.choice(sorted(set(counts.values())))
+    return rng.choice([value for value, count in counts.items() if count == number])
+
+
+def _counted(rng: Random, nouns: str, noun: str, found: list[Thing]) -> Question:
+    seen = f"There is {listing(found) if found else f'no {noun}'}"
+    count = NUMBERS[len(found)]
+    return asked(rng, "how many", Wording("count", {"noun": nouns}), count, f"{seen}, so {count}.")
+
+
+def count_movers(rng: Random, view: View) -> Question:
+    """How many objects move?"""
+    found = [t for t in view.things if t.direction]
+    phrases = [f"the {thing.name}" if phrase == _first(thing) else phrase for phrase, thing in named(found)]
+    names = " and ".join(phrases) or "nothing"
+    seen = f"{names[0].upper()}{names[1:]} {'moves' if len(found) < 2 else 'move'}"
+    count = NUMBERS[len(found)]
+    return asked(rng, "how many", Wording("count movers", {}), count, f"{seen}, so {count}.")
+
+
+def _first(thing: Thing) -> str:
+    return named([thing])[0][0]
+
+
+COUNTS = (count_all, count_of_shape, count_of_colour, count_of_name, count_movers)
+
+
+def movers(rng: Random, view: View) -> Question | None:
+    """What is moving, and which way?"""
+    moving = named([thing for thing in view.things if thing.direction])
+    sentence = " and ".join(f"{phrase} {motion(thing)}" for phrase, thing in moving) or "nothing moves"
+    short = " and ".join(thing.name for _, thing in moving) or "nothing"
+    return asked(rng, "what moves", Wording("movers", {}), short, f"{sentence[0].upper()}{sentence[1:]}.")
 
 
 def direction(rng: Random, view: View) -> Question | None:
@@ -115,38 +119,18 @@ def direction(rng: Random, view: View) -> Question | None:
     ref = reference(rng, thing, view)
     if ref is None:
         return None
-    text = pick(
-        rng,
-        f"Which way does {ref} move?",
-        f"In which direction does {ref} move?",
-        f"Where does {ref} move?",
-        f"Which direction is {ref} moving?",
-        f"Which way is {ref} going?",
-        f"What direction does {ref} go?",
-        f"Where is {ref} going?",
-        f"How does {ref} move?",
-        f"In what direction is {ref} moving?",
-        f"Tell me which way {ref} moves.",
-        f"What is the direction of {ref}?",
-        f"Which way does {ref} go?",
-    )
-    if thing.direction is None:
-        return Question("direction", text, "still", f"The {thing.name} stays still.")
-    return Question("direction", text, thing.direction, f"The {thing.name} moves {thing.direction}.")
+    sentence = f"The {thing.name} {motion(thing)}."
+    return asked(rng, "direction", Wording("direction", {"ref": ref}), thing.direction or "still", sentence)
 
 
 def absent(rng: Random, view: View) -> Question | None:
     """What colour is the star, in a clip without a star?"""
-    absent_shapes = [s for s in SHAPES if all(t.shape != s for t in view.things)]
-    absent_shape = rng.choice(absent_shapes)
-    text = pick(
-        rng,
-        f"What colour is the {absent_shape}?",
-        f"Which way does the {absent_shape} move?",
-        f"What color is the {absent_shape}?",
-        f"Where is the {absent_shape}?",
-        f"When does the {absent_shape} appear?",
-        f"In which direction does the {absent_shape} move?",
-        f"At what second does the {absent_shape} appear?",
-    )
-    return Question("absent", text, "none", f"There is no {absent_shape}.")
+    missing = rng.choice([s for s in SHAPES if all(t.shape != s for t in view.things)])
+    intent, more = rng.choice(
+        (
+            ("colour", {}), ("colour", {}), ("direction", {}), ("direction", {}), ("where", {}),
+            ("second", {"what": "{appears}", "stem": "{appear}"}),
+        )
+    )  # fmt: skip
+    slots = {"ref": f"the {missing}", **more}
+    return asked(rng, "absent", Wording(intent, slots), "none", f"There is no {missing}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, NamedTuple
@@ -91,24 +92,39 @@ def in_order(things: list[Thing]) -> list[Thing]:
 
 
 def reference(rng: Random, thing: Thing, view: View) -> str | None:
-    """A phrase that means only this object, mostly by one of its traits; or None."""
+    """A phrase that means only this object, mostly by one of its traits; or None. It may have slots of `forms`."""
     things = view.things
-    options = [f"the {thing.name}"] if rng.random() < 0.5 else []
+    is_named = rng.random() < 0.5 and sum(t.name == thing.name for t in things) == 1
+    options = [f"the {thing.name}"] if is_named else []
     if sum(t.shape == thing.shape for t in things) == 1:
         options.append(f"the {thing.shape}")
     if sum(t.colour == thing.colour for t in things) == 1:
-        options.append(f"the {thing.colour} {rng.choice(('object', 'shape', 'one', 'thing'))}")
+        options.append(f"the {thing.colour} {{one}}")
     if len(things) == 1:
-        options.append(rng.choice(("the object", "the shape", "it")))
+        options.append(rng.choice(("the {object}", "it")))
     movers = [t for t in things if t.direction]
     if movers == [thing] and len(things) > 1:
-        options.append(rng.choice(("the moving object", "the object that moves", "the one that moves")))
+        options.append(rng.choice(("the moving {object}", "the {object} that moves", "the one that moves")))
     return rng.choice(options) if options else None
 
 
+def named(things: list[Thing]) -> list[tuple[str, Thing]]:
+    """Each thing, in order, with a phrase such as "a red circle"; a second one is "another red circle"."""
+    seen: Counter[str] = Counter()
+    phrases = []
+    for thing in in_order(things):
+        seen[thing.name] += 1
+        number = seen[thing.name]
+        phrase = (
+            article(thing.name) if number == 1 else f"{'another' if number == 2 else 'a third'} {thing.name}"
+        )
+        phrases.append((phrase, thing))
+    return phrases
+
+
 def listing(things: list[Thing]) -> str:
-    """Such as "a red circle and an orange star"."""
-    return " and ".join(article(thing.name) for thing in in_order(things))
+    """Such as "a red circle and another red circle and an orange star"."""
+    return " and ".join(phrase for phrase, _ in named(things))
 
 
 def caption(view: View, *, places: bool = False) -> str:
@@ -117,8 +133,8 @@ def caption(view: View, *, places: bool = False) -> str:
     places: also where each object is first seen
     """
     parts = []
-    for thing in in_order(view.things):
-        line = f"{article(thing.name)}{_place(view, thing) if places else ''} {motion(thing)}"
+    for phrase, thing in named(view.things):
+        line = f"{phrase}{_place(view, thing) if places else ''} {motion(thing)}"
         if (at := view.appears(thing)) is not None:
             line += f", appears at second {at}"
         if (gone := view.disappears(thing)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from training.questions.question import Builder, Question, pick
+from training.questions.question import Builder, Question, Wording, asked
 from training.questions.view import View, article, listing, motion, reference
 from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
@@ -19,9 +19,10 @@ def without_places(rng: Random, view: View) -> Question | None:
     return rng.choice([builder for builder in _ALL if builder is not is_beside])(rng, view)
 
 
-def _decide(text: str, truth: bool, seen: str) -> Question:
+def _decide(rng: Random, wording: Wording, truth: bool, seen: str) -> Question:
     """The answer states the fact before yes or no: a model this small has to write it before it can decide."""
-    return Question("yes/no", text, "yes" if truth else "no", f"{seen}, so {'yes' if truth else 'no'}.")
+    short = "yes" if truth else "no"
+    return asked(rng, "yes/no", wording, short, f"{seen}, so {short}.")
 
 
 def _is_there(rng: Random, view: View) -> Question | None:
@@ -42,18 +43,9 @@ def _is_there(rng: Random, view: View) -> Question | None:
         truth = any(t.shape == noun for t in view.things)
     else:
         hue = rng.choice(view.things).colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
-        noun, truth = f"{hue} object", any(t.colour == hue for t in view.things)
-    text = pick(
-        rng,
-        f"Is there {article(noun)}?",
-        f"Can you see {article(noun)}?",
-        f"Do you see {article(noun)}?",
-        f"Does the video show {article(noun)}?",
-        f"Is {article(noun)} in the video?",
-        f"Is there {article(noun)} in the clip?",
-        f"Does {article(noun)} appear in the video?",
-    )
-    return _decide(text, truth, f"There is {listing(view.things)}")
+        noun, truth = f"{hue} {{object}}", any(t.colour == hue for t in view.things)
+    slots = {"noun": article(noun)}
+    return _decide(rng, Wording("is there", slots), truth, f"There is {listing(view.things)}")
 
 
 def _is_colour(rng: Random, view: View) -> Question | None:
@@ -61,13 +53,10 @@ def _is_colour(rng: Random, view: View) -> Question | None:
     if sum(t.shape == thing.shape for t in view.things) > 1:
         return None
     hue = thing.colour if rng.random() < 0.5 else rng.choice(list(COLOURS))
-    text = pick(
-        rng,
-        f"Is the {thing.shape} {hue}?",
-        f"Is the colour of the {thing.shape} {hue}?",
-        f"Is the {thing.shape} {hue} in color?",
+    slots = {"ref": f"the {thing.shape}", "hue": hue}
+    return _decide(
+        rng, Wording("is colour", slots), hue == thing.colour, f"The {thing.shape} is {thing.colour}"
     )
-    return _decide(text, hue == thing.colour, f"The {thing.shape} is {thing.colour}")
 
 
 def _does_move(rng: Random, view: View) -> Question | None:
@@ -75,25 +64,9 @@ def _does_move(rng: Random, view: View) -> Question | None:
     ref = reference(rng, thing, view)
     if ref is None or "mov" in ref:
         return None
-    if rng.random() < 0.4:
-        text = pick(
-            rng,
-            f"Does {ref} stay still?",
-            f"Is {ref} standing still?",
-            f"Is {ref} still?",
-            f"Does {ref} stay in place?",
-        )
-        truth = thing.direction is None
-    else:
-        text = pick(
-            rng,
-            f"Does {ref} move?",
-            f"Is {ref} moving?",
-            f"Does {ref} change its place?",
-            f"Is {ref} in motion?",
-        )
-        truth = thing.direction is not None
-    return _decide(text, truth, f"The {thing.name} {motion(thing)}")
+    intent = "stays" if rng.random() < 0.4 else "stirs"
+    truth = (thing.direction is None) == (intent == "stays")
+    return _decide(rng, Wording(intent, {"ref": ref}), truth, f"The {thing.name} {motion(thing)}")
 
 
 def _moves_to(rng: Random, view: View) -> Question | None:
@@ -105,14 +78,10 @@ def _moves_to(rng: Random, view: View) -> Question | None:
     if ref is None:
         return None
     way = thing.direction if rng.random() < 0.5 else rng.choice(list(DIRECTIONS))
-    text = pick(
-        rng,
-        f"Does {ref} move {way}?",
-        f"Is {ref} moving {way}?",
-        f"Does {ref} go {way}?",
-        f"Is {ref} going {way}?",
+    slots = {"ref": ref, "way": way or ""}
+    return _decide(
+        rng, Wording("moves to", slots), way == thing.direction, f"The {thing.name} {motion(thing)}"
     )
-    return _decide(text, way == thing.direction, f"The {thing.name} {motion(thing)}")
 
 
 def is_beside(rng: Random, view: View) -> Question | None:
@@ -132,24 +101,14 @@ def is_beside(rng: Random, view: View) -> Question | None:
     words = (("to the left of", "to the right of"), ("above", "below"))[axis]
     word = words[0] if is_before == truth else words[1]
     real = words[0] if is_before else words[1]
-    text = pick(rng, f"Is {ref_a} {word} {ref_b}?", f"Is {ref_a} {word} {ref_b} in the video?")
-    return _decide(text, truth, f"The {a.name} is {real} the {b.name}")
+    slots = {"ref": ref_a, "side": word, "other": ref_b}
+    return _decide(rng, Wording("beside", slots), truth, f"The {a.name} is {real} the {b.name}")
 
 
 def _is_text(rng: Random, view: View) -> Question | None:
-    text = pick(
-        rng,
-        "Is there any text?",
-        "Is there text on the screen?",
-        "Is something written in the video?",
-        "Can you see a word?",
-        "Is there a word on screen?",
-        "Does the video show any text?",
-    )
     word = view.scene.word
-    return _decide(
-        text, word is not None, f"The text says {word.text.upper()}" if word else "There is no text"
-    )
+    seen = f"The text says {word.text.upper()}" if word else "There is no text"
+    return _decide(rng, Wording("is text", {}), word is not None, seen)
 
 
 # `_is_there` is listed twice, so that it is asked twice as often.

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from omnireel.api.fal.output import to_output
 from omnireel.backends.base import Backend
-from omnireel.cli.backend import open_backend, own_limits
+from omnireel.cli.backend import demo_notice, open_backend, own_limits
 from omnireel.cli.failures import print_message
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.serving.log import configure_warnings
@@ -35,6 +35,8 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
         async with fetch_video(source, policy) as video:
             progress.show("loading the model", None)
             backend = open_backend(settings, own_limits(settings))
+            if notice := demo_notice(settings):
+                progress.say(notice)
             task = make_task(source, prompt, asked)
             try:
                 answer = await _answer(backend, task, video, progress, streams=not as_json)
@@ -101,6 +103,10 @@ class ProgressLine:
     def stop(self) -> None:
         """Remove the line, so that the answer can be printed."""
         self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress."""
+        self._console.print(text, highlight=False)
 
     def note(self, text: str) -> None:
         """Print a remark if stderr is a terminal."""

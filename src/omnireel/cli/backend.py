@@ -31,6 +31,7 @@ _MAX_FILE_S = 7200.0
 _MAX_PACKETS = 864_000  # of such a file, at 120 frames a second
 _SIDES = {"1080p": (1920, 1080), "4k": (4096, 2304)}
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
+_DEMO_NOTICE = "This is the demo model; it knows simple shapes only."
 
 
 def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
@@ -56,6 +57,15 @@ def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":
     from omnireel.backends.echo import EchoBackend
 
     return EchoBackend(token_s=settings.echo_token_s, limits=limits)
+
+
+def demo_notice(settings: Settings) -> str | None:
+    """What people have to know before they read answers of the demo model; None for any other model.
+
+    It also answers about clips that it cannot make sense of.
+    """
+    is_demo = settings.backend == "local" and checkpoint_directory(settings) == DEMO
+    return _DEMO_NOTICE if is_demo else None
 
 
 def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":

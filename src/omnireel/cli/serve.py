@@ -18,7 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
-from omnireel.cli.backend import open_backend, served_limits
+from omnireel.cli.backend import demo_notice, open_backend, served_limits
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
@@ -129,7 +129,8 @@ class _Server(uvicorn.Server):
             urls["tls_url"] = self._url("https", self._tls.socket)
         log.info("listening", **urls, model=self._settings.model)
         ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
-        text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key)
+        notice = demo_notice(self._settings)
+        text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key, notice=notice)
         # Serving does not depend on the reader of stdout.
         BoundedWriter(descriptor_of(sys.stdout), lambda _: "").write(f"{text}\n")
 

@@ -33,21 +33,25 @@ _NODE = """\
 """
 
 
-def recipe(url: str, tls_url: str | None, ca: Path, *, asks_for_key: bool = False) -> str:
+def recipe(
+    url: str, tls_url: str | None, ca: Path, *, asks_for_key: bool = False, notice: str | None = None
+) -> str:
     """How to call the server with fal's clients and with curl.
 
+    notice: a line about the model, which comes first
     tls_url: the https address of the server, or None; ca: the certificate that clients have to trust for it
     """
+    first = [] if notice is None else [f"{notice}\n"]
     key = "KEY_ID:KEY_SECRET" if asks_for_key else "any:key"
     header = f'-H "authorization: Key {key}" ' if asks_for_key else ""
     curl = _CURL.format(trust="", key=header, url=url, endpoint=ENDPOINT_ID, cdn=FalHost.CDN)
     javascript = _JAVASCRIPT.format(url=url, key=key, proxy=PROXY_PATH)
     if tls_url is None:
-        return "\n".join((curl, javascript))
+        return "\n".join((*first, curl, javascript))
     quoted = shlex.quote(str(ca.absolute()))
     python = _PYTHON.format(authority=tls_url.removeprefix("https://"), ca=quoted, key=key)
     node = _NODE.format(tls_url=tls_url, ca=quoted)
     curl = _CURL.format(
         trust=f"--cacert {quoted} ", key=header, url=tls_url, endpoint=ENDPOINT_ID, cdn=FalHost.CDN
     )
-    return "\n".join((python, javascript + node, curl))
+    return "\n".join((*first, python, javascript + node, curl))

