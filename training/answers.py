@@ -72,7 +72,7 @@ class Answerer:
     def _tokens(self, frames: Frame) -> Tensor:
         rows, cols = target_grid(frames.shape[2], frames.shape[1], self.spec.target_patches)
         batches = tubelet_batches(frames, rows, cols, self.spec)
-        return torch.cat([self.model.encode_video(batch) for batch in batches])
+        return torch.cat([batch.repeated(self.model.encode_video(batch.pixels)) for batch in batches])
 
     def _pieces(self, question: str, *, thinking: bool) -> tuple[list[Piece], list[Piece]]:
         messages = video_messages(question, system_prompt=None, thinking=thinking)
