@@ -202,7 +202,8 @@ _KEPT = frozenset(
     above after black blue change circle color colour count describe disappear down event find first frame green
     kind last left middle move name number object one orange point purple red right screen second see shape show
     side square star still text thing time top triangle up vanish video clip white word yellow below bottom
-    bigger smaller moves moving appears appear picture identify summarise scene start later only come""",
+    bigger smaller moves moving appears appear picture identify summarise scene start later only come
+    call item pop state total travel true turn wonder""",
     )
 )
 _UNFAMILIAR = [word.lower() for word in WORDS if word.lower() not in _KEPT]
