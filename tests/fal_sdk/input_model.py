@@ -26,5 +26,7 @@ class VideoInput(BaseModel):
     end_s: float | None = Field(None, ge=0, le=86_400)
     video_pruning_rate: float | None = Field(None, ge=0, lt=1)
     use_audio: bool | None = None
+    report_video: bool | None = None
+    detail: Literal["low", "auto", "high"] | None = None
     reasoning_budget: int | None = Field(None, ge=0, le=20_000)
     grace_period: int | None = Field(None, ge=0, le=20_000)
