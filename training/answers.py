@@ -1,6 +1,6 @@
 """Answers to many questions about one clip in one batch: several times faster than one task after another.
 
-What a server does around the model is left out. `evaluate --through-server-path` is slower and includes it.
+What a server does around the model is left out; `evaluate` includes it.
 """
 
 from __future__ import annotations
