@@ -79,7 +79,7 @@ BAD = [
     ),
     (["serve", "--port", "65536"], 2, "--port is '65536'; it must be a whole number from 0 to 65535"),
     (["serve", "--port", "eighty"], 2, "--port is 'eighty'; it must be a whole number from 0 to 65535"),
-    (["serve", "--backend", "magic"], 2, "--backend is 'magic'; it must be local or echo"),
+    (["serve", "--backend", "magic"], 2, "--backend is 'magic'; it must be local, echo, vllm, sglang, nim, "),
     (["serve", "--auth", "oauth"], 2, "--auth is 'oauth'; it must be none or keys"),
     (["keys", "create", "--cap-usd", "-1"], 2, "--cap-usd is '-1'; it must be US dollars"),
 ]

@@ -65,7 +65,7 @@ BAD = [
         "443,0",
         "OMNIREEL_FETCH_PORTS is '443,0'; it must be whole numbers from 1 to 65535, separated by commas",
     ),
-    ("OMNIREEL_BACKEND", "vllm", "OMNIREEL_BACKEND is 'vllm'; it must be local or echo"),
+    ("OMNIREEL_BACKEND", "magic", "OMNIREEL_BACKEND is 'magic'; it must be local, echo, vllm, "),
     (
         "OMNIREEL_TRUSTED_PROXIES",
         "10.0.0.1/8",

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from tiny import local_backend
 
 import omnireel
 from omnireel.backends.local import LocalBackend
@@ -45,7 +46,7 @@ def test_answers_in_a_batch_are_those_of_the_whole_path(tmp_path, one_thread):
     write_video(str(path), frames, 10, codec="libx264", options={"crf": "20"})
     asked = [(text, thinking) for text in QUESTIONS for thinking in (False, True)]
     answers = Answerer(DEMO, temperature=1e-3).answers(_frames(path)[list(indices)], indices, 10.0, asked)
-    backend = LocalBackend(PromptEncoder.load(DEMO, dtype=torch.float32), model_name="demo")
+    backend = local_backend(PromptEncoder.load(DEMO, dtype=torch.float32))
     for (text, thinking), answer in zip(asked, answers, strict=True):
         sampling = SamplingParams(temperature=0.0, max_tokens=150)
         task = video_task("x", prompt=text, video=str(path), thinking=thinking, sampling=sampling)

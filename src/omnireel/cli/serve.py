@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from omnireel.api.app import create_app
 from omnireel.cli.backend import demo_notice, open_backend, served_limits
 from omnireel.cli.failures import INTERRUPTED
-from omnireel.cli.sandbox import fork_server_running, require_sandbox
+from omnireel.cli.sandbox import fork_server_running, require_linux, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
 from omnireel.cli.serving.connection import BACKLOG, MAX_HEAD_S, Connection
 from omnireel.cli.serving.connections import ConnectionLimits, Connections, allow_many_files
@@ -57,8 +57,9 @@ def serve_forever(settings: Settings) -> None:
     the decoder cannot be confined or the data directory cannot be used, CheckpointError if the model cannot be
     loaded.
     """
+    require_linux()
+    _check_ports(settings)
     with logging_to_stderr() as log_writer:
-        _check_ports(settings)
         require_sandbox(settings)
         make_directory(settings.data_directory)
         allow_many_files()
