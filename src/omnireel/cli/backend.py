@@ -13,6 +13,7 @@ from omnireel.cli.models.pulled import MODEL_ID, encoders_directory, pulled_dire
 from omnireel.cli.models.runner import context_of, open_runner
 from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint.model_files import ModelFiles, files_in, files_of_gguf
+from omnireel.model.checkpoint.packed import MANIFEST, read_manifest
 from omnireel.settings import Settings
 from omnireel.video.limits import VideoLimits
 
@@ -64,8 +65,15 @@ def demo_notice(settings: Settings) -> str | None:
 
     It also answers about clips that it cannot make sense of.
     """
-    is_demo = settings.backend == "local" and checkpoint_directory(settings) == DEMO
-    return _DEMO_NOTICE if is_demo else None
+    return _DEMO_NOTICE if settings.backend == "local" and _is_demo(find_model(settings)) else None
+
+
+def _is_demo(files: ModelFiles) -> bool:
+    """Whether this is the demo model, as it is shipped or packed."""
+    if files.language is None:
+        return files.directory == DEMO
+    manifest = files.directory / MANIFEST
+    return manifest.exists() and read_manifest(files.directory).source == DEMO.name
 
 
 def open_counter(settings: Settings, limits: VideoLimits) -> "TokenCounter":
@@ -153,7 +161,7 @@ def dtype_of(settings: Settings, files: ModelFiles) -> "torch.dtype":
 
     if settings.dtype != "auto":
         return DTYPES[settings.dtype]
-    if files.directory == DEMO:
+    if _is_demo(files):
         return torch.float32
     count = weight_bytes if files.language is None else encoder_bytes
     if has_bf16_units() or count(files.directory, torch.float32) + OVERHEAD_BYTES > available_memory():

@@ -77,7 +77,7 @@ class Nemotron3NanoOmniVideoOutput(BaseModel):
     reasoning: str | None = Field(None, description="omnireel: the chain of thought alone; only with think.")
     video: VideoReport | None = Field(
         None,
-        description="omnireel: only if a sampling field was sent, or if there is a warning.",
+        description="omnireel: only if a field about the clip was sent, or if there is a warning.",
     )
 
 

@@ -87,11 +87,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Check:
-    """A condition for `serve` to start. problem: why it is not met, or None"""
+    """A condition for `serve` to start. problem: why it is not met, or None; hint: what to do about it"""
 
     name: str
     problem: str | None
     exit_code: int = FAILED
+    hint: str | None = None
 
 
 def examine(settings: Settings, *, as_json: bool) -> None:
@@ -108,7 +109,7 @@ def examine(settings: Settings, *, as_json: bool) -> None:
     fits = [*published_fits(machine), *gguf_fits(machine, rates), *own_fit(settings, machine, rates)]
     if as_json:
         report = {"machine": asdict(machine), "rates": asdict(rates), "fits": [asdict(f) for f in fits]}
-        report["checks"] = [{"name": c.name, "problem": c.problem} for c in checks]
+        report["checks"] = [{"name": c.name, "problem": c.problem, "hint": c.hint} for c in checks]
         typer.echo(json.dumps(report))
     else:
         _show(machine, rates, fits, checks)
@@ -219,7 +220,7 @@ def _check(name: str, check: Callable[[], object], exit_code: int = FAILED) -> C
     try:
         check()
     except OmnireelError as error:
-        return Check(name, error.message, exit_code)
+        return Check(name, error.message, exit_code, error.hint)
     return Check(name, None)
 
 
@@ -254,7 +255,12 @@ def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) 
             f"{machine.num_cores}; {', '.join(machine.instructions) or 'no vector instructions'}; {bf16}",
         ),
         ("memory", f"{machine.memory_bytes / GB:.1f} GB, {machine.available_bytes / GB:.1f} GB available"),
-        ("GPU", ", ".join(machine.gpus) + " (not used yet)" if machine.gpus else "none"),
+        (
+            "GPU",
+            ", ".join(machine.gpus) + " (for a GGUF, where its library was built for it)"
+            if machine.gpus
+            else "none",
+        ),
         (
             "measured",
             f"{rates.read_bytes_s / GB:.1f} GB/s of memory read, {rates.multiply_flop_s / 1e12:.2f} TFLOP/s",
@@ -282,3 +288,5 @@ def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) 
             console.print(f"ok      {check.name}")
         else:
             console.print(f"FAILED  {check.name}: {check.problem}")
+            if check.hint:
+                console.print(f"        {check.hint}", highlight=False)

@@ -33,7 +33,7 @@ def open_remote(settings: Settings, directory: Path, limits: VideoLimits) -> Rem
     """
     server = SERVERS[settings.backend]
     media = remote_media(settings)
-    counter = TokenCounter.from_directory(directory, media=media, limits=limits)
+    counter = TokenCounter.from_directory(directory, media=media, limits=limits, max_context=settings.context)
     pool = open_pool(settings)
     options = RemoteOptions(
         patience=Patience(settings.upstream_first_token_s, settings.upstream_token_s),

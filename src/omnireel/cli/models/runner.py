@@ -18,11 +18,16 @@ GGUF_CONTEXT = 32_768  # where none is set: memory for the context of a GGUF is 
 
 def context_of(settings: Settings, files: ModelFiles) -> int | None:
     """Most tokens of prompt and answer together, where it is less than the model's own limit."""
-    return settings.context or (None if files.language is None else GGUF_CONTEXT)
+    is_gguf = settings.backend == "local" and files.language is not None
+    return settings.context or (GGUF_CONTEXT if is_gguf else None)
 
 
 def open_runner(encoder: "PromptEncoder", files: ModelFiles, settings: Settings) -> "Runner":
     """The runner of the language model in `files`, whose prompts `encoder` makes. Raises CheckpointError."""
+    import torch
+
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)  # the encoders' too, beside a GGUF
     if files.language is None:
         return open_torch_runner(encoder, settings)
     from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings
@@ -33,13 +38,9 @@ def open_runner(encoder: "PromptEncoder", files: ModelFiles, settings: Settings)
 
 def open_torch_runner(encoder: "PromptEncoder", settings: Settings) -> "Runner":
     """The runner of a language model that torch computes."""
-    import torch
-
     from omnireel.engine.runners.torch import TorchRunner
     from omnireel.model.omni import Omni
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     assert isinstance(encoder.model, Omni)
     return TorchRunner(encoder.model, max_context=encoder.counter.max_context, num_slots=settings.slots)
 
