@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = path.rpartition("/")[2]
         if path.startswith(f"/api/models/{MODEL_ID}"):
             self._send(200, json.dumps(hub.listing()).encode(), {"Content-Type": "application/json"})
-        elif path == f"/{MODEL_ID}/resolve/{REVISION}/{name}" and name in hub.files:
+        elif path == f"/{MODEL_ID}/resolve/{hub.revision}/{name}" and name in hub.files:
             self._send_file(name)
         else:
             self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.hub.files[name]
         is_lfs = name.endswith(".safetensors")
         etag = hashlib.sha256(content).hexdigest() if is_lfs else git_id(content)
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": REVISION, "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": self.hub.revision, "Accept-Ranges": "bytes"}
         if name in self.hub.damaged:
             content = bytes(255 - byte for byte in content)
         start = int((self.headers.get("Range") or "bytes=0-")[6:].split("-")[0])

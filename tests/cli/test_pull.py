@@ -13,6 +13,7 @@ NAMES = [
     "generation_config.json", "model.safetensors",
 ]  # fmt: skip
 WEIGHTS = "model.safetensors"
+NEWER = "f" * 40
 
 
 @pytest.fixture
@@ -72,6 +73,51 @@ def test_a_model_that_runs_elsewhere_is_pulled_without_its_weights_and_can_be_co
     assert json.loads(pull("--json").stdout)["downloaded"] is True
     assert (directory / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
     assert json.loads(pull("--without-weights", "--json").stdout)["downloaded"] is False
+
+
+def test_a_pull_without_weights_deletes_no_weights_and_a_whole_one_replaces_them(pull, hub, directory):
+    assert pull().returncode == 0
+    hub.revision = NEWER
+    ran = pull("--without-weights")
+    assert ran.returncode == 1
+    assert f"data/models/{MODEL_ID} has weights in safetensors, which this pull would delete" in ran.stderr
+    assert ran.stderr.endswith(f"omnireel pull {MODEL_ID}\n")
+    assert f"remove the directory data/models/{MODEL_ID}," in ran.stderr
+    assert (directory / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
+    hub.files["model-00001-of-00001.safetensors"] = hub.files.pop(WEIGHTS)
+    assert json.loads(pull("--json").stdout)["revision"] == NEWER
+    assert [path.name for path in directory.glob("*.safetensors")] == ["model-00001-of-00001.safetensors"]
+
+
+def test_an_interrupted_whole_pull_leaves_nothing_for_one_without_weights(pull, hub, directory):
+    hub.cut_after = 12_000_000
+    assert pull().returncode == 1
+    hub.cut_after = None
+    ran = pull("--without-weights")
+    assert ran.returncode == 0, ran.stderr
+    assert {path.name for path in directory.iterdir()} == {*NAMES, "pulled.json"} - {WEIGHTS}
+
+
+def test_a_record_without_names_is_that_of_a_whole_checkpoint(pull, directory):
+    directory.mkdir(parents=True)
+    (directory / "pulled.json").write_text(json.dumps({"model": MODEL_ID, "revision": REVISION}))
+    for flags in ((), ("--without-weights",)):
+        assert json.loads(pull("--json", *flags).stdout)["downloaded"] is False
+
+
+def test_a_model_without_config_has_nothing_to_pull_without_weights(pull, hub, directory):
+    del hub.files["config.json"]
+    ran = pull("--without-weights")
+    assert ran.returncode == 1
+    assert f"{MODEL_ID} has no config.json" in ran.stderr
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("flags", [("--gguf",), ("--gguf-file", "x.gguf")])
+def test_a_gguf_and_a_pull_without_weights_exclude_each_other(pull, hub, flags):
+    ran = pull("--without-weights", *flags)
+    assert (ran.returncode, hub.requests) == (2, [])
+    assert "--without-weights goes neither with --gguf nor with --gguf-file" in ran.stderr
 
 
 def test_a_pulled_model_answers_by_its_id(pull, omnireel, clip):

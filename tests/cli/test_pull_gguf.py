@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
-from hub_double import MODEL_ID, Hub
+from hub_double import MODEL_ID, REVISION, Hub
 from safetensors.torch import load_file, save
 
 from omnireel.cli.backend import DEMO, find_model
+from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint.encoders import load_encoders
 from omnireel.settings import Settings
 
@@ -39,8 +40,9 @@ def pull(omnireel, tmp_path):
     """Runs `pull` from a hub that has these files. Returns the report, and the names of the files that it fetched."""
     hubs = []
 
-    def run(files, *flags):
+    def run(files, *flags, revision=REVISION):
         hub = Hub(files)
+        hub.revision = revision
         hubs.append(hub)
         home = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": ""}
         ran = omnireel("pull", MODEL_ID, "--data-dir", "data", *flags, **home)
@@ -79,9 +81,60 @@ def test_of_a_repository_with_ggufs_one_is_fetched(pull, tmp_path):
     assert (ran.returncode, fetched) == (0, set(parts)), ran.stderr
     settings = Settings(model=MODEL_ID, encoders=str(DEMO), data_dir=tmp_path / "data")
     assert find_model(settings).language.name == "big-q8-00001-of-00002.gguf"
-    ran, fetched = pull(files, "--gguf-file", "small-q4.gguf")
-    assert (ran.returncode, fetched) == (0, {"small-q4.gguf"})
-    assert find_model(settings).language.name == "small-q4.gguf"
     ran, _ = pull({"x.gguf": b"GGUF"})
     assert ran.returncode == 1
     assert f"omnireel pull {MODEL_ID} --gguf" in ran.stderr
+
+
+def test_a_second_gguf_deletes_no_first_one_and_a_newer_revision_replaces_it(pull, tmp_path):
+    files = {"a-q4.gguf": b"GGUF-A", "b-00001-of-00001.gguf": b"GGUF-B"}
+    directory = tmp_path / "data" / "models" / MODEL_ID
+    assert pull(files, "--gguf-file", "b.gguf")[0].returncode == 0
+    ran, fetched = pull(files, "--gguf-file", "a-q4.gguf")
+    assert (ran.returncode, fetched) == (1, set())
+    assert f"data/models/{MODEL_ID} has b.gguf, which this pull would delete" in ran.stderr
+    assert f"remove the directory data/models/{MODEL_ID}," in ran.stderr
+    parts = {f"b-0000{n}-of-00002.gguf": b"GGUF" for n in (1, 2)}
+    ran, fetched = pull(parts, "--gguf-file", "b.gguf", revision="f" * 40)
+    assert (ran.returncode, fetched) == (0, set(parts)), ran.stderr
+    assert {path.name for path in directory.glob("*.gguf")} == set(parts)
+
+
+def test_a_checkpoint_and_a_gguf_of_one_repository_delete_each_other_in_no_mode(pull, tmp_path):
+    files = published_files() | {"x.gguf": b"GGUF"}
+    directory = tmp_path / "data" / "models" / MODEL_ID
+    assert pull(files, "--gguf")[0].returncode == 0
+    for flags in ((), ("--without-weights",)):
+        ran, fetched = pull(files, *flags)
+        assert (ran.returncode, fetched) == (1, set())
+        assert "has x.gguf, which this pull would delete" in ran.stderr
+    assert (directory / "x.gguf").read_bytes() == b"GGUF"
+    (directory / "x.gguf").unlink()
+    assert pull(files)[0].returncode == 0
+    ran, fetched = pull(files, "--gguf")
+    assert (ran.returncode, fetched) == (1, set())
+    assert "has weights in safetensors, which this pull would delete" in ran.stderr
+    assert (directory / MIXED).read_bytes() == files[MIXED]
+
+
+def test_a_gguf_of_a_repository_without_any_is_named(pull):
+    ran, fetched = pull(published_files(), "--gguf-file", "x.gguf")
+    assert (ran.returncode, fetched) == (1, set())
+    assert f"{MODEL_ID} has no GGUFs, so also no 'x.gguf'" in ran.stderr
+
+
+def test_only_the_id_of_a_model_is_a_hint_to_pull_it(tmp_path):
+    alone = tmp_path / "x.gguf"
+    alone.write_bytes(b"GGUF")
+    data = tmp_path / "data"
+    for settings in (
+        Settings(model=str(alone), encoders=str(tmp_path / "none"), data_dir=data),
+        Settings(model=str(alone), encoders="models/none.gguf", data_dir=data),
+        Settings(model="models/none.gguf", data_dir=data),
+    ):
+        with pytest.raises(CheckpointError) as raised:
+            find_model(settings)
+        assert "omnireel pull" not in f"{raised.value} {raised.value.hint}"
+    with pytest.raises(CheckpointError) as raised:
+        find_model(Settings(model=str(alone), encoders="some/model", data_dir=data))
+    assert str(raised.value.hint).endswith("omnireel pull some/model --gguf")

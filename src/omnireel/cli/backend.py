@@ -192,10 +192,9 @@ def find_model(settings: Settings) -> ModelFiles:
     found = files_of_gguf(path) if path.is_file() else files_in(path)
     if isinstance(found, ModelFiles):
         return found
-    hint = (
-        "Name a directory or a pulled model that has config.json, tokenizer.json and the encoders with --encoders, "
-        f"or download them with: omnireel pull {settings.encoders} --gguf"
-    )
+    hint = "Name a directory or a pulled model that has config.json, tokenizer.json and the encoders with --encoders"
+    can_pull = _can_pull(settings.encoders)
+    hint += f", or download them with: {typed('pull', settings.encoders, '--gguf')}" if can_pull else "."
     directory = _encoders_place(settings, hint)
     if not (directory / "config.json").is_file():
         raise CheckpointError(f"{found} lies alone, and {directory} has no config.json.", hint=hint)
@@ -220,12 +219,19 @@ def _place(model: str, settings: Settings, hint: str) -> Path:
     pulled = pulled_directory(settings.models_dir, model)
     if pulled.is_dir():
         return pulled
+    if not _can_pull(model):
+        raise CheckpointError(f"There is no checkpoint at {model}.", hint=hint)
     raise CheckpointError(
         f"There is no checkpoint at {model}, and no model with this id has been pulled.",
         hint=f"Download it with: {typed('pull', model, *_only_text(settings))}"
         if hint == _MODEL_HINT
         else hint,
     )
+
+
+def _can_pull(name: str) -> bool:
+    """Whether a name is meant as the id of a model, and not as a path: models/x.gguf could be either."""
+    return MODEL_ID.fullmatch(name) is not None and not name.endswith(".gguf")
 
 
 def _only_text(settings: Settings) -> tuple[str, ...]:

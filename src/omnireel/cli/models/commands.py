@@ -65,7 +65,7 @@ def pull(
     """
     from omnireel.cli.models.pull import PullOptions, pull_once
 
-    chosen = gguf_file or ("" if gguf else None)
+    chosen = "" if gguf and gguf_file is None else gguf_file
     options = PullOptions(accept_licence, gguf=chosen, has_weights=not without_weights)
     pull_once(model_id, settings, options, as_json=as_json)
 

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -57,14 +57,9 @@ class HubModel:
     files: tuple[HubFile, ...]
     ggufs: tuple[HubFile, ...] = ()
 
-    @property
-    def has_weights(self) -> bool:
-        """Whether the weights are among the files."""
-        return any(file.name.endswith(_WEIGHTS) for file in self.files)
-
-    def without_weights(self) -> "HubModel":
-        """The same model with config, tokenizer and template only."""
-        return replace(self, files=tuple(file for file in self.files if not file.name.endswith(_WEIGHTS)))
+    def without_weights(self) -> tuple[HubFile, ...]:
+        """The files without the weights and their index: config, tokenizer and template."""
+        return tuple(file for file in self.files if not file.name.endswith(_WEIGHTS))
 
 
 def find_model(model_id: str) -> HubModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import typer
 from omnireel.cli.failures import print_message, typed
 from omnireel.cli.models.hub import HubFile, HubModel, download, find_model
 from omnireel.cli.models.pulled import RECORD, encoders_directory, partial_directory, pulled_directory
-from omnireel.errors import CheckpointError, OmnireelError
+from omnireel.errors import CheckpointError, OmnireelError, SettingsError
 from omnireel.model.checkpoint.shards import is_encoder, shards
 from omnireel.settings import Settings
 from omnireel.storage.directories import make_directory
 
 INDEX = "model.safetensors.index.json"
 _SPARE_BYTES = 256 * 1024 * 1024
+_CHECKPOINT = "weights in safetensors"
 _PART = re.compile(r"(.*)-\d{5}-of-\d{5}\.gguf")
 
 
@@ -40,22 +41,45 @@ class PullOptions:
 
 def pull_once(model_id: str, settings: Settings, options: PullOptions, *, as_json: bool) -> None:
     """Download what is asked for of `model_id`, or the rest of it after an interruption. Raises OmnireelError."""
-    pulled = pulled_directory(settings.models_dir, model_id)
-    model, gguf = find_model(model_id), options.gguf
-    if gguf is None and not options.has_weights:
-        target, wanted = pulled, model.without_weights()
-    elif gguf is None:
-        target, wanted = pulled, replace(model, files=_checkpoint(model))
-    elif model.ggufs:
-        target, wanted = pulled, replace(model, files=_chosen_gguf(model, gguf))
-    else:
-        target, wanted = encoders_directory(settings.models_dir, model_id), model
-    is_new = not _has(target, wanted)
+    target = pulled_directory(settings.models_dir, model_id)
+    if options.gguf is not None and not options.has_weights:
+        raise SettingsError(
+            "--without-weights goes neither with --gguf nor with --gguf-file.", hint="Give one of them."
+        )
+    model = find_model(model_id)
+    is_encoders = options.gguf is not None and not model.ggufs
+    if is_encoders:
+        target = encoders_directory(settings.models_dir, model_id)
+    wanted = replace(model, files=_wanted(model, options))
+    is_new = not _has(target, wanted, is_encoders=is_encoders)
     if is_new:
-        partial = partial_directory(target)
+        _refuse_loss(wanted, target)
         _ask_for_licence(model, accepts_licence=options.accepts_licence)
-        _fetch(wanted, partial, target, is_encoders=target != pulled)
-    _report(wanted, target, is_new=is_new, is_alone=gguf is not None, as_json=as_json)
+        _fetch(wanted, partial_directory(target), target, is_encoders=is_encoders)
+    _report(wanted, target, is_new=is_new, is_encoders=is_encoders, as_json=as_json)
+
+
+def _wanted(model: HubModel, options: PullOptions) -> tuple[HubFile, ...]:
+    """The files that are asked for. Of encoders alone all shards: only the index tells which ones hold them."""
+    if not options.has_weights:
+        return _text_files(model)
+    if options.gguf is None:
+        return _checkpoint(model)
+    if model.ggufs:
+        return _chosen_gguf(model, options.gguf)
+    if options.gguf:
+        hint = f"For the encoders of a GGUF: {typed('pull', model.model_id, '--gguf')}"
+        raise OmnireelError(f"{model.model_id} has no GGUFs, so also no {options.gguf!r}.", hint=hint)
+    return model.files
+
+
+def _text_files(model: HubModel) -> tuple[HubFile, ...]:
+    files = model.without_weights()
+    if not any(file.name == "config.json" for file in files):
+        raise OmnireelError(
+            f"{model.model_id} has no config.json.", hint="Pull from the repository of the checkpoint."
+        )
+    return files
 
 
 def _checkpoint(model: HubModel) -> tuple[HubFile, ...]:
@@ -71,8 +95,7 @@ def _chosen_gguf(model: HubModel, name: str) -> tuple[HubFile, ...]:
     """The files of one GGUF, which may be in parts."""
     choices: dict[str, list[HubFile]] = {}
     for file in model.ggufs:
-        part = _PART.fullmatch(file.name)
-        choices.setdefault(f"{part[1]}.gguf" if part else file.name, []).append(file)
+        choices.setdefault(_whole(file.name), []).append(file)
     if name in choices:
         return tuple(choices[name])
     if not name and len(choices) == 1:
@@ -83,6 +106,35 @@ def _chosen_gguf(model: HubModel, name: str) -> tuple[HubFile, ...]:
         f"{model.model_id} has {what}: {names}.",
         hint=f"Name one: {typed('pull', model.model_id, '--gguf-file', 'NAME')}",
     )
+
+
+def _whole(name: str) -> str:
+    """The name of a GGUF without the number of its part."""
+    part = _PART.fullmatch(name)
+    return f"{part[1]}.gguf" if part else name
+
+
+def _refuse_loss(model: HubModel, target: Path) -> None:
+    """Raise OmnireelError if `target` has weights or GGUFs that the files of `model` do not replace."""
+    there = _weight_sets(path.name for path in target.rglob("*"))
+    lost = there - _weight_sets(file.name for file in model.files)
+    if not lost:
+        return
+    hint = f"If they are no longer needed, remove the directory {target}, and pull again."
+    if lost == {_CHECKPOINT} and not any(file.name.endswith(".gguf") for file in model.files):
+        hint += f" Else pull the whole checkpoint: {typed('pull', model.model_id)}"
+    raise OmnireelError(f"{target} has {', '.join(sorted(lost))}, which this pull would delete.", hint=hint)
+
+
+def _weight_sets(names: Iterable[str]) -> set[str]:
+    """The weights among these files: all safetensors are one set, and so are the parts of a GGUF."""
+    sets = set()
+    for name in names:
+        if name.endswith(".safetensors"):
+            sets.add(_CHECKPOINT)
+        elif name.endswith(".gguf"):
+            sets.add(_whole(name))
+    return sets
 
 
 def _size(files: Sequence[HubFile]) -> int:
@@ -109,11 +161,19 @@ def _fetch(model: HubModel, partial: Path, target: Path, *, is_encoders: bool) -
     for file in files:
         download(model, file, incomplete)
     (incomplete / RECORD).write_text(json.dumps(_record(model, files)), encoding="utf-8")
+    _remove_others(incomplete, {RECORD, *(file.name for file in files)})
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     incomplete.rename(target)
     shutil.rmtree(partial)
+
+
+def _remove_others(incomplete: Path, names: set[str]) -> None:
+    """Remove what an interrupted pull of other files of this revision left."""
+    for path in list(incomplete.iterdir()):
+        if path.name not in names:
+            path.unlink()
 
 
 def _models_dir(partial: Path) -> Path:
@@ -137,13 +197,13 @@ def _encoder_files(model: HubModel, incomplete: Path) -> tuple[HubFile, ...]:
     return tuple(f for f in model.files if not f.name.endswith(".safetensors") or f.name in wanted)
 
 
-def _report(model: HubModel, target: Path, *, is_new: bool, is_alone: bool, as_json: bool) -> None:
+def _report(model: HubModel, target: Path, *, is_new: bool, is_encoders: bool, as_json: bool) -> None:
     record = json.loads((target / RECORD).read_text("utf-8"))
     if as_json:
         typer.echo(json.dumps(record | {"directory": str(target), "downloaded": is_new}))
         return
     use = f"--model {model.model_id}"
-    if is_alone and not model.ggufs:
+    if is_encoders:
         use = f"--model FILE.gguf --encoders {model.model_id}"
     typer.echo(f"{model.model_id} is {'now' if is_new else 'already'} in {target}; use it with {use}")
 
@@ -161,7 +221,8 @@ def _record(model: HubModel, files: Sequence[HubFile]) -> dict[str, object]:
 
 def _check_free_disk(model_id: str, files: Sequence[HubFile], incomplete: Path) -> None:
     existing = next(path for path in (incomplete, *incomplete.parents) if path.exists())
-    downloaded = sum(path.stat().st_size for path in incomplete.rglob("*") if path.is_file())
+    names = (incomplete / name for file in files for name in (file.name, f"{file.name}.part"))
+    downloaded = sum(path.stat().st_size for path in names if path.is_file())
     free, needed = shutil.disk_usage(existing).free, _size(files) - downloaded + _SPARE_BYTES
     if free < needed:
         raise OmnireelError(
@@ -170,13 +231,13 @@ def _check_free_disk(model_id: str, files: Sequence[HubFile], incomplete: Path) 
         )
 
 
-def _has(directory: Path, model: HubModel) -> bool:
-    """Whether this revision is there, with the weights, or the GGUF, that are asked for."""
+def _has(directory: Path, model: HubModel, *, is_encoders: bool) -> bool:
+    """Whether all wanted files of this revision are there; of encoders, whose shards the record names, the others."""
     path = directory / RECORD
     record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     if record.get("revision") != model.revision:
         return False
-    ggufs = {file.name for file in model.files if file.name.endswith(".gguf")}
-    if ggufs:
-        return ggufs == set(record.get("files", ()))
-    return bool(record.get("weights", True)) or not model.has_weights
+    names = {file.name for file in model.files if not (is_encoders and file.name.endswith(".safetensors"))}
+    if "files" not in record:  # a whole checkpoint that an older version pulled
+        return not any(name.endswith(".gguf") for name in names)
+    return names <= set(record["files"])
