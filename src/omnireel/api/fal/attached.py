@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -49,8 +49,9 @@ async def unless_disconnected(
     Raises Cancelled if the client disconnects first, after `on_disconnect`. The task is then cancelled.
     """
     disconnect = asyncio.ensure_future(request.receive())  # the next message
+    either: set[asyncio.Future[Any]] = {task, disconnect}
     try:
-        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         if on_disconnect is not None:
