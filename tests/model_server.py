@@ -22,6 +22,7 @@ class Script:
     token_s:    time before each word
     usage:      what it says it used; None: nothing
     failures:   so many requests get `status`, then it streams
+    models_body: of its answer about `models`, in place of them
     """
 
     answer: str = "A square moves to the right."
@@ -43,6 +44,7 @@ class Script:
     models: list[dict[str, Any]] = field(
         default_factory=lambda: [{"id": MODEL, "root": MODEL, "max_model_len": 131_072}]
     )
+    models_body: str = ""
 
 
 class ModelServer:
@@ -115,7 +117,8 @@ class ModelServer:
         head = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(head.get("content-length", 0)))
         if first.startswith("GET"):
-            _write(writer, 200, json.dumps({"object": "list", "data": self.script.models}))
+            listed = json.dumps({"object": "list", "data": self.script.models})
+            _write(writer, 200, self.script.models_body or listed)
             return
         self.requests.append(json.loads(body))
         self.heads.append(head)

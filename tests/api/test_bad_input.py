@@ -271,6 +271,20 @@ def test_unknown_paths_and_methods_answer_with_an_object(client, method, path, s
     assert detail in (None, body["detail"])
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/cdn/files/a.mp4", "DELETE, GET, HEAD"),
+        ("PUT", "/cdn/files/a.mp4/", "DELETE, GET, HEAD"),
+        ("PUT", "/cdn/files/upload", "DELETE, GET, HEAD, POST"),
+        ("DELETE", f"/{ID}/estimate", "POST"),
+    ],
+)
+def test_a_refused_method_gets_the_list_of_all_that_the_path_has(client, method, path, allowed):
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 JSON_TEXT = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

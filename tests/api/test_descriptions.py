@@ -174,6 +174,12 @@ def test_the_text_names_every_field_with_its_type_default_and_range(client):
     assert all(f"- `{name}` (" in text for name in Nemotron3NanoOmniVideoInput.model_fields)
 
 
+@pytest.mark.parametrize("path", ["estimate", "inspect"])
+def test_the_text_names_the_dry_runs(client, clip_uri, path):
+    (url,) = re.findall(rf"POST (\S+/{path})\n", client.get(f"{MODEL}/llms.txt").text)
+    assert client.post(url, json={"prompt": "?", "video_url": clip_uri}).status_code == 200
+
+
 def test_the_curl_example_of_the_text_works(client, clip_uri):
     text = client.get(f"{MODEL}/llms.txt").text
     (example,) = re.findall(r"```bash\n(curl .*?)```", text, re.DOTALL)

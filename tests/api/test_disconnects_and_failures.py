@@ -52,6 +52,13 @@ class Scripted:
         finally:
             self.events.append("ended")
 
+    async def inspect(self, task, files, *, pictures=False):
+        self.events.append("started")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.events.append("ended")
+
     async def health(self) -> Health:
         return Health(is_ready=self.is_ready, model="none", detail=None if self.is_ready else "loading")
 
@@ -107,6 +114,15 @@ def test_a_disconnect_ends_the_work(body, path):
             post(url, body, path, timeout=1)
         wait_until(lambda: "ended" in backend.events)
         wait_until(lambda: [job["status_code"] for job in ended_jobs(url)] == [499])
+
+
+@pytest.mark.parametrize("path", ["/estimate", "/inspect"])
+def test_a_disconnect_ends_a_dry_run(body, path):
+    backend = Scripted()
+    with serving(backend) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            post(url, body, path, timeout=1)
+        wait_until(lambda: "ended" in backend.events)
 
 
 @with_an_open_request

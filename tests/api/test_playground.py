@@ -3,12 +3,15 @@
 import gzip
 import re
 import tomllib
+from dataclasses import fields
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from omnireel.api.fal.input import Nemotron3NanoOmniVideoInput
 from omnireel.api.pages.playground import static_files
+from omnireel.task import MediaOptions
 
 ROOT = Path(__file__).parents[2]
 STATIC = Path(static_files.__file__).parent / "static"
@@ -132,3 +135,17 @@ def test_the_scripts_stay_small():
 def test_the_document_names_the_limits_that_the_page_checks(client):
     limits = client.get("/openapi.json").json()["info"]["x-omnireel-limits"]
     assert limits == {"max_upload_bytes": 1024**3, "max_video_s": 120.0, "max_resolution": "1080p"}
+
+
+def test_every_option_about_the_clip_has_its_place_and_name_and_changes_the_frames():
+    """An inspection is shown again only for a question with the same options about the clip."""
+
+    def names(script, start):
+        text = (STATIC / script).read_text("utf-8").partition(start)[2].partition(";")[0]
+        return set(re.findall(r"\b[a-z]+(?:_[a-z]+)*\b(?=:)|(?<=\")[a-z_]+(?=\"[,\]])", text))
+
+    about_the_clip = {field.name for field in fields(MediaOptions)} - {"report_video"}
+    assert names("fields.js", "const ABOUT_THE_CLIP =") == about_the_clip
+    assert names("app.js", "const FRAME_FIELDS =") == about_the_clip
+    elsewhere = names("fields.js", "const ELSEWHERE =")
+    assert names("fields.js", "const LABELS =") == Nemotron3NanoOmniVideoInput.model_fields.keys() - elsewhere

@@ -27,6 +27,21 @@ def test_a_log_on_a_terminal_has_none_of_a_caller():
     assert not set(shown) & set("\x07\x9b\u202e")
 
 
+def test_a_warning_of_a_command_has_none_of_a_server(capsys):
+    configured = structlog.get_config()
+    try:
+        log.configure_warnings()
+        try:
+            raise ValueError(EVIL)
+        except ValueError as error:
+            structlog.get_logger().warning("a model server is taken out", reason=EVIL, exc_info=error)
+    finally:
+        structlog.configure(**configured)
+    shown = capsys.readouterr().err
+    assert shown.count("\\x1b[2J") >= 2
+    assert not set(shown) & set("\x1b\x07\x9b\u202e")
+
+
 def test_a_log_in_json_is_one_line_of_ascii():
     shown = structlog.processors.JSONRenderer()(None, "info", {"event": "request", "path": EVIL})
     assert shown.isascii()

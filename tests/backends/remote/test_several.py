@@ -136,6 +136,23 @@ def test_a_server_that_comes_back_gets_requests_again(connect, server, clip):
     assert asyncio.run(asyncio.wait_for(run(), 20))[-1].output == "A square moves to the right."
 
 
+def test_an_answer_to_a_probe_that_cannot_be_parsed_ends_no_probing(connect, server, capsys):
+    async def run():
+        backend = connect(server, probe_s=0.02)
+        nested = Script(models_body="[" * 200_000)
+        server.script = nested
+        before = await backend.health()
+        for script, is_ready in ((Script(), True), (nested, False), (Script(), True)):
+            server.script = script
+            while (await backend.health()).is_ready != is_ready:
+                await asyncio.sleep(0.02)
+        await backend.close()
+        return before
+
+    assert not asyncio.run(asyncio.wait_for(run(), 20)).is_ready
+    assert "a probe failed" in capsys.readouterr().out
+
+
 def test_a_key_is_sent_and_never_shown(ask, server, capsys):
     server.script = Script(status=401, body=json.dumps({"error": "no"}))
     with pytest.raises(GenerationError):

@@ -1,10 +1,10 @@
 """Attached requests: they stay open until their job has ended. A disconnect cancels the job."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -41,6 +41,28 @@ class ConcurrencyLimit:
             self.num_callers -= 1
 
 
+async def unless_disconnected(
+    request: Request, task: asyncio.Future[T], on_disconnect: Callable[[], Awaitable[object]] | None = None
+) -> T:
+    """Return the result of a task for a request whose body has been read. The task has ended when this does.
+
+    Raises Cancelled if the client disconnects first, after `on_disconnect`. The task is then cancelled.
+    """
+    disconnect = asyncio.ensure_future(request.receive())  # the next message
+    either: set[asyncio.Future[Any]] = {task, disconnect}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if on_disconnect is not None:
+            await on_disconnect()
+        raise Cancelled("The client closed the connection.")
+    finally:
+        disconnect.cancel()
+        task.cancel()
+        await asyncio.wait({task})  # a generator cannot be closed while a task runs it
+
+
 @dataclass(frozen=True)
 class AttachedRequest:
     """An open request that waits for the end of its job.
@@ -59,19 +81,12 @@ class AttachedRequest:
         Raises Cancelled if the caller disconnects first. The job was then cancelled and has ended.
         """
         task = asyncio.ensure_future(work)
-        # The body has been read: the next message is the disconnect.
-        disconnect = asyncio.ensure_future(self.request.receive())
-        try:
-            await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
+
+        async def cancel() -> None:
             await self.worker.cancel(self.accepted.job.id)
             await asyncio.wait({task, self.end})
-            raise Cancelled("The client closed the connection.")
-        finally:
-            disconnect.cancel()
-            task.cancel()
-            await asyncio.wait({task})  # a generator cannot be closed while a task runs it
+
+        return await unless_disconnected(self.request, task, cancel)
 
     def abandon(self) -> None:
         """Cancel the job if it has not ended. Does not wait for its end."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.attached import ConcurrencyLimit
+from omnireel.api.fal.attached import ConcurrencyLimit, unless_disconnected
 from omnireel.api.fal.errors import NO_CHARGE
 from omnireel.api.fal.output import estimate_report, picture_report
 from omnireel.api.fal.responses import name_ignored_fields
@@ -29,7 +29,10 @@ class EstimateEndpoint:
     limit: ConcurrencyLimit
 
     async def answer(self, request: Request) -> Response:
-        """Read the request, fetch its clip and inspect it. Raises OmnireelError as a run would before inference."""
+        """Read the request, fetch its clip and inspect it. Raises OmnireelError as a run would before inference.
+
+        A disconnect cancels it.
+        """
         return await self._inspected(request, pictures=False)
 
     async def pictures(self, request: Request) -> Response:
@@ -42,7 +45,8 @@ class EstimateEndpoint:
         try:
             with ExitStack() as counted:
                 task, ignored, is_saved = await self._read(request, name, counted)
-                inspection = await self._inspect(task, name if is_saved else None, pictures=pictures)
+                inspecting = self._inspect(task, name if is_saved else None, pictures=pictures)
+                inspection = await unless_disconnected(request, asyncio.ensure_future(inspecting))
         finally:
             await self._blobs.remove([name])
         report_of = picture_report if pictures else estimate_report

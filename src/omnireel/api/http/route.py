@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, Self
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
+from starlette.types import Receive, Scope, Send
 
 from omnireel.api.http.wire_model import WireModel
 
@@ -124,7 +127,21 @@ def starlette_routes(routes: Iterable[Route]) -> Iterator[StarletteRoute]:
     endpoints = {(route.path, route.method): route.endpoint for route in routes}
     for (path, method), endpoint in endpoints.items():
         for spelling in (path, f"{path}/"):
-            yield StarletteRoute(spelling, endpoint, methods=[method])
+            yield _MethodRoute(spelling, endpoint, methods=[method])
+
+
+class _MethodRoute(StarletteRoute):
+    """A route whose refusal of another method names those of all routes of the path, as RFC 9110 (15.5.6) asks for."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `StarletteRoute`. Raises HTTPException with status 405."""
+        methods = self.methods or set()
+        if scope["method"] not in methods:
+            routes = [route for route in scope["router"].routes if isinstance(route, StarletteRoute)]
+            of_path = (route for route in routes if route.matches(scope)[0] is not Match.NONE)
+            allowed = {method for route in of_path for method in route.methods or ()}
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+        await super().handle(scope, receive, send)
 
 
 def open_paths(routes: Sequence[Route]) -> "Paths":

@@ -34,6 +34,7 @@ _TEXT = """\
   - cancel: PUT {job}/cancel
 - Stream of server-sent events: POST {run}/stream
 - Dry run, for frames, tokens and price without inference: POST {run}/estimate
+- The same with a picture of each chosen frame: POST {run}/inspect
 - Model id: {id}
 - Category: video-to-text
 - Authentication, where the server requires it: `Authorization: Key KEY_ID:KEY_SECRET`

@@ -120,7 +120,7 @@ class UpstreamPool:
             await asyncio.wait(tasks)
 
     async def probe(self) -> None:
-        """Ask every server for its model."""
+        """Ask every server for its model. Raises nothing: what goes wrong is the server's problem."""
         await asyncio.gather(*map(self._probe, self.upstreams))
 
     @asynccontextmanager
@@ -187,6 +187,10 @@ class UpstreamPool:
             upstream.problem = error.reason or error.why
         except TimeoutError:
             upstream.problem = f"it did not answer within {_PROBE_REPLY_S:g} s"
+        except Exception as error:  # probes go on after any failure, and health never raises
+            upstream.problem = f"its answer to /models cannot be used ({type(error).__name__})"
+            if upstream.problem != before:
+                log.warning("a probe failed", upstream=upstream.address, exc_info=error)
         finally:
             upstream.is_checked_now = False
             self._wake()

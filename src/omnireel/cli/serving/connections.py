@@ -73,7 +73,8 @@ class Connections:
     def add(self, connection: OpenConnection, address: str) -> None:
         """Count a new connection. If there are too many, the one that waits the longest for its client is closed.
 
-        It is the new one if work is done for all others.
+        It is chosen among those of one address: that of the new one, or at the limit of the server the one with the
+        most. It is the new one if work is done for all of them.
         """
         group = self._groups[_group_of(address)]
         group[connection] = _Reading()
@@ -83,7 +84,9 @@ class Connections:
         if len(group) > self._limits.max_per_address and not self._is_trusted(address):
             self._end_one(group, "its address has too many connections")
         elif self._num_open > max_connections():
-            self._end_one(max(self._groups.values(), key=len), "the server has too many connections")
+            largest = max(self._groups.values(), key=len)
+            if not self._end_one(largest, "the server has too many connections"):
+                self._end(connection, group, "the server has too many connections")
 
     def remove(self, connection: OpenConnection, address: str) -> None:
         """The connection has ended."""
@@ -110,13 +113,19 @@ class Connections:
             parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self._limits.trusted)
 
-    def _end_one(self, group: dict[OpenConnection, _Reading], why: str) -> None:
+    def _end_one(self, group: dict[OpenConnection, _Reading], why: str) -> bool:
+        """End the one that waits the longest; False if none waits."""
         late = {connection: connection.late_s(self._limits.min_bytes_per_s) for connection in group}
         waiting = {connection: late_s for connection, late_s in late.items() if late_s is not None}
-        chosen = max(waiting, key=waiting.__getitem__)  # there is one, as the new one waits for its client
-        del group[chosen]  # not later: another may come before it has ended
+        if not waiting:
+            return False
+        self._end(max(waiting, key=waiting.__getitem__), group, why)
+        return True
+
+    def _end(self, connection: OpenConnection, group: dict[OpenConnection, _Reading], why: str) -> None:
+        del group[connection]  # not later: another may come before it has ended
         self._num_open -= 1
-        chosen.end(why)
+        connection.end(why)
 
     def _end_slow_readers(self) -> None:
         self._check = None

@@ -152,8 +152,11 @@ def _shown(value: object, *, shorten: bool) -> object:
 
 def _for_terminal(logger: WrappedLogger, name: str, event: EventDict) -> str:
     """The event in colours. A traceback may quote what callers wrote, and a terminal obeys control characters."""
-    safe = {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
-    return _CONSOLE(logger, name, safe)
+    return _CONSOLE(logger, name, _printable_values(logger, name, event))
+
+
+def _printable_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _note(processors: Sequence[Processor], num_dropped: int) -> str:
@@ -177,9 +180,17 @@ _CONSOLE = structlog.dev.ConsoleRenderer(pad_event_to=0)
 
 
 def configure_warnings() -> None:
-    """For commands that print an answer: warnings of the program's parts on stderr, as text, and nothing else."""
+    """For commands that print an answer: warnings of the program's parts on stderr, as text, and nothing else.
+
+    They may quote a server's text, and a terminal obeys control characters.
+    """
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            _printable_values,
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

@@ -82,7 +82,8 @@ function sees(backend, isDemo) {
   if (backend === "echo") return "This server has no model: it repeats the question, to test programs with.";
   if (isDemo) {
     return "This is the demo model. It knows simple shapes only: one to three plain coloured shapes, their motion, and " +
-      "one short word on screen. It hears nothing, and it invents shapes on filmed video.";
+      "one short word on screen. It hears nothing, it refuses filmed video, and it takes icons and other shapes for " +
+      "what it knows.";
   }
   return "It sees frames of the clip, a few each second, and hears its sound where the model has an audio encoder.";
 }
@@ -180,7 +181,7 @@ async function inspectFor(record, clip, values) {
   showFrames(record);
 }
 
-const FRAME_FIELDS = ["fps", "max_frames", "start_s", "end_s", "video_pruning_rate", "use_audio"];
+const FRAME_FIELDS = ["fps", "max_frames", "start_s", "end_s", "video_pruning_rate", "use_audio", "detail"];
 const inspectionKey = (clip, values) => JSON.stringify([clip.id, FRAME_FIELDS.map((name) => values[name])]);
 
 async function estimate() {

@@ -6,11 +6,12 @@ const SCHEMA = "Nemotron3NanoOmniVideoInput";
 // Fields that the page has a place of its own for, or that have no effect.
 const ELSEWHERE = new Set(["prompt", "video_url", "system_prompt", "reasoning_mode", "report_video",
   "enable_safety_checker"]);
-const ABOUT_THE_CLIP = new Set(["fps", "max_frames", "start_s", "end_s", "video_pruning_rate", "use_audio"]);
+const ABOUT_THE_CLIP = new Set(["fps", "max_frames", "start_s", "end_s", "video_pruning_rate", "use_audio",
+  "detail"]);
 const LABELS = {
   max_tokens: "Most tokens", temperature: "Temperature", top_p: "Top p", seed: "Seed", fps: "Frames a second",
   max_frames: "Most frames", start_s: "Start (s)", end_s: "End (s)",
-  video_pruning_rate: "Share to drop", use_audio: "Sound", reasoning_budget: "Reasoning tokens",
+  video_pruning_rate: "Share to drop", use_audio: "Sound", detail: "Detail", reasoning_budget: "Reasoning tokens",
   grace_period: "Grace tokens",
 };
 const WITH_THINKING = new Set(["reasoning_budget", "grace_period"]);
