@@ -15,6 +15,7 @@ from omnireel.cli import app, backend
 from omnireel.cli.backend import DEMO, dtype_of
 from omnireel.cli.models import doctor
 from omnireel.cli.models.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
+from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint.load import load_checkpoint, weight_bytes
 from omnireel.model.checkpoint.model_files import ModelFiles
 from omnireel.model.config import parse_config
@@ -155,3 +156,14 @@ def test_people_read_why_a_checkpoint_does_not_fit(tmp_path, monkeypatch):
     (line,) = [line for line in lines if line.startswith("NVFP4 does not fit: ")]
     assert "22.41 GB of weights" in line
     assert line.endswith("23.60 GB of memory are available")
+
+
+def test_a_hint_is_printed_with_its_brackets(tmp_path, monkeypatch):
+    error = CheckpointError("The library is not installed.", hint="pip install 'omnireel[gguf]'")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(doctor, "find_model", fail)
+    command = ["doctor", "--data-dir", str(tmp_path), "--port", "0"]
+    assert "        pip install 'omnireel[gguf]'" in CliRunner().invoke(app, command).stdout

@@ -287,6 +287,7 @@ def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) 
         if check.problem is None:
             console.print(f"ok      {check.name}")
         else:
-            console.print(f"FAILED  {check.name}: {check.problem}")
+            # A hint may have brackets, which are markup for the console.
+            console.print(f"FAILED  {check.name}: {check.problem}", markup=False, soft_wrap=True)
             if check.hint:
-                console.print(f"        {check.hint}", highlight=False)
+                console.print(f"        {check.hint}", markup=False, highlight=False, soft_wrap=True)
