@@ -26,24 +26,11 @@ from training.questions.unseen import about_nothing, about_picture
 from training.questions.view import View
 from training.questions.whole import beyond, describe, on_screen
 from training.scenes import Scene, make_scene
+from training.talk_batch import Timing
 
 EVERY_KIND: dict[Builder, float] = dict.fromkeys((*BUILDERS, movers), 1.0)
 IN_ITS_WORLD = {builder: share for builder, share in EVERY_KIND.items() if builder is not beyond}
 QUESTIONS_ON_A_PICTURE = 6
-
-
-@dataclass(frozen=True)
-class Timing:
-    """A clip's frame rate and sampled frames."""
-
-    duration_s: float
-    fps: float
-    indices: tuple[int, ...]
-
-    @property
-    def times_s(self) -> tuple[float, ...]:
-        """True times of the sampled frames."""
-        return tuple(i / self.fps for i in self.indices)
 
 
 @dataclass(frozen=True)
