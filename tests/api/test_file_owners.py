@@ -1,7 +1,7 @@
 """A file belongs to the account that sent it. Other accounts cannot read it or ask about it."""
 
 import pytest
-from keyed import create_key
+from keyed import create_key, revoke_key
 from served import make_clip
 from starlette.testclient import TestClient
 
@@ -18,6 +18,7 @@ def caller(tmp_path_factory):
     folder = tmp_path_factory.mktemp("owners")
     app = create_app(EchoBackend(), Settings(data_dir=folder, auth="keys"))
     with TestClient(app) as client:
+        client.folder = folder
         sent = {name: f"Key {create_key(folder, account=name)}" for name in ("ann", "bob")}
         yield lambda account: _Caller(client, {"authorization": sent[account]} if account else {})
 
@@ -87,3 +88,24 @@ def test_only_its_owner_can_delete_a_file(caller):
     assert ann.delete(url).status_code == 204
     assert ann.get(url).status_code == ann.delete(url).status_code == 404
     assert ann.ask(url).status_code == 422
+
+
+def test_all_that_a_key_was_good_for_ends_with_it(caller):
+    """Temporary tokens, tokens for the CDN host, and uploads that it has opened; not what it has stored."""
+    ann, keyless = caller("ann"), caller("")
+    key = create_key(ann.client.folder, account="ann")
+    lost = _Caller(ann.client, {"authorization": f"Key {key}"})
+    bearer = {"authorization": f"Bearer {lost.post('/rest/storage/auth/token', json={}).json()['token']}"}
+    token = lost.post("/rest/tokens/", json={"allowed_apps": ["nemotron-3-nano-omni"]}).json()
+    opened = [lost.post("/rest/storage/upload/initiate", json={}).json() for _ in range(2)]
+    by_token = keyless.post("/cdn/files/upload/multipart", headers=bearer).json()
+    stored = keyless.put(opened[0]["upload_url"], content=make_clip())
+    assert stored.status_code == 200
+    revoke_key(ann.client.folder, key)
+    part = f"{by_token['access_url']}/multipart/{by_token['uploadId']}/1"
+    assert keyless.post("/cdn/files/upload", content=b"x", headers=bearer).status_code == 401
+    assert keyless.get(opened[0]["file_url"], headers=bearer).status_code == 401
+    assert keyless.post(f"/sync/{ID}?fal_jwt_token={token}", json={}).status_code == 401
+    assert keyless.put(opened[1]["upload_url"], content=b"x").status_code == 404
+    assert keyless.put(part, content=b"x").status_code == 404
+    assert ann.get(opened[0]["file_url"]).status_code == 200

@@ -5,12 +5,19 @@ import os
 import pwd
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from keyed import create_key
+from served import Server
 
+from omnireel.cli.models.doctor import run_checks
+from omnireel.cli.serving.tls import ensure_certificates
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
 from omnireel.storage.directories import make_directory
+from omnireel.store.keys import read_pepper
+from omnireel.webhooks.signing import KeyFile
 
 COMMAND = (sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()")
 COMMANDS = {
@@ -101,3 +108,62 @@ def test_a_directory_is_made_for_this_user_alone(tmp_path):
     make_directory(path)
     assert path.stat().st_mode & 0o777 == 0o700
     assert list(path.iterdir()) == []
+
+
+def test_a_directory_that_others_could_read_is_closed_to_them(tmp_path):
+    path = tmp_path / "data"
+    path.mkdir(mode=0o755)
+    path.chmod(0o755)
+    make_directory(path)
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_that_all_users_share_stays_open_to_them(tmp_path):
+    tmp_path.chmod(0o1777)
+    make_directory(tmp_path)
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_files_with_secrets_are_closed_to_others_whatever_they_were(tmp_path):
+    read_pepper(tmp_path / "pepper")
+    ensure_certificates(tmp_path / "tls", "localhost")
+    KeyFile(tmp_path / "keys.json").load(0.0)
+    secret = [tmp_path / name for name in ("pepper", "keys.json", "tls/ca-key.pem", "tls/server-key.pem")]
+    for path in (*secret, tmp_path / "tls"):
+        path.chmod(0o777)
+    read_pepper(tmp_path / "pepper")
+    ensure_certificates(tmp_path / "tls", "localhost")
+    KeyFile(tmp_path / "keys.json").load(0.0)
+    assert [path.stat().st_mode & 0o777 for path in secret] == [0o600] * 4
+    assert (tmp_path / "tls").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("content", [b"", b"secret", None])
+def test_a_pepper_that_is_not_whole_is_refused(omnireel, tmp_path, content):
+    if content is None:
+        (tmp_path / "pepper").mkdir()
+    else:
+        (tmp_path / "pepper").write_bytes(content)
+    for command in (["keys", "create"], ["serve", "--port", "0", "--backend", "echo"]):
+        ran = omnireel(*command, OMNIREEL_DATA_DIR=str(tmp_path))
+        assert outcome(ran) == (1, ["error", "hint"], False), ran.stderr
+        assert f"The pepper in {tmp_path / 'pepper'} cannot be used" in ran.stderr
+
+
+def failing(settings):
+    """The checks of `doctor` that fail."""
+    return [check.name for check in run_checks(settings) if check.problem]
+
+
+def test_a_server_of_accounts_that_would_ask_for_no_key_is_refused(omnireel, tmp_path):
+    """`--auth keys` was forgotten. `doctor` says so as well."""
+    settings = Settings(data_dir=tmp_path, backend="echo", port=0)
+    assert failing(settings) == []
+    create_key(tmp_path, account="ann")
+    command = ["serve", "--port", "0", "--backend", "echo"]
+    ran = omnireel(*command, OMNIREEL_DATA_DIR=str(tmp_path))
+    assert (ran.returncode, "auth is none" in ran.stderr, "--auth keys" in ran.stderr) == (2, True, True)
+    assert failing(settings) == ["keys"]
+    assert failing(replace(settings, auth="keys")) == failing(replace(settings, allow_anonymous=True)) == []
+    with Server(tmp_path, OMNIREEL_ALLOW_ANONYMOUS="1") as server:
+        assert server.stop() == 0

@@ -7,7 +7,7 @@ from stores import POLICY, done, finish, submit, take, task
 
 from omnireel.errors import CapacityError, DeniedError
 from omnireel.store.jobs import Submission
-from omnireel.store.keys import Grant, Key, new_key, secret_digest
+from omnireel.store.keys import Caller, Grant, Key, new_key, secret_digest
 from omnireel.store.uploads import token_hash
 
 DAY_S = 24 * 3600.0
@@ -196,12 +196,24 @@ def test_a_key_can_be_used_after_the_clock_was_set_back(store):
 
 
 def test_a_temporary_token_is_valid_for_its_account_until_it_expires(store):
-    store.keys.add_token(token_hash("secret"), "ann", expires_at=10)
-    assert store.keys.token_owner(token_hash("secret"), now=9) == "ann"
-    assert store.keys.token_owner(token_hash("secret"), now=10) is None
-    assert store.keys.token_owner(token_hash("other"), now=9) is None
+    ann = Caller("ann", create(store, account="ann").id)
+    store.keys.add_token(token_hash("secret"), ann, expires_at=10)
+    assert store.keys.token_holder(token_hash("secret"), now=9) == ann
+    assert store.keys.token_holder(token_hash("secret"), now=10) is None
+    assert store.keys.token_holder(token_hash("other"), now=9) is None
     store.uploads.sweep(now=10)
-    assert store.keys.token_owner(token_hash("secret"), now=9) is None
+    assert store.keys.token_holder(token_hash("secret"), now=9) is None
+
+
+def test_a_temporary_token_ends_with_its_key(store):
+    key, other = create(store, account="ann"), create(store, account="ann")
+    for one in (key, other):
+        store.keys.add_token(token_hash(one.id), Caller("ann", one.id), expires_at=10)
+    store.keys.add_token(token_hash("no keys here"), Caller(), expires_at=10)
+    store.keys.revoke(key.id, now=1)
+    assert store.keys.token_holder(token_hash(key.id), now=2) is None
+    assert store.keys.token_holder(token_hash(other.id), now=2) == Caller("ann", other.id)
+    assert store.keys.token_holder(token_hash("no keys here"), now=2) == Caller()
 
 
 def test_the_charge_of_a_job_counts_for_the_key_with_which_it_was_sent(store):

@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 from stores import IMPLEMENTATIONS, blocking_store
 
 from omnireel.errors import CapacityError, InputError
+from omnireel.store.keys import Grant
 from omnireel.store.uploads import MAX_ARRIVING_S, MAX_OPEN, MAX_RESERVED, FileLimits, NewUpload, chosen_parts
 
 LIMITS = FileLimits(max_file_bytes=100, max_total_bytes=250, open_s=60.0)
@@ -112,6 +113,28 @@ def test_an_owner_may_have_a_limited_number_of_open_uploads(store):
         begin(store, "one more")
     begin_of_bob = NewUpload("bob", "x", "x/y", "http://here", 1.0)
     store.uploads.begin(begin_of_bob, upload_id="bob", token="t", limits=LIMITS, now=0)
+
+
+def test_an_upload_takes_no_more_bytes_once_its_key_is_revoked(store):
+    keys = [store.keys.create(name, b"digest", Grant("ann"), now=0) for name in ("k1", "k2")]
+    for key in keys:
+        new = NewUpload("ann", "x", "x/y", "http://here", 1.0, key.id)
+        store.uploads.begin(new, upload_id=key.id, token=f"{key.id} token", limits=LIMITS, now=0)
+        store.uploads.begin_part(key.id, 1, blob=f"{key.id} blob", num_bytes=10, limits=LIMITS)
+    store.keys.revoke("k1", now=1)
+    uploads, arrived = store.uploads, {"num_bytes": 10, "etag": "e", "limits": LIMITS, "now": 2}
+    for refused in (
+        lambda: uploads.check_token("k1", "k1 token", now=2),
+        lambda: uploads.begin_part("k1", 2, blob="new", num_bytes=1, limits=LIMITS),
+        lambda: uploads.grow_part("k1 blob", 11, limits=LIMITS),
+        lambda: uploads.end_part("k1 blob", **arrived),
+        lambda: uploads.complete("k1", parts=[], blob="k1 blob", etag="e", now=2),
+    ):
+        with pytest.raises(InputError) as raised:
+            refused()
+        assert raised.value.kind == "upload_not_found"
+    assert uploads.check_token("k2", "k2 token", now=2) is None
+    uploads.end_part("k2 blob", **arrived)
 
 
 def test_a_token_is_valid_for_one_upload_until_it_expires(store):

@@ -30,6 +30,7 @@ from omnireel.errors import OmnireelError, SettingsError
 from omnireel.jobs.supervisor import Supervisor
 from omnireel.settings import Settings, is_run_by_make
 from omnireel.storage.directories import make_directory
+from omnireel.store.open import has_keys
 
 # Callers get their answers in this time after the jobs that they wait for were ended, then connections are closed.
 _ANSWER_S = 2.0
@@ -53,7 +54,7 @@ class TlsListener:
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal comes. Running requests then have `shutdown_s` to finish.
 
-    Raises SettingsError if other machines could call without a key, OmnireelError if the address cannot be bound,
+    Raises SettingsError if others could call without a key, OmnireelError if the address cannot be bound,
     the decoder cannot be confined or the data directory cannot be used, CheckpointError if the model cannot be
     loaded.
     """
@@ -62,6 +63,7 @@ def serve_forever(settings: Settings) -> None:
     with logging_to_stderr() as log_writer:
         require_sandbox(settings)
         make_directory(settings.data_directory)
+        refuse_accounts_without_keys(settings)
         allow_many_files()
         with bound_socket(settings, settings.port) as plain, _tls_listener(settings) as tls:
             app = create_app(
@@ -239,6 +241,16 @@ def _refuse_public_without_keys(settings: Settings, address: str) -> None:
     raise SettingsError(
         f"host is {settings.host}, which other machines can reach, and auth is none: anyone could call.",
         hint="Use --host 127.0.0.1 or --auth keys, or --allow-public if everyone may call.",
+    )
+
+
+def refuse_accounts_without_keys(settings: Settings) -> None:
+    """Raise SettingsError if keys were made here and the server would ask for none: its flag was forgotten."""
+    if settings.auth != "none" or settings.allow_anonymous or not has_keys(settings.store_path):
+        return
+    raise SettingsError(
+        f"There are keys in {settings.data_directory}, and auth is none: anyone could call.",
+        hint="Use --auth keys, or --allow-anonymous if callers need no key any more.",
     )
 
 

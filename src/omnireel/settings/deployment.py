@@ -175,12 +175,20 @@ class Settings:
         "none",
         "none lets anyone call. keys asks every caller for an API key.",
         example="keys",
+        commands=("serve", "doctor"),
     )
     allow_public: bool = _LISTENING.setting(
         SWITCH,
         False,
         "Listen on an address that other machines can reach, although auth is none.",
         example=True,
+    )
+    allow_anonymous: bool = _LISTENING.setting(
+        SWITCH,
+        False,
+        "Serve without keys although the data directory has keys of accounts. Anyone can then use it up.",
+        example=True,
+        commands=("serve", "doctor"),
     )
     tls: str = _LISTENING.setting(
         one_of("none", "dev"),

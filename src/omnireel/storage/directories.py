@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from omnireel.errors import OmnireelError
+from omnireel.store.private import make_private
 
 _HINT = (
     "Name a directory that this user may write to: --data-dir (serve, worker, keys, webhooks, pull), "
@@ -13,12 +14,13 @@ _HINT = (
 
 
 def make_directory(path: Path) -> None:
-    """Make `path`, for this user alone, where it is missing. It can be written to when this returns.
+    """Make `path` where it is missing. It is for this user alone, and can be written to, when this returns.
 
     Raises OmnireelError.
     """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path)
         with TemporaryFile(dir=path):
             pass  # the only sure way to know whether files can be made here
     except OSError as error:

@@ -16,6 +16,7 @@ import structlog
 from omnireel.errors import CapacityError, OmnireelError
 from omnireel.storage.blob_store import BlobStore, Written
 from omnireel.storage.local_blobs import digest_of
+from omnireel.store.keys import Caller
 from omnireel.store.store import Store
 from omnireel.store.uploads import (
     MAX_RESERVED,
@@ -139,15 +140,15 @@ class Uploads:
         async with self.file(stored) as path:
             await blobs.put_file(name, path)
 
-    async def issue_cdn_token(self, owner: str) -> CdnToken:
-        """A new token for an account."""
+    async def issue_cdn_token(self, holder: Caller) -> CdnToken:
+        """A new token for a caller."""
         token = CdnToken(secrets.token_urlsafe(ID_BYTES), self.clock() + _CDN_TOKEN_S)
-        await self.store.keys.add_token(token_hash(token.text), owner, expires_at=token.expires_at)
+        await self.store.keys.add_token(token_hash(token.text), holder, expires_at=token.expires_at)
         return token
 
-    async def owner_of_cdn_token(self, text: str) -> str | None:
-        """The account of a token; None if the token is unknown or has expired."""
-        return await self.store.keys.token_owner(token_hash(text), now=self.clock())
+    async def holder_of_cdn_token(self, text: str) -> Caller | None:
+        """Whom a token was made for; None if it is not valid."""
+        return await self.store.keys.token_holder(token_hash(text), now=self.clock())
 
     async def sweep(self) -> None:
         """Delete files that have expired and uploads that were not finished in time."""

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from omnireel.errors import DeniedError
+from omnireel.errors import DeniedError, OmnireelError
+from omnireel.store.private import make_private
 
 _PEPPER_BYTES = 32
 
@@ -64,6 +65,14 @@ class KeySpending:
     spent_this_month_micro: int
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: an account, and the key that is shown or that a token was made for. Both are "" without keys."""
+
+    account: str = ""
+    key_id: str = ""
+
+
 class KeyStore(Protocol):
     """API keys, their requests per minute, and the temporary tokens of accounts. `now`: Unix seconds."""
 
@@ -88,11 +97,11 @@ class KeyStore(Protocol):
         Raises CapacityError(rate_limited) if the key has reached its limit within the last minute.
         """
 
-    async def add_token(self, token_hash: bytes, owner: str, *, expires_at: float) -> None:
-        """Store a temporary token for an account."""
+    async def add_token(self, token_hash: bytes, holder: Caller, *, expires_at: float) -> None:
+        """Store a temporary token. It is valid no longer than the key that it was made for."""
 
-    async def token_owner(self, token_hash: bytes, *, now: float) -> str | None:
-        """The account of a token; None if the token is unknown or has expired."""
+    async def token_holder(self, token_hash: bytes, *, now: float) -> Caller | None:
+        """Whom a token was made for; None if it is unknown or has expired, or its key was revoked."""
 
 
 def new_key() -> tuple[str, str]:
@@ -106,7 +115,18 @@ def secret_digest(pepper: bytes, secret: str) -> bytes:
 
 
 def read_pepper(path: Path) -> bytes:
-    """The pepper. It is made if it is missing; processes that start together get the same one."""
+    """The pepper. It is made if it is missing; processes that start together get the same one.
+
+    Raises OmnireelError if the file cannot be used, or does not hold a whole pepper: with a known one, such as an
+    empty file, whoever has the database could try keys.
+    """
+    try:
+        return _pepper(path)
+    except OSError as error:
+        raise _unusable_pepper(path, f"{error.strerror}") from None
+
+
+def _pepper(path: Path) -> bytes:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
@@ -121,7 +141,18 @@ def read_pepper(path: Path) -> bytes:
             pass  # another process was first
         finally:
             new.unlink()
-    return path.read_bytes()
+    make_private(path)
+    pepper = path.read_bytes()
+    if len(pepper) != _PEPPER_BYTES:
+        raise _unusable_pepper(path, f"it has {len(pepper)} bytes instead of {_PEPPER_BYTES}")
+    return pepper
+
+
+def _unusable_pepper(path: Path, why: str) -> OmnireelError:
+    return OmnireelError(
+        f"The pepper in {path} cannot be used: {why}.",
+        hint="Restore it from a backup. If you delete it, a new one is made, and no key is valid any more.",
+    )
 
 
 def month_of(now: float) -> str:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from omnireel.store.sqlite.database import file_has_keys
 from omnireel.store.sqlite.store import SqliteStore
 from omnireel.store.store import Store
+
+
+def has_keys(path: Path) -> bool:
+    """Whether the store at `path` has keys, revoked ones too. Nothing is made or migrated there.
+
+    Raises OmnireelError if the file cannot be read.
+    """
+    return file_has_keys(path)
 
 
 def open_store(path: Path) -> Store:

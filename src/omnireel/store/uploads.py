@@ -40,6 +40,8 @@ class NewUpload:
 
     origin: scheme and host of the file's address
     keep_s: seconds from its completion until it is deleted
+    key_id: the key with which it is sent; "" if the server asks for none. Once that key is revoked, no further bytes
+            are taken
     """
 
     owner: str
@@ -47,6 +49,7 @@ class NewUpload:
     content_type: str
     origin: str
     keep_s: float
+    key_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class UploadStore(Protocol):
     async def check_token(self, upload_id: str, token: str, *, now: float) -> StoredFile | None:
         """The file of an upload that is complete; None if it still waits for bytes.
 
-        Raises InputError(upload_not_found) if the token is wrong or has expired.
+        Raises InputError(upload_not_found) if the token is wrong or has expired, or its key was revoked.
         """
 
     async def begin_part(

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from omnireel.errors import OmnireelError
+from omnireel.store.private import make_private
 from omnireel.store.webhooks import Webhook
 
 PUBLISHED_S = 24 * 3600.0
@@ -127,6 +128,7 @@ class KeyFile:
 
     def _read(self) -> list[SigningKey]:
         try:
+            make_private(self.path)
             stored = json.loads(self.path.read_bytes())
             return [_stored_key(item) for item in stored["keys"]]
         except FileNotFoundError:

@@ -12,7 +12,7 @@ from stores import POLICY, done, task
 
 from omnireel.errors import CapacityError, OmnireelError, SettingsError
 from omnireel.store.jobs import Claim, Submission
-from omnireel.store.keys import Grant, secret_digest
+from omnireel.store.keys import Caller, Grant, secret_digest
 from omnireel.store.sqlite.database import Database, check_sqlite_version, connect
 from omnireel.store.sqlite.store import SqliteStore
 from omnireel.store.uploads import FileLimits, NewUpload, token_hash
@@ -177,7 +177,7 @@ def test_frequent_queries_do_not_scan_all_jobs(tmp_path):
 def test_secrets_and_tokens_are_not_in_the_file(tmp_path):
     async def scene(store):
         await store.keys.create("omr_id", secret_digest(b"pepper", "a secret"), Grant(), now=0.0)
-        await store.keys.add_token(token_hash("a cdn token"), "ann", expires_at=10.0)
+        await store.keys.add_token(token_hash("a cdn token"), Caller("ann", "omr_id"), expires_at=10.0)
         new = NewUpload("ann", "clip.mp4", "video/mp4", "http://here", 10.0)
         await store.uploads.begin(
             new, upload_id="u", token="an upload token", limits=FileLimits(1, 1, 9.0), now=0.0
@@ -199,6 +199,41 @@ def test_the_files_of_a_new_store_are_for_their_owner_alone(tmp_path):
     finally:
         store.close()
     assert modes == dict.fromkeys(("store", "store-wal", "store-shm"), 0o600)
+
+
+def test_the_files_of_an_old_store_are_closed_to_others(tmp_path):
+    path = tmp_path / "store"
+    with closing(SqliteStore(path)):
+        for file in tmp_path.iterdir():
+            file.chmod(0o664)
+        with closing(SqliteStore(path)):
+            assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == dict.fromkeys(
+                ("store", "store-wal", "store-shm"), 0o600
+            )
+
+
+def content_of(folder):
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("how", ["dropped", "purged", "not kept"])
+def test_content_that_was_deleted_is_not_in_the_files_any_more(tmp_path, how):
+    async def scene(store):
+        submission = Submission("a", "ann", task("prompt " * 2000), keeps_io=how != "not kept")
+        _, (job,) = await store.jobs.submit(submission, fingerprint="f", now=0.0, claim=Claim("w", 1, 15.0))
+        await store.jobs.finish(job, done(output="answer " * 2000), POLICY, worker="w", log=(), now=1.0)
+        assert b"answer answer" in content_of(tmp_path)
+        if how == "dropped":
+            await store.jobs.drop_payloads("a", owner=None)
+        elif how == "purged":
+            await store.jobs.purge(before=2.0)
+        else:
+            await store.jobs.purge_unkept(now=1e6)
+
+    with closing(SqliteStore(tmp_path / "store")) as store:
+        asyncio.run(scene(store))
+        assert b"prompt prompt" not in content_of(tmp_path)
+        assert b"answer answer" not in content_of(tmp_path)
 
 
 @pytest.mark.parametrize("change", ["deleted", "replaced"])

@@ -2,7 +2,7 @@
 
 from starlette.requests import HTTPConnection
 
-from omnireel.store.keys import Key
+from omnireel.store.keys import Caller, Key
 
 
 def owner_of(connection: HTTPConnection) -> str:
@@ -13,6 +13,12 @@ def owner_of(connection: HTTPConnection) -> str:
 def key_of(connection: HTTPConnection) -> Key | None:
     """The key of the request; None if the server runs without keys."""
     return getattr(connection.state, "key", None)
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Who sent the request, by its key."""
+    key = key_of(connection)
+    return Caller(owner_of(connection), "" if key is None else key.id)
 
 
 def sees_all(connection: HTTPConnection) -> bool:

@@ -29,7 +29,7 @@ from omnireel.cli.models.gguf_sizes import (
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
 from omnireel.cli.models.rates import Rates, measure_rates
 from omnireel.cli.sandbox import require_linux, require_sandbox
-from omnireel.cli.serve import bound_socket
+from omnireel.cli.serve import bound_socket, refuse_accounts_without_keys
 from omnireel.errors import CheckpointError, OmnireelError
 from omnireel.model.checkpoint.encoders import encoder_bytes, survey_encoders
 from omnireel.model.checkpoint.gguf.check import check_language
@@ -209,6 +209,7 @@ def run_checks(settings: Settings) -> Iterable[Check]:
     yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
     yield _check("data directory", lambda: check_directory(settings.data_directory))
+    yield _check("keys", lambda: refuse_accounts_without_keys(settings))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":
         yield _check("port for TLS", lambda: bound_socket(settings, settings.tls_port, "--tls-port").close())

@@ -26,6 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from omnireel.api.middleware.hosts import HOSTED
 from omnireel.errors import OmnireelError
+from omnireel.store.private import make_private
 
 # The names of the hosted service are for setups that let these names resolve to this machine.
 _NAMES = ("localhost", "127.0.0.1", "::1", *HOSTED)
@@ -71,7 +72,10 @@ def ensure_certificates(folder: Path, host: str, now: datetime | None = None) ->
     """Make the certificates in `folder` that are missing, end soon, or do not name `host`."""
     now = now or datetime.now(UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     with _locked(folder):
+        for key in folder.glob("*-key.pem"):
+            make_private(key)
         ca = _load(folder, "ca")
         if ca is None or not ca.is_good(now):
             ca = _make_ca(now)

@@ -7,11 +7,13 @@ disk. A write that was awaited is durable.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,12 +21,15 @@ from typing import Any, Generic, TypeVar
 import apsw
 
 from omnireel.errors import CapacityError, OmnireelError, SettingsError
+from omnireel.store.private import make_private
 from omnireel.store.sqlite.migrations.migrate import migrate
 
 T = TypeVar("T")
 Connection = apsw.Connection
 
 _BUSY_TIMEOUT_MS = 5000
+# Writes wait while the log is emptied.
+_EMPTYING_TIMEOUT_MS = 200
 _MAX_SHARED = 256
 
 
@@ -32,6 +37,7 @@ _MAX_SHARED = 256
 class _Write(Generic[T]):
     work: Callable[[Connection], T]
     done: Future[T]
+    deletes_content: bool = False
 
 
 class Database:
@@ -58,16 +64,17 @@ class Database:
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._writer.start()
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, deletes_content: bool = False) -> T:
         """What `work` returns, once its changes are on the disk. An exception in `work` undoes only its changes.
 
+        deletes_content: what it deletes is removed from the write-ahead log too, unless others are reading just now
         Raises CapacityError if the file cannot be written.
         """
-        return await asyncio.wrap_future(self.post(work))
+        return await asyncio.wrap_future(self.post(work, deletes_content=deletes_content))
 
-    def post(self, work: Callable[[Connection], T]) -> Future[T]:
+    def post(self, work: Callable[[Connection], T], *, deletes_content: bool = False) -> Future[T]:
         """The same as `write`, from any thread and without waiting."""
-        write: _Write[T] = _Write(work, Future())
+        write: _Write[T] = _Write(work, Future(), deletes_content)
         with self._lock:
             if self._has_failed:
                 write.done.set_exception(_failed())
@@ -149,8 +156,18 @@ def write_together(connection: Connection, writes: list[_Write[Any]]) -> None:
         for write in writes:
             write.done.set_exception(_unavailable(error))
         return
+    if any(write.deletes_content for write in writes):
+        _empty_log(connection)
     for deliver in results:
         deliver()
+
+
+def _empty_log(connection: Connection) -> None:
+    """Move all commits from the write-ahead log to the database, and cut the log off. Readers keep it from that."""
+    connection.set_busy_timeout(_EMPTYING_TIMEOUT_MS)
+    with suppress(apsw.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
 
 
 def _in_savepoint(connection: Connection, write: _Write[Any]) -> Callable[[], None]:
@@ -188,8 +205,12 @@ def _open(path: Path) -> tuple[Connection, Connection]:
     """Migrate the store if necessary, and open a connection that writes and one that reads."""
     opened: list[Connection] = []
     try:
-        # For its owner alone; SQLite gives the files beside it the same mode.
+        # For its owner alone; SQLite gives files that it makes beside it the same mode.
         path.touch(mode=0o600)
+        make_private(path)
+        for suffix in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                make_private(path.with_name(path.name + suffix))
         opened.append(connect(path))
         migrate(opened[0], path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
         opened.append(connect(path, reads_only=True))
@@ -197,10 +218,7 @@ def _open(path: Path) -> tuple[Connection, Connection]:
         for connection in opened:
             connection.close()
         if isinstance(error, apsw.Error | OSError):
-            raise OmnireelError(
-                f"The store at {path} cannot be opened: {error}.",
-                hint="Check that the file is an omnireel store and that this user may write to it.",
-            ) from None
+            raise unusable_store(path, error) from None
         raise
     return opened[0], opened[1]
 
@@ -211,11 +229,34 @@ def connect(path: Path | str, *, reads_only: bool = False) -> Connection:
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
     _switch_to_wal(connection)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+    # secure_delete: what callers had deleted is overwritten, and not only marked as free.
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
     if reads_only:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def file_has_keys(path: Path) -> bool:
+    """Whether the file at `path` has keys; False if there is no file. See `store.open.has_keys`."""
+    if not os.path.exists(path):  # also where a directory on the way cannot be read
+        return False
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+            is_store = "SELECT 1 FROM sqlite_schema WHERE name = 'keys'"
+            has_keys = "SELECT 1 FROM keys LIMIT 1"
+            return bool(connection.execute(is_store).fetchall() and connection.execute(has_keys).fetchall())
+    except apsw.Error as error:
+        raise unusable_store(path, error) from None
+
+
+def unusable_store(path: Path, error: Exception) -> OmnireelError:
+    """The error for a file that cannot be opened."""
+    return OmnireelError(
+        f"The store at {path} cannot be opened: {error}.",
+        hint="Check that the file is an omnireel store and that this user may write to it.",
+    )
 
 
 def _switch_to_wal(connection: Connection) -> None:

@@ -106,17 +106,19 @@ class SqliteJobs:
 
     async def purge(self, *, before: float) -> None:
         """See `JobStore.purge`."""
-        await self._database.write(lambda db: ending.purge(db, before=before))
+        await self._database.write(lambda db: ending.purge(db, before=before), deletes_content=True)
 
     async def purge_unkept(self, *, now: float) -> None:
         """See `JobStore.purge_unkept`."""
-        await self._database.write(lambda db: ending.purge_unkept(db, now=now))
+        await self._database.write(lambda db: ending.purge_unkept(db, now=now), deletes_content=True)
 
     async def drop_payloads(
         self, job_id: str, *, owner: str | None
     ) -> Literal["dropped", "running", "unknown"]:
         """See `JobStore.drop_payloads`."""
-        return await self._database.write(lambda db: ending.drop_payloads(db, job_id, owner=owner))
+        return await self._database.write(
+            lambda db: ending.drop_payloads(db, job_id, owner=owner), deletes_content=True
+        )
 
     async def find(self, job_id: str) -> Job | None:
         """See `JobStore.find`."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from omnireel.errors import CapacityError
-from omnireel.store.keys import Grant, Key, KeySpending, month_of
+from omnireel.store.keys import Caller, Grant, Key, KeySpending, month_of
 from omnireel.store.sqlite.database import Connection, Database
 from omnireel.store.sqlite.rows import count, select
 
@@ -48,16 +48,24 @@ class SqliteKeys:
         if limit is not None:
             await self._database.write(lambda db: _count_request(db, key.id, limit, now))
 
-    async def add_token(self, token_hash: bytes, owner: str, *, expires_at: float) -> None:
+    async def add_token(self, token_hash: bytes, holder: Caller, *, expires_at: float) -> None:
         """See `KeyStore.add_token`."""
-        values = (token_hash, owner, expires_at)
-        await self._database.write(lambda db: select(db, "INSERT INTO cdn_tokens VALUES (?, ?, ?)", values))
+        added = "INSERT INTO cdn_tokens (token_hash, owner, key_id, expires_at) VALUES (?, ?, ?, ?)"
+        values = (token_hash, holder.account, holder.key_id, expires_at)
+        await self._database.write(lambda db: select(db, added, values))
 
-    async def token_owner(self, token_hash: bytes, *, now: float) -> str | None:
-        """See `KeyStore.token_owner`."""
-        known = "SELECT owner FROM cdn_tokens WHERE token_hash = ? AND expires_at > ?"
+    async def token_holder(self, token_hash: bytes, *, now: float) -> Caller | None:
+        """See `KeyStore.token_holder`."""
+        known = f"""SELECT owner, key_id FROM cdn_tokens
+                    WHERE token_hash = ? AND expires_at > ? AND {is_alive("cdn_tokens")}"""
         rows = await self._database.read(lambda db: select(db, known, (token_hash, now)))
-        return str(rows[0][0]) if rows else None
+        return Caller(*rows[0]) if rows else None
+
+
+def is_alive(table: str) -> str:
+    """The condition that the key in the column key_id of a table was not revoked; '' means no key."""
+    valid = f"SELECT 1 FROM keys WHERE keys.id = {table}.key_id AND keys.revoked_at IS NULL"
+    return f"({table}.key_id = '' OR EXISTS ({valid}))"
 
 
 def find_key(db: Connection, key_id: str) -> Key | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from omnireel.errors import CapacityError, InputError
 from omnireel.store.sqlite.database import Connection, Database
+from omnireel.store.sqlite.keys import is_alive
 from omnireel.store.sqlite.rows import count, select
 from omnireel.store.uploads import (
     MAX_ARRIVING_S,
@@ -118,10 +119,10 @@ def _begin(
         )
     db.execute(
         """INSERT INTO uploads (id, owner, file_name, content_type, origin, token_hash, created_at,
-           open_until, keep_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+           open_until, keep_s, key_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             upload_id, new.owner, new.file_name, new.content_type, new.origin, token_hash(token), now,
-            now + min(limits.open_s, limits.first_s), new.keep_s,
+            now + min(limits.open_s, limits.first_s), new.keep_s, new.key_id,
         ),
     )  # fmt: skip
 
@@ -129,7 +130,8 @@ def _begin(
 def _check_token(db: Connection, upload_id: str, token: str, now: float) -> StoredFile | None:
     rows = select(
         db,
-        f"SELECT token_hash FROM uploads WHERE id = ?1 AND (open_until > ?2 OR NOT {_IS_OVER})",
+        f"""SELECT token_hash FROM uploads
+            WHERE id = ?1 AND (open_until > ?2 OR NOT {_IS_OVER}) AND {is_alive("uploads")}""",
         (upload_id, now, MAX_ARRIVING_S),
     )
     if not rows or not hmac.compare_digest(rows[0][0], token_hash(token)):
@@ -188,7 +190,7 @@ def _no_room(limits: FileLimits, *, is_owner: bool) -> InputError:
 def _grow_part(db: Connection, blob: str, num_bytes: int, limits: FileLimits) -> None:
     changed = "UPDATE upload_parts SET num_bytes = ? WHERE blob = ? AND etag IS NULL RETURNING upload_id"
     rows = select(db, changed, (num_bytes, blob))
-    if not rows:
+    if not rows or not _is_open(db, rows[0][0]):
         raise not_found()
     _check_room(db, rows[0][0], limits)
 
@@ -206,11 +208,10 @@ def _end_part(
 ) -> list[str]:
     rows = select(
         db,
-        """SELECT upload_id, number FROM upload_parts WHERE blob = ?
-           AND (SELECT uploads.blob FROM uploads WHERE id = upload_id) IS NULL""",
+        "SELECT upload_id, number FROM upload_parts WHERE blob = ?",
         (blob,),
     )
-    if not rows:
+    if not rows or not _is_open(db, rows[0][0]):
         raise not_found()
     older = select(
         db,
@@ -252,7 +253,9 @@ def _complete(
 
 
 def _is_open(db: Connection, upload_id: str) -> bool:
-    return bool(select(db, "SELECT 1 FROM uploads WHERE id = ? AND blob IS NULL", (upload_id,)))
+    """Whether further bytes are taken."""
+    is_open = f"SELECT 1 FROM uploads WHERE id = ? AND blob IS NULL AND {is_alive('uploads')}"
+    return bool(select(db, is_open, (upload_id,)))
 
 
 def _drop(db: Connection, upload_id: str) -> list[str]:

@@ -24,7 +24,7 @@ from omnireel.api.fal.storage.file_address import file_id_in, file_path, origin_
 from omnireel.api.fal.storage.file_type import ANY_TYPE, default_name, media_type
 from omnireel.api.fal.storage.lifecycle import keep_s_of
 from omnireel.api.http.body import read_json
-from omnireel.api.http.caller import owner_of
+from omnireel.api.http.caller import caller_of
 from omnireel.api.http.errors import BodyError, RequestError, problem
 from omnireel.api.http.incoming_file import IncomingFile
 from omnireel.api.http.responses import json_response
@@ -32,6 +32,7 @@ from omnireel.api.middleware.hosts import FalHost, base_url_of
 from omnireel.errors import OmnireelError
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Opened, Uploads
+from omnireel.store.keys import Caller
 from omnireel.store.uploads import NewUpload, StoredFile, bad_parts, not_found
 
 _MAX_JSON_BYTES = 1024 * 1024  # ten thousand parts are listed in less
@@ -47,7 +48,7 @@ class StorageRoutes:
 
     async def token(self, request: Request) -> Response:
         """A token for the CDN host, and the address of that host."""
-        token = await self.uploads.issue_cdn_token(owner_of(request))
+        token = await self.uploads.issue_cdn_token(caller_of(request))
         return json_response(
             {
                 "token": token.text,
@@ -101,10 +102,10 @@ class StorageRoutes:
 
     async def delete(self, request: Request) -> Response:
         """Delete a file of the caller. Jobs that were sent already keep its bytes."""
-        owner = await cdn_owner(self.uploads, request, self.settings)
+        caller = await cdn_caller(self.uploads, request, self.settings)
         file_id = file_id_in(request.path_params["name"])
         file = await self.uploads.find(file_id) if file_id else None
-        if file is None or file.owner != owner:
+        if file is None or file.owner != caller.account:
             return no_such_file()
         await self.uploads.abandon(file.id)
         return Response(None, 204)
@@ -116,9 +117,10 @@ class StorageRoutes:
 
     async def _begin(self, request: Request, *, file_name: str, content_type: str) -> tuple[Opened, str]:
         """An open upload and the address that its file will have."""
-        base_url = base_url_of(request)
+        base_url, caller = base_url_of(request), await cdn_caller(self.uploads, request, self.settings)
         new = NewUpload(
-            owner=await cdn_owner(self.uploads, request, self.settings),
+            owner=caller.account,
+            key_id=caller.key_id,
             file_name=file_name[:_MAX_NAME],
             content_type=media_type(content_type),
             origin=origin_of(base_url),
@@ -148,19 +150,19 @@ async def _incoming(request: Request) -> AsyncIterator[IncomingFile]:
         raise
 
 
-async def cdn_owner(uploads: Uploads, request: Request, settings: Settings) -> str:
-    """The account of a request to the CDN host, where a CDN token can replace a key.
+async def cdn_caller(uploads: Uploads, request: Request, settings: Settings) -> Caller:
+    """Who sent a request to the CDN host, where a CDN token can replace a key.
 
     Raises RequestError, 401, if the server needs one of them and the request has neither.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    known = await uploads.owner_of_cdn_token(token.strip()) if scheme.lower() == "bearer" else None
-    owner = owner_of(request) if known is None else known
-    if not owner and settings.auth != "none":
+    known = await uploads.holder_of_cdn_token(token.strip()) if scheme.lower() == "bearer" else None
+    caller = known or caller_of(request)
+    if not caller.account and settings.auth != "none":
         raise RequestError(
             "Send a key, or a token from storage/auth/token.", error_type="unauthorized", status=401
         )
-    return owner
+    return caller
 
 
 def no_such_file() -> Response:

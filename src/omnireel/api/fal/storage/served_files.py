@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from omnireel.api.fal.storage.file_address import file_id_in
-from omnireel.api.fal.storage.routes import cdn_owner, no_such_file
+from omnireel.api.fal.storage.routes import cdn_caller, no_such_file
 from omnireel.api.http.responses import json_response
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Uploads
@@ -54,10 +54,10 @@ class ServedFiles:
             return _OpenFileResponse(source, headers, opened.pop_all())
 
     async def _find(self, request: Request) -> StoredFile | None:
-        owner = await cdn_owner(self.uploads, request, self.settings)
+        caller = await cdn_caller(self.uploads, request, self.settings)
         file_id = file_id_in(request.path_params["name"])
         file = await self.uploads.find(file_id) if file_id else None
-        return file if file is not None and file.owner == owner else None
+        return file if file is not None and file.owner == caller.account else None
 
 
 class _OpenFileResponse(FileResponse):
