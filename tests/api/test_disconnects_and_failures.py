@@ -178,7 +178,7 @@ def test_a_client_may_ask_again_as_soon_as_it_has_the_whole_answer(body):
 @with_an_open_request
 def test_a_request_beyond_the_limit_may_be_sent_again_later(body, path, others):
     backend = Scripted(GenerationError("later", kind="generation_timeout"), works_s=3)
-    with serving(backend, max_requests=1) as url, ThreadPoolExecutor(1) as caller:
+    with serving(backend, max_requests=1, max_waiting=0) as url, ThreadPoolExecutor(1) as caller:
         first = caller.submit(post, url, body, others)
         wait_until(lambda: "started" in backend.events)
         answer = post(url, body, path)

@@ -59,32 +59,43 @@ class Submitter:
         if key is not None and key.grant.max_per_minute is not None:
             await self.keys.count_request(key, now=self.worker.clock())
 
-    async def submit(
-        self, task: Task, options: JobOptions, *, fingerprint: str, stored: StoredFile | None = None
-    ) -> Job:
-        """Store a job and wake the worker; it is durable when this returns.
+    async def prepare(
+        self, task: Task, options: JobOptions, *, stored: StoredFile | None = None
+    ) -> Submission:
+        """Check a task and save its clip. The submission holds no clip, so it may wait before it is stored.
 
-        fingerprint: a hash of the request; it shows whether an idempotency key came with the same request again
-        stored:      the uploaded file that the task's media part names
-        Raises the errors of `check_length`, `JobStore.submit` and `IncomingMedia.save`.
+        stored: the uploaded file that the task's media part names
+        Raises the errors of `check_length` and `IncomingMedia.save`.
         """
         await self.check_length(task)
         reserved_micro = await self._max_cost_micro(task, options.key)
         job_id = options.attached_id or str(uuid.uuid4())
         is_saved = await self._save(task, job_id, stored, is_durable=options.attached_id is None)
-        submission = self._submission(job_id, task, options, is_saved=is_saved, reserved_micro=reserved_micro)
+        return self._submission(job_id, task, options, is_saved=is_saved, reserved_micro=reserved_micro)
+
+    async def submit(self, submission: Submission, *, fingerprint: str) -> Job:
+        """Store a job and wake the worker; it is durable when this returns.
+
+        fingerprint: a hash of the request; it shows whether an idempotency key came with the same request again
+        Raises the errors of `JobStore.submit`.
+        """
         try:
             job = await self.worker.submit(submission, fingerprint=fingerprint)
         except OmnireelError:
-            await self._drop_media(submission)
+            await self.drop(submission)
             raise
         except asyncio.CancelledError:
-            if options.attached_id is not None:
-                self.worker.abandon(job_id)  # the row may have been written
+            if submission.pinned_to is not None:
+                self.worker.abandon(submission.id)  # the row may have been written
             raise
-        if job.id != job_id:
-            await self._drop_media(submission)
+        if job.id != submission.id:
+            await self.drop(submission)
         return job
+
+    async def drop(self, submission: Submission) -> None:
+        """Delete the clip of a submission that is not stored."""
+        if submission.media is not None:
+            await self.media.blobs.remove([submission.media])
 
     async def check_length(self, task: Task) -> None:
         """Refuse texts of megabytes that cannot fit, before anything is stored or tokenised.
@@ -127,10 +138,6 @@ class Submitter:
             key_id="" if options.key is None else options.key.id,
             reserved_micro=reserved_micro,
         )
-
-    async def _drop_media(self, submission: Submission) -> None:
-        if submission.media is not None:
-            await self.media.blobs.remove([submission.media])
 
 
 def not_stored() -> InputError:

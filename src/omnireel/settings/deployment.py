@@ -336,8 +336,14 @@ class Settings:
     max_requests: int = _REQUESTS.setting(
         integer(1, 10_000),
         32,
-        "Maximum number of clients that may wait for an answer on an open connection.",
+        "Maximum number of requests on an open connection that are answered at a time.",
         example=100,
+    )
+    max_waiting: int = _REQUESTS.setting(
+        integer(0, 10_000),
+        16,
+        "Maximum number of further requests of one account that may wait for their turn.",
+        example=50,
     )
     max_queued: int = _REQUESTS.setting(
         integer(0, 10_000_000), 100_000, "Maximum number of jobs that may wait in the queue.", example=1000

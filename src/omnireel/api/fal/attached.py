@@ -1,44 +1,24 @@
 """Attached requests: they stay open until their job has ended. A disconnect cancels the job."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from starlette.requests import Request
 
 from omnireel.api.fal.submit import Accepted, Submissions
-from omnireel.errors import Cancelled, CapacityError
+from omnireel.api.http.caller import owner_of
+from omnireel.errors import Cancelled, GenerationError
 from omnireel.jobs.events import Subscription
 from omnireel.jobs.wait import wait_for_end
 from omnireel.jobs.worker import Worker
+from omnireel.shares import FairShares, Turn
 from omnireel.task import Outcome
 
 T = TypeVar("T")
-
-
-@dataclass
-class ConcurrencyLimit:
-    """Limits how many callers are served at a time. Further ones are refused and may try again.
-
-    activity: what the callers wait for; it follows their number in the text of the refusal
-    """
-
-    max_callers: int
-    activity: str = "requests are being answered"
-    num_callers: int = field(default=0, init=False)
-
-    @contextmanager
-    def acquire(self) -> Iterator[None]:
-        """Count as one of the callers until the block ends. Raises CapacityError beyond the limit."""
-        if self.num_callers >= self.max_callers:
-            raise CapacityError(f"{self.num_callers} {self.activity} already.", after_s=1)
-        self.num_callers += 1
-        try:
-            yield
-        finally:
-            self.num_callers -= 1
 
 
 async def unless_disconnected(
@@ -108,20 +88,63 @@ async def _end(worker: Worker, job_id: str, subscription: Subscription) -> Outco
         stopping.cancel()
 
 
+@dataclass
+class RequestTurn:
+    """The turn of one request among all that are served at a time; a context manager, which gives it back."""
+
+    request: Request
+    shares: FairShares
+    turn: Turn | None = field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the turn back, if it has come. Further calls do nothing."""
+        if self.turn is not None:
+            self.turn.release()
+
+    def check_room(self) -> None:
+        """Raise CapacityError if too many requests of the account wait already."""
+        self.shares.check_room(owner_of(self.request))
+
+    async def wait(self, within_s: float | None) -> float:
+        """Wait for the turn. Returns after how many seconds it came.
+
+        Raises CapacityError, Cancelled if the client disconnects, GenerationError(not_started) after within_s.
+        """
+        began = time.monotonic()
+        taking = asyncio.ensure_future(self._take())
+        try:
+            async with asyncio.timeout(within_s):
+                await unless_disconnected(self.request, taking)
+        except TimeoutError:
+            message = f"The request did not start within {within_s:.3g} s."
+            raise GenerationError(message, kind="not_started") from None
+        return time.monotonic() - began
+
+    async def _take(self) -> None:
+        # The client may leave when the turn has just come, so it is kept here and not returned.
+        self.turn = await self.shares.acquire(owner_of(self.request))
+
+
 @asynccontextmanager
 async def attach_request(
-    submissions: Submissions, limit: ConcurrencyLimit, request: Request
+    submissions: Submissions, shares: FairShares, request: Request
 ) -> AsyncIterator[AttachedRequest]:
-    """Store the job of an open request. The request counts against the limit until the job or the block ends.
+    """Store the job of an open request. The request has a turn until the job or the block ends.
 
-    It does not count before its body has arrived and was checked, because a caller may send it slowly.
-    Raises CapacityError beyond the limit, and the errors of `Submissions.accept`.
+    It does not wait for one before its body has arrived and was checked, because a caller may send it slowly.
+    Raises CapacityError if too many requests of the account wait, and the errors of `Submissions.accept`.
     """
     worker, job_id = submissions.worker, request.state.request_id
-    with ExitStack() as counted, worker.events.subscribe(job_id) as subscription:
-        accepted = await submissions.accept(request, begin=lambda: counted.enter_context(limit.acquire()))
+    with RequestTurn(request, shares) as turn, worker.events.subscribe(job_id) as subscription:
+        accepted = await submissions.accept(request, turns=turn)
         end = asyncio.create_task(_end(worker, job_id, subscription))
-        end.add_done_callback(lambda _: counted.close())  # not later: a client may read its answer slowly
+        end.add_done_callback(lambda _: turn.release())  # not later: a client may read its answer slowly
         try:
             yield AttachedRequest(request, worker, accepted, end)
         finally:

@@ -2,13 +2,12 @@
 
 import asyncio
 import uuid
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.attached import ConcurrencyLimit, unless_disconnected
+from omnireel.api.fal.attached import RequestTurn, unless_disconnected
 from omnireel.api.fal.errors import NO_CHARGE
 from omnireel.api.fal.output import estimate_report, picture_report
 from omnireel.api.fal.responses import name_ignored_fields
@@ -17,6 +16,7 @@ from omnireel.api.http.caller import key_of
 from omnireel.api.http.responses import json_response
 from omnireel.errors import GenerationError
 from omnireel.jobs.submit import not_stored
+from omnireel.shares import FairShares
 from omnireel.storage.blob_store import BlobStore
 from omnireel.task import Inspection, Task
 
@@ -26,7 +26,7 @@ class EstimateEndpoint:
     """The routes that count frames, tokens and price, without and with pictures of the frames."""
 
     submissions: Submissions
-    limit: ConcurrencyLimit
+    shares: FairShares
 
     async def answer(self, request: Request) -> Response:
         """Read the request, fetch its clip and inspect it. Raises OmnireelError as a run would before inference.
@@ -43,8 +43,9 @@ class EstimateEndpoint:
         await self.submissions.submitter.count_request(key_of(request))
         name = f"estimate-{uuid.uuid4()}"
         try:
-            with ExitStack() as counted:
-                task, ignored, is_saved = await self._read(request, name, counted)
+            with RequestTurn(request, self.shares) as turn:
+                task, ignored, is_saved = await self._read(request, name, turn)
+                await turn.wait(None)
                 inspecting = self._inspect(task, name if is_saved else None, pictures=pictures)
                 inspection = await unless_disconnected(request, asyncio.ensure_future(inspecting))
         finally:
@@ -59,14 +60,14 @@ class EstimateEndpoint:
     def _blobs(self) -> BlobStore:
         return self.submissions.submitter.media.blobs
 
-    async def _read(self, request: Request, name: str, counted: ExitStack) -> tuple[Task, list[str], bool]:
+    async def _read(self, request: Request, name: str, turn: RequestTurn) -> tuple[Task, list[str], bool]:
         """The task without its clip, names of ignored fields, and whether the clip was saved as the blob `name`."""
         submitter = self.submissions.submitter
         async with self.submissions.reading(request) as body:
             task = body.value.task
             await submitter.check_length(task)
             stored = await self.submissions.find_stored(request, task)
-            counted.enter_context(self.limit.acquire())
+            turn.check_room()
             try:
                 is_saved = await submitter.media.save(
                     task.references[0], name, stored=stored, is_durable=False

@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from omnireel.api.fal.attached import AttachedRequest, ConcurrencyLimit, attach_request
+from omnireel.api.fal.attached import AttachedRequest, attach_request
 from omnireel.api.fal.output import render
 from omnireel.api.fal.responses import name_ignored_fields, rendered_response
 from omnireel.api.fal.submit import Submissions
 from omnireel.api.http.responses import EVENT_STREAM_HEADERS, KEEP_ALIVE, sse_event
 from omnireel.jobs.events import JobEvent, Subscription
+from omnireel.shares import FairShares
 from omnireel.task import Delta, Failure, Outcome, Task
 
 _KEEP_ALIVE_S = 15.0
@@ -28,7 +29,7 @@ class StreamEndpoint:
     """The route that sends the answer while it is generated. A disconnect cancels the job."""
 
     submissions: Submissions
-    limit: ConcurrencyLimit
+    shares: FairShares
 
     async def answer(self, request: Request) -> Response:
         """A failure before the first token is an ordinary error response; a later one is the last event.
@@ -38,7 +39,7 @@ class StreamEndpoint:
         async with AsyncExitStack() as stack:
             events = self.submissions.worker.events
             subscription = stack.enter_context(events.subscribe(request.state.request_id))
-            attaching = attach_request(self.submissions, self.limit, request)
+            attaching = attach_request(self.submissions, self.shares, request)
             attached = await stack.enter_async_context(attaching)
             updates = await stack.enter_async_context(aclosing(_updates(attached, subscription)))
             first = await attached.unless_disconnected(anext(updates))

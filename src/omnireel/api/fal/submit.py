@@ -1,10 +1,12 @@
 """From an HTTP request to a job. Every route of the endpoint that runs a task uses this."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from starlette.requests import Request
 
@@ -19,7 +21,7 @@ from omnireel.jobs.submit import JobOptions, Submitter
 from omnireel.jobs.worker import Worker
 from omnireel.net.policy import egress_policy
 from omnireel.settings import Settings
-from omnireel.store.jobs import Job
+from omnireel.store.jobs import Job, Submission
 from omnireel.store.store import Store
 from omnireel.store.uploads import StoredFile
 from omnireel.task import Task, shortened
@@ -58,6 +60,28 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class _Prepared:
+    """A request that was read and checked, and whose clip is saved. fingerprint: a hash of its body"""
+
+    submission: Submission
+    fingerprint: str
+    ignored: list[str]
+
+
+class Turns(Protocol):
+    """The turns that an attached request has to wait for."""
+
+    def check_room(self) -> None:
+        """Raise CapacityError if too many requests of the account wait already."""
+
+    async def wait(self, within_s: float | None) -> float:
+        """Wait for a turn. Returns after how many seconds it came.
+
+        Raises CapacityError, Cancelled if the client disconnects, GenerationError(not_started) after within_s.
+        """
+
+
+@dataclass(frozen=True)
 class Submissions:
     """Reads and checks requests, and stores their jobs.
 
@@ -73,22 +97,37 @@ class Submissions:
         """The worker of this process. Another process may run the job."""
         return self.submitter.worker
 
-    async def accept(self, request: Request, *, begin: Callable[[], None] | None = None) -> Accepted:
+    async def accept(self, request: Request, *, turns: Turns | None = None) -> Accepted:
         """Read a request, check it and store its job; it is durable when this returns.
 
-        begin: for an attached request. It is called when the request is known to be good, and may refuse it.
+        turns: of an attached request. Its turn is waited for once the request is good and its clip is saved.
         """
         await self.submitter.count_request(key_of(request))
-        options = self._options(request, is_attached=begin is not None)
+        options = self._options(request, is_attached=turns is not None)
         keep_s_of(request.headers, 0.0)  # checked only: it is about files of answers, and there are none
+        prepared = await self._prepare(request, options, turns)
+        submission = prepared.submission
+        if turns is not None:
+            try:
+                waited_s = await turns.wait(options.start_deadline_s)
+            except BaseException:
+                await self.submitter.drop(submission)
+                raise
+            if submission.start_deadline_s is not None:
+                submission = replace(submission, start_deadline_s=submission.start_deadline_s - waited_s)
+        job = await self.submitter.submit(submission, fingerprint=prepared.fingerprint)
+        request.state.request_id = job.id
+        return Accepted(job, request.state.task, prepared.ignored)
+
+    async def _prepare(self, request: Request, options: JobOptions, turns: Turns | None) -> _Prepared:
         async with self.reading(request) as body:
             read = body.value
             stored = await self.find_stored(request, read.task)
-            if begin is not None:
-                begin()
-            job = await self.submitter.submit(read.task, options, fingerprint=body.fingerprint, stored=stored)
-        request.state.request_id, request.state.task = job.id, without_clip(read.task)
-        return Accepted(job, request.state.task, read.ignored)
+            if turns is not None:
+                turns.check_room()
+            submission = await self.submitter.prepare(read.task, options, stored=stored)
+            request.state.task = without_clip(read.task)
+            return _Prepared(submission, body.fingerprint, read.ignored)
 
     @asynccontextmanager
     async def reading(self, request: Request) -> AsyncIterator[ReadBody[ReadRequest]]:

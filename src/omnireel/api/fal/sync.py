@@ -6,10 +6,11 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omnireel.api.fal.attached import ConcurrencyLimit, attach_request
+from omnireel.api.fal.attached import attach_request
 from omnireel.api.fal.output import render
 from omnireel.api.fal.responses import name_ignored_fields, rendered_response
 from omnireel.api.fal.submit import Submissions
+from omnireel.shares import FairShares
 from omnireel.task import Answer
 
 
@@ -18,11 +19,11 @@ class SyncEndpoint:
     """The route that answers once the job has ended."""
 
     submissions: Submissions
-    limit: ConcurrencyLimit
+    shares: FairShares
 
     async def answer(self, request: Request) -> Response:
         """Store a job, wait for its end and send its outcome. Raises the errors of `attach_request`."""
-        async with attach_request(self.submissions, self.limit, request) as attached:
+        async with attach_request(self.submissions, self.shares, request) as attached:
             outcome = await attached.unless_disconnected(attached.end)
             if isinstance(outcome, Answer):
                 structlog.contextvars.bind_contextvars(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from omnireel.api.fal.attached import ConcurrencyLimit
 from omnireel.api.fal.estimate import EstimateEndpoint
 from omnireel.api.fal.input import ENDPOINT_ID, Nemotron3NanoOmniVideoInput
 from omnireel.api.fal.models.errors import Problems
@@ -14,13 +13,15 @@ from omnireel.api.fal.submit import Submissions
 from omnireel.api.fal.sync import SyncEndpoint
 from omnireel.api.http.route import RequestBody, ResponseSpec, Route
 from omnireel.api.routes.responses import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
+from omnireel.shares import FairShares
 
 
 def run_routes(submissions: Submissions) -> Iterator[Route]:
     """Run, stream and estimate. The document lists them without the prefix /sync, which is optional."""
-    max_requests = submissions.settings.max_requests
-    attached = ConcurrencyLimit(max_requests)
-    estimating = ConcurrencyLimit(max_requests, activity="estimates are being made")
+    settings = submissions.settings
+    attached, estimating = (
+        FairShares(settings.max_requests, max_waiting=settings.max_waiting, is_timed=True) for _ in range(2)
+    )
     ask = RequestBody(Nemotron3NanoOmniVideoInput)
     run = Route(
         "POST",
