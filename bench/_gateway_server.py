@@ -16,7 +16,7 @@ from omnireel.cli.serving.connections import ConnectionLimits, Connections
 from omnireel.cli.serving.log import logging_to_stderr
 from omnireel.engine.params import FinishReason
 from omnireel.settings import Settings
-from omnireel.task import Answer, Delta, Event, Inspection, Progress, Task, VideoFacts
+from omnireel.task import Answer, Delta, Event, Inspection, Progress, Task, Usage, VideoFacts
 
 _MAX_REQUESTS = 256
 _LIMITS = ConnectionLimits(10_000, 1, 60.0)
@@ -33,8 +33,8 @@ class Instant:
         yield Progress("video", "0.5 s of 64x48 mpeg4 at 10 fps, 1 of 5 frames chosen", 0.0)
         yield Progress("video", "1 of 1 frames read", 1.0)
         words = words_of(task.prompt)
-        for word in words:
-            yield Delta(word)
+        for number, word in enumerate(words, start=1):
+            yield Delta(word, Usage(2, number))
         yield Progress("done", f"wrote {len(words)} tokens", 1.0)
         yield Answer("".join(words), None, FinishReason.stop, 2, len(words), _VIDEO)
 

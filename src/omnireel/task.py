@@ -202,15 +202,25 @@ class VideoFacts:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens of the prompt that were read, and tokens of the output."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Progress:
     """A log line for the caller.
 
     fraction: share of this stage that is done; None if it is not known
+    usage:    the tokens so far; None before the model reads the prompt
     """
 
     stage: Stage
     message: str
     fraction: float | None = None
+    usage: Usage | None = None
 
 
 # Receives the progress of blocking work. Raises Cancelled once the result is not needed any more.
@@ -285,9 +295,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Delta:
-    """Text that is appended to the output; all deltas joined are `Answer.output`."""
+    """Text that is appended to the output; all deltas joined are `Answer.output`.
+
+    usage: the tokens so far, those of this text included
+    """
 
     text: str
+    usage: Usage
 
 
 Event = Progress | Delta | Answer
@@ -305,6 +319,7 @@ class Failure:
     after_s: seconds after which to try again, if the server was full
     value:   what the caller sent in the part that is wrong, shortened; None where it is not known
     is_callers: whether the cause was the caller's input or choice, and not the server
+    input_tokens, output_tokens: what is charged although there is no answer; 0 unless the task was cancelled
     """
 
     kind: str
@@ -315,6 +330,8 @@ class Failure:
     after_s: float | None = None
     is_callers: bool = False
     value: Any = None
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 Outcome = Answer | Failure

@@ -1,5 +1,7 @@
 """Random sequences of jobs of two keys with caps, over several months: no cap is ever exceeded."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,7 +14,18 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from stores import BROKEN, IMPLEMENTATIONS, LEASE_S, POLICY, blocking_store, done, finish, submit, sweep, take
+from stores import (
+    CANCELLED,
+    IMPLEMENTATIONS,
+    LEASE_S,
+    POLICY,
+    blocking_store,
+    done,
+    finish,
+    submit,
+    sweep,
+    take,
+)
 
 from omnireel.errors import CapacityError, DeniedError
 from omnireel.store.keys import Grant, new_key
@@ -76,12 +89,13 @@ class Spending(RuleBasedStateMachine):
     def claim(self):
         return take(self.store, now=self.now)
 
-    @rule(job=consumes(held), share=st.floats(0, 1), fails=st.booleans())
-    def finish(self, job, share, fails):
+    @rule(job=consumes(held), share=st.floats(0, 1), leaves=st.booleans())
+    def finish(self, job, share, leaves):
         if job is not None:
             (micro,) = [jobs[job.id] for jobs in self.reserved.values() if job.id in jobs]
             tokens = max(0, int(micro / 6 * share) - 1)  # `done` adds one
-            finish(self.store, job, BROKEN if fails else done(tokens), now=self.now)
+            stopped = replace(CANCELLED, input_tokens=tokens, output_tokens=1)
+            finish(self.store, job, stopped if leaves else done(tokens), now=self.now)
 
     @rule(number=st.integers(1, 60))
     def cancel(self, number):

@@ -1,5 +1,7 @@
 """Random sequences of submissions, claims, crashes and cancellations: each job ends once and is charged once."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,8 +28,6 @@ from stores import (
     sweep,
     take,
 )
-
-from omnireel.store.jobs import State
 
 
 class Queue(RuleBasedStateMachine):
@@ -56,11 +56,17 @@ class Queue(RuleBasedStateMachine):
     def claim(self, worker):
         return take(self.store, worker, now=self.now), worker
 
-    @rule(holding=consumes(held), tokens=st.integers(0, 50), fails=st.booleans())
-    def finish(self, holding, tokens, fails):
+    @rule(
+        holding=consumes(held),
+        tokens=st.integers(0, 50),
+        how=st.sampled_from(["done", "broken", "cancelled"]),
+    )
+    def finish(self, holding, tokens, how):
         job, worker = holding
+        cancelled = replace(CANCELLED, input_tokens=tokens, output_tokens=2)
+        outcome = {"done": done(tokens), "broken": BROKEN, "cancelled": cancelled}[how]
         if job is not None:
-            finish(self.store, job, BROKEN if fails else done(tokens), worker=worker, now=self.now)
+            finish(self.store, job, outcome, worker=worker, now=self.now)
 
     @rule(holding=held)
     def renew_lease(self, holding):
@@ -98,8 +104,8 @@ class Queue(RuleBasedStateMachine):
         charges = self.store.usage.charges(None, EVER, limit=1000)
         assert {charge.job_id: charge.amount_micro for charge in charges} == {
             job_id: 6 * (outcome.input_tokens + outcome.output_tokens)
-            for job_id, (state, outcome) in self.ends.items()
-            if state == State.succeeded
+            for job_id, (_, outcome) in self.ends.items()
+            if outcome.input_tokens + outcome.output_tokens
         }
         assert {entry.job_id for entry in self.store.webhooks.read_log(limit=1000)} == set(self.ends)
 

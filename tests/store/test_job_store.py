@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from stores import (
@@ -116,6 +117,16 @@ def test_a_finished_job_is_charged_once_and_has_one_webhook(store):
     assert charged_micro(store, "ann") == 66
     (entry,) = store.webhooks.read_log()
     assert (entry.id, entry.job_id, entry.url) == ("msg_a", "a", "https://hook.example/x")
+
+
+def test_a_cancelled_job_is_charged_for_its_tokens(store):
+    submit(store)
+    cancelled = replace(CANCELLED, input_tokens=7, output_tokens=3)
+    finish(store, take(store), cancelled)
+    ended = store.jobs.find("a")
+    assert (ended.state, ended.outcome, ended.num_tokens) == (State.cancelled, cancelled, 10)
+    assert store.jobs.status("a").num_tokens == 10
+    assert charged_micro(store, "ann") == 60
 
 
 def test_a_lease_that_ran_out_is_reported_once_with_its_worker_and_what_became_of_the_job(store):

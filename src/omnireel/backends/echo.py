@@ -25,7 +25,7 @@ from omnireel.prompting.clip import (
     warning_progress,
     with_pictures,
 )
-from omnireel.task import Answer, Delta, Event, Inspection, Progress, Report, Task, VideoFacts
+from omnireel.task import Answer, Delta, Event, Inspection, Progress, Report, Task, Usage, VideoFacts
 from omnireel.video.decoder import sandbox
 from omnireel.video.limits import VideoLimits
 from omnireel.video.reader.frames import ClipReader
@@ -64,9 +64,9 @@ class EchoBackend:
             video = await work.result()
         words = words_of(task.prompt)
         written = words[: task.sampling.max_tokens]
-        for word in written:
+        for number, word in enumerate(written, start=1):
             await asyncio.sleep(self._token_s)
-            yield Delta(word)
+            yield Delta(word, Usage(num_input_tokens, number))
         yield Progress("done", f"wrote {len(written)} tokens", 1.0)
         yield Answer(
             output="".join(written),

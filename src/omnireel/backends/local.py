@@ -119,7 +119,7 @@ class LocalBackend:
                 if progress := clock.count_token():
                     yield progress
                 if delta := _delta(text, event):
-                    yield Delta(delta)
+                    yield Delta(delta, clock.usage)
         finally:
             self._engine.abort(request.id)
         yield clock.done()

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from omnireel.jobs.log_buffer import JobLogBuffer
 from omnireel.jobs.sweeper import Sweeper
 from omnireel.storage.blob_store import BlobStore
 from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, JobStore, Submission, state_of
-from omnireel.task import Event, Failure, Outcome
+from omnireel.task import Answer, Event, Failure, Outcome, Usage
 
 log = structlog.get_logger()
 
@@ -57,12 +57,17 @@ class WorkerPolicy:
     keep_s: float = 24 * 3600.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Attempt:
-    """A job that this worker runs, and the asyncio task that runs it."""
+    """A job that this worker runs.
+
+    task:  the asyncio task that runs it; set at once
+    usage: its tokens so far
+    """
 
     job: Job
-    task: asyncio.Task[Outcome]
+    task: asyncio.Task[Outcome] = field(init=False)
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(eq=False)
@@ -226,25 +231,28 @@ class Worker:
     async def _work(self, job: Job) -> None:
         """Run a claimed job and store how it ended."""
         structlog.contextvars.bind_contextvars(request_id=job.id)
-        task = asyncio.ensure_future(self.run_job(job, partial(self._publish, job.id)))
+        attempt = _Attempt(job)
+        attempt.task = asyncio.ensure_future(self.run_job(job, partial(self._publish, attempt)))
         if job.id in self._running:  # claimed again here after its lease ran out
             _interrupt(self._running[job.id].task, _LEASE_LOST)
-        attempt = self._running[job.id] = _Attempt(job, task)
+        self._running[job.id] = attempt
         try:
-            outcome = await task
+            outcome = await attempt.task
         except CapacityError as error:
             await self._requeue(job, error.after_s, counts=True)
         except asyncio.CancelledError as reason:
-            await self._interrupted(job, str(reason))
+            await self._interrupted(attempt, str(reason))
         else:
             await self._finish(job, outcome)
         finally:  # not earlier: the lease must be renewed until the outcome is stored
             if self._running.get(job.id) is attempt:
                 del self._running[job.id]
 
-    async def _interrupted(self, job: Job, reason: str) -> None:
+    async def _interrupted(self, attempt: _Attempt, reason: str) -> None:
+        job = attempt.job
         if reason == _CANCELLED:
-            await self._finish(job, self.end_policy.cancelled)
+            # Its caller may have read all tokens so far, and chose to end it.
+            await self._finish(job, replace(self.end_policy.cancelled, **vars(attempt.usage)))
         elif reason != _LEASE_LOST and job.pinned_to is None:
             await self._requeue(job, 0.0, counts=False)
         elif reason != _LEASE_LOST:
@@ -334,9 +342,11 @@ class Worker:
                 if job_id in self._running:
                     _interrupt(self._running[job_id].task, _CANCELLED)
 
-    def _publish(self, job_id: str, event: Event) -> None:
-        self.events.publish(job_id, event)
-        self._log_buffer.record(job_id, event)
+    def _publish(self, attempt: _Attempt, event: Event) -> None:
+        if not isinstance(event, Answer) and event.usage is not None:
+            attempt.usage = event.usage
+        self.events.publish(attempt.job.id, event)
+        self._log_buffer.record(attempt.job.id, event)
 
 
 def _interrupt(task: asyncio.Task[Outcome], reason: str) -> None:

@@ -79,7 +79,7 @@ class Job:
     task:         without content if its owner had it dropped, or if the job has ended and must not be kept
     outcome:      None until the job has ended, and after the outcome has been dropped
     failure:      why it failed; it stays when the outcome is dropped
-    num_tokens:   input and output tokens that were charged; 0 until the job has succeeded
+    num_tokens:   input and output tokens that were charged; 0 until the job has ended
     """
 
     id: str

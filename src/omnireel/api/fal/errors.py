@@ -3,7 +3,7 @@
 There are two shapes. If the input is wrong or the model failed, `detail` is a list of problems, each with `loc`,
 `msg` and `type`. If the request cannot be served whatever its input is, `detail` is a sentence and `error_type` names
 the error. Both have `message`, one line that the JavaScript client shows. A failure of the server has fal's own body,
-which says nothing else. Errors are never charged.
+which says nothing else. No error is charged but a cancelled job, for the tokens until then.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from omnireel.api.fal.prices import billable_units
 from omnireel.api.http.errors import BodyError, Loc, Problem, RequestError, problem, sentence
 from omnireel.errors import OmnireelError
 from omnireel.task import INTERNAL, Failure, Task, failure_of
@@ -127,6 +128,8 @@ def _headers(failure: Failure) -> dict[str, str]:
         return {"x-fal-needs-retry": "1", "retry-after": str(math.ceil(failure.after_s))}
     if failure.kind == "not_started":
         return {"x-fal-request-timeout-type": "user"}
+    if failure.kind == "cancelled":
+        return {"x-fal-billable-units": billable_units(failure.input_tokens + failure.output_tokens)}
     return {"www-authenticate": "Key"} if failure.kind == "unauthorized" else {}
 
 

@@ -217,7 +217,7 @@ def end_policy(settings: Settings) -> EndPolicy:
 def webhook_body(job_id: str, task: Task, outcome: Outcome) -> bytes:
     """The body of a job's webhook. It is signed, so it is stored and every attempt sends the same bytes."""
     rendered = render(outcome, task)
-    num_tokens = outcome.input_tokens + outcome.output_tokens if isinstance(outcome, Answer) else 0
+    num_tokens = outcome.input_tokens + outcome.output_tokens
     content = {
         "request_id": job_id,
         "gateway_request_id": job_id,

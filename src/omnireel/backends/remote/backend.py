@@ -31,7 +31,7 @@ from omnireel.backends.remote.failures import (
     unreachable,
 )
 from omnireel.backends.remote.servers import Server
-from omnireel.backends.remote.stream import Chunk, Patience, Usage, chunks_of
+from omnireel.backends.remote.stream import Chunk, Patience, chunks_of
 from omnireel.backends.remote.upstreams import Upstream, UpstreamPool
 from omnireel.backends.thread_work import Work
 from omnireel.engine.params import FinishReason
@@ -40,7 +40,7 @@ from omnireel.net.errors import FetchError
 from omnireel.net.operator_server import Reply, sent
 from omnireel.prompting.clip import MediaDefaults
 from omnireel.prompting.counts import TokenCounter
-from omnireel.task import Answer, Delta, Detail, Event, Inspection, Report, Task
+from omnireel.task import Answer, Delta, Detail, Event, Inspection, Report, Task, Usage
 from omnireel.video.decoder import sandbox
 from omnireel.video.reader.process import num_sandbox_violations
 
@@ -218,9 +218,15 @@ class _Exchange:
         except TimeoutError:
             raise stalled("first token", patience.first_token_s) from None
         if delta := self._text.finish():
-            yield Delta(delta)
+            yield Delta(delta, self._so_far)
         yield self._clock.done()
         yield self._done()
+
+    @property
+    def _so_far(self) -> Usage:
+        """The tokens so far by our own count. A server may send several chunks for a token."""
+        num_output = min(self._num_chunks, self._task.sampling.max_tokens)
+        return Usage(self._sent.input_tokens, num_output)
 
     def _left_s(self) -> float:
         return self._options.patience.first_token_s - (time.monotonic() - self._started_s)
@@ -236,7 +242,7 @@ class _Exchange:
         if progress := self._clock.count_token():
             events.append(progress)
         if delta := self._text.push(chunk):
-            events.append(Delta(delta))
+            events.append(Delta(delta, self._so_far))
         return events
 
     def _done(self) -> Answer:

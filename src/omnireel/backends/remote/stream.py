@@ -10,17 +10,10 @@ from typing import Any
 from omnireel.backends.remote.failures import UpstreamFailure, broke_off, failed, stalled
 from omnireel.net.errors import FetchError
 from omnireel.net.operator_server import Reply
+from omnireel.task import Usage
 
 _MAX_LINE_BYTES = 1024 * 1024
 _DONE = "[DONE]"
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens as the server counted them."""
-
-    input_tokens: int
-    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -28,6 +21,7 @@ class Chunk:
     """One event: text of the chain of thought, text of the answer, and what the last events tell.
 
     reasoning: text that the server itself has separated
+    usage:     as the server counted it
     """
 
     reasoning: str = ""

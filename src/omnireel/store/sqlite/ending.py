@@ -28,13 +28,13 @@ from omnireel.store.sqlite.rows import (
     task_text,
 )
 from omnireel.store.sqlite.webhooks import store_webhook
-from omnireel.task import Answer, Failure, Outcome
+from omnireel.task import Failure, Outcome
 
 
 def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: float) -> None:
-    """End an unfinished job, charge for an answer, and store the webhook."""
+    """End an unfinished job, charge for its tokens, and store the webhook."""
     failure = outcome if isinstance(outcome, Failure) else None
-    tokens = (outcome.input_tokens, outcome.output_tokens) if isinstance(outcome, Answer) else (0, 0)
+    tokens = (outcome.input_tokens, outcome.output_tokens)
     db.execute(
         """UPDATE jobs SET state = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL, outcome = ?,
            failure = ?, is_callers = ?, input_tokens = ?, output_tokens = ?, task = coalesce(?, task),
