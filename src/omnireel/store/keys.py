@@ -118,7 +118,7 @@ def read_pepper(path: Path) -> bytes:
     """The pepper. It is made if it is missing; processes that start together get the same one.
 
     Raises OmnireelError if the file cannot be used, or does not hold a whole pepper: with a known one, such as an
-    empty file, whoever has the database could try keys.
+    empty file, one who has the database could try keys.
     """
     try:
         return _pepper(path)
