@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from omnireel.backends.base import Health
-from omnireel.backends.thread_work import Work
+from omnireel.backends.thread_work import WorkThreads
 from omnireel.engine.params import FinishReason
 from omnireel.engine.request import check_prompt_fits
 from omnireel.prompting.clip import (
@@ -53,12 +52,12 @@ class EchoBackend:
         self._token_s = token_s
         self._media = media or MediaDefaults()
         self._limits = limits or VideoLimits()
-        self._worker = ThreadPoolExecutor(1, "clip")
+        self._threads = WorkThreads()
 
     async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:
         """See Backend.generate. There is never any reasoning, and only max_tokens changes the answer."""
         num_input_tokens = _count_input(task)
-        with Work(self._worker, partial(self._read, task, files)) as work:
+        async with self._threads.work(task.tenant or "", partial(self._read, task, files)) as work:
             async for progress in work:
                 yield progress
             video = await work.result()
@@ -79,7 +78,8 @@ class EchoBackend:
 
     async def inspect(self, task: Task, files: Sequence[Path], *, pictures: bool = False) -> Inspection:
         """See Backend.inspect."""
-        with Work(self._worker, partial(self._inspect, task, files, pictures)) as work:
+        inspect = partial(self._inspect, task, files, pictures)
+        async with self._threads.work(task.tenant or "", inspect) as work:
             return await work.result()
 
     def check_length(self, task: Task) -> None:
@@ -101,7 +101,7 @@ class EchoBackend:
 
     async def close(self) -> None:
         """See Backend.close."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _read(self, task: Task, files: Sequence[Path], report: Report) -> VideoFacts:
         frames = FramesRead()

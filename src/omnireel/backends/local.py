@@ -1,6 +1,6 @@
 """From a clip and a prompt to an answer, with a model in this process.
 
-Clips are read and encoded in a worker thread, one at a time. The engine thread steps the model. The event loop
+Clips are read and encoded in worker threads. The engine thread steps the model. The event loop
 passes on what both report. Read `LocalBackend.generate` first, then `PromptEncoder.encode`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,7 @@ from pathlib import Path
 from omnireel.backends.answer_clock import AnswerClock
 from omnireel.backends.base import Health
 from omnireel.backends.engine_thread import EngineThread
-from omnireel.backends.thread_work import ThreadQueue, Work
+from omnireel.backends.thread_work import ThreadQueue, WorkThreads
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
 from omnireel.engine.params import FinishReason
 from omnireel.engine.runner import Runner
@@ -51,12 +50,13 @@ class LocalBackend:
         self._runner = runner
         config = EngineConfig(prefill_chunk=prefill_chunk, max_running=runner.capacity.num_slots)
         self._engine = EngineThread(Engine(runner, config, encoder.rates))
-        self._worker = ThreadPoolExecutor(1, "clip")
+        self._threads = WorkThreads()
         self._sequence_ids = itertools.count()
 
     async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:
         """See Backend.generate."""
-        with Work(self._worker, partial(self._encoder.encode, task, files)) as work:
+        encode = partial(self._encoder.encode, task, files)
+        async with self._threads.work(task.tenant or "", encode) as work:
             async for progress in work:
                 yield progress
             encoded = await work.result()
@@ -67,7 +67,7 @@ class LocalBackend:
     async def inspect(self, task: Task, files: Sequence[Path], *, pictures: bool = False) -> Inspection:
         """See Backend.inspect."""
         inspect = partial(self._inspect, task, files, pictures=pictures)
-        with Work(self._worker, inspect) as work:
+        async with self._threads.work(task.tenant or "", inspect) as work:
             return await work.result()
 
     def check_length(self, task: Task) -> None:
@@ -92,7 +92,7 @@ class LocalBackend:
 
     async def close(self) -> None:
         """See Backend.close."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         await asyncio.to_thread(self._engine.close)
         self._runner.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class PromptEncoder:
         self.rates = Rates()
         self._max_tubelets = max_tubelets
         self._pixel_spec = _pixel_spec(model)
+        # Clips are decoded at the same time and encoded in turn: each batch uses all processors.
+        self._encoding = threading.Lock()
 
     @classmethod
     def load(
@@ -159,7 +162,8 @@ class PromptEncoder:
     def _encode_sound(self, audio: AudioInput, report: Report) -> Tensor:
         if audio.samples is None:
             return torch.zeros(0, self.model.config.language.hidden_size, dtype=self.model.dtype)
-        tokens = self.model.encode_sound(torch.from_numpy(audio.samples))
+        with self._encoding:
+            tokens = self.model.encode_sound(torch.from_numpy(audio.samples))
         seconds = len(audio.samples) / SAMPLE_RATE
         report(Progress("encoding", f"{seconds:.1f} s of sound encoded: {len(tokens)} tokens"))
         return tokens
@@ -184,10 +188,11 @@ class PromptEncoder:
 
     def _encode_batch(self, tubelets: Tensor) -> Tensor:
         """Vision tokens of [n, T·3, H, W]; adds the time to the rates."""
-        started = time.perf_counter()
-        tokens = self.model.encode_video(tubelets)
         num_patches = tubelets.shape[2] * tubelets.shape[3] // self._pixel_spec.patch_size**2
-        self.rates.vision.add(len(tubelets) * num_patches, time.perf_counter() - started)
+        with self._encoding:
+            started = time.perf_counter()
+            tokens = self.model.encode_video(tubelets)
+            self.rates.vision.add(len(tubelets) * num_patches, time.perf_counter() - started)
         return tokens
 
 

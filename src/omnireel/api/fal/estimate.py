@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from omnireel.api.fal.errors import NO_CHARGE
 from omnireel.api.fal.output import estimate_report, picture_report
 from omnireel.api.fal.responses import name_ignored_fields
 from omnireel.api.fal.submit import Submissions, without_clip
-from omnireel.api.http.caller import key_of
+from omnireel.api.http.caller import key_of, owner_of
 from omnireel.api.http.responses import json_response
 from omnireel.errors import GenerationError
 from omnireel.jobs.submit import not_stored
@@ -64,7 +64,7 @@ class EstimateEndpoint:
         """The task without its clip, names of ignored fields, and whether the clip was saved as the blob `name`."""
         submitter = self.submissions.submitter
         async with self.submissions.reading(request) as body:
-            task = body.value.task
+            task = replace(body.value.task, tenant=owner_of(request))
             await submitter.check_length(task)
             stored = await self.submissions.find_stored(request, task)
             turn.check_room()

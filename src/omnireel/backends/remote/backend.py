@@ -6,10 +6,8 @@ Clips are read in worker threads; the event loop sends the request and passes on
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +31,7 @@ from omnireel.backends.remote.failures import (
 from omnireel.backends.remote.servers import Server
 from omnireel.backends.remote.stream import Chunk, Patience, chunks_of
 from omnireel.backends.remote.upstreams import Upstream, UpstreamPool
-from omnireel.backends.thread_work import Work
+from omnireel.backends.thread_work import WorkThreads
 from omnireel.engine.params import FinishReason
 from omnireel.errors import InputError
 from omnireel.net.errors import FetchError
@@ -48,7 +46,6 @@ log = structlog.get_logger()
 
 _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_S = 5.0
-_MAX_READERS = 4
 # Servers put a line break between a clip and its sound, and differ in blanks around them.
 _EXPECTED_DIFFERENCE = 8
 _FINISH = {
@@ -88,13 +85,14 @@ class RemoteBackend:
         self._counter = counter
         self._options = options
         self._encoder = TaskEncoder(counter, server, is_exact=options.is_exact)
-        self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_READERS), "clip")
+        self._threads = WorkThreads()
 
     async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:
         """See Backend.generate."""
         await self._ready()
         plain = self._plain(task)
-        with Work(self._readers, partial(self._encode, plain, files)) as work:
+        encode = partial(self._encode, plain, files)
+        async with self._threads.work(task.tenant or "", encode) as work:
             async for progress in work:
                 yield progress
             sent_task = await work.result()
@@ -106,7 +104,8 @@ class RemoteBackend:
         """See Backend.inspect."""
         await self._ready()
         plain = self._plain(task)
-        with Work(self._readers, partial(self._counter.inspect, plain, files, pictures=pictures)) as work:
+        inspect = partial(self._counter.inspect, plain, files, pictures=pictures)
+        async with self._threads.work(task.tenant or "", inspect) as work:
             return await work.result()
 
     def check_length(self, task: Task) -> None:
@@ -137,7 +136,7 @@ class RemoteBackend:
 
     async def close(self) -> None:
         """See Backend.close."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         await self._pool.close()
 
     async def _ready(self) -> None:
