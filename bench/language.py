@@ -99,19 +99,19 @@ def llama_runner(kind: str) -> Callable[[Path], Callable[[list[int]], Timing]]:
     return open_packed
 
 
-def through_engine(runner: "Runner") -> Callable[[list[int]], Timing]:
+def through_engine(runner: "Runner", *, num_output_tokens: int = ANSWER) -> Callable[[list[int]], Timing]:
     """A run through the engine, with scheduling and sampling."""
     from omnireel.engine.engine import Engine, EngineConfig  # noqa: PLC0415
     from omnireel.engine.params import SamplingParams  # noqa: PLC0415
     from omnireel.engine.request import Request  # noqa: PLC0415
 
-    sampling = SamplingParams(temperature=0, max_tokens=ANSWER)
+    sampling = SamplingParams(temperature=0, max_tokens=num_output_tokens)
 
     def run(ids: list[int]) -> Timing:
         engine = Engine(runner, EngineConfig())
         started = time.perf_counter()
         engine.add(Request("bench", tuple(ids), (), sampling, frozenset()))
-        while not engine.step():
+        while all(event.token_id is None for event in engine.step()):  # a chunk of the prompt
             pass
         first = time.perf_counter()
         while not engine.is_idle:

@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def write_full_gguf(out: Path, recipe: Recipe, num_layers: int) -> int:
     raw = published_config_json(sizes)
     config = parse_config(raw)
     (out / "config.json").write_text(json.dumps(raw), "utf-8")
-    (out / "tokenizer.json").write_text(json.dumps(tokenizer_json(sizes.vocab_size)), "utf-8")
+    (out / "tokenizer.json").write_text(json.dumps(_tokenizer(sizes.vocab_size)), "utf-8")
     (out / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 11]}), "utf-8")
     (out / "chat_template.jinja").write_text(TEMPLATE, "utf-8")
     planned = recipe.plan(parts(config.language), config.language.num_experts)
@@ -74,6 +75,15 @@ def write_full_gguf(out: Path, recipe: Recipe, num_layers: int) -> int:
     formats = Counter(stored.name for _, stored in planned)
     write_manifest(out, Manifest("noise", recipe.matrices, recipe.experts, dict(formats), files))
     return sum(file.num_bytes for file in files.values())
+
+
+def _tokenizer(vocab_size: int) -> dict[str, Any]:
+    """Single bytes and one merge: without any, llama.cpp's own programs could not turn a token into text."""
+    described = tokenizer_json(vocab_size)
+    vocab = described["model"]["vocab"]
+    vocab["th"] = len(vocab)
+    described["model"]["merges"] = ["t h"]
+    return described
 
 
 class PackedNoise:

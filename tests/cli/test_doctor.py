@@ -149,13 +149,14 @@ def test_without_json_it_prints_tables(tmp_path):
     assert "ok      model" in done.stdout
 
 
-def test_people_read_why_a_checkpoint_does_not_fit(tmp_path, monkeypatch):
+def test_people_read_once_how_much_memory_a_checkpoint_lacks(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "available_memory", lambda: 23_600_000_000)
     command = ["doctor", "--data-dir", str(tmp_path / "data"), "--port", "0"]
-    lines = CliRunner().invoke(app, command).stdout.splitlines()
-    (line,) = [line for line in lines if line.startswith("NVFP4 does not fit: ")]
-    assert "22.41 GB of weights" in line
-    assert line.endswith("23.60 GB of memory are available")
+    lines = CliRunner().invoke(app, command, env={"COLUMNS": "120"}).stdout.splitlines()
+    (line,) = [line for line in lines if "│ NVFP4 " in line]
+    assert "22.41 GB" in line
+    assert "none: 0.4 GB short" in line
+    assert any(line.startswith("The context of one sequence that fits beside") for line in lines)
 
 
 def test_a_hint_is_printed_with_its_brackets(tmp_path, monkeypatch):

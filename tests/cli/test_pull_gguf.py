@@ -86,18 +86,35 @@ def test_of_a_repository_with_ggufs_one_is_fetched(pull, tmp_path):
     assert f"omnireel pull {MODEL_ID} --gguf" in ran.stderr
 
 
-def test_a_second_gguf_deletes_no_first_one_and_a_newer_revision_replaces_it(pull, tmp_path):
+def test_several_ggufs_of_a_repository_are_kept_and_a_newer_revision_replaces_its_own(pull, tmp_path):
     files = {"a-q4.gguf": b"GGUF-A", "b-00001-of-00001.gguf": b"GGUF-B"}
     directory = tmp_path / "data" / "models" / MODEL_ID
     assert pull(files, "--gguf-file", "b.gguf")[0].returncode == 0
     ran, fetched = pull(files, "--gguf-file", "a-q4.gguf")
-    assert (ran.returncode, fetched) == (1, set())
-    assert f"data/models/{MODEL_ID} has b.gguf, which this pull would delete" in ran.stderr
-    assert f"remove the directory data/models/{MODEL_ID}," in ran.stderr
+    assert (ran.returncode, fetched) == (0, {"a-q4.gguf"}), ran.stderr
+    assert f"use it with --model {MODEL_ID}/a-q4.gguf" in ran.stdout
+    assert {path.name: path.read_bytes() for path in directory.glob("*.gguf")} == files
+    for name in ("a-q4.gguf", "b.gguf"):
+        assert pull(files, "--gguf-file", name)[1] == set(), "it is there already"
     parts = {f"b-0000{n}-of-00002.gguf": b"GGUF" for n in (1, 2)}
-    ran, fetched = pull(parts, "--gguf-file", "b.gguf", revision="f" * 40)
+    ran, fetched = pull(parts, "--gguf-file", "b.gguf", "--json", revision="f" * 40)
     assert (ran.returncode, fetched) == (0, set(parts)), ran.stderr
-    assert {path.name for path in directory.glob("*.gguf")} == set(parts)
+    assert {path.name for path in directory.glob("*.gguf")} == {"a-q4.gguf", *parts}
+    assert json.loads(ran.stdout)["older"] == ["a-q4.gguf"]
+    assert pull(files, "--gguf-file", "a-q4.gguf", revision="f" * 40)[1] == {"a-q4.gguf"}, (
+        "it may have changed"
+    )
+
+
+def test_one_of_several_ggufs_is_chosen_by_its_name(pull, tmp_path):
+    files = {"a-q4.gguf": b"GGUF-A", "b-q8.gguf": b"GGUF-B"}
+    for name in files:
+        assert pull(files, "--gguf-file", name)[0].returncode == 0
+    shared = {"encoders": str(DEMO), "data_dir": tmp_path / "data"}
+    assert find_model(Settings(model=f"{MODEL_ID}/b-q8.gguf", **shared)).language.read_bytes() == b"GGUF-B"
+    with pytest.raises(CheckpointError, match="several GGUFs") as caught:
+        find_model(Settings(model=MODEL_ID, **shared))
+    assert caught.value.hint == "Name one of them after what --model says, such as …/a-q4.gguf."
 
 
 def test_a_checkpoint_and_a_gguf_of_one_repository_delete_each_other_in_no_mode(pull, tmp_path):

@@ -1,5 +1,6 @@
 """The llama runner conforms, and computes what the torch runner computes with the same weights."""
 
+import resource
 import threading
 
 import pytest
@@ -14,7 +15,7 @@ from omnireel.engine.request import MediaSpan, Request
 from omnireel.engine.runner import Rows, Segment, Wanted
 from omnireel.engine.runners.llama import LlamaOptions, LlamaRunner
 from omnireel.engine.runners.torch import TorchRunner
-from omnireel.errors import Cancelled, CheckpointError
+from omnireel.errors import Cancelled, CheckpointError, SettingsError
 from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings
 from omnireel.model.checkpoint.load import load_checkpoint
 from tools.scaled_checkpoint import Sizes, write_checkpoint
@@ -131,6 +132,27 @@ def test_a_pass_is_stopped_in_its_middle(runner):
     runner.clear(0)
     assert isinstance(outcome.error, Cancelled)
     assert len(asked) < 20
+
+
+def test_sequences_that_memory_cannot_hold_are_refused_before_the_library_takes_it(gguf, runner):
+    one = runner.capacity
+    context, slots = 1 << 20, 64
+    needed = slots * (one.bytes_per_slot + context * one.bytes_per_token)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        SettingsError, match=rf"64 sequences of 1,048,576 tokens take {needed / 1e9:.2f} GB"
+    ) as caught:
+        open_runner(gguf, max_context=context, num_slots=slots, max_bytes=needed - 1)
+    assert caught.value.hint == "Choose a smaller --context or fewer --slots."
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, (
+        "in KiB; it would be gigabytes"
+    )
+
+
+def test_sequences_that_memory_can_hold_are_taken(gguf, runner):
+    open_runner(
+        gguf, max_context=MAX_CONTEXT, num_slots=NUM_SLOTS, max_bytes=runner.capacity.num_bytes
+    ).close()
 
 
 def test_more_slots_than_the_library_has_are_refused(gguf):

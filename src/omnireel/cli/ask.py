@@ -31,7 +31,7 @@ def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings
 
 async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
     policy = fetch_policy(settings, takes_paths=True)
-    with ProgressLine() as progress:
+    with ProgressLine("reading the video") as progress:
         async with fetch_video(source, policy) as video:
             progress.show("loading the model", None)
             backend = open_backend(settings, own_limits(settings))
@@ -74,15 +74,18 @@ def _summary(answer: Answer, num_frames: int) -> str:
 
 
 class ProgressLine:
-    """Shows on a terminal what happens until the answer begins. Prints nothing if stderr is not a terminal."""
+    """Shows on a terminal what happens until the result comes. Prints nothing if stderr is not a terminal.
 
-    def __init__(self) -> None:
+    message: the first stage
+    """
+
+    def __init__(self, message: str) -> None:
         self._console = Console(stderr=True)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24))
         self._progress = Progress(
             *columns, console=self._console, transient=True, disable=not self._console.is_terminal
         )
-        self._task: TaskID = self._progress.add_task("reading the video", total=None)
+        self._task: TaskID = self._progress.add_task(message, total=None)
 
     def __enter__(self) -> "ProgressLine":
         self._progress.start()

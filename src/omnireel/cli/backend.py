@@ -152,21 +152,34 @@ def dtype_of(settings: Settings, files: ModelFiles) -> "torch.dtype":
     """The dtype in which torch computes: all of the model, or its encoders. Raises CheckpointError.
 
     auto gives fp32 for the demo, which was trained in it. Without bf16 instructions torch takes ten times as long
-    for bf16 products as for fp32 ones; auto then gives fp32 if the larger weights fit into memory. Otherwise bf16.
+    for bf16 products as for fp32 ones; auto then gives fp32 if the larger weights fit into memory, beside the GGUF
+    where there is one. Otherwise bf16.
     """
     import torch
 
-    from omnireel.model.checkpoint.encoders import encoder_bytes
-    from omnireel.model.checkpoint.load import DTYPES, weight_bytes
+    from omnireel.model.checkpoint.load import DTYPES
 
     if settings.dtype != "auto":
         return DTYPES[settings.dtype]
     if _is_demo(files):
         return torch.float32
-    count = weight_bytes if files.language is None else encoder_bytes
-    if has_bf16_units() or count(files.directory, torch.float32) + OVERHEAD_BYTES > available_memory():
+    if has_bf16_units() or _fp32_bytes(files) + OVERHEAD_BYTES > available_memory():
         return torch.bfloat16
     return torch.float32
+
+
+def _fp32_bytes(files: ModelFiles) -> int:
+    """Bytes of all weights where torch computes in fp32. Raises CheckpointError."""
+    import torch
+
+    from omnireel.model.checkpoint.encoders import encoder_bytes
+    from omnireel.model.checkpoint.gguf.container import read_header
+    from omnireel.model.checkpoint.load import weight_bytes
+
+    if files.language is None:
+        return weight_bytes(files.directory, torch.float32)
+    tensors = read_header(files.language).tensors.values()
+    return encoder_bytes(files.directory, torch.float32) + sum(entry.num_bytes for entry in tensors)
 
 
 def has_bf16_units() -> bool:
@@ -214,6 +227,8 @@ def _place(model: str, settings: Settings, hint: str) -> Path:
     path = DEMO if model == "demo" else Path(model).expanduser()
     if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return path
+    if (gguf := _pulled_gguf(model, settings)) is not None:
+        return gguf
     if MODEL_ID.fullmatch(model) is None:
         raise CheckpointError(f"There is no checkpoint at {model}.", hint=hint)
     pulled = pulled_directory(settings.models_dir, model)
@@ -227,6 +242,15 @@ def _place(model: str, settings: Settings, hint: str) -> Path:
         if hint == _MODEL_HINT
         else hint,
     )
+
+
+def _pulled_gguf(model: str, settings: Settings) -> Path | None:
+    """The file that OWNER/NAME/FILE.gguf stands for, one of those that were pulled; None where there is none."""
+    owner_and_name, _, file = model.rpartition("/")
+    if MODEL_ID.fullmatch(owner_and_name) is None or not file.endswith(".gguf"):
+        return None
+    path = pulled_directory(settings.models_dir, owner_and_name) / file
+    return path if path.is_file() else None
 
 
 def _can_pull(name: str) -> bool:

@@ -38,7 +38,7 @@ def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettin
 async def _trace(
     source: str, prompt: str, settings: Settings, asked: AskSettings
 ) -> tuple[Trace, torch.dtype]:
-    with ProgressLine() as progress:
+    with ProgressLine("reading the video") as progress:
         async with fetch_video(source, fetch_policy(settings, takes_paths=True)) as video:
             progress.show("loading the model", None)
             encoder = load_encoder(settings, own_limits(settings))

@@ -108,6 +108,11 @@ class Capacity:
     bytes_per_slot: int
     bytes_per_token: int
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all slots at their full length."""
+        return self.num_slots * (self.bytes_per_slot + self.max_context * self.bytes_per_token)
+
     def check(self, segment: Segment) -> None:
         """Raise GenerationError(out_of_memory) where a slot does not hold so many positions."""
         assert 0 <= segment.slot < self.num_slots, f"there is no slot {segment.slot}"

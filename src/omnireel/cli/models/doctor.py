@@ -48,6 +48,11 @@ GB = 1e9
 PUBLISHED_BYTES = {"BF16": 66.03e9, "FP8": 35.2e9, "NVFP4": 22.41e9}
 _KV_BYTES, _STATE_BYTES = 6 * 2 * 2 * 128 * 2, 23 * 64 * 64 * 128 * 4
 _MAX_POSITIONS = 262_144
+_EXPLANATION = (
+    f"The context of one sequence that fits beside the weights, its state and {OVERHEAD_BYTES / GB:.1f} GB for the "
+    "server. The speeds are limits for one sequence: memory is read once for each token of the answer, and the "
+    "processor multiplies for each token of the prompt. Real speeds are lower; without a GGUF, far lower."
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ class Fit:
     problem: str | None
     decode_tokens_s: float | None = None
     prefill_tokens_s: float | None = None
+
+    @property
+    def needed_bytes(self) -> int:
+        """What has to be available before there is room for a single token."""
+        return self.weight_bytes + self.state_bytes + self.buffer_bytes
 
 
 @dataclass(frozen=True)
@@ -240,8 +250,21 @@ def _read_model(settings: Settings) -> None:
 
 def _verify_packed(directory: Path) -> None:
     if (directory / MANIFEST).exists():
-        with ProgressLine() as progress:
+        with ProgressLine("comparing checksums") as progress:
             verify_files(directory, lambda done, total: progress.show("comparing checksums", done / total))
+
+
+def _fit_table(machine: Machine, fits: list[Fit]) -> Table:
+    table = Table("checkpoint", "weights", "context that fits", "answer, tokens/s", "prompt, tokens/s")
+    for fit in fits:
+        missing = fit.needed_bytes - machine.available_bytes
+        context = f"{fit.max_context:,} tokens" if fit.max_context else f"none: {missing / GB:.1f} GB short"
+        speeds = [
+            "" if speed is None else f"{speed:.{digits}f}"
+            for speed, digits in ((fit.decode_tokens_s, 1), (fit.prefill_tokens_s, 0))
+        ]
+        table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context, *speeds)
+    return table
 
 
 def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) -> None:
@@ -271,19 +294,8 @@ def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) 
     ):
         table.add_row(*row)
     console.print(table)
-    table = Table("checkpoint", "weights", "context that fits", "tokens/s at most")
-    for fit in fits:
-        context = f"{fit.max_context:,} tokens" if fit.max_context else "does not fit"
-        speed = (
-            ""
-            if fit.decode_tokens_s is None
-            else f"{fit.decode_tokens_s:.1f}, prompt {fit.prefill_tokens_s:.0f}"
-        )
-        table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context, speed)
-    console.print(table)
-    for fit in fits:
-        if fit.problem:
-            console.print(f"{fit.name} does not fit: {fit.problem}", soft_wrap=True, highlight=False)
+    console.print(_fit_table(machine, fits))
+    console.print(_EXPLANATION, soft_wrap=True, highlight=False)
     for check in checks:
         if check.problem is None:
             console.print(f"ok      {check.name}")

@@ -35,6 +35,7 @@ from omnireel.model.checkpoint.packed import (
 from omnireel.model.config import read_config
 from omnireel.settings import Settings
 
+COMPARING = "comparing checksums"
 # What the loaders read besides weights.
 TEXT_FILES = (
     "config.json",
@@ -89,7 +90,7 @@ def _pack(files: ModelFiles, out: Path, recipe: Recipe) -> Manifest:
         require_library()
     out.mkdir(parents=True, exist_ok=True)
     plan = Plan(metadata(config, name, vocabulary(source_directory, config.vocab_size)), planned)
-    with ProgressLine() as progress, Source(source_directory) as source:
+    with ProgressLine("packing") as progress, Source(source_directory) as source:
 
         def show(done: int, total: int) -> None:
             progress.show(f"{LANGUAGE}: {done / 1e9:.2f} of {total / 1e9:.2f} GB", done / total)
@@ -126,8 +127,8 @@ def _packed_before(files: ModelFiles, out: Path, recipe: Recipe) -> Manifest:
             f"{out} has {manifest.source} packed as {manifest.type}, experts {manifest.experts}.",
             hint="Choose another --out, or remove that directory.",
         )
-    with ProgressLine() as progress:
-        verify_files(out, lambda done, total: progress.show("comparing checksums", done / total))
+    with ProgressLine(COMPARING) as progress:
+        verify_files(out, lambda done, total: progress.show(COMPARING, done / total))
     return manifest
 
 

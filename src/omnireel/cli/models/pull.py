@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -115,15 +116,19 @@ def _whole(name: str) -> str:
 
 
 def _refuse_loss(model: HubModel, target: Path) -> None:
-    """Raise OmnireelError if `target` has weights or GGUFs that the files of `model` do not replace."""
+    """Raise OmnireelError if `target` has weights that the files of `model` neither replace nor lie beside."""
     there = _weight_sets(path.name for path in target.rglob("*"))
     lost = there - _weight_sets(file.name for file in model.files)
-    if not lost:
+    if not lost or (_is_gguf(model.files) and _CHECKPOINT not in lost):
         return
     hint = f"If they are no longer needed, remove the directory {target}, and pull again."
-    if lost == {_CHECKPOINT} and not any(file.name.endswith(".gguf") for file in model.files):
+    if lost == {_CHECKPOINT} and not _is_gguf(model.files):
         hint += f" Else pull the whole checkpoint: {typed('pull', model.model_id)}"
     raise OmnireelError(f"{target} has {', '.join(sorted(lost))}, which this pull would delete.", hint=hint)
+
+
+def _is_gguf(files: Iterable[HubFile]) -> bool:
+    return any(file.name.endswith(".gguf") for file in files)
 
 
 def _weight_sets(names: Iterable[str]) -> set[str]:
@@ -162,11 +167,35 @@ def _fetch(model: HubModel, partial: Path, target: Path, *, is_encoders: bool) -
         download(model, file, incomplete)
     (incomplete / RECORD).write_text(json.dumps(_record(model, files)), encoding="utf-8")
     _remove_others(incomplete, {RECORD, *(file.name for file in files)})
-    if target.exists():
-        shutil.rmtree(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    incomplete.rename(target)
+    if _is_gguf(files) and _record_of(target):
+        _add_gguf(incomplete, target)
+    else:
+        if target.exists():
+            shutil.rmtree(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        incomplete.rename(target)
     shutil.rmtree(partial)
+
+
+def _add_gguf(incomplete: Path, target: Path) -> None:
+    """Move a GGUF into a directory with others, where it replaces only an older one of its name.
+
+    The record comes last. It lists the files of its revision, and those of earlier ones as `older`.
+    """
+    new, before = _record_of(incomplete), _record_of(target)
+    for name in new["files"]:
+        (incomplete / name).replace(target / name)
+    replaced = {_whole(name) for name in new["files"]}
+    kept = {path.name for path in target.glob("*.gguf") if _whole(path.name) not in replaced}
+    for path in list(target.glob("*.gguf")):
+        if path.name not in kept | set(new["files"]):
+            path.unlink()
+    listed = set(before.get("files", ())) if before["revision"] == new["revision"] else set()
+    new["files"] += sorted(kept & listed)
+    new["older"] = sorted(kept - listed)
+    new["bytes"] = sum(path.stat().st_size for path in target.glob("*.gguf"))
+    (incomplete / RECORD).write_text(json.dumps(new), encoding="utf-8")
+    (incomplete / RECORD).replace(target / RECORD)
 
 
 def _remove_others(incomplete: Path, names: set[str]) -> None:
@@ -198,14 +227,22 @@ def _encoder_files(model: HubModel, incomplete: Path) -> tuple[HubFile, ...]:
 
 
 def _report(model: HubModel, target: Path, *, is_new: bool, is_encoders: bool, as_json: bool) -> None:
-    record = json.loads((target / RECORD).read_text("utf-8"))
+    record = _record_of(target)
     if as_json:
         typer.echo(json.dumps(record | {"directory": str(target), "downloaded": is_new}))
         return
     use = f"--model {model.model_id}"
+    if len(_weight_sets(path.name for path in target.glob("*.gguf"))) > 1:
+        use += f"/{min(file.name for file in model.files)}"
     if is_encoders:
         use = f"--model FILE.gguf --encoders {model.model_id}"
     typer.echo(f"{model.model_id} is {'now' if is_new else 'already'} in {target}; use it with {use}")
+
+
+def _record_of(directory: Path) -> dict[str, Any]:
+    """The record of a complete directory; empty where there is none."""
+    path = directory / RECORD
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
 def _record(model: HubModel, files: Sequence[HubFile]) -> dict[str, object]:
@@ -233,8 +270,7 @@ def _check_free_disk(model_id: str, files: Sequence[HubFile], incomplete: Path) 
 
 def _has(directory: Path, model: HubModel, *, is_encoders: bool) -> bool:
     """Whether all wanted files of this revision are there; of encoders, whose shards the record names, the others."""
-    path = directory / RECORD
-    record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    record = _record_of(directory)
     if record.get("revision") != model.revision:
         return False
     names = {file.name for file in model.files if not (is_encoders and file.name.endswith(".safetensors"))}

@@ -5,6 +5,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnireel.cli.models.memory import available_memory
 from omnireel.model.checkpoint.model_files import ModelFiles
 from omnireel.settings import Settings
 
@@ -48,7 +49,7 @@ def open_torch_runner(encoder: "PromptEncoder", settings: Settings) -> "Runner":
 def open_llama_runner(
     path: Path, embeddings: "Embeddings", settings: Settings, *, max_context: int
 ) -> "Runner":
-    """The runner of a GGUF. Raises CheckpointError.
+    """The runner of a GGUF. Raises CheckpointError, and SettingsError where memory cannot hold context and slots.
 
     max_context: that of the token counter
     """
@@ -57,6 +58,7 @@ def open_llama_runner(
     options = LlamaOptions(
         max_context=max_context,
         num_slots=settings.slots,
+        max_bytes=available_memory(),
         gpu_layers=settings.gpu_layers,
         threads=settings.threads,
         flash_attention=settings.flash_attention,

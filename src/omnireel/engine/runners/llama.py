@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from torch import Tensor
 from omnireel.engine.runner import Capacity, Outcome, Segment, Snapshot, Stop, never
 from omnireel.engine.runners.llama_batch import Part, Progress, arrays, next_parts, point_to
 from omnireel.engine.runners.llama_library import drop_errors, first_error, load_library
-from omnireel.errors import Cancelled, CheckpointError, GenerationError
+from omnireel.errors import Cancelled, CheckpointError, GenerationError, OmnireelError, SettingsError
 
 # [n] int64 → [n, D]
 Embeddings = Callable[[Tensor], Tensor]
 
 _BATCH, _MICRO_BATCH = 2048, 512
 _MAX_OUTPUTS = 64  # in one call; a row of logits of the published model takes half a megabyte
+_PROBED_POSITIONS = 256  # the library rounds a context up to it
 _CACHE_TYPES = {"f32": 0, "f16": 1, "bf16": 30}  # enum ggml_type
 _FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 _NO_ROOM, _ABORTED, _INVALID = 1, 2, -1  # of llama_decode; other codes below zero are fatal
@@ -38,6 +39,8 @@ class LlamaOptions:
 
     max_context:     positions of one sequence; memory for all slots is taken at once
     num_slots:       sequences at the same time
+    max_bytes:       most memory that the sequences may take together; None: whatever there is. Not looked at where
+                     a GPU computes layers, since their memory is there
     gpu_layers:      layers that a GPU computes; None: all
     threads:         None: all processors of this process
     flash_attention: auto, on or off
@@ -47,6 +50,7 @@ class LlamaOptions:
 
     max_context: int
     num_slots: int = 1
+    max_bytes: int | None = None
     gpu_layers: int | None = None
     threads: int | None = None
     flash_attention: str = "auto"
@@ -72,7 +76,8 @@ class LlamaRunner:
 
     path:       the file, or the first one of several
     embeddings: those of the file, for segments that also have rows: a batch of the library has one kind of input
-    Raises CheckpointError where the library is missing, or refuses the file or the options.
+    Raises CheckpointError where the library is missing, or refuses the file or the options, and SettingsError where
+    the sequences would take more memory than they may.
     """
 
     def __init__(self, path: Path, embeddings: Embeddings, options: LlamaOptions) -> None:
@@ -82,15 +87,19 @@ class LlamaRunner:
         self._abort = self._library.ggml_abort_callback(lambda _: self._stop())
         self._num_tokens = [0] * options.num_slots
         self._max_outputs = max(_MAX_OUTPUTS, options.num_slots)
+        self._context = None
         self._model = self._open_model(path, options)
-        self._context = self._open_context(path, options)
-        self._memory = self._library.llama_get_memory(self._context)
         self._vocabulary = self._library.llama_vocab_n_tokens(
             self._library.llama_model_get_vocab(self._model)
         )
         self._width = self._library.llama_model_n_embd(self._model)
-        self.capacity = Capacity(options.num_slots, options.max_context, 0, 0)
-        self.capacity = self._measured(options)
+        try:
+            self.capacity = self._measured(path, options)
+            self._check_memory(options)
+            self._open_context(path, options)
+        except OmnireelError:
+            self.close()
+            raise
 
     def forward(self, batch: Sequence[Segment], *, stop: Stop = never) -> list[Outcome]:
         """See Runner.forward. A pass may end early inside a layer."""
@@ -134,10 +143,10 @@ class LlamaRunner:
 
     def close(self) -> None:
         """See Runner.close."""
-        if self._context is not None:
-            self._library.llama_free(self._context)
+        self._close_context()
+        if self._model is not None:
             self._library.llama_model_free(self._model)
-        self._context = self._model = self._memory = None
+        self._model = None
 
     def _open_model(self, path: Path, options: LlamaOptions) -> Any:  # noqa: ANN401 - a pointer of the library
         params = self._library.llama_model_default_params()
@@ -149,7 +158,8 @@ class LlamaRunner:
             raise CheckpointError(f"libllama cannot load {path}: {first_error()}.")
         return model
 
-    def _open_context(self, path: Path, options: LlamaOptions) -> Any:  # noqa: ANN401
+    def _open_context(self, path: Path, options: LlamaOptions) -> None:
+        """The library takes the memory of all sequences here."""
         params = self._library.llama_context_default_params()
         params.n_ctx = options.max_context * options.num_slots
         params.n_seq_max = options.num_slots
@@ -162,16 +172,25 @@ class LlamaRunner:
         drop_errors()
         context = self._library.llama_init_from_model(self._model, params)
         if not context:
-            self._library.llama_model_free(self._model)
             raise CheckpointError(
                 f"{path} cannot be opened for {options.num_slots} sequences of {options.max_context} tokens: "
                 f"{first_error()}.",
                 hint="Choose a smaller context or fewer slots.",
             )
-        return context
+        self._context, self._memory = context, self._library.llama_get_memory(context)
 
-    def _measured(self, options: LlamaOptions) -> Capacity:
-        """The library does not say what a state takes, so that of one position is compared with that of two."""
+    def _close_context(self) -> None:
+        if self._context is not None:
+            self._library.llama_free(self._context)
+        self._context = self._memory = None
+
+    def _measured(self, path: Path, options: LlamaOptions) -> Capacity:
+        """What a sequence takes, measured in a small context: that of all slots could take more than there is.
+
+        The library does not say what a state takes, so that of one position is compared with that of two.
+        """
+        self.capacity = Capacity(1, _PROBED_POSITIONS, 0, 0)
+        self._open_context(path, replace(options, max_context=_PROBED_POSITIONS, num_slots=1))
         sizes = []
         for position in (0, 1):
             (outcome,) = self.forward([Segment(0, position, [0])])
@@ -179,8 +198,21 @@ class LlamaRunner:
                 raise outcome.error
             sizes.append(self._library.llama_state_seq_get_size(self._context, 0))
         self.clear(0)
+        self._close_context()
         per_token = sizes[1] - sizes[0]
         return Capacity(options.num_slots, options.max_context, sizes[0] - per_token, per_token)
+
+    def _check_memory(self, options: LlamaOptions) -> None:
+        """Raise SettingsError where the sequences would take too much memory."""
+        is_elsewhere = options.gpu_layers != 0 and self._library.llama_supports_gpu_offload()
+        if options.max_bytes is None or is_elsewhere or self.capacity.num_bytes <= options.max_bytes:
+            return
+        raise SettingsError(
+            f"{options.num_slots} sequences of {options.max_context:,} tokens take "
+            f"{self.capacity.num_bytes / 1e9:.2f} GB of memory ({self.capacity.bytes_per_token:,} bytes a token); "
+            f"{options.max_bytes / 1e9:.2f} GB are available.",
+            hint="Choose a smaller --context or fewer --slots.",
+        )
 
     def _refusal(self, segment: Segment) -> Exception | None:
         try:

@@ -58,7 +58,8 @@ def _only_gguf(directory: Path) -> Path | None:
     if len(firsts) > 1:
         names = ", ".join(path.name for path in firsts)
         raise CheckpointError(
-            f"{directory} has several GGUFs: {names}.", hint="Name one of them with --model."
+            f"{directory} has several GGUFs: {names}.",
+            hint=f"Name one of them after what --model says, such as …/{firsts[0].name}.",
         )
     if found and not firsts:
         raise CheckpointError(f"{directory} lacks the first file of its GGUF; it has {found[0].name}.")
