@@ -1,4 +1,4 @@
-"""A random checkpoint that vLLM and omnireel both run, whose answers are ordinary letters."""
+"""A random checkpoint that vLLM and omnireel both run, whose answers are plain text."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tools.scaled_checkpoint import Sizes, tokenizer_json, write_checkpoint
 
 SIZES = Sizes(sound_width=64, seed=7, max_positions=8192)
 HEAD = "language_model.lm_head.weight"
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 # Parts in their order, as the templates of this family render them; a line break comes before the text alone.
 TEMPLATE = """\
@@ -31,15 +31,15 @@ TEMPLATE = """\
 
 
 def write_scaled(directory: Path) -> Path:
-    """Write the checkpoint. Tokens other than letters are never the likeliest ones, so no answer ends by itself."""
+    """Write the checkpoint. Tokens outside the alphabet are never the likeliest ones, so no answer ends by itself."""
     write_checkpoint(directory, SIZES)
     (directory / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     vocabulary = tokenizer_json(SIZES.vocab_size)["model"]["vocab"]
-    letters = [vocabulary[letter] for letter in LETTERS]
+    plain = [vocabulary[character] for character in ALPHABET]
     for file in directory.glob("*.safetensors"):
         tensors = load_file(file)
         if HEAD in tensors:
             head = tensors[HEAD].new_zeros(tensors[HEAD].shape)
-            head[letters] = tensors[HEAD][letters]
+            head[plain] = tensors[HEAD][plain]
             save_file(tensors | {HEAD: head}, file, metadata={"format": "pt"})
     return directory
