@@ -21,7 +21,13 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Each needs an environment or an extra of its own, which a target of the Makefile makes.
+NAMED_FOLDERS = ("gguf", "vllm_server")
+
+
 def pytest_ignore_collect(collection_path, config):
-    """tests/gguf needs the extra omnireel[gguf], so it is collected only where it is named: `make test-gguf`."""
-    named = any("gguf" in Path(argument.partition("::")[0]).parts for argument in config.args)
-    return True if collection_path == Path(__file__).parent / "gguf" and not named else None
+    """Folders that are collected only where they are named: `make test-gguf`, `make test-vllm`."""
+    named = {part for argument in config.args for part in Path(argument.partition("::")[0]).parts}
+    folder = collection_path.name
+    is_unnamed = folder in NAMED_FOLDERS and folder not in named
+    return True if is_unnamed and collection_path.parent == Path(__file__).parent else None

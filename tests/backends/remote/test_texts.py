@@ -40,7 +40,7 @@ def test_the_switch_and_the_budget_are_sent(ask, server, thinking, system):
     budget = {"reasoning_budget": 50} if thinking else {}
     ask(server, thinking=thinking, sampling={"seed": 7, "max_tokens": 99, **budget})
     (request,) = server.requests
-    assert request["chat_template_kwargs"] == {"enable_thinking": thinking}
+    assert request["chat_template_kwargs"] == {"enable_thinking": thinking, **budget}
     assert request["messages"][0] == {"role": "system", "content": system}
     assert request.get("thinking_token_budget") == budget.get("reasoning_budget")
     assert (request["seed"], request["max_tokens"], request["temperature"]) == (7, 99, 0)

@@ -81,8 +81,14 @@ class Server:
         return [{"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}]
 
     def fields(self, task: Task, clip: SentClip, *, salt: str | None) -> dict[str, Any]:  # noqa: ARG002
-        """Fields of the body besides those of OpenAI. salt: keeps the cached prompts of tenants apart"""
-        return {"chat_template_kwargs": {"enable_thinking": task.thinking}}
+        """Fields of the body besides those of OpenAI. salt: keeps the cached prompts of tenants apart
+
+        The template gets what ours gets: some state the budget of the chain of thought in the prompt.
+        """
+        arguments: dict[str, Any] = {"enable_thinking": task.thinking}
+        if task.sampling.reasoning_budget is not None:
+            arguments["reasoning_budget"] = task.sampling.reasoning_budget
+        return {"chat_template_kwargs": arguments}
 
     def _check_most(self, name: str, value: float, limit: float) -> None:
         if value > limit:

@@ -1,6 +1,6 @@
-"""Gives the bodies that omnireel sends to vLLM's own request model and media readers. Run by `make test-vllm`.
+"""Gives the bodies that omnireel sends to vLLM's own request model and media readers. Run by test_protocol.py.
 
-    .venv-vllm/bin/python tests/vllm_protocol.py BODIES.json
+    .venv-vllm/bin/python tests/vllm_server/protocol.py BODIES.json
 
 No model runs. It fails where vLLM refuses a field, ignores one, or reads other frames than were sent.
 """
@@ -34,7 +34,7 @@ def check_fields(body: dict) -> None:
     assert not unknown, unknown
     assert not request.model_extra, request.model_extra
     assert (request.thinking_token_budget, request.seed) == (20, 3)
-    assert request.chat_template_kwargs == {"enable_thinking": True}
+    assert request.chat_template_kwargs == {"enable_thinking": True, "reasoning_budget": 20}
     assert request.stream_options.include_usage
 
 
