@@ -247,6 +247,7 @@ class Worker:
         finally:  # not earlier: the lease must be renewed until the outcome is stored
             if self._running.get(job.id) is attempt:
                 del self._running[job.id]
+            self._jobs_may_wait |= job.num_crashes > 0  # nothing was claimed while it ran alone
 
     async def _interrupted(self, attempt: _Attempt, reason: str) -> None:
         job = attempt.job

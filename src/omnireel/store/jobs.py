@@ -16,6 +16,9 @@ Cancelling = Literal["removed", "requested", "ended", "unknown"]
 IDEMPOTENCY_S = 24 * 3600.0
 # The longest wait of a job before it runs again after its worker died.
 MAX_BACKOFF_S = 60.0
+# So long is a job that has to run alone passed over by workers that run others. Then its next worker takes nothing else
+# until it is idle.
+MAX_PASSED_OVER_S = 10.0
 # How long an answer that must not be kept can be fetched: of a queued job, and of an attached request.
 UNKEPT_S, UNKEPT_ATTACHED_S = 3600.0, 60.0
 # A position in the queue is exact up to so many jobs of each account. Callers ask for it again and again.
@@ -78,6 +81,7 @@ class Job:
 
     task:         without content if its owner had it dropped, or if the job has ended and must not be kept
     outcome:      None until the job has ended, and after the outcome has been dropped
+    num_crashes:  how many workers died while they ran it; one that has any runs alone in its worker
     failure:      why it failed; it stays when the outcome is dropped
     num_tokens:   input and output tokens that were charged; 0 until the job has ended
     """
@@ -96,6 +100,7 @@ class Job:
     finished_at: float | None
     start_deadline_at: float | None
     attempt: int
+    num_crashes: int
     lease_token: int
     cancel_requested: bool
     outcome: Outcome | None
@@ -216,6 +221,8 @@ class JobStore(Protocol):
 
         Jobs of low priority come last. Otherwise the owner with the fewest running jobs comes first; among several,
         the one whose last claim is the oldest.
+        A job whose worker died may have been the reason. It runs alone in its next worker, so that it cannot take
+        others along: an idle worker claims it alone, and then nothing until it has ended.
         """
 
     async def renew_leases(
@@ -262,8 +269,8 @@ class JobStore(Protocol):
 
         running: the jobs of this worker. Their leases are renewed first if some lease has run out, because the store
                  may have been unwritable for a while, or the machine suspended.
-        A lease that ran out counts as a crash of its worker. The job is queued again, with a longer wait each time. It
-        ends as lost after max_crashes, or when no retry is left.
+        A lease that ran out counts as a crash of its worker. The job is queued again, to run alone, with a longer wait
+        each time. It ends as lost after max_crashes, or when no retry is left.
         """
 
     async def purge(self, *, before: float) -> None:
