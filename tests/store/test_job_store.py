@@ -245,6 +245,50 @@ def test_the_same_idempotency_key_and_request_is_the_same_job_for_a_day(store):
     assert submit(store, "d", idempotency_key="k", now=IDEMPOTENCY_S + 1).id == "d"
 
 
+def test_a_pinned_job_with_a_second_caller_goes_on_without_the_first(store):
+    submit(store, "a", pinned_to="w", retries=0, idempotency_key="k")
+    assert store.jobs.find("a").pinned_to == "w"
+    known = submit(store, "b", idempotency_key="k", retries=5, webhook_url="https://hook.example/")
+    assert known.id == "a"
+    now_queued = store.jobs.find("a")
+    assert (now_queued.pinned_to, now_queued.retries) == (None, 5)
+    job = take(store, "w")
+    assert store.jobs.cancel("a", POLICY, now=1, only_pinned=True) == "kept"
+    finish(store, job)
+    assert [entry.job_id for entry in store.webhooks.read_log()] == ["a"]
+
+
+def test_a_pinned_job_is_not_requeued_and_ends_with_its_caller(store):
+    submit(store, pinned_to="w", retries=0)
+    job = take(store)
+    assert not store.jobs.requeue(job, worker="w", after_s=0, counts=False, log=(), now=1)
+    assert store.jobs.cancel("a", POLICY, now=1, only_pinned=True) == "requested"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_new"),
+    [
+        (done(), False),
+        (Failure("too_long", "Too long.", about="media", is_callers=True), False),
+        (CANCELLED, True),
+        (LOST, True),
+        (BROKEN, True),
+        (Failure("concurrent_requests_limit", "Full.", after_s=1, is_callers=True), True),
+    ],
+)
+def test_an_open_request_is_tried_again_if_nothing_about_its_input_ended_it(store, outcome, is_new):
+    submit(store, "a", pinned_to="w", retries=0, idempotency_key="k")
+    finish(store, take(store), outcome)
+    for _ in range(2):
+        again = submit(store, "b", pinned_to="w", retries=0, idempotency_key="k")
+        assert again.id == ("b" if is_new else "a")
+    submit(store, "queued", owner="bob", idempotency_key="k")
+    finish(
+        store, take(store, "w") if not is_new else store.jobs.claim(Claim("w", 9, LEASE_S), now=0)[-1], LOST
+    )
+    assert submit(store, "queued again", owner="bob", idempotency_key="k").id == "queued"
+
+
 def test_a_job_is_refused_if_the_queue_is_too_long(store):
     submit(store, "a")
     submit(store, "b")

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from omnireel.task import Failure, Outcome, Task
 
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
-Cancelling = Literal["removed", "requested", "ended", "unknown"]
+Cancelling = Literal["removed", "requested", "kept", "ended", "unknown"]
 
 # How long an idempotency key names the same job.
 IDEMPOTENCY_S = 24 * 3600.0
@@ -211,6 +211,9 @@ class JobStore(Protocol):
         """Store a new job, or find the one of the same idempotency key. Then `claim`, in the same commit.
 
         fingerprint: of the request; another one under the same idempotency key is refused
+        A job that is found and has not ended is pinned no more: two callers wait for it, so it ends with neither. One
+        that ended without an answer, but not by its input, is replaced if it or the new one is pinned: its caller's
+        connection ended it, or the server did, and its caller tries again.
         Returns the job, and the jobs that were claimed. Raises CapacityError if more than max_queued jobs wait or too
         many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
         the job could exceed its cap.
@@ -253,14 +256,19 @@ class JobStore(Protocol):
     ) -> bool:
         """Put a running job back into the queue. counts: whether the attempt uses up a retry
 
-        Returns False if the worker's lease was lost, or if a retry is needed and none is left.
+        Returns False if the worker's lease was lost, if a retry is needed and none is left, or if the job is pinned.
         """
 
     def append_log(self, job_id: str, lines: Sequence[NewLogLine]) -> None:
         """Add lines to a job's log. Returns before they are stored."""
 
-    async def cancel(self, job_id: str, policy: EndPolicy, *, now: float) -> Cancelling:
-        """End a waiting job, or ask the worker of a running one to end it."""
+    async def cancel(
+        self, job_id: str, policy: EndPolicy, *, now: float, only_pinned: bool = False
+    ) -> Cancelling:
+        """End a waiting job, or ask the worker of a running one to end it.
+
+        only_pinned: its caller has left. A job that is not pinned goes on.
+        """
 
     async def end_overdue(
         self, policy: EndPolicy, *, running: Sequence[Job], worker: str, lease_s: float, now: float

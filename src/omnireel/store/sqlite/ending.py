@@ -38,10 +38,11 @@ def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: f
     failure = outcome if isinstance(outcome, Failure) else None
     text = outcome_text(outcome)
     tokens = (outcome.input_tokens, outcome.output_tokens)
-    db.execute(
+    ((webhook_url,),) = select(
+        db,
         """UPDATE jobs SET state = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL, outcome = ?,
            failure = ?, is_callers = ?, input_tokens = ?, output_tokens = ?, task = coalesce(?, task),
-           media = NULL WHERE id = ?""",
+           media = NULL WHERE id = ? RETURNING webhook_url""",
         (
             state_of(outcome), now, in_row(text), None if failure is None else failure_text(failure),
             None if failure is None else int(failure.is_callers), *tokens,
@@ -56,18 +57,20 @@ def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: f
         db.execute(
             "INSERT INTO ledger SELECT id, 'charge', owner, key_id, ?, ?, ? FROM jobs WHERE id = ?", charge
         )
-    if job.webhook_url is not None:
+    if webhook_url is not None:
         body = policy.webhook_body(job.id, job.task, outcome)
-        store_webhook(db, job_id=job.id, owner=job.owner, url=job.webhook_url, body=body, now=now)
+        store_webhook(db, job_id=job.id, owner=job.owner, url=webhook_url, body=body, now=now)
 
 
-def cancel(db: Connection, policy: EndPolicy, job_id: str, *, now: float) -> Cancelling:
+def cancel(db: Connection, policy: EndPolicy, job_id: str, *, now: float, only_pinned: bool) -> Cancelling:
     """End a waiting job, or ask the worker of a running one to end it."""
     job = find_job(db, job_id)
     if job is None:
         return "unknown"
     if job.state.is_final:
         return "ended"
+    if only_pinned and job.pinned_to is None:
+        return "kept"
     if job.state == State.running:
         db.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ?", (job_id,))
         return "requested"

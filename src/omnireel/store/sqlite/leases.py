@@ -112,7 +112,8 @@ def requeue(db: Connection, job: Job, *, worker: str, run_after: float, counts: 
     db.execute(
         """UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, run_after = ?,
            retries = retries - ?, attempt = attempt - ?
-           WHERE id = ? AND state = 'running' AND lease_token = ? AND lease_owner = ? AND retries >= ?""",
+           WHERE id = ? AND state = 'running' AND lease_token = ? AND lease_owner = ? AND retries >= ?
+           AND pinned_to IS NULL""",
         (run_after, int(counts), int(not counts), job.id, job.lease_token, worker, int(counts)),
     )
     return db.changes() == 1

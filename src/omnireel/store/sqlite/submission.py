@@ -49,7 +49,26 @@ def _find_repeated(db: Connection, submission: Submission, fingerprint: str, now
             about="idempotency_key",
             hint="Use a new key for a new request.",
         )
-    return find_job(db, rows[0][1])
+    known = find_job(db, rows[0][1])
+    if known is None or _is_tried_again(known, submission):
+        values = (submission.id, now + IDEMPOTENCY_S, *key)
+        db.execute("UPDATE idempotency SET job_id = ?, expires_at = ? WHERE owner = ? AND key = ?", values)
+        return None
+    if known.pinned_to is not None and not known.state.is_final:
+        db.execute(
+            """UPDATE jobs SET pinned_to = NULL, retries = max(retries, ?),
+               webhook_url = coalesce(webhook_url, ?) WHERE id = ?""",
+            (submission.retries, submission.webhook_url, known.id),
+        )
+    return known
+
+
+def _is_tried_again(known: Job, submission: Submission) -> bool:
+    """Whether an open request of the same idempotency key ended without an answer that would stay the same."""
+    if known.failure is None or (known.pinned_to is None and submission.pinned_to is None):
+        return False
+    is_about_input = known.failure.is_callers and known.failure.after_s is None
+    return known.state is State.cancelled or not is_about_input
 
 
 def _check_key(db: Connection, submission: Submission, *, now: float) -> None:
