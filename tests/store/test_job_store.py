@@ -282,11 +282,12 @@ def test_an_open_request_is_tried_again_if_nothing_about_its_input_ended_it(stor
     for _ in range(2):
         again = submit(store, "b", pinned_to="w", retries=0, idempotency_key="k")
         assert again.id == ("b" if is_new else "a")
-    submit(store, "queued", owner="bob", idempotency_key="k")
-    finish(
-        store, take(store, "w") if not is_new else store.jobs.claim(Claim("w", 9, LEASE_S), now=0)[-1], LOST
-    )
-    assert submit(store, "queued again", owner="bob", idempotency_key="k").id == "queued"
+
+
+def test_a_queued_job_that_was_lost_stays_the_job_of_its_key(store):
+    submit(store, "a", idempotency_key="k")
+    finish(store, take(store), LOST)
+    assert submit(store, "b", idempotency_key="k").id == "a"
 
 
 def test_a_job_is_refused_if_the_queue_is_too_long(store):

@@ -197,6 +197,11 @@ def state_of(outcome: Outcome) -> State:
     return State.cancelled if outcome.kind == "cancelled" else State.failed
 
 
+def is_failed_clip(failure: Failure) -> bool:
+    """Whether work was done for a clip that cannot be used; one that could not be fetched is not meant."""
+    return failure.is_callers and failure.about == "media" and failure.kind != "file_download_error"
+
+
 class JobStore(Protocol):
     """Jobs, their logs and their leases. `now`: Unix seconds. Writes are durable when awaited.
 

@@ -15,7 +15,7 @@ from omnireel.api.fal.responses import name_ignored_fields
 from omnireel.api.fal.submit import Submissions, without_clip
 from omnireel.api.http.caller import key_of
 from omnireel.api.http.responses import json_response
-from omnireel.errors import GenerationError
+from omnireel.errors import GenerationError, InputError
 from omnireel.jobs.submit import not_stored
 from omnireel.storage.blob_store import BlobStore
 from omnireel.task import Inspection, Task
@@ -47,6 +47,9 @@ class EstimateEndpoint:
                 task, ignored, is_saved = await self._read(request, name, counted)
                 inspecting = self._inspect(task, name if is_saved else None, pictures=pictures)
                 inspection = await unless_disconnected(request, asyncio.ensure_future(inspecting))
+        except InputError as error:
+            await self.submissions.submitter.count_failure(key_of(request), error)
+            raise
         finally:
             await self._blobs.remove([name])
         report_of = picture_report if pictures else estimate_report

@@ -15,9 +15,11 @@ from omnireel.store.jobs import (
     LapsedLease,
     Overdue,
     State,
+    is_failed_clip,
     state_of,
 )
 from omnireel.store.sqlite.database import Connection
+from omnireel.store.sqlite.keys import count_failed_clip
 from omnireel.store.sqlite.rows import (
     drop_beside,
     failure_text,
@@ -38,11 +40,11 @@ def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: f
     failure = outcome if isinstance(outcome, Failure) else None
     text = outcome_text(outcome)
     tokens = (outcome.input_tokens, outcome.output_tokens)
-    ((webhook_url,),) = select(
+    ((webhook_url, key_id),) = select(
         db,
         """UPDATE jobs SET state = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL, outcome = ?,
            failure = ?, is_callers = ?, input_tokens = ?, output_tokens = ?, task = coalesce(?, task),
-           media = NULL WHERE id = ? RETURNING webhook_url""",
+           media = NULL WHERE id = ? RETURNING webhook_url, key_id""",
         (
             state_of(outcome), now, in_row(text), None if failure is None else failure_text(failure),
             None if failure is None else int(failure.is_callers), *tokens,
@@ -52,6 +54,8 @@ def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: f
     put_beside(db, job.id, "outcome", text)
     if not job.keeps_io:
         drop_beside(db, job.id, "task")
+    if key_id and failure is not None and is_failed_clip(failure):
+        count_failed_clip(db, key_id, now)
     if num_tokens := sum(tokens):
         charge = (now, num_tokens, num_tokens * policy.micro_per_token, job.id)
         db.execute(
