@@ -41,12 +41,13 @@ class Process:
     """A process that runs an `omnireel` command. Its log is in `log_path`."""
 
     backend = "echo"
+    code = "import omnireel.cli; omnireel.cli.main()"
 
     def __init__(self, folder: Path, *arguments: str, log_name: str = "log", **variables: str) -> None:
         self.folder = folder
         self.log_path = folder / log_name
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OMNIREEL_")}
-        command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", *arguments]
+        command = [sys.executable, "-c", self.code, *arguments]
         command += ["--backend", self.backend, "--data-dir", str(folder)]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(

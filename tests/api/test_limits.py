@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from keyed import caller, create_key, spent_micro
-from served import Server
+from served import Server, data_uri
 
 ID = "nvidia/nemotron-3-nano-omni/video"
 
@@ -78,3 +78,22 @@ def test_too_many_requests_in_a_minute_are_refused_and_polls_are_not_counted(key
         assert answer.json()["error_type"] == "rate_limited"
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert {client.get(submitted["status_url"]).status_code for _ in range(5)} <= {200, 202}
+
+
+def test_clips_that_cannot_be_decoded_are_limited_by_the_minute(tmp_path, body):
+    broken = body | {"video_url": data_uri(b"\0\0\0\x18ftypmp42" + bytes(2000))}
+    dead = body | {"video_url": "https://192.0.2.1/clip.mp4"}
+    with Server(tmp_path, OMNIREEL_AUTH="keys", OMNIREEL_MAX_FAILED_CLIPS="3") as server:
+        with caller(server.url, create_key(tmp_path)) as client:
+            assert {client.post(f"/{ID}", json=dead).status_code for _ in range(4)} == {422}
+            answers = [
+                client.post(path, json=broken) for path in (f"/{ID}", f"/{ID}/stream", f"/{ID}/inspect")
+            ]
+            assert [answer.status_code for answer in answers] == [422] * 3
+            assert {answer.json()["detail"][0]["loc"][-1] for answer in answers} == {"video_url"}
+            for path in (f"/{ID}", f"/queue/{ID}", f"/{ID}/estimate"):
+                refused = client.post(path, json=body)
+                assert (refused.status_code, refused.json()["error_type"]) == (429, "rate_limited")
+                assert 1 <= int(refused.headers["retry-after"]) <= 60
+        with caller(server.url, create_key(tmp_path)) as another:
+            assert another.post(f"/{ID}", json=body).status_code == 200

@@ -31,6 +31,7 @@ from omnireel.store.jobs import (
     IDEMPOTENCY_S,
     MAX_BACKOFF_S,
     MAX_COUNTED,
+    MAX_PASSED_OVER_S,
     MAX_PINNED_S,
     UNKEPT_ATTACHED_S,
     UNKEPT_S,
@@ -244,6 +245,51 @@ def test_the_same_idempotency_key_and_request_is_the_same_job_for_a_day(store):
     assert submit(store, "d", idempotency_key="k", now=IDEMPOTENCY_S + 1).id == "d"
 
 
+def test_a_pinned_job_with_a_second_caller_goes_on_without_the_first(store):
+    submit(store, "a", pinned_to="w", retries=0, idempotency_key="k")
+    assert store.jobs.find("a").pinned_to == "w"
+    known = submit(store, "b", idempotency_key="k", retries=5, webhook_url="https://hook.example/")
+    assert known.id == "a"
+    now_queued = store.jobs.find("a")
+    assert (now_queued.pinned_to, now_queued.retries) == (None, 5)
+    job = take(store, "w")
+    assert store.jobs.cancel("a", POLICY, now=1, only_pinned=True) == "kept"
+    finish(store, job)
+    assert [entry.job_id for entry in store.webhooks.read_log()] == ["a"]
+
+
+def test_a_pinned_job_is_not_requeued_and_ends_with_its_caller(store):
+    submit(store, pinned_to="w", retries=0)
+    job = take(store)
+    assert not store.jobs.requeue(job, worker="w", after_s=0, counts=False, log=(), now=1)
+    assert store.jobs.cancel("a", POLICY, now=1, only_pinned=True) == "requested"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_new"),
+    [
+        (done(), False),
+        (Failure("too_long", "Too long.", about="media", is_callers=True), False),
+        (CANCELLED, True),
+        (LOST, True),
+        (BROKEN, True),
+        (Failure("concurrent_requests_limit", "Full.", after_s=1, is_callers=True), True),
+    ],
+)
+def test_an_open_request_is_tried_again_if_nothing_about_its_input_ended_it(store, outcome, is_new):
+    submit(store, "a", pinned_to="w", retries=0, idempotency_key="k")
+    finish(store, take(store), outcome)
+    for _ in range(2):
+        again = submit(store, "b", pinned_to="w", retries=0, idempotency_key="k")
+        assert again.id == ("b" if is_new else "a")
+
+
+def test_a_queued_job_that_was_lost_stays_the_job_of_its_key(store):
+    submit(store, "a", idempotency_key="k")
+    finish(store, take(store), LOST)
+    assert submit(store, "b", idempotency_key="k").id == "a"
+
+
 def test_a_job_is_refused_if_the_queue_is_too_long(store):
     submit(store, "a")
     submit(store, "b")
@@ -377,3 +423,64 @@ def test_a_position_far_behind_is_not_counted_to_its_end(store):
     submit(store, "of bob", owner="bob")
     assert store.jobs.position("job 7") == 8
     assert store.jobs.position(f"job {MAX_COUNTED + 19}") in (MAX_COUNTED, MAX_COUNTED + 1)
+
+
+def crashed(store, *jobs, now=0.0):
+    """Submit jobs that run together in a worker, which dies. Returns when all of them may run again."""
+    for job_id, owner in jobs:
+        submit(store, job_id, owner=owner, now=now)
+    assert len(store.jobs.claim(Claim("dead", 9, LEASE_S), now=now)) == len(jobs)
+    sweep(store, now=now + LEASE_S + 1)
+    return now + LEASE_S + 1 + MAX_BACKOFF_S
+
+
+def claim_ids(store, worker, now, *, max_jobs=9):
+    return [job.id for job in store.jobs.claim(Claim(worker, max_jobs, 1000.0), now=now)]
+
+
+def test_jobs_whose_worker_died_run_alone_and_others_wait_until_each_has_ended(store):
+    now = crashed(store, ("bad", "ann"), ("good", "bob"))
+    submit(store, "new", owner="bob", now=now)
+    order = []
+    for _ in range(2):
+        (job_id,) = claim_ids(store, "w", now)
+        assert claim_ids(store, "w", now) == []
+        assert store.jobs.find(job_id).num_crashes == 1
+        finish(store, store.jobs.find(job_id), now=now)
+        order.append(job_id)
+    assert sorted(order) == ["bad", "good"]
+    assert claim_ids(store, "w", now) == ["new"]
+
+
+def test_a_job_that_crashes_its_worker_alone_takes_no_other_along(store):
+    now = crashed(store, ("bad", "ann"), ("good", "bob"), ("fine", "cid"))
+    while (alone := claim_ids(store, "w", now)) and len(alone) == 1:
+        if alone != ["bad"]:
+            finish(store, store.jobs.find(alone[0]), now=now)
+        now += 1001 + MAX_BACKOFF_S
+        sweep(store, now=now - MAX_BACKOFF_S)
+    assert {job_id: store.jobs.find(job_id).state for job_id in ("bad", "good", "fine")} == {
+        "bad": State.failed,
+        "good": State.succeeded,
+        "fine": State.succeeded,
+    }
+    assert store.jobs.find("bad").outcome == LOST
+    assert store.jobs.find("bad").attempt == 3
+
+
+def test_a_busy_worker_passes_over_a_job_that_runs_alone_for_a_while_and_then_waits_until_it_is_idle(store):
+    submit(store, "long", owner="ann")
+    assert claim_ids(store, "busy", 0.0) == ["long"]
+    submit(store, "alone", owner="bob", now=1.0)
+    assert claim_ids(store, "dead", 1.0) == ["alone"]
+    assert sweep(store, now=1002.0, running=[store.jobs.find("long")], worker="busy") == []
+    due = 1002.0 + 2.0
+    submit(store, "next", owner="cid", now=due)
+    submit(store, "last", owner="cid", now=due)
+    assert claim_ids(store, "busy", due, max_jobs=1) == ["next"]
+    assert claim_ids(store, "busy", due + MAX_PASSED_OVER_S + 1) == []
+    for job_id in ("long", "next"):
+        job = store.jobs.find(job_id)
+        finish(store, job, worker="busy", now=due + MAX_PASSED_OVER_S + 1)
+    assert claim_ids(store, "busy", due + MAX_PASSED_OVER_S + 2) == ["alone"]
+    assert claim_ids(store, "another", due + MAX_PASSED_OVER_S + 2) == ["last"]

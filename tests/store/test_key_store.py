@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
-from stores import POLICY, done, finish, submit, take, task
+from stores import BROKEN, CANCELLED, POLICY, done, finish, submit, take, task
 
 from omnireel.errors import CapacityError, DeniedError
 from omnireel.store.jobs import Submission
 from omnireel.store.keys import Caller, Grant, Key, new_key, secret_digest
 from omnireel.store.uploads import token_hash
+from omnireel.task import Failure
 
 DAY_S = 24 * 3600.0
 PEPPER = b"pepper"
@@ -224,3 +225,19 @@ def test_the_charge_of_a_job_counts_for_the_key_with_which_it_was_sent(store):
         finish(store, take(store), done(10))
     (listed,) = store.keys.all(now=1.0)
     assert listed.spent_micro == 66
+
+
+def test_clips_that_failed_within_a_minute_are_counted_for_each_key(store):
+    key, other = (store.keys.create(new_key()[0], b"x", Grant(), now=n) for n in range(2))
+    bad = Failure("video_corrupt", "It is damaged.", about="media", is_callers=True)
+    not_fetched = Failure("file_download_error", "It is not there.", about="media", is_callers=True)
+    for number, outcome in enumerate([bad, not_fetched, BROKEN, done(), CANCELLED]):
+        submit(store, str(number), owner=key.account, key_id=key.id)
+        finish(store, take(store), outcome, now=10.0)
+    store.keys.check_failed_clips(key, 2, now=20.0)
+    store.keys.count_failed_clip(key, now=20.0)
+    with pytest.raises(CapacityError) as raised:
+        store.keys.check_failed_clips(key, 2, now=30.0)
+    assert (raised.value.kind, raised.value.after_s) == ("rate_limited", 40.0)
+    store.keys.check_failed_clips(other, 1, now=30.0)
+    store.keys.check_failed_clips(key, 2, now=71.0)

@@ -78,7 +78,7 @@ def create_app(
             await backend.close()
 
     store = supervisor.store
-    submitter = Submitter(supervisor.worker, store.keys, supervisor.media, backend)
+    submitter = Submitter(supervisor.worker, store.keys, supervisor.media, backend, settings.max_failed_clips)
     routes = all_routes(Submissions(submitter, store, settings), supervisor, num_dropped=num_dropped)
     app = Starlette(
         routes=list(starlette_routes(routes)),

@@ -8,10 +8,10 @@ from omnireel.backends.base import Backend
 from omnireel.errors import InputError, OmnireelError
 from omnireel.jobs.worker import Worker
 from omnireel.storage.incoming import IncomingMedia, shortened
-from omnireel.store.jobs import Job, Submission
+from omnireel.store.jobs import Job, Submission, is_failed_clip
 from omnireel.store.keys import Key, KeyStore
 from omnireel.store.uploads import StoredFile
-from omnireel.task import Task
+from omnireel.task import Task, failure_of
 
 _QUEUE_RETRIES = 9
 # Shorter texts are counted by the worker only, when it runs the job.
@@ -47,17 +47,29 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class Submitter:
-    """Stores jobs and wakes the worker."""
+    """Stores jobs and wakes the worker.
+
+    max_failed_clips: so many clips of a key may turn out to be unusable in a minute
+    """
 
     worker: Worker
     keys: KeyStore
     media: IncomingMedia
     backend: Backend
+    max_failed_clips: int
 
     async def count_request(self, key: Key | None) -> None:
-        """Count a request of a key. Raises CapacityError beyond the key's limit per minute."""
-        if key is not None and key.grant.max_per_minute is not None:
+        """Count a request of a key. Raises CapacityError beyond its limits per minute."""
+        if key is None:
+            return
+        if key.grant.max_per_minute is not None:
             await self.keys.count_request(key, now=self.worker.clock())
+        await self.keys.check_failed_clips(key, self.max_failed_clips, now=self.worker.clock())
+
+    async def count_failure(self, key: Key | None, error: InputError) -> None:
+        """Count a clip of a key that was read without a job, if it is to blame for the error."""
+        if key is not None and is_failed_clip(failure_of(error)):
+            await self.keys.count_failed_clip(key, now=self.worker.clock())
 
     async def prepare(
         self, task: Task, options: JobOptions, *, stored: StoredFile | None = None

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from omnireel.jobs.events import Ended, Subscription
-from omnireel.store.jobs import JobStore
+from omnireel.store.jobs import Job, JobStore
 from omnireel.task import Failure, Outcome
 
 _POLL_S = 0.5
@@ -27,4 +27,9 @@ async def wait_for_end(jobs: JobStore, job_id: str, subscription: Subscription) 
         assert status is not None, "a job is not purged while its caller waits"
         if status.state.is_final:
             job = await jobs.find(job_id)
-            return (job and job.outcome) or status.failure or _DROPPED
+            return status.failure or _DROPPED if job is None else outcome_of(job)
+
+
+def outcome_of(job: Job) -> Outcome:
+    """The outcome of a job that has ended, also after its content was deleted."""
+    return job.outcome or job.failure or _DROPPED

@@ -150,10 +150,13 @@ class Worker:
         for attempt in self._running.values():
             attempt.task.cancel("the server is shutting down")
 
-    async def cancel(self, job_id: str) -> Cancelling:
-        """Remove a waiting job, or ask a running one to stop. One that runs here stops at once."""
+    async def cancel(self, job_id: str, *, only_pinned: bool = False) -> Cancelling:
+        """Remove a waiting job, or ask a running one to stop. One that runs here stops at once.
+
+        only_pinned: see `JobStore.cancel`
+        """
         job = await self.jobs.find(job_id)
-        how = await self.jobs.cancel(job_id, self.end_policy, now=self.clock())
+        how = await self.jobs.cancel(job_id, self.end_policy, now=self.clock(), only_pinned=only_pinned)
         if how == "requested" and job_id in self._running:
             _interrupt(self._running[job_id].task, _CANCELLED)
         elif how == "removed":
@@ -161,8 +164,8 @@ class Worker:
         return how
 
     def abandon(self, job_id: str) -> None:
-        """Cancel a job without waiting. For callers that have disconnected: the task of their request is cancelled."""
-        task = asyncio.get_running_loop().create_task(self.cancel(job_id))
+        """Cancel a pinned job without waiting. Its caller has left, and the request's task is cancelled."""
+        task = asyncio.get_running_loop().create_task(self.cancel(job_id, only_pinned=True))
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
 
@@ -247,16 +250,15 @@ class Worker:
         finally:  # not earlier: the lease must be renewed until the outcome is stored
             if self._running.get(job.id) is attempt:
                 del self._running[job.id]
+            self._jobs_may_wait |= job.num_crashes > 0  # nothing was claimed while it ran alone
 
     async def _interrupted(self, attempt: _Attempt, reason: str) -> None:
         job = attempt.job
         if reason == _CANCELLED:
             # Its caller may have read all tokens so far, and chose to end it.
             await self._finish(job, replace(self.end_policy.cancelled, **vars(attempt.usage)))
-        elif reason != _LEASE_LOST and job.pinned_to is None:
-            await self._requeue(job, 0.0, counts=False)
         elif reason != _LEASE_LOST:
-            await self._finish(job, self.end_policy.lost)  # the caller's connection ends with this process
+            await self._requeue(job, 0.0, counts=False)
         else:
             self._log_buffer.take(job.id)
 
@@ -311,7 +313,7 @@ class Worker:
         except CapacityError as error:
             log.error("a job could not be requeued before its lease ends", error=error.message)
             return
-        if not is_waiting and counts:
+        if not is_waiting:  # no retry is left, or its caller's connection ends with this process
             await self._finish(job, self.end_policy.lost)
 
     async def _renew_leases(self) -> None:

@@ -345,6 +345,12 @@ class Settings:
         "Maximum number of further requests of one account that may wait for their turn.",
         example=50,
     )
+    max_failed_clips: int = _REQUESTS.setting(
+        integer(1, 1_000_000),
+        30,
+        "How many clips of one key may turn out to be unusable in a minute. Beyond it, its requests get 429.",
+        example=100,
+    )
     max_queued: int = _REQUESTS.setting(
         integer(0, 10_000_000), 100_000, "Maximum number of jobs that may wait in the queue.", example=1000
     )

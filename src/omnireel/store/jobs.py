@@ -10,12 +10,15 @@ from typing import Literal, Protocol
 from omnireel.task import Failure, Outcome, Task
 
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
-Cancelling = Literal["removed", "requested", "ended", "unknown"]
+Cancelling = Literal["removed", "requested", "kept", "ended", "unknown"]
 
 # How long an idempotency key names the same job.
 IDEMPOTENCY_S = 24 * 3600.0
 # The longest wait of a job before it runs again after its worker died.
 MAX_BACKOFF_S = 60.0
+# So long is a job that has to run alone passed over by workers that run others. Then its next worker takes nothing else
+# until it is idle.
+MAX_PASSED_OVER_S = 10.0
 # How long an answer that must not be kept can be fetched: of a queued job, and of an attached request.
 UNKEPT_S, UNKEPT_ATTACHED_S = 3600.0, 60.0
 # A position in the queue is exact up to so many jobs of each account. Callers ask for it again and again.
@@ -78,6 +81,7 @@ class Job:
 
     task:         without content if its owner had it dropped, or if the job has ended and must not be kept
     outcome:      None until the job has ended, and after the outcome has been dropped
+    num_crashes:  how many workers died while they ran it; one that has any runs alone in its worker
     failure:      why it failed; it stays when the outcome is dropped
     num_tokens:   input and output tokens that were charged; 0 until the job has ended
     """
@@ -96,6 +100,7 @@ class Job:
     finished_at: float | None
     start_deadline_at: float | None
     attempt: int
+    num_crashes: int
     lease_token: int
     cancel_requested: bool
     outcome: Outcome | None
@@ -192,6 +197,11 @@ def state_of(outcome: Outcome) -> State:
     return State.cancelled if outcome.kind == "cancelled" else State.failed
 
 
+def is_failed_clip(failure: Failure) -> bool:
+    """Whether work was done for a clip that cannot be used; one that could not be fetched is not meant."""
+    return failure.is_callers and failure.about == "media" and failure.kind != "file_download_error"
+
+
 class JobStore(Protocol):
     """Jobs, their logs and their leases. `now`: Unix seconds. Writes are durable when awaited.
 
@@ -206,6 +216,9 @@ class JobStore(Protocol):
         """Store a new job, or find the one of the same idempotency key. Then `claim`, in the same commit.
 
         fingerprint: of the request; another one under the same idempotency key is refused
+        A job that is found and has not ended is pinned no more: two callers wait for it, so it ends with neither. One
+        that ended without an answer, but not by its input, is replaced if it or the new one is pinned: its caller's
+        connection ended it, or the server did, and its caller tries again.
         Returns the job, and the jobs that were claimed. Raises CapacityError if more than max_queued jobs wait or too
         many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
         the job could exceed its cap.
@@ -216,6 +229,8 @@ class JobStore(Protocol):
 
         Jobs of low priority come last. Otherwise the owner with the fewest running jobs comes first; among several,
         the one whose last claim is the oldest.
+        A job whose worker died may have been the reason. It runs alone in its next worker, so that it cannot take
+        others along: an idle worker claims it alone, and then nothing until it has ended.
         """
 
     async def renew_leases(
@@ -246,14 +261,19 @@ class JobStore(Protocol):
     ) -> bool:
         """Put a running job back into the queue. counts: whether the attempt uses up a retry
 
-        Returns False if the worker's lease was lost, or if a retry is needed and none is left.
+        Returns False if the worker's lease was lost, if a retry is needed and none is left, or if the job is pinned.
         """
 
     def append_log(self, job_id: str, lines: Sequence[NewLogLine]) -> None:
         """Add lines to a job's log. Returns before they are stored."""
 
-    async def cancel(self, job_id: str, policy: EndPolicy, *, now: float) -> Cancelling:
-        """End a waiting job, or ask the worker of a running one to end it."""
+    async def cancel(
+        self, job_id: str, policy: EndPolicy, *, now: float, only_pinned: bool = False
+    ) -> Cancelling:
+        """End a waiting job, or ask the worker of a running one to end it.
+
+        only_pinned: its caller has left. A job that is not pinned goes on.
+        """
 
     async def end_overdue(
         self, policy: EndPolicy, *, running: Sequence[Job], worker: str, lease_s: float, now: float
@@ -262,8 +282,8 @@ class JobStore(Protocol):
 
         running: the jobs of this worker. Their leases are renewed first if some lease has run out, because the store
                  may have been unwritable for a while, or the machine suspended.
-        A lease that ran out counts as a crash of its worker. The job is queued again, with a longer wait each time. It
-        ends as lost after max_crashes, or when no retry is left.
+        A lease that ran out counts as a crash of its worker. The job is queued again, to run alone, with a longer wait
+        each time. It ends as lost after max_crashes, or when no retry is left.
         """
 
     async def purge(self, *, before: float) -> None:

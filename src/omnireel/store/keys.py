@@ -97,6 +97,15 @@ class KeyStore(Protocol):
         Raises CapacityError(rate_limited) if the key has reached its limit within the last minute.
         """
 
+    async def check_failed_clips(self, key: Key, max_failed: int, *, now: float) -> None:
+        """Raise CapacityError(rate_limited) if so many clips of the key failed within the last minute.
+
+        The end of a job counts its clip, see `is_failed_clip`.
+        """
+
+    async def count_failed_clip(self, key: Key, *, now: float) -> None:
+        """Count a clip of a key that failed without a job."""
+
     async def add_token(self, token_hash: bytes, holder: Caller, *, expires_at: float) -> None:
         """Store a temporary token. It is valid no longer than the key that it was made for."""
 

@@ -219,7 +219,7 @@ def test_waiting_jobs_keep_their_places_and_turns(store):
     claimed = store.jobs.claim(Claim("w", 9, LEASE_S), now=T0 + 1020)
     assert [one.id for one in claimed] == ["j-queued-2", "j-queued-1", "j-queued-3", "j-queued-low"]
     (last,) = store.jobs.claim(Claim("w", 9, LEASE_S), now=T0 + 1040)
-    assert (last.id, last.attempt, last.lease_token) == ("j-again", 2, 2)
+    assert (last.id, last.attempt, last.lease_token, last.num_crashes) == ("j-again", 2, 2, 0)
 
 
 def test_an_idempotency_key_still_names_its_job(store):

@@ -1,4 +1,7 @@
-"""Attached requests: they stay open until their job has ended. A disconnect cancels the job."""
+"""Attached requests: they stay open until their job has ended. A disconnect cancels the job.
+
+A request with an idempotency key may wait for a job that was there before. It gets no events of it, only its outcome.
+"""
 
 import asyncio
 import time
@@ -13,9 +16,10 @@ from omnireel.api.fal.submit import Accepted, Submissions
 from omnireel.api.http.caller import owner_of
 from omnireel.errors import Cancelled, GenerationError
 from omnireel.jobs.events import Subscription
-from omnireel.jobs.wait import wait_for_end
+from omnireel.jobs.wait import outcome_of, wait_for_end
 from omnireel.jobs.worker import Worker
 from omnireel.shares import FairShares, Turn
+from omnireel.store.jobs import Job
 from omnireel.task import Outcome
 
 T = TypeVar("T")
@@ -58,13 +62,14 @@ class AttachedRequest:
     async def unless_disconnected(self, work: Awaitable[T]) -> T:
         """Return the result of `work`, which must end no later than the job.
 
-        Raises Cancelled if the caller disconnects first. The job was then cancelled and has ended.
+        Raises Cancelled if the caller disconnects first. The job was then cancelled and has ended, unless another
+        caller has sent the same idempotency key.
         """
         task = asyncio.ensure_future(work)
 
         async def cancel() -> None:
-            await self.worker.cancel(self.accepted.job.id)
-            await asyncio.wait({task, self.end})
+            if await self.worker.cancel(self.accepted.job.id, only_pinned=True) != "kept":
+                await asyncio.wait({task, self.end})
 
         return await unless_disconnected(self.request, task, cancel)
 
@@ -74,14 +79,21 @@ class AttachedRequest:
             self.worker.abandon(self.accepted.job.id)
 
 
-async def _end(worker: Worker, job_id: str, subscription: Subscription) -> Outcome:
-    """The outcome of the job. It is lost if it still waits when this process stops, because no other may run it."""
-    ending = asyncio.ensure_future(wait_for_end(worker.jobs, job_id, subscription))
+async def _end(worker: Worker, job: Job, subscription: Subscription) -> Outcome:
+    """The outcome of the job. It is lost for this caller if it still waits when this process stops.
+
+    subscription: to the events of the request's own job; one with its idempotency key may have been there before
+    """
+    if job.state.is_final:
+        return outcome_of(job)
+    ending = asyncio.ensure_future(wait_for_end(worker.jobs, job.id, subscription))
     stopping = asyncio.ensure_future(worker.given_up.wait())
     try:
         await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not ending.done() and await worker.cancel(job_id) == "removed":
-            return worker.end_policy.lost
+        if not ending.done():
+            how = await worker.cancel(job.id, only_pinned=True)
+            if how in ("removed", "kept"):
+                return worker.end_policy.lost
         return await ending
     finally:
         ending.cancel()
@@ -143,7 +155,7 @@ async def attach_request(
     worker, job_id = submissions.worker, request.state.request_id
     with RequestTurn(request, shares) as turn, worker.events.subscribe(job_id) as subscription:
         accepted = await submissions.accept(request, turns=turn)
-        end = asyncio.create_task(_end(worker, job_id, subscription))
+        end = asyncio.create_task(_end(worker, accepted.job, subscription))
         end.add_done_callback(lambda _: turn.release())  # not later: a client may read its answer slowly
         try:
             yield AttachedRequest(request, worker, accepted, end)

@@ -14,7 +14,7 @@ from omnireel.api.fal.responses import name_ignored_fields
 from omnireel.api.fal.submit import Submissions, without_clip
 from omnireel.api.http.caller import key_of, owner_of
 from omnireel.api.http.responses import json_response
-from omnireel.errors import GenerationError
+from omnireel.errors import GenerationError, InputError
 from omnireel.jobs.submit import not_stored
 from omnireel.shares import FairShares
 from omnireel.storage.blob_store import BlobStore
@@ -48,6 +48,9 @@ class EstimateEndpoint:
                 await turn.wait(None)
                 inspecting = self._inspect(task, name if is_saved else None, pictures=pictures)
                 inspection = await unless_disconnected(request, asyncio.ensure_future(inspecting))
+        except InputError as error:
+            await self.submissions.submitter.count_failure(key_of(request), error)
+            raise
         finally:
             await self._blobs.remove([name])
         report_of = picture_report if pictures else estimate_report

@@ -88,9 +88,13 @@ class SqliteJobs:
         """See `JobStore.append_log`."""
         self._database.post(lambda db: _append_log(db, job_id, lines))
 
-    async def cancel(self, job_id: str, policy: EndPolicy, *, now: float) -> Cancelling:
+    async def cancel(
+        self, job_id: str, policy: EndPolicy, *, now: float, only_pinned: bool = False
+    ) -> Cancelling:
         """See `JobStore.cancel`."""
-        return await self._database.write(lambda db: ending.cancel(db, policy, job_id, now=now))
+        return await self._database.write(
+            lambda db: ending.cancel(db, policy, job_id, now=now, only_pinned=only_pinned)
+        )
 
     async def end_overdue(
         self, policy: EndPolicy, *, running: Sequence[Job], worker: str, lease_s: float, now: float

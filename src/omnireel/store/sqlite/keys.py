@@ -48,6 +48,27 @@ class SqliteKeys:
         if limit is not None:
             await self._database.write(lambda db: _count_request(db, key.id, limit, now))
 
+    async def check_failed_clips(self, key: Key, max_failed: int, *, now: float) -> None:
+        """See `KeyStore.check_failed_clips`."""
+        rows = await self._database.read(
+            lambda db: select(
+                db,
+                """SELECT at FROM failed_clips WHERE key_id = ? AND at > ? AND at <= ?
+                   ORDER BY at DESC LIMIT 1 OFFSET ?""",
+                (key.id, now - _WINDOW_S, now + _WINDOW_S, max_failed - 1),
+            )
+        )
+        if rows:
+            raise CapacityError(
+                f"{max_failed} clips of this key could not be used within the last minute.",
+                after_s=rows[0][0] + _WINDOW_S - now,
+                kind="rate_limited",
+            )
+
+    async def count_failed_clip(self, key: Key, *, now: float) -> None:
+        """See `KeyStore.count_failed_clip`."""
+        await self._database.write(lambda db: count_failed_clip(db, key.id, now))
+
     async def add_token(self, token_hash: bytes, holder: Caller, *, expires_at: float) -> None:
         """See `KeyStore.add_token`."""
         added = "INSERT INTO cdn_tokens (token_hash, owner, key_id, expires_at) VALUES (?, ?, ?, ?)"
@@ -72,6 +93,13 @@ def find_key(db: Connection, key_id: str) -> Key | None:
     """The key with this id, even if it was revoked."""
     rows = select(db, f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,))
     return _read(rows[0]) if rows else None
+
+
+def count_failed_clip(db: Connection, key_id: str, now: float) -> None:
+    """Count a clip of a key that could not be used."""
+    # Times far in the future were recorded before the clock was set back. They must not count against the key.
+    db.execute("DELETE FROM failed_clips WHERE at <= ? OR at > ?", (now - _WINDOW_S, now + _WINDOW_S))
+    db.execute("INSERT INTO failed_clips VALUES (?, ?)", (key_id, now))
 
 
 def spent_micro(db: Connection, key_id: str, *, month: str = "") -> int:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omnireel.store.jobs import MAX_COUNTED, Claim, Job
+from omnireel.store.jobs import MAX_COUNTED, MAX_PASSED_OVER_S, Claim, Job
 from omnireel.store.sqlite.database import Connection
-from omnireel.store.sqlite.rows import COLUMNS, count, read_job, select
+from omnireel.store.sqlite.rows import count, select, select_jobs
 
-_CLAIM = f"""
+# The next job for a worker. With :takes_crashed = 0, without those that have to run alone.
+_NEXT = """
+SELECT first.seq, first.num_crashes, first.run_after FROM shares JOIN jobs AS first ON first.seq = (
+  SELECT seq FROM jobs WHERE owner = shares.owner AND state = 'queued'
+  AND run_after <= :now AND (pinned_to IS NULL OR pinned_to = :worker)
+  AND (start_deadline_at IS NULL OR start_deadline_at > :now OR started_at IS NOT NULL)
+  AND (:takes_crashed OR num_crashes = 0)
+  ORDER BY priority, seq LIMIT 1)
+WHERE num_queued > 0
+ORDER BY first.priority, num_running, last_turn, shares.owner LIMIT 1"""
+
+_TAKE = """
 UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = lease_token + 1,
-lease_owner = :worker, lease_until = :until, started_at = coalesce(started_at, :now)
-WHERE seq = (SELECT first.seq FROM shares JOIN jobs AS first ON first.seq = (
-               SELECT seq FROM jobs WHERE owner = shares.owner AND state = 'queued'
-               AND run_after <= :now AND (pinned_to IS NULL OR pinned_to = :worker)
-               AND (start_deadline_at IS NULL OR start_deadline_at > :now OR started_at IS NOT NULL)
-               ORDER BY priority, seq LIMIT 1)
-             WHERE num_queued > 0
-             ORDER BY first.priority, num_running, last_turn, shares.owner LIMIT 1)
-RETURNING {COLUMNS}"""
+lease_owner = :worker, lease_until = :until, started_at = coalesce(started_at, :now) WHERE seq = :seq"""
 
 # The earlier jobs of the same owner, and as many jobs of every other owner; one more if that owner's turn comes first.
 # No count goes further than MAX_COUNTED.
@@ -44,9 +47,31 @@ def claim_jobs(db: Connection, claim: Claim, *, now: float) -> list[Job]:
     """Claim the next jobs for a worker, in order. Fewer than max_jobs means that no more are waiting."""
     jobs: list[Job] = []
     values = {"worker": claim.worker, "until": now + claim.lease_s, "now": now}
-    while len(jobs) < claim.max_jobs and (rows := select(db, _CLAIM, values)):
-        jobs.append(read_job(rows[0]))
+    running = "SELECT num_crashes FROM jobs WHERE state = 'running' AND lease_owner = ?"
+    crashes = [row[0] for row in select(db, running, (claim.worker,))] if claim.max_jobs else []
+    while len(jobs) < claim.max_jobs and not any(crashes):
+        seq = _next(db, claim.worker, is_idle=not crashes, now=now)
+        if seq is None:
+            break
+        db.execute(_TAKE, values | {"seq": seq})
+        jobs += select_jobs(db, "seq = ?", (seq,))
+        crashes.append(jobs[-1].num_crashes)
     return jobs
+
+
+def _next(db: Connection, worker: str, *, is_idle: bool, now: float) -> int | None:
+    """Number of the next job for a worker, none of whose jobs runs alone. None: it takes no job now."""
+    values = {"worker": worker, "now": now}
+    rows = select(db, _NEXT, values | {"takes_crashed": 1})
+    if not rows:
+        return None
+    seq, num_crashes, run_after = rows[0]
+    if num_crashes and not is_idle:
+        if now - run_after > MAX_PASSED_OVER_S:
+            return None  # the worker waits until it is idle
+        rows = select(db, _NEXT, values | {"takes_crashed": 0})
+        return rows[0][0] if rows else None
+    return int(seq)
 
 
 def position(db: Connection, job_id: str) -> int:
@@ -87,7 +112,8 @@ def requeue(db: Connection, job: Job, *, worker: str, run_after: float, counts: 
     db.execute(
         """UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, run_after = ?,
            retries = retries - ?, attempt = attempt - ?
-           WHERE id = ? AND state = 'running' AND lease_token = ? AND lease_owner = ? AND retries >= ?""",
+           WHERE id = ? AND state = 'running' AND lease_token = ? AND lease_owner = ? AND retries >= ?
+           AND pinned_to IS NULL""",
         (run_after, int(counts), int(not counts), job.id, job.lease_token, worker, int(counts)),
     )
     return db.changes() == 1

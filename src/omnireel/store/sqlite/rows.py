@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from omnireel.store.jobs import Job, JobStatus, State
 from omnireel.store.sqlite.database import Connection
@@ -19,9 +19,21 @@ from omnireel.task import (
     task_to_json,
 )
 
-COLUMNS = """id, owner, state, pinned_to, task, media, webhook_url, keeps_io, retries, created_at,
-started_at, finished_at, start_deadline_at, attempt, lease_token, cancel_requested,
-outcome, failure, coalesce(input_tokens + output_tokens, 0)"""
+Payload = Literal["task", "outcome"]
+
+# A longer text of a job lies beside its row, which then has an empty one.
+MAX_IN_ROW = 65_536
+
+
+def _whole(kind: Payload) -> str:
+    """SQL for a text of a job, wherever it lies."""
+    beside = f"SELECT content FROM payloads WHERE job_seq = jobs.seq AND kind = '{kind}'"
+    return f"CASE {kind} WHEN '' THEN ({beside}) ELSE {kind} END"
+
+
+COLUMNS = f"""id, owner, state, pinned_to, {_whole("task")}, media, webhook_url, keeps_io, retries, created_at,
+started_at, finished_at, start_deadline_at, attempt, num_crashes, lease_token, cancel_requested,
+{_whole("outcome")}, failure, coalesce(input_tokens + output_tokens, 0)"""
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
@@ -73,15 +85,35 @@ def select_jobs(db: Connection, condition: str, values: Values) -> list[Job]:
 def read_job(row: Sequence[Any]) -> Job:
     """The job in a row of `COLUMNS`."""
     (job_id, owner, state, pinned_to, task, media, webhook_url, keeps_io, retries, created_at, started_at,
-     finished_at, start_deadline_at, attempt, lease_token, cancel_requested, outcome, failure,
+     finished_at, start_deadline_at, attempt, num_crashes, lease_token, cancel_requested, outcome, failure,
      num_tokens) = row  # fmt: skip
     return Job(
         job_id, owner, State(state), pinned_to, read_task(task), media, webhook_url, bool(keeps_io), retries,
-        created_at, started_at, finished_at, start_deadline_at, attempt, lease_token, bool(cancel_requested),
+        created_at, started_at, finished_at, start_deadline_at, attempt, num_crashes, lease_token,
+        bool(cancel_requested),
         None if outcome is None else outcome_from_json(json.loads(outcome)),
         None if failure is None else _read_failure(failure),
         num_tokens,
     )  # fmt: skip
+
+
+def in_row(text: str) -> str:
+    """What a job's row holds of a text: all of it, or nothing if it is long."""
+    return text if len(text) <= MAX_IN_ROW else ""
+
+
+def put_beside(db: Connection, job_id: str, kind: Payload, text: str) -> None:
+    """Store a long text beside the job's row, which has none yet. A short one is in the row."""
+    if len(text) > MAX_IN_ROW:
+        db.execute("INSERT INTO payloads SELECT seq, ?, ? FROM jobs WHERE id = ?", (kind, text, job_id))
+
+
+def drop_beside(db: Connection, job_id: str, kind: Payload) -> None:
+    """Delete a text that lies beside the job's row."""
+    db.execute(
+        "DELETE FROM payloads WHERE job_seq = (SELECT seq FROM jobs WHERE id = ?) AND kind = ?",
+        (job_id, kind),
+    )
 
 
 def read_task(text: str) -> Task:

@@ -11,7 +11,7 @@ from omnireel.store.jobs import IDEMPOTENCY_S, Job, State, Submission
 from omnireel.store.keys import Key, month_of, unauthorized
 from omnireel.store.sqlite.database import Connection
 from omnireel.store.sqlite.keys import find_key, spent_micro
-from omnireel.store.sqlite.rows import count, find_job, select, task_text
+from omnireel.store.sqlite.rows import count, find_job, in_row, put_beside, select, task_text
 
 
 def store_job(db: Connection, submission: Submission, *, fingerprint: str, now: float) -> Job:
@@ -49,7 +49,26 @@ def _find_repeated(db: Connection, submission: Submission, fingerprint: str, now
             about="idempotency_key",
             hint="Use a new key for a new request.",
         )
-    return find_job(db, rows[0][1])
+    known = find_job(db, rows[0][1])
+    if known is None or _is_tried_again(known, submission):
+        renewed = (submission.id, now + IDEMPOTENCY_S, *key)
+        db.execute("UPDATE idempotency SET job_id = ?, expires_at = ? WHERE owner = ? AND key = ?", renewed)
+        return None
+    if known.pinned_to is not None and not known.state.is_final:
+        db.execute(
+            """UPDATE jobs SET pinned_to = NULL, retries = max(retries, ?),
+               webhook_url = coalesce(webhook_url, ?) WHERE id = ?""",
+            (submission.retries, submission.webhook_url, known.id),
+        )
+    return known
+
+
+def _is_tried_again(known: Job, submission: Submission) -> bool:
+    """Whether an open request of the same idempotency key ended without an answer that would stay the same."""
+    if known.failure is None or (known.pinned_to is None and submission.pinned_to is None):
+        return False
+    is_about_input = known.failure.is_callers and known.failure.after_s is None
+    return known.state is State.cancelled or not is_about_input
 
 
 def _check_key(db: Connection, submission: Submission, *, now: float) -> None:
@@ -108,18 +127,20 @@ def _over_cap(wanted: int, unspent: int, reserved: int, *, cap: str, is_monthly:
 def _insert(db: Connection, submission: Submission, now: float) -> Job:
     s, wait_s = submission, submission.start_deadline_s
     deadline = None if wait_s is None else now + wait_s
+    text = task_text(s.task)
     db.execute(
         """INSERT INTO jobs (id, owner, endpoint, priority, pinned_to, task, media, webhook_url, keeps_io, retries,
            created_at, run_after, start_deadline_at, key_id, reserved_micro)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
-            s.id, s.owner, s.task.endpoint, int(s.is_low), s.pinned_to, task_text(s.task), s.media,
+            s.id, s.owner, s.task.endpoint, int(s.is_low), s.pinned_to, in_row(text), s.media,
             s.webhook_url, int(s.keeps_io), s.retries, now, now, deadline, s.key_id, s.reserved_micro,
         ),
     )  # fmt: skip
+    put_beside(db, s.id, "task", text)
     return Job(
         id=s.id, owner=s.owner, state=State.queued, pinned_to=s.pinned_to, task=s.task, media=s.media,
         webhook_url=s.webhook_url, keeps_io=s.keeps_io, retries=s.retries, created_at=now, started_at=None,
-        finished_at=None, start_deadline_at=deadline, attempt=0, lease_token=0, cancel_requested=False,
+        finished_at=None, start_deadline_at=deadline, attempt=0, num_crashes=0, lease_token=0, cancel_requested=False,
         outcome=None, failure=None, num_tokens=0,
     )  # fmt: skip

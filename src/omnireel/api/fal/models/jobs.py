@@ -108,6 +108,9 @@ class StatusQuery(WireModel):
     logs: str | None = Field(default=None, description="1: include the job's log.")
 
 
+_IdempotencyKey = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class RunHeaders(WireModel):
     """Headers of a request that runs a task."""
 
@@ -125,18 +128,15 @@ class RunHeaders(WireModel):
         alias="x-fal-store-io",
         description="0: delete the input when the job ends, and the answer an hour later.",
     )
-
-
-_IdempotencyKey = Annotated[str, Field(min_length=1, max_length=256)]
+    idempotency_key: _IdempotencyKey | None = Field(
+        default=None, alias="idempotency-key", description="The same key and body again give the same job."
+    )
 
 
 class SubmitHeaders(RunHeaders):
     """Headers of a submission to the queue."""
 
     no_retry: str | None = Field(default=None, alias="x-fal-no-retry", description="1: only one attempt.")
-    idempotency_key: _IdempotencyKey | None = Field(
-        default=None, alias="idempotency-key", description="The same key and body again give the same job."
-    )
 
 
 _Url = Annotated[str, Field(max_length=MAX_LENGTH, json_schema_extra={"format": "uri"})]
