@@ -1,6 +1,7 @@
 """Sends the webhooks that are due: claim, sign, post, record.
 
-Everything that must not be lost is in the store. A slow or dead receiver takes only a few of this process's attempts.
+Everything that must not be lost is in the store. A slow or dead receiver takes only a few of this process's attempts,
+and accounts take turns at all of them.
 A webhook that this process cannot finish is claimed again when its claim runs out.
 """
 
@@ -62,7 +63,7 @@ class Sender:
     policy: SenderPolicy = field(default_factory=SenderPolicy)
     clock: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
-    _running: dict[asyncio.Task[None], str] = field(default_factory=dict)
+    _running: dict[asyncio.Task[None], tuple[str, str]] = field(default_factory=dict)
     _failure: BaseException | None = None
     _is_stopping: bool = False
 
@@ -101,7 +102,7 @@ class Sender:
             return
         for webhook in await self._claim():
             task = asyncio.create_task(self._deliver(webhook, keys))
-            self._running[task] = webhook.receiver
+            self._running[task] = webhook.owner, webhook.receiver
             task.add_done_callback(self._ended)
 
     async def _claim(self) -> list[Webhook]:

@@ -12,7 +12,7 @@ import apsw
 from omnireel.errors import SettingsError
 from omnireel.store.sqlite.migrations.version_1 import failure_of_v1, outcome_of_v1, task_of_v1
 
-NEWEST: Final = 2
+NEWEST: Final = 3
 # How long a process may wait while another one migrates a large store.
 _MIGRATION_TIMEOUT_MS = 30 * 60 * 1000
 
