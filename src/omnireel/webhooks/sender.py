@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -145,7 +145,8 @@ class Sender:
         status, error, is_final = None, None, False
         try:
             headers, within_s = keys.headers(webhook, now=now), limit_s(webhook.num_tries)
-            status = await post(webhook.url, webhook.body, headers, self.egress, within_s=within_s)
+            egress = replace(self.egress, owner=webhook.owner)
+            status = await post(webhook.url, webhook.body, headers, egress, within_s=within_s)
             is_final = 300 <= status < 400 or status == _GONE
         except FetchError as failure:
             error = f"{failure.why}: {failure.reason}" if failure.reason else failure.why
