@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import time
 import tracemalloc
 
 import pytest
@@ -48,20 +49,36 @@ def test_many_arriving_bodies_take_no_more_than_the_limit_together(memory):
         body.close()
 
 
-def test_one_account_cannot_take_all_of_it(memory):
+def test_no_account_takes_more_than_it_leaves_for_the_next(memory):
     assert memory.take("ann", 2 * MIB)
     assert not memory.take("ann", 1)
-    assert memory.take("bob", 2 * MIB)
-    assert not memory.take("cid", 1)
+    assert memory.take("bob", MIB)
+    assert not memory.take("bob", 1)
+    assert memory.take("cid", MIB // 2)
     memory.give_back("ann", 2 * MIB)
-    assert memory.take("cid", 1)
+    assert memory.take("cid", MIB // 2)
+
+
+def test_bodies_of_an_account_that_sends_many_are_not_all_read_before_anothers(memory):
+    order = []
+
+    async def read(owner, num_bytes):
+        async with memory.turn(owner, num_bytes):
+            order.append(owner)
+            await memory.read_long(owner, lambda: time.sleep(0.002))
+
+    async def read_all():
+        await asyncio.gather(*(read("many", 4 * MIB) for _ in range(10)), read("few", 1000))
+
+    asyncio.run(asyncio.wait_for(read_all(), 20))
+    assert order.index("few") == 1
 
 
 def test_as_many_bodies_are_read_at_a_time_as_fit_and_in_their_order(memory):
     order = []
 
     async def read(name, num_bytes):
-        async with memory.turn(num_bytes):
+        async with memory.turn("ann", num_bytes):
             order.append(name)
             await asyncio.sleep(0.01)
             order.append(f"{name} ended")
@@ -79,18 +96,18 @@ def test_as_many_bodies_are_read_at_a_time_as_fit_and_in_their_order(memory):
 
 def test_a_caller_who_leaves_while_waiting_keeps_nobody_from_his_turn(memory):
     async def leave():
-        async with memory.turn(4 * MIB):
+        async with memory.turn("ann", 4 * MIB):
             waiting = asyncio.create_task(wait(4 * MIB))
             behind = asyncio.create_task(wait(MIB))
             await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.sleep(0)
         await behind
-        async with memory.turn(4 * MIB):
+        async with memory.turn("ann", 4 * MIB):
             return
 
     async def wait(num_bytes):
-        async with memory.turn(num_bytes):
+        async with memory.turn("ann", num_bytes):
             pass
 
     asyncio.run(asyncio.wait_for(leave(), 20))

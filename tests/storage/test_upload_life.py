@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from omnireel.errors import InputError
+from omnireel.storage.blob_store import Written
 from omnireel.storage.local_blobs import LocalBlobStore
 from omnireel.storage.uploads import Uploads
 from omnireel.store.keys import Caller
@@ -168,3 +170,36 @@ def test_a_temporary_token_expires_after_an_hour(lab):
         return holders
 
     assert asyncio.run(scene()) == [Caller("ann"), None]
+
+
+def test_an_account_that_sends_many_files_at_once_gets_half_of_the_turns_beside_another(tmp_path):
+    order = []
+
+    async def recorded(owner, num):
+        for _ in range(num):
+            order.append(owner)
+            yield b"x"
+
+    async def send(lab, owner, num):
+        opened = await lab.uploads.begin(replace(NEW, owner=owner))
+        await lab.uploads.receive(opened.id, opened.token, recorded(owner, num), num_bytes=num)
+
+    async def scene(lab):
+        lab.uploads.blobs.write = slowly_written
+        flood = [send(lab, "flood", 40) for _ in range(10)]
+        await asyncio.gather(*flood, send(lab, "ann", 10))
+
+    async def slowly_written(blob, chunks, *, max_bytes, beyond):
+        num_bytes = 0
+        async for chunk in chunks:
+            num_bytes += len(chunk)
+            await asyncio.sleep(0.001)
+        return Written(num_bytes, "etag")
+
+    with closing(Lab(tmp_path)) as lab:
+        lab.uploads.turns.capacity = 1
+        asyncio.run(scene(lab))
+    first = order.index("ann")
+    last = len(order) - 1 - order[::-1].index("ann")
+    # Nine more pieces, each after about one of the other account. Without turns there would be ten of those each time.
+    assert last - first <= 9 * 3

@@ -18,7 +18,9 @@ def end_with_webhook(store, job_id="a", url="https://Hook.example:444/x", *, now
 
 
 def claim(store, *, now=0.0, running=None, max_running=32, max_each=4):
-    running = Counter(running or {})
+    running = Counter(
+        {key if isinstance(key, tuple) else ("ann", key): n for key, n in (running or {}).items()}
+    )
     return store.webhooks.claim(
         running=running, max_running=max_running, max_each=max_each, lease_s=LEASE_S, now=now
     )
@@ -62,6 +64,24 @@ def test_a_receiver_gets_a_limited_number_at_a_time_and_does_not_delay_others(st
     assert claim(store, now=20.0, running={"slow.example": 4, "quick.example": 2}, max_running=6) == []
     rest = [one.job_id for one in claim(store, now=20.0)]
     assert rest == ["slow2", "slow3", "slow4", "slow5", "quick2"]
+
+
+def test_the_account_with_the_fewest_attempts_comes_first_however_long_others_have_waited(store):
+    for n in range(5):
+        end_with_webhook(store, f"many{n}", f"https://many{n}.example/", now=float(n), owner="many")
+    for n in range(2):
+        end_with_webhook(store, f"few{n}", f"https://few{n}.example/", now=10.0 + n, owner="few")
+    running = {("many", "other.example"): 3, ("third", "third.example"): 7}
+    claimed = claim(store, now=20.0, running=running, max_running=15)
+    assert [one.job_id for one in claimed] == ["few0", "few1", "many0", "many1", "many2"]
+
+
+def test_a_receiver_that_takes_no_more_of_one_account_does_not_hold_back_its_other_webhooks(store):
+    for n in range(3):
+        end_with_webhook(store, f"slow{n}", "https://slow.example/", now=float(n))
+    end_with_webhook(store, "quick", "https://quick.example/", now=10.0)
+    claimed = claim(store, now=20.0, running={("bob", "slow.example"): 4})
+    assert [one.job_id for one in claimed] == ["quick"]
 
 
 def test_a_claim_that_was_released_is_due_at_once(store):

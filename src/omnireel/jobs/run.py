@@ -48,7 +48,7 @@ class TaskRun:
             return INTERNAL
 
     async def _answer(self, job: Job, publish: Publish) -> Answer:
-        async with self.media.file(job.task.references[0], job.media) as path:
+        async with self.media.file(job.task.references[0], job.media, owner=job.owner) as path:
             publish(Progress("video", f"{path.stat().st_size / 1e6:.1f} MB of video received"))
             try:
                 async with asyncio.timeout(self.max_run_s):

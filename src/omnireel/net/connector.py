@@ -33,7 +33,7 @@ async def connected(target: Target, policy: EgressPolicy) -> AsyncIterator[Strea
     Raises FetchError; callers see the same text whether the host is forbidden or does not answer.
     """
     _check_port_and_name(target, policy)
-    async with policy.per_host_limit.acquire(target.host, policy.limits.per_host):
+    async with policy.per_host_limit.acquire(target.host, policy.limits.per_host, policy.owner):
         addresses = await _checked_addresses(target, policy)
         reader, writer = await _first_connection(target, addresses, policy)
         try:
@@ -91,7 +91,7 @@ def _check_address(target: Target, address: Address, policy: EgressPolicy) -> No
 async def _resolved(target: Target, policy: EgressPolicy) -> list[Address]:
     try:
         async with asyncio.timeout(policy.limits.resolve_s):
-            found = await policy.resolve(target.host, target.port)
+            found = await policy.lookups.look_up(policy.resolve, target.host, target.port, policy.owner)
     except TimeoutError:
         raise _unreachable(target.host, f"not resolved within {policy.limits.resolve_s:g} s") from None
     except (OSError, UnicodeError) as error:
@@ -138,7 +138,7 @@ async def _resolved_proxy(proxy: Proxy, policy: EgressPolicy) -> tuple[Address, 
     try:
         return ip_address(proxy.host), proxy.port
     except ValueError:
-        found = await policy.resolve(proxy.host, proxy.port)
+        found = await policy.lookups.look_up(policy.resolve, proxy.host, proxy.port, policy.owner)
     if not found:
         raise OSError("the proxy has no address")
     return unmapped(ip_address(found[0])), proxy.port

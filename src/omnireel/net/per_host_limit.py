@@ -1,32 +1,24 @@
 """At most a few connections to one host at a time, so that many requests together do not overload it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-
-@dataclass
-class _Host:
-    semaphore: asyncio.Semaphore
-    num_users: int = 0  # those that hold the semaphore and those that wait for it
+from omnireel.shares import FairShares
 
 
 class PerHostLimit:
-    """One semaphore for each host that is in use; an unused host takes no memory."""
+    """The connections to each host that is in use, which accounts share; an unused host takes no memory."""
 
     def __init__(self) -> None:
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, FairShares] = {}
 
     @asynccontextmanager
-    async def acquire(self, host: str, max_connections: int) -> AsyncIterator[None]:
-        """Hold one of `max_connections` permits for `host` while the context is open; waits for a free one."""
-        entry = self._hosts.setdefault(host, _Host(asyncio.Semaphore(max_connections)))
-        entry.num_users += 1
+    async def acquire(self, host: str, max_connections: int, owner: str) -> AsyncIterator[None]:
+        """Hold one of `max_connections` to `host` for an account while the context is open; waits for a free one."""
+        shares = self._hosts.setdefault(host, FairShares(max_connections, is_timed=True))
         try:
-            async with entry.semaphore:
+            async with shares.turn(owner):
                 yield
         finally:
-            entry.num_users -= 1
-            if not entry.num_users:
-                del self._hosts[host]
+            if shares.is_idle:
+                self._hosts.pop(host, None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from omnireel.net.addresses import Network
 from omnireel.net.per_host_limit import PerHostLimit
 from omnireel.net.proxy_tunnel import Proxy
-from omnireel.net.resolver import Resolver, resolve_name
+from omnireel.net.resolver import Lookups, Resolver, resolve_name
 from omnireel.settings import Settings
 
 
@@ -57,7 +57,9 @@ class EgressPolicy:
     proxy:             HTTP proxy for every connection
     resolve:           from a host name to its addresses, called once for each connection
     trust:             makes the TLS context that checks certificates
-    per_host_limit:    counts the connections to each host
+    per_host_limit:    shares the connections to each host between accounts
+    lookups:           shares the look-ups of names
+    owner:             the account for which connections are made
     """
 
     max_bytes: int
@@ -72,13 +74,16 @@ class EgressPolicy:
     resolve: Resolver = resolve_name
     trust: Callable[[], ssl.SSLContext] = system_trust
     per_host_limit: PerHostLimit = field(default_factory=PerHostLimit)
+    lookups: Lookups = field(default_factory=Lookups)
+    owner: str = ""
 
 
 @functools.cache
 def egress_policy(settings: Settings) -> EgressPolicy:
     """The policy for every outgoing connection: downloads and webhooks.
 
-    Cached, because the policy counts connections: all users of the same settings share one per-host limit.
+    Cached, because the policy counts connections and look-ups: all users of the same settings share them. The copy of
+    the policy for an account shares them too.
     """
     return EgressPolicy(
         max_bytes=settings.max_download_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omnireel.storage.blob_store import BlobStore
@@ -52,16 +52,18 @@ class IncomingMedia:
         return True
 
     @asynccontextmanager
-    async def file(self, reference: str, name: str | None) -> AsyncIterator[Path]:
-        """The clip, while the context is open. name: of the blob that `save` made; None if it made none
+    async def file(self, reference: str, name: str | None, *, owner: str) -> AsyncIterator[Path]:
+        """The clip, while the context is open.
 
+        name:  of the blob that `save` made; None if it made none, and the clip is fetched for the account `owner`
         Raises InputError as `fetch_video`.
         """
         if name is not None:
             async with self.blobs.file(name) as path:
                 yield path
         else:
-            async with fetch_video(reference, self.policy) as path:
+            egress = replace(self.policy.egress, owner=owner)
+            async with fetch_video(reference, replace(self.policy, egress=egress)) as path:
                 yield path
 
 

@@ -6,14 +6,15 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from omnireel.errors import CapacityError, OmnireelError
+from omnireel.shares import FairShares
 from omnireel.storage.blob_store import BlobStore, Written
 from omnireel.storage.local_blobs import digest_of
 from omnireel.store.keys import Caller
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 ID_BYTES = 24  # 32 characters in an address
 _CDN_TOKEN_S = 3600.0
+# Pieces of uploads that are hashed or written at a time.
+_MAX_TAKEN = 4
 _SWEEP_S = 1.0
 # Garbage is collected less often, because it lists all blobs and nothing waits for it.
 _COLLECT_S = 60.0
@@ -61,6 +64,7 @@ class CdnToken:
 class Uploads:
     """The files that callers upload.
 
+    turns: to take pieces of uploads that have arrived
     Raises InputError as `UploadStore` does, CapacityError if the disk or the store is full.
     """
 
@@ -68,6 +72,7 @@ class Uploads:
     blobs: BlobStore
     limits: FileLimits
     clock: Callable[[], float] = time.time
+    turns: FairShares = field(default_factory=lambda: FairShares(_MAX_TAKEN))
 
     async def begin(self, new: NewUpload) -> Opened:
         """Open an upload. It is deleted if its bytes do not arrive in time."""
@@ -84,8 +89,9 @@ class Uploads:
         file = await self._check_token(upload_id, token)
         if file is not None:
             other = bad_parts("This upload is complete and has other bytes.", kind="upload_is_complete")
-            if await digest_of(chunks, max_bytes=file.num_bytes, beyond=other) != file.etag:
-                raise other
+            async with aclosing(self._in_turn(file.owner, chunks)) as taken:
+                if await digest_of(taken, max_bytes=file.num_bytes, beyond=other) != file.etag:
+                    raise other
             return file
         await self._receive(upload_id, 1, chunks, num_bytes)
         return await self.complete(upload_id, token, [(1, None)])
@@ -183,9 +189,9 @@ class Uploads:
                 upload_id, number, blob=blob, num_bytes=num_bytes, limits=self.limits
             )
             beyond = too_large(self.limits.max_file_bytes)
-            written = await self.blobs.write(
-                blob, self._reserving(blob, chunks, max_bytes), max_bytes=max_bytes, beyond=beyond
-            )
+            owner = await rows.owner_of(upload_id)
+            async with aclosing(self._in_turn(owner, self._reserving(blob, chunks, max_bytes))) as taken:
+                written = await self.blobs.write(blob, taken, max_bytes=max_bytes, beyond=beyond)
             replaced = await rows.end_part(
                 blob, num_bytes=written.num_bytes, etag=written.sha256, limits=self.limits, now=self.clock()
             )
@@ -196,6 +202,12 @@ class Uploads:
             raise
         await self.blobs.remove(replaced)
         return written
+
+    async def _in_turn(self, owner: str, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        """The same bytes. Accounts share the turns to hash and write some; a client that sends slowly has none."""
+        async for chunk in chunks:
+            async with self.turns.turn(owner, cost=max(1, len(chunk))):
+                yield chunk
 
     async def _reserving(
         self, blob: str, chunks: AsyncIterator[bytes], max_bytes: int

@@ -95,6 +95,9 @@ class UploadStore(Protocol):
         Raises InputError(upload_not_found) if the token is wrong or has expired, or its key was revoked.
         """
 
+    async def owner_of(self, upload_id: str) -> str:
+        """The account that began an upload. Raises InputError(upload_not_found)."""
+
     async def begin_part(
         self, upload_id: str, number: int, *, blob: str, num_bytes: int | None, limits: FileLimits
     ) -> int:

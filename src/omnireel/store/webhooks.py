@@ -69,11 +69,17 @@ class WebhookStore(Protocol):
         """Whether any webhook can be claimed."""
 
     async def claim(
-        self, *, running: Counter[str], max_running: int, max_each: int, lease_s: float, now: float
+        self,
+        *,
+        running: Counter[tuple[str, str]],
+        max_running: int,
+        max_each: int,
+        lease_s: float,
+        now: float,
     ) -> list[Webhook]:
-        """Claim the webhooks that have been due the longest.
+        """Claim webhooks: of the account with the fewest attempts at present, the one that has been due the longest.
 
-        running:     number of attempts that this process is making, by receiver
+        running:     number of attempts that this process is making, by account and receiver
         max_running: most attempts at once; max_each: most attempts at once to one receiver
         """
 

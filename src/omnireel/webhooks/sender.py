@@ -1,6 +1,7 @@
 """Sends the webhooks that are due: claim, sign, post, record.
 
-Everything that must not be lost is in the store. A slow or dead receiver takes only a few of this process's attempts.
+Everything that must not be lost is in the store. A slow or dead receiver takes only a few of this process's attempts,
+and accounts take turns at all of them.
 A webhook that this process cannot finish is claimed again when its claim runs out.
 """
 
@@ -12,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -62,7 +63,7 @@ class Sender:
     policy: SenderPolicy = field(default_factory=SenderPolicy)
     clock: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
-    _running: dict[asyncio.Task[None], str] = field(default_factory=dict)
+    _running: dict[asyncio.Task[None], tuple[str, str]] = field(default_factory=dict)
     _failure: BaseException | None = None
     _is_stopping: bool = False
 
@@ -101,7 +102,7 @@ class Sender:
             return
         for webhook in await self._claim():
             task = asyncio.create_task(self._deliver(webhook, keys))
-            self._running[task] = webhook.receiver
+            self._running[task] = webhook.owner, webhook.receiver
             task.add_done_callback(self._ended)
 
     async def _claim(self) -> list[Webhook]:
@@ -144,7 +145,8 @@ class Sender:
         status, error, is_final = None, None, False
         try:
             headers, within_s = keys.headers(webhook, now=now), limit_s(webhook.num_tries)
-            status = await post(webhook.url, webhook.body, headers, self.egress, within_s=within_s)
+            egress = replace(self.egress, owner=webhook.owner)
+            status = await post(webhook.url, webhook.body, headers, egress, within_s=within_s)
             is_final = 300 <= status < 400 or status == _GONE
         except FetchError as failure:
             error = f"{failure.why}: {failure.reason}" if failure.reason else failure.why

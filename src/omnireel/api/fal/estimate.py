@@ -84,7 +84,8 @@ class EstimateEndpoint:
     async def _inspect(self, task: Task, name: str | None, *, pictures: bool) -> Inspection:
         max_run_s, media = self.submissions.settings.max_run_s, self.submissions.submitter.media
         try:
-            async with asyncio.timeout(max_run_s), media.file(task.references[0], name) as path:
+            file = media.file(task.references[0], name, owner=task.tenant or "")
+            async with asyncio.timeout(max_run_s), file as path:
                 return await self.submissions.submitter.backend.inspect(task, [path], pictures=pictures)
         except TimeoutError:
             message = f"The estimate took longer than {max_run_s:g} s."

@@ -4,12 +4,12 @@
 on deep nesting. Each of these is refused here with a typed error. Encodings are those of `json.loads`.
 """
 
-import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -60,15 +60,15 @@ async def reading_json(
         raise RequestError("Send the body uncompressed.", error_type="bad_request", status=415)
     length = int(request.headers.get("content-length", "0"))
     memory = body_memory_of(request)
-    body = ArrivingBody(memory, owner_of(request))
+    owner = owner_of(request)
+    body = ArrivingBody(memory, owner)
     try:
         await _collect(request, body, length, max_bytes)
         _check_media_type(request, body.num_bytes)
-        async with memory.turn(body.num_bytes):
+        async with memory.turn(owner, body.num_bytes):
             # Parsing megabytes takes a while, and the event loop has other callers.
             if body.num_bytes > _LONG_BODY_BYTES:
-                loop = asyncio.get_running_loop()
-                value = await loop.run_in_executor(memory.reader, _parse, body, convert)
+                value = await memory.read_long(owner, partial(_parse, body, convert))
             else:
                 value = _parse(body, convert)
             body.close()

@@ -4,50 +4,49 @@ import asyncio
 import hashlib
 import io
 import tempfile
-from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from starlette.requests import Request
 
+from omnireel.shares import FairShares
 from omnireel.storage.local_blobs import full_disk_reported, write_all
 
 # A longer body waits in a file, even if there is room: memory for few large buffers is seldom given back.
 _MAX_IN_MEMORY = 1024 * 1024
 # So many bytes of a body that waits in a file are collected before they are written.
 _PIECE_BYTES = 256 * 1024
-# The share of the memory that bodies of one account may take while they arrive.
-_SHARE = 0.5
+
+T = TypeVar("T")
 
 
 class BodyMemory:
     """Limits the memory of all bodies in this process.
 
     A long body, and one that finds no room when it arrives, waits in a file without a name. Whole bodies are read in
-    turn: as many at a time as fit into max_bytes, and always one.
+    turn: as many at a time as fit into max_bytes, and always one. Accounts share both.
 
     directory: for the files
-    reader:    the thread that reads long bodies
     """
 
     def __init__(self, max_bytes: int, directory: Path) -> None:
         self._max_bytes = max_bytes
         self._directory = directory
         self._arriving: Counter[str] = Counter()
-        self._reading = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._reading = FairShares(max_bytes)
         # One thread: glibc keeps freed memory for each thread that used it.
-        self.reader = ThreadPoolExecutor(1, "bodies")
+        self._reader = ThreadPoolExecutor(1, "bodies")
+        self._thread = FairShares(1, is_timed=True)
 
     def take(self, owner: str, num_bytes: int) -> bool:
         """Count bytes of an account that are kept in memory. False, and not counted, if there is no room."""
-        is_room = (
-            self._arriving.total() + num_bytes <= self._max_bytes
-            and self._arriving[owner] + num_bytes <= self._max_bytes * _SHARE
-        )
+        # No account takes more than it leaves free: one gets a half, two get a third each, and so on.
+        num_free = self._max_bytes - self._arriving.total()
+        is_room = self._arriving[owner] + 2 * num_bytes <= num_free
         if is_room:
             self._arriving[owner] += num_bytes
         return is_room
@@ -64,39 +63,16 @@ class BodyMemory:
             return cast(BinaryIO, tempfile.TemporaryFile(dir=self._directory, buffering=0))
 
     @asynccontextmanager
-    async def turn(self, num_bytes: int) -> AsyncIterator[None]:
+    async def turn(self, owner: str, num_bytes: int) -> AsyncIterator[None]:
         """Wait until a body of this length may be read. What is made of it counts until the block ends."""
-        cost = min(num_bytes, self._max_bytes)
-        await self._enter(cost)
-        try:
+        size = max(1, min(num_bytes, self._max_bytes))
+        async with self._reading.turn(owner, size=size, cost=size):
             yield
-        finally:
-            self._leave(cost)
 
-    async def _enter(self, cost: int) -> None:
-        if not self._waiting and self._reading + cost <= self._max_bytes:
-            self._reading += cost
-            return
-        turn = asyncio.get_running_loop().create_future()
-        entry = (cost, turn)
-        self._waiting.append(entry)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave(cost)
-            else:
-                self._waiting.remove(entry)
-                self._leave(0)
-            raise
-
-    def _leave(self, cost: int) -> None:
-        self._reading -= cost
-        while self._waiting and self._reading + self._waiting[0][0] <= self._max_bytes:
-            next_cost, turn = self._waiting.popleft()
-            if not turn.done():
-                self._reading += next_cost
-                turn.set_result(None)
+    async def read_long(self, owner: str, read: Callable[[], T]) -> T:
+        """What `read` makes of a long body, in a thread that reads one body at a time."""
+        async with self._thread.turn(owner):
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read)
 
 
 class ArrivingBody:

@@ -49,6 +49,10 @@ class SqliteUploads:
         """See `UploadStore.check_token`."""
         return await self._database.read(lambda db: _check_token(db, upload_id, token, now))
 
+    async def owner_of(self, upload_id: str) -> str:
+        """See `UploadStore.owner_of`."""
+        return await self._database.read(lambda db: _owner_of(db, upload_id))
+
     async def begin_part(
         self, upload_id: str, number: int, *, blob: str, num_bytes: int | None, limits: FileLimits
     ) -> int:
@@ -167,9 +171,16 @@ def _begin_part(
     return most
 
 
+def _owner_of(db: Connection, upload_id: str) -> str:
+    rows = select(db, "SELECT owner FROM uploads WHERE id = ?", (upload_id,))
+    if not rows:
+        raise not_found()
+    return str(rows[0][0])
+
+
 def _left_for_owner(db: Connection, upload_id: str, limits: FileLimits) -> int | None:
     """How many more bytes the account of an upload may store; None: any number."""
-    owner = str(select(db, "SELECT owner FROM uploads WHERE id = ?", (upload_id,))[0][0])
+    owner = _owner_of(db, upload_id)
     if not owner or limits.max_owner_bytes is None:
         return None
     return limits.max_owner_bytes - count(

@@ -15,6 +15,22 @@ from omnireel.store.webhooks import Delivery, LogEntry, Replaying, Webhook, Webh
 
 _DUE = "state = 'waiting' AND next_at <= :now AND (claimed_until IS NULL OR claimed_until <= :now)"
 
+# The accounts with waiting webhooks are found by jumping through the index, however many webhooks each has.
+_CLAIM = f"""
+WITH RECURSIVE owners (owner) AS (
+  SELECT min(owner) FROM outbox WHERE state = 'waiting'
+  UNION ALL
+  SELECT (SELECT min(owner) FROM outbox WHERE state = 'waiting' AND owner > owners.owner) FROM owners
+  WHERE owners.owner IS NOT NULL)
+UPDATE outbox SET claim = claim + 1, claimed_until = :until
+WHERE id = (SELECT first.id FROM owners JOIN outbox AS first ON first.id = (
+              SELECT id FROM outbox WHERE owner = owners.owner AND {_DUE}
+              AND receiver NOT IN (SELECT value FROM json_each(:skip))
+              ORDER BY next_at LIMIT 1)
+            LEFT JOIN json_each(:busy) AS busy ON busy.key = first.owner
+            ORDER BY coalesce(busy.value, 0), first.next_at LIMIT 1)
+RETURNING id, job_id, owner, url, receiver, body, attempt - attempts_before, claim"""
+
 
 class SqliteWebhooks:
     """A `WebhookStore`."""
@@ -28,18 +44,29 @@ class SqliteWebhooks:
         return bool(await self._database.read(lambda db: select(db, due, {"now": now})))
 
     async def claim(
-        self, *, running: Counter[str], max_running: int, max_each: int, lease_s: float, now: float
+        self,
+        *,
+        running: Counter[tuple[str, str]],
+        max_running: int,
+        max_each: int,
+        lease_s: float,
+        now: float,
     ) -> list[Webhook]:
         """See `WebhookStore.claim`."""
 
         def work(db: Connection) -> list[Webhook]:
-            busy, claimed = Counter(running), list[Webhook]()
-            while running.total() + len(claimed) < max_running:
-                full = [receiver for receiver, number in busy.items() if number >= max_each]
-                webhook = _claim(db, skip=full, until=now + lease_s, now=now)
+            claimed = list[Webhook]()
+            owners, receivers = Counter[str](), Counter[str]()
+            for (owner, receiver), number in running.items():
+                owners[owner] += number
+                receivers[receiver] += number
+            while owners.total() < max_running:
+                full = [receiver for receiver, number in receivers.items() if number >= max_each]
+                webhook = _claim(db, skip=full, busy=owners, until=now + lease_s, now=now)
                 if webhook is None:
                     break
-                busy[webhook.receiver] += 1
+                owners[webhook.owner] += 1
+                receivers[webhook.receiver] += 1
                 claimed.append(webhook)
             return claimed
 
@@ -87,15 +114,12 @@ def _receiver(url: str) -> str:
     return re.split("[/?#]", url, maxsplit=3)[2].lower()
 
 
-def _claim(db: Connection, *, skip: Collection[str], until: float, now: float) -> Webhook | None:
+def _claim(
+    db: Connection, *, skip: Collection[str], busy: Mapping[str, int], until: float, now: float
+) -> Webhook | None:
+    """Claim the next webhook. busy: number of attempts at present, by account"""
     rows = select(
-        db,
-        f"""UPDATE outbox SET claim = claim + 1, claimed_until = :until
-            WHERE id = (SELECT id FROM outbox WHERE {_DUE}
-                        AND receiver NOT IN (SELECT value FROM json_each(:skip))
-                        ORDER BY next_at LIMIT 1)
-            RETURNING id, job_id, owner, url, receiver, body, attempt - attempts_before, claim""",
-        {"now": now, "until": until, "skip": json.dumps(list(skip))},
+        db, _CLAIM, {"now": now, "until": until, "skip": json.dumps(list(skip)), "busy": json.dumps(busy)}
     )
     return Webhook(*rows[0]) if rows else None
 

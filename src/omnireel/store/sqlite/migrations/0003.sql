@@ -1,6 +1,6 @@
 -- Version 3: long tasks and outcomes lie beside their jobs, a job knows how many workers died while they ran it,
--- clips of a key that could not be decoded are counted, and tokens and open uploads end with the key that they were
--- made with.
+-- clips of a key that could not be decoded are counted, tokens and open uploads end with the key that they were made
+-- with, and webhooks are claimed in turn between accounts.
 
 ALTER TABLE jobs ADD COLUMN num_crashes INTEGER NOT NULL DEFAULT 0 CHECK (num_crashes >= 0);
 
@@ -35,3 +35,5 @@ ALTER TABLE uploads ADD COLUMN key_id TEXT NOT NULL DEFAULT '';     -- '' for no
 
 -- Nobody knows with which keys these were made. Clients ask for new ones by themselves.
 DELETE FROM cdn_tokens WHERE owner <> '';
+
+CREATE INDEX outbox_due_of ON outbox (owner, next_at, claimed_until, receiver) WHERE state = 'waiting';
