@@ -58,6 +58,7 @@ class EgressPolicy:
     resolve:           from a host name to its addresses, called once for each connection
     trust:             makes the TLS context that checks certificates
     per_host_limit:    counts the connections to each host
+    logs_failures:     whether each connection that fails gets a line in the log
     """
 
     max_bytes: int
@@ -72,6 +73,7 @@ class EgressPolicy:
     resolve: Resolver = resolve_name
     trust: Callable[[], ssl.SSLContext] = system_trust
     per_host_limit: PerHostLimit = field(default_factory=PerHostLimit)
+    logs_failures: bool = True
 
 
 @functools.cache
