@@ -58,6 +58,7 @@ class ModelServer:
     requests: the parsed bodies of chat completions, in order
     heads:    their headers, in lower case
     num_cancelled: streams that their client closed before the end
+    num_probes: requests about models
     """
 
     def __init__(self, script: Script | None = None) -> None:
@@ -66,6 +67,7 @@ class ModelServer:
         self.heads: list[dict[str, str]] = []
         self.num_cancelled = 0
         self.num_running = 0
+        self.num_probes = 0
         self.most_running = 0
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -122,6 +124,7 @@ class ModelServer:
         head = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(head.get("content-length", 0)))
         if first.startswith("GET"):
+            self.num_probes += 1
             listed = json.dumps({"object": "list", "data": self.script.models})
             _write(writer, 200, self.script.models_body or listed)
             return

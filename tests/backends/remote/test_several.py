@@ -136,6 +136,28 @@ def test_a_server_that_comes_back_gets_requests_again(connect, server, clip):
     assert asyncio.run(asyncio.wait_for(run(), 20))[-1].output == "A square moves to the right."
 
 
+def test_the_log_has_a_line_for_each_change_of_a_server_and_none_between(connect, server, capsys):
+    other_model = Script(models=[{"id": "Qwen/Qwen3-VL-8B"}])
+    scripts = (Script(models_body="x"), other_model, Script(), Script(models_body="x"), Script())
+
+    async def run():
+        backend = connect(server, probe_s=0.01)
+        for script in scripts:
+            server.script = script
+            await backend.health()
+            before = server.num_probes
+            while server.num_probes < before + 3:
+                await asyncio.sleep(0.01)
+        await backend.close()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "a model server" in line]
+    wanted = ("does not answer", "has another model", "is up", "does not answer", "is up")
+    assert len(lines) == len(wanted)
+    assert all(text in line for text, line in zip(wanted, lines, strict=True))
+    assert "Qwen3-VL-8B" in lines[1]
+
+
 def test_an_answer_to_a_probe_that_cannot_be_parsed_ends_no_probing(connect, server, capsys):
     async def run():
         backend = connect(server, probe_s=0.02)

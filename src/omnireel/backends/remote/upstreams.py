@@ -238,7 +238,8 @@ class UpstreamPool:
         if found is None:
             log.info("a model server is up", upstream=upstream.address, model=upstream.model)
         elif upstream.is_other_model:
-            log.error("a model server has another model", upstream=upstream.address, reason=found)
+            hint = "It gets no requests. Name its model with --model, or add --allow-any-model."
+            log.error("a model server has another model", upstream=upstream.address, reason=found, hint=hint)
         elif before is None or before == _UNASKED:
             log.warning("a model server does not answer", upstream=upstream.address, reason=found)
 
