@@ -19,6 +19,9 @@ class Script:
     reasoning:  words of the chain of thought, in `reasoning_field`; in the answer's field where that is None
     status:     of every answer, with `body` and `headers`; 200: it streams
     stall_at, drop_at, error_at: before the word of this number it falls silent, closes, or reports an error
+    kill_at:    where the whole server dies: request (before its status), head, role, the number of a word (before it),
+                end (after the last word), finish (after the finish reason), usage
+    kill_on:    the request of this number is the one that it dies of
     token_s:    time before each word
     usage:      what it says it used; None: nothing
     failures:   so many requests get `status`, then it streams
@@ -35,6 +38,8 @@ class Script:
     stall_at: int | None = None
     drop_at: int | None = None
     error_at: int | None = None
+    kill_at: str | int | None = None
+    kill_on: int = 1
     is_silent: bool = False
     token_s: float = 0.0
     finish_reason: str | None = "stop"
@@ -53,6 +58,7 @@ class ModelServer:
     requests: the parsed bodies of chat completions, in order
     heads:    their headers, in lower case
     num_cancelled: streams that their client closed before the end
+    num_probes: requests about models
     """
 
     def __init__(self, script: Script | None = None) -> None:
@@ -61,6 +67,7 @@ class ModelServer:
         self.heads: list[dict[str, str]] = []
         self.num_cancelled = 0
         self.num_running = 0
+        self.num_probes = 0
         self.most_running = 0
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -117,6 +124,7 @@ class ModelServer:
         head = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(head.get("content-length", 0)))
         if first.startswith("GET"):
+            self.num_probes += 1
             listed = json.dumps({"object": "list", "data": self.script.models})
             _write(writer, 200, self.script.models_body or listed)
             return
@@ -139,6 +147,8 @@ class ModelServer:
 
     async def _complete(self, writer: asyncio.StreamWriter) -> None:
         script = self.script
+        number = len(self.requests)
+        await self._die_at("request", number, writer)
         if script.is_silent:
             await asyncio.Event().wait()
         if script.status != 200 and script.failures != 0:
@@ -149,13 +159,23 @@ class ModelServer:
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        await self._stream(writer, script)
+        await self._die_at("head", number, writer)
+        await self._stream(writer, script, number)
 
-    async def _stream(self, writer: asyncio.StreamWriter, script: Script) -> None:
+    async def _die_at(self, point: str | int, number: int, writer: asyncio.StreamWriter) -> None:
+        if self.script.kill_at == point and number >= self.script.kill_on:
+            self.script.kill_at = None  # servers may share a script, and only one dies
+            await writer.drain()
+            self._stopping.set()
+            await asyncio.Event().wait()
+
+    async def _stream(self, writer: asyncio.StreamWriter, script: Script, request: int) -> None:
         _event(
             writer, {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "usage": None}
         )
+        await self._die_at("role", request, writer)
         for number, (name, word) in enumerate(_words(script)):
+            await self._die_at(number, request, writer)
             await asyncio.sleep(script.token_s)
             if number == script.stall_at:
                 await writer.drain()
@@ -167,9 +187,12 @@ class ModelServer:
                 return
             _event(writer, {"choices": [{"index": 0, "delta": {name: word}, "finish_reason": None}]})
             await writer.drain()
+        await self._die_at("end", request, writer)
         _event(writer, {"choices": [{"index": 0, "delta": {}, "finish_reason": script.finish_reason}]})
+        await self._die_at("finish", request, writer)
         if script.usage is not None:
             _event(writer, {"choices": [], "usage": script.usage})
+        await self._die_at("usage", request, writer)
         _chunk(writer, b"data: [DONE]\n\n")
         writer.write(b"0\r\n\r\n")
 

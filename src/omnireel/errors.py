@@ -6,6 +6,7 @@ OmnireelError
  ├─ SettingsError     a flag, an OMNIREEL_* variable or omnireel.toml is wrong
  ├─ DeniedError       no valid key, or its money is used up                           never retried
  ├─ CapacityError     full, or asked too often: try again later
+ ├─ AttemptError      this attempt broke off, and another one may not
  ├─ UpstreamError     another host failed
  ├─ GenerationError   the model took too long, or the engine failed
  └─ Cancelled         ended on request; not a failure
@@ -92,6 +93,18 @@ class CapacityError(OmnireelError):
         super().__init__(message, hint=hint)
         self.after_s = after_s
         self.kind = kind
+
+
+class AttemptError(OmnireelError):
+    """An attempt broke off, and not because of the request; another one in `after_s` seconds may succeed.
+
+    kind: "downstream_service_error"
+    """
+
+    def __init__(self, message: str, *, kind: str, after_s: float, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.after_s = after_s
 
 
 class UpstreamError(OmnireelError):

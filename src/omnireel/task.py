@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from omnireel.engine.params import FinishReason, SamplingParams
 from omnireel.errors import (
+    AttemptError,
     Cancelled,
     CapacityError,
     DeniedError,
@@ -32,7 +33,8 @@ _MAX_SHOWN = 200
 SoundUse = Literal["used", "cut", "absent", "off", "failed", "unheard"]
 MediaKind = Literal["video"]
 Detail = Literal["low", "auto", "high"]
-Stage = Literal["video", "encoding", "vision tokens", "prompt", "first token", "done"]
+# waiting: for a model server that has room; it does not count as running time
+Stage = Literal["video", "encoding", "vision tokens", "prompt", "waiting", "first token", "done"]
 
 
 class Role(StrEnum):
@@ -355,7 +357,7 @@ def failure_of(error: OmnireelError, task: Task | None = None) -> Failure:
             return Failure(error.kind, error.message, error.hint, after_s=error.after_s, is_callers=True)
         case DeniedError():
             return Failure(error.kind, error.message, error.hint, is_callers=True)
-        case GenerationError():
+        case GenerationError() | AttemptError():
             return Failure(error.kind, error.message, error.hint)
         case Cancelled():
             return CANCELLED

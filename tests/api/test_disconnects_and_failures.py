@@ -1,28 +1,21 @@
 """Requests that do not end well: disconnects, a full server, start deadlines, internal errors, shutdown."""
 
 import asyncio
-import contextlib
 import json
 import signal
 import socket
-import tempfile
-import threading
-import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import uvicorn
+from in_process import serving, wait_until
 from served import Server
 
-from omnireel.api.app import create_app
 from omnireel.backends.base import Health
 from omnireel.backends.echo import EchoBackend
 from omnireel.errors import CapacityError, GenerationError, UpstreamError
-from omnireel.settings import Settings
 from omnireel.task import Event, Progress
 
 ID = "nvidia/nemotron-3-nano-omni/video"
@@ -64,28 +57,6 @@ class Scripted:
 
     async def close(self) -> None:
         self.events.append("closed")
-
-
-@contextlib.contextmanager
-def serving(backend, **settings) -> Iterator[str]:
-    """A server in a thread of this process; its address."""
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
-        app = create_app(backend, Settings(data_dir=Path(folder), **settings))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
-        thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(30)
-
-
-def wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def post(url, body, path="", *, timeout=60, **headers):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -158,6 +159,12 @@ def test_a_server_that_is_down_makes_the_deployment_not_ready(tmp_path, upstream
             health = json.load(response)
         assert (health["status"], health["backend"]) == ("not ready", "vllm")
         assert upstream.url.rpartition(":")[2] not in json.dumps(health)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{server.url}/health/ready")
+        caught.value.close()
+        assert caught.value.code == 503
+        (down,) = (line for line in server.log() if line["event"] == "a model server does not answer")
+        assert (down["upstream"], server.wait_for("listening")["model"]) == (upstream.url, "unknown")
 
 
 class Upstreamed(Server):

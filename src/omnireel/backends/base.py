@@ -14,6 +14,7 @@ from omnireel.task import Event, Inspection, Task
 class Health:
     """Whether the backend can take work.
 
+    is_checked_now: it failed a moment ago, and is being asked whether it is ready
     detail:         one line saying why it is not ready
     has_failed:     it will never be ready again, and its process has to be started anew
     sandbox_misses: protections of the video decoder that this kernel does not have
@@ -22,6 +23,7 @@ class Health:
 
     is_ready: bool
     model: str
+    is_checked_now: bool = False
     detail: str | None = None
     has_failed: bool = False
     sandbox_misses: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import omnireel
-from omnireel.backends.base import Backend
+from omnireel.backends.base import Backend, Health
 from omnireel.cli.failures import typed
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, encoders_directory, pulled_directory
@@ -58,6 +58,11 @@ def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":
     from omnireel.backends.echo import EchoBackend
 
     return EchoBackend(token_s=settings.echo_token_s, limits=limits)
+
+
+def served_model(settings: Settings, health: Health) -> str:
+    """The model for the log: as the settings name it, or as the model servers do. `unknown` if none has answered."""
+    return settings.model if settings.backend in ("local", "echo") else health.model
 
 
 def demo_notice(settings: Settings) -> str | None:

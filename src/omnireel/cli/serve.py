@@ -18,7 +18,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
-from omnireel.cli.backend import demo_notice, open_backend, served_limits
+from omnireel.backends.base import Health
+from omnireel.cli.backend import demo_notice, open_backend, served_limits, served_model
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_linux, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
@@ -130,9 +131,10 @@ class _Server(uvicorn.Server):
         if self._tls is not None:
             await self._listen_for_tls(self._tls)
             urls["tls_url"] = self._url("https", self._tls.socket)
-        log.info("listening", **urls, model=self._settings.model)
+        health = await self._supervisor.backend.health()
+        log.info("listening", **urls, model=served_model(self._settings, health))
         ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
-        notice = demo_notice(self._settings)
+        notice = demo_notice(self._settings) if health.is_ready else _unready_notice(health)
         text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key, notice=notice)
         # Serving does not depend on the reader of stdout.
         BoundedWriter(descriptor_of(sys.stdout), lambda _: "").write(f"{text}\n")
@@ -184,6 +186,12 @@ class _Server(uvicorn.Server):
         if self.first_signal is None:
             self.first_signal = number
             log.info("stopping", signal=number.name, grace_s=self._settings.shutdown_s)
+
+
+def _unready_notice(health: Health) -> str:
+    return (
+        f"{health.detail or 'The model cannot be asked.'} Requests get 503 until one does: see /health/ready."
+    )
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:

@@ -9,7 +9,7 @@ import typer
 
 from omnireel.api.fal.output import end_policy
 from omnireel.backends.base import Backend
-from omnireel.cli.backend import open_backend, served_limits
+from omnireel.cli.backend import open_backend, served_limits, served_model
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
@@ -47,7 +47,8 @@ async def _work(backend: Backend, settings: Settings, log_writer: BoundedWriter)
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, signals.put_nowait, number)
-    log.info("working", worker=supervisor.worker.policy.name, model=settings.model)
+    model = served_model(settings, await backend.health())
+    log.info("working", worker=supervisor.worker.policy.name, model=model)
     supervisor.start()
     try:
         first = await signals.get()

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from omnireel.backends.base import Backend
-from omnireel.errors import CapacityError, GenerationError, OmnireelError
+from omnireel.errors import AttemptError, CapacityError, GenerationError, OmnireelError
 from omnireel.storage.incoming import IncomingMedia
 from omnireel.store.jobs import Job
 from omnireel.task import INTERNAL, Answer, Event, Outcome, Progress, failure_of
@@ -17,13 +17,15 @@ from omnireel.task import INTERNAL, Answer, Event, Outcome, Progress, failure_of
 log = structlog.get_logger()
 
 Publish = Callable[[Event], None]
+# Until a job is claimed again whose backend was not ready.
+_NOT_READY_S = 5.0
 
 
 @dataclass(frozen=True)
 class TaskRun:
     """Runs the tasks of jobs on a backend; called by the worker.
 
-    max_run_s: the longest time for one answer
+    max_run_s: the longest time for one answer, without what the backend waits for a model server
     """
 
     backend: Backend
@@ -31,10 +33,17 @@ class TaskRun:
     max_run_s: float
 
     async def __call__(self, job: Job, publish: Publish) -> Outcome:
-        """The outcome of one attempt. Raises CapacityError if the backend is full and the job can wait."""
+        """The outcome of one attempt.
+
+        Raises CapacityError if the backend is full and the job can wait, AttemptError if it may have another attempt.
+        """
         try:
             return await self._answer(job, publish)
         except CapacityError as error:
+            if job.pinned_to is None:
+                raise
+            return failure_of(error)
+        except AttemptError as error:
             if job.retries:
                 raise
             return failure_of(error)
@@ -48,14 +57,26 @@ class TaskRun:
             return INTERNAL
 
     async def _answer(self, job: Job, publish: Publish) -> Answer:
+        await self._check_ready()
         async with self.media.file(job.task.references[0], job.media, owner=job.owner) as path:
             publish(Progress("video", f"{path.stat().st_size / 1e6:.1f} MB of video received"))
             try:
-                async with asyncio.timeout(self.max_run_s):
-                    return await self._generate(job, path, publish)
+                async with asyncio.timeout(self.max_run_s) as limit:
+                    return await self._generate(job, path, _paused_while_waiting(limit, publish))
             except TimeoutError:
                 message = f"The answer took longer than {self.max_run_s:g} s."
                 raise GenerationError(message, kind="generation_timeout") from None
+
+    async def _check_ready(self) -> None:
+        """Raise CapacityError where nothing can be asked, before the clip is fetched."""
+        health = await self.backend.health()
+        if not (health.is_ready or health.is_checked_now):
+            raise CapacityError(
+                health.detail or "The model cannot be asked now.",
+                after_s=_NOT_READY_S,
+                kind="downstream_service_unavailable",
+                hint="Try again later.",
+            )
 
     async def _generate(self, job: Job, path: Path, publish: Publish) -> Answer:
         """Publish the backend's events and return the last one. The first must come before the start deadline."""
@@ -83,3 +104,23 @@ class TaskRun:
         if not done:
             raise GenerationError(f"The request did not start within {allowed_s:.3g} s.", kind="not_started")
         return task.result()
+
+
+def _paused_while_waiting(limit: asyncio.Timeout, publish: Publish) -> Publish:
+    """Publishes events, and stops the clock of a limit from an event of the stage waiting to the next other one."""
+    clock = asyncio.get_running_loop().time
+    left_s: float | None = None
+
+    def follow(event: Event) -> None:
+        nonlocal left_s
+        is_waiting = isinstance(event, Progress) and event.stage == "waiting"
+        ends_at = limit.when()
+        if is_waiting and ends_at is not None:
+            left_s = ends_at - clock()
+            limit.reschedule(None)
+        elif not is_waiting and left_s is not None:
+            limit.reschedule(clock() + left_s)
+            left_s = None
+        publish(event)
+
+    return follow

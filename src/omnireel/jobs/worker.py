@@ -16,24 +16,36 @@ from typing import Any, TypeVar
 
 import structlog
 
-from omnireel.errors import CapacityError
+from omnireel.errors import AttemptError, CapacityError
 from omnireel.jobs.events import Ended, JobEvents
 from omnireel.jobs.log_buffer import JobLogBuffer
 from omnireel.jobs.sweeper import Sweeper
 from omnireel.storage.blob_store import BlobStore
-from omnireel.store.jobs import Cancelling, Claim, EndPolicy, Job, JobStore, Submission, state_of
-from omnireel.task import Answer, Event, Failure, Outcome, Usage
+from omnireel.store.jobs import (
+    MAX_BACKOFF_S,
+    Cancelling,
+    Claim,
+    EndPolicy,
+    Job,
+    JobStore,
+    Submission,
+    state_of,
+)
+from omnireel.task import Answer, Event, Failure, Outcome, Usage, failure_of
 
 log = structlog.get_logger()
 
 # Between two attempts to store an outcome.
 _RETRY_S = 0.5
+# Of the time since a job was submitted: how long it waits for a backend that is full.
+_SHARE_OF_AGE = 0.1
 # Why a running job was interrupted.
 _CANCELLED, _LEASE_LOST = "cancelled", "lease lost"
 
 T = TypeVar("T")
 
-# Runs one job to its outcome and publishes its events. Raises CapacityError if the job has to wait, and nothing else.
+# Runs one job to its outcome and publishes its events. Raises CapacityError if the job has to wait, AttemptError if it
+# may have another attempt, and nothing else.
 Run = Callable[[Job, Callable[[Event], None]], Awaitable[Outcome]]
 
 
@@ -242,7 +254,9 @@ class Worker:
         try:
             outcome = await attempt.task
         except CapacityError as error:
-            await self._requeue(job, error.after_s, counts=True)
+            await self._wait(job, error)
+        except AttemptError as error:
+            await self._try_again(job, error)
         except asyncio.CancelledError as reason:
             await self._interrupted(attempt, str(reason))
         else:
@@ -258,7 +272,8 @@ class Worker:
             # Its caller may have read all tokens so far, and chose to end it.
             await self._finish(job, replace(self.end_policy.cancelled, **vars(attempt.usage)))
         elif reason != _LEASE_LOST:
-            await self._requeue(job, 0.0, counts=False)
+            if not await self._requeue(job, 0.0):  # its caller's connection ends with this process
+                await self._finish(job, self.end_policy.lost)
         else:
             self._log_buffer.take(job.id)
 
@@ -304,17 +319,34 @@ class Worker:
         except OSError as error:
             log.error("a clip could not be deleted; the sweeper will try again", error=str(error))
 
-    async def _requeue(self, job: Job, after_s: float, *, counts: bool) -> None:
+    async def _wait(self, job: Job, full: CapacityError) -> None:
+        """Requeue a job whose attempt has not begun. It waits longer, the older it is, unless it has to start soon."""
+        now = self.clock()
+        after_s = max(full.after_s, min(MAX_BACKOFF_S, _SHARE_OF_AGE * (now - job.created_at)))
+        deadline = job.start_deadline_at
+        if job.attempt == 1 and deadline is not None and now + after_s > deadline:
+            await self._finish(job, self.end_policy.not_started)
+        else:
+            await self._requeue(job, after_s, why=full.message)
+
+    async def _try_again(self, job: Job, error: AttemptError) -> None:
+        """Requeue a job whose attempt broke off, if it may have another one."""
+        after_s = min(MAX_BACKOFF_S, error.after_s * 2.0 ** (job.attempt - 1))
+        if not await self._requeue(job, after_s, counts=True, why=error.message):
+            await self._finish(job, failure_of(error))
+
+    async def _requeue(self, job: Job, after_s: float, *, counts: bool = False, why: str = "") -> bool:
+        """Put a job back into the queue. why: for its owner. Returns False where no attempt is left or it is lost."""
         lines = self._log_buffer.take(job.id)
+        if why:
+            lines.append((self.clock(), "WARN", f"{why} The request runs again in {after_s:.3g} s."))
         try:
-            is_waiting = await self.jobs.requeue(
+            return await self.jobs.requeue(
                 job, worker=self.policy.name, after_s=after_s, counts=counts, log=lines, now=self.clock()
             )
         except CapacityError as error:
             log.error("a job could not be requeued before its lease ends", error=error.message)
-            return
-        if not is_waiting:  # no retry is left, or its caller's connection ends with this process
-            await self._finish(job, self.end_policy.lost)
+            return True
 
     async def _renew_leases(self) -> None:
         """Renew the leases. Stop jobs whose lease is lost or whose cancellation was requested."""

@@ -55,7 +55,7 @@ def check_target(target: Target, policy: EgressPolicy) -> None:
 def _check_port_and_name(target: Target, policy: EgressPolicy) -> None:
     _check_port(target, policy)
     if is_one_of(target.host, policy.deny_hosts) or not is_one_of(target.host, policy.hosts):
-        raise _unreachable(target.host, "the operator does not allow this name", is_forbidden=True)
+        raise _unreachable(target, policy, "the operator does not allow this name", is_forbidden=True)
 
 
 def _check_port(target: Target, policy: EgressPolicy) -> None:
@@ -85,7 +85,7 @@ async def _checked_addresses(target: Target, policy: EgressPolicy) -> list[Addre
 def _check_address(target: Target, address: Address, policy: EgressPolicy) -> None:
     reason = why_refused(address, policy.allow, policy.deny)
     if reason is not None:
-        raise _unreachable(target.host, f"{address} is not allowed: {reason}", is_forbidden=True)
+        raise _unreachable(target, policy, f"{address} is not allowed: {reason}", is_forbidden=True)
 
 
 async def _resolved(target: Target, policy: EgressPolicy) -> list[Address]:
@@ -93,11 +93,11 @@ async def _resolved(target: Target, policy: EgressPolicy) -> list[Address]:
         async with asyncio.timeout(policy.limits.resolve_s):
             found = await policy.lookups.look_up(policy.resolve, target.host, target.port, policy.owner)
     except TimeoutError:
-        raise _unreachable(target.host, f"not resolved within {policy.limits.resolve_s:g} s") from None
+        raise _unreachable(target, policy, f"not resolved within {policy.limits.resolve_s:g} s") from None
     except (OSError, UnicodeError) as error:
-        raise _unreachable(target.host, f"not resolved: {error}") from None
+        raise _unreachable(target, policy, f"not resolved: {error}") from None
     if not found:
-        raise _unreachable(target.host, "it has no address")
+        raise _unreachable(target, policy, "it has no address")
     return list(dict.fromkeys(ip_address(text) for text in found))
 
 
@@ -109,11 +109,11 @@ async def _first_connection(target: Target, addresses: Sequence[Address], policy
             async with asyncio.timeout(policy.limits.connect_s):
                 return await _connect(target, address, policy)
         except ssl.SSLCertVerificationError as error:
-            raise _bad_certificate(target, error) from None
+            raise _bad_certificate(target, policy, error) from None
         except OSError as error:  # includes TimeoutError
             reasons.append(f"{address}: {error or type(error).__name__}")
             was_reset |= isinstance(error, ConnectionResetError)
-    raise _unreachable(target.host, "; ".join(reasons), is_temporary=was_reset)
+    raise _unreachable(target, policy, "; ".join(reasons), is_temporary=was_reset)
 
 
 async def _connect(target: Target, address: Address, policy: EgressPolicy) -> Streams:
@@ -126,7 +126,7 @@ async def _connect(target: Target, address: Address, policy: EgressPolicy) -> St
         sock = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, (str(peer), port))
-        _check_peer(target, sock, peer)
+        _check_peer(target, policy, sock, peer)
         if policy.proxy is not None:
             await open_tunnel(sock, address, target.port)
         on_failure.pop_all()  # from here on the stream closes the socket
@@ -144,15 +144,16 @@ async def _resolved_proxy(proxy: Proxy, policy: EgressPolicy) -> tuple[Address, 
     return unmapped(ip_address(found[0])), proxy.port
 
 
-def _check_peer(target: Target, sock: socket.socket, address: Address) -> None:
+def _check_peer(target: Target, policy: EgressPolicy, sock: socket.socket, address: Address) -> None:
     """Ask the kernel which address the socket is connected to, before anything is sent."""
     peer = unmapped(ip_address(sock.getpeername()[0]))
     if peer != address:
-        raise _unreachable(target.host, f"connected to {peer} instead of {address}")
+        raise _unreachable(target, policy, f"connected to {peer} instead of {address}")
 
 
-def _bad_certificate(target: Target, error: ssl.SSLCertVerificationError) -> FetchError:
-    _log.warning("%s has an invalid certificate: %s", target.host, error.verify_message)
+def _bad_certificate(target: Target, policy: EgressPolicy, error: ssl.SSLCertVerificationError) -> FetchError:
+    if policy.logs_failures:
+        _log.warning("%s has an invalid certificate: %s", target.host, error.verify_message)
     return FetchError(
         "its certificate is not valid for this host",
         hint="Check the address in a browser. A private certificate authority goes into SSL_CERT_FILE.",
@@ -160,10 +161,16 @@ def _bad_certificate(target: Target, error: ssl.SSLCertVerificationError) -> Fet
 
 
 def _unreachable(
-    host: str, reason: str, *, is_forbidden: bool = False, is_temporary: bool = False
+    target: Target,
+    policy: EgressPolicy,
+    reason: str,
+    *,
+    is_forbidden: bool = False,
+    is_temporary: bool = False,
 ) -> FetchError:
     """The same error for a host that is forbidden and one that does not answer; logs the real reason."""
-    _log.warning("No connection to %s: %s", host, reason)
+    if policy.logs_failures:
+        _log.warning("No connection to %s: %s", target.host, reason)
     return FetchError(
         "its host cannot be reached",
         hint="Check that the address works from the public internet. "

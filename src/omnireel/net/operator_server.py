@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -21,6 +21,10 @@ from omnireel.net.urls import Target
 _EVERYWHERE = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 _NO_LIMIT_S = 86_400.0  # each wait has a limit of its own, given by the caller of this module
 _NO_LIMIT = 1_000_000
+
+
+class NotConnectedError(FetchError):
+    """There is no connection to the server, so that it has got nothing of the request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +69,11 @@ class Call:
 async def sent(call: Call) -> AsyncIterator[Reply]:
     """The reply to a request; leaving the context closes the connection.
 
-    Raises FetchError where the connection fails or breaks, TimeoutError where no reply begins in time.
+    Raises NotConnectedError without a connection, FetchError where it breaks, TimeoutError where no reply begins in
+    time. Logs nothing.
     """
-    async with connected(call.target, _policy(call)) as (reader, writer):
+    async with AsyncExitStack() as stack:
+        reader, writer = await _connected(stack, call)
         exchange = Exchange(reader, _limits(call))
         headers = dict(call.headers or {})
         if call.body:
@@ -78,6 +84,13 @@ async def sent(call: Call) -> AsyncIterator[Reply]:
             head = await exchange.read_head()
         names = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
         yield Reply(head.status_code, names, exchange)
+
+
+async def _connected(stack: AsyncExitStack, call: Call) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        return await stack.enter_async_context(connected(call.target, _policy(call)))
+    except FetchError as error:
+        raise NotConnectedError(error.why, reason=error.reason) from None
 
 
 async def _drain(writer: asyncio.StreamWriter) -> None:
@@ -97,5 +110,6 @@ def _policy(call: Call) -> EgressPolicy:
         allow=_EVERYWHERE,
         ports=(call.target.port,),
         allow_http=True,
+        logs_failures=False,  # callers of this module know better what is worth a line
         limits=_limits(call),
     )

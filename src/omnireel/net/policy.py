@@ -60,6 +60,7 @@ class EgressPolicy:
     per_host_limit:    shares the connections to each host between accounts
     lookups:           shares the look-ups of names
     owner:             the account for which connections are made
+    logs_failures:     whether each connection that fails gets a line in the log
     """
 
     max_bytes: int
@@ -76,6 +77,7 @@ class EgressPolicy:
     per_host_limit: PerHostLimit = field(default_factory=PerHostLimit)
     lookups: Lookups = field(default_factory=Lookups)
     owner: str = ""
+    logs_failures: bool = True
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pytest
 from model_server import ModelServer, Script
 from tiny import events_of, make_task
 
-from omnireel.errors import CapacityError, GenerationError
+from omnireel.errors import AttemptError, CapacityError, GenerationError
 from omnireel.task import Answer
 
 
@@ -82,7 +82,7 @@ def test_no_server_gets_more_requests_than_its_limit(connect, server, clip):
 )
 def test_a_request_that_fails_before_its_first_token_is_tried_once_elsewhere(ask, server, other, script):
     server.script = other.script = Script(**{**vars(script), "failures": None})
-    with pytest.raises((GenerationError, CapacityError)):
+    with pytest.raises((AttemptError, CapacityError)):
         ask(server, other)
     assert len(server.requests) + len(other.requests) == 2
 
@@ -92,7 +92,7 @@ def test_a_request_that_fails_before_its_first_token_is_tried_once_elsewhere(ask
 
 def test_a_request_whose_answer_has_begun_is_not_tried_again(ask, server, other):
     server.script = other.script = Script(drop_at=1)
-    with pytest.raises(CapacityError):
+    with pytest.raises(AttemptError):
         ask(server, other)
     assert len(server.requests) + len(other.requests) == 1
 
@@ -136,6 +136,28 @@ def test_a_server_that_comes_back_gets_requests_again(connect, server, clip):
     assert asyncio.run(asyncio.wait_for(run(), 20))[-1].output == "A square moves to the right."
 
 
+def test_the_log_has_a_line_for_each_change_of_a_server_and_none_between(connect, server, capsys):
+    other_model = Script(models=[{"id": "Qwen/Qwen3-VL-8B"}])
+    scripts = (Script(models_body="x"), other_model, Script(), Script(models_body="x"), Script())
+
+    async def run():
+        backend = connect(server, probe_s=0.01)
+        for script in scripts:
+            server.script = script
+            await backend.health()
+            before = server.num_probes
+            while server.num_probes < before + 3:
+                await asyncio.sleep(0.01)
+        await backend.close()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "a model server" in line]
+    wanted = ("does not answer", "has another model", "is up", "does not answer", "is up")
+    assert len(lines) == len(wanted)
+    assert all(text in line for text, line in zip(wanted, lines, strict=True))
+    assert "Qwen3-VL-8B" in lines[1]
+
+
 def test_an_answer_to_a_probe_that_cannot_be_parsed_ends_no_probing(connect, server, capsys):
     async def run():
         backend = connect(server, probe_s=0.02)
@@ -150,7 +172,7 @@ def test_an_answer_to_a_probe_that_cannot_be_parsed_ends_no_probing(connect, ser
         return before
 
     assert not asyncio.run(asyncio.wait_for(run(), 20)).is_ready
-    assert "a probe failed" in capsys.readouterr().out
+    assert "a model server does not answer" in capsys.readouterr().out
 
 
 def test_a_key_is_sent_and_never_shown(ask, server, capsys):
@@ -173,3 +195,49 @@ def test_tenants_have_salts_of_their_own(connect, server, clip):
     salts = [request.get("cache_salt") for request in server.requests]
     assert salts[0] == salts[2] != salts[1]
     assert salts[3] is None
+
+
+@pytest.mark.parametrize("kill_at", ["request", "head", "role", 0])
+def test_a_server_that_dies_before_the_first_token_loses_no_request(ask, server, other, kill_at):
+    server.script = other.script = Script(kill_at=kill_at)
+    assert ask(server, other)[-1].output == "A square moves to the right."
+    assert (len(server.requests), len(other.requests)) == (1, 1)
+
+
+def test_servers_that_die_of_a_request_end_it_with_an_error_that_counts_as_an_attempt(ask, server, other):
+    server.script, other.script = Script(kill_at="request"), Script(kill_at="request")
+    with pytest.raises(AttemptError):
+        ask(server, other)
+
+
+def test_servers_without_a_connection_do_not_count_as_tries(connect, server, other, clip):
+    async def run():
+        with ModelServer() as third:
+            backend = connect(server, other, third)
+            await backend.health()
+            await events_of(backend, make_task(clip))
+            left = [s for s in (server, other, third) if not s.requests]
+            for dead in {server, other, third} - {left[0]}:
+                dead.stop()
+            events = await events_of(backend, make_task(clip))
+            await backend.close()
+        return events
+
+    assert asyncio.run(run())[-1].output == "A square moves to the right."
+
+
+@pytest.mark.parametrize("kill_at", [1, 3, "end"])
+def test_a_server_that_dies_within_an_answer_ends_it_with_a_typed_error(ask, server, kill_at):
+    server.script = Script(kill_at=kill_at)
+    with ModelServer(Script(kill_at=kill_at)) as other, pytest.raises(AttemptError) as caught:
+        ask(server, other)
+    assert caught.value.kind == "downstream_service_error"
+    assert len(server.requests) + len(other.requests) == 1
+
+
+@pytest.mark.parametrize("kill_at", ["finish", "usage"])
+def test_a_server_that_dies_after_the_finish_reason_has_answered(ask, server, kill_at):
+    server.script = Script(kill_at=kill_at)
+    answer = ask(server)[-1]
+    assert (answer.output, answer.finish_reason) == ("A square moves to the right.", "stop")
+    assert answer.output_tokens == (6 if kill_at == "finish" else 7)

@@ -51,7 +51,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
 _STATUSES: Mapping[str, int] = {
     "generation_timeout": 504,
     "out_of_memory": 500,
-    "downstream_service_error": 500,
+    "downstream_service_error": 502,  # a gateway's status, with which clients send it again
     "upload_not_found": 404,
     "quota_exceeded": 413,
 }

@@ -25,6 +25,9 @@ ASK_REFUSED = UNREADABLE | {
     429: ResponseSpec("Too many requests at a time or per minute", RequestProblem, ("x-fal-error-type",)),
 }
 JOB_FAILED = {
-    503: ResponseSpec("The server stopped before the job ended", AnyProblem),
+    502: ResponseSpec("The model server failed, or broke off its answer", AnyProblem),
+    503: ResponseSpec(
+        "The server stopped before the job ended, or no model server can be reached", AnyProblem
+    ),
     504: ResponseSpec("The job took too long, or did not start in time", AnyProblem),
 }

@@ -33,12 +33,12 @@ from omnireel.backends.remote.stream import Chunk, Patience, chunks_of
 from omnireel.backends.remote.upstreams import Upstream, UpstreamPool
 from omnireel.backends.thread_work import WorkThreads
 from omnireel.engine.params import FinishReason
-from omnireel.errors import InputError
+from omnireel.errors import CapacityError, InputError, OmnireelError
 from omnireel.net.errors import FetchError
-from omnireel.net.operator_server import Reply, sent
+from omnireel.net.operator_server import NotConnectedError, Reply, sent
 from omnireel.prompting.clip import MediaDefaults
 from omnireel.prompting.counts import TokenCounter
-from omnireel.task import Answer, Delta, Detail, Event, Inspection, Report, Task, Usage
+from omnireel.task import Answer, Delta, Detail, Event, Inspection, Progress, Report, Task, Usage
 from omnireel.video.decoder import sandbox
 from omnireel.video.reader.process import num_sandbox_violations
 
@@ -90,6 +90,7 @@ class RemoteBackend:
     async def generate(self, task: Task, files: Sequence[Path]) -> AsyncGenerator[Event]:
         """See Backend.generate."""
         await self._ready()
+        self._pool.check_up()
         plain = self._plain(task)
         encode = partial(self._encode, plain, files)
         async with self._threads.work(task.tenant or "", encode) as work:
@@ -123,6 +124,7 @@ class RemoteBackend:
         names = sorted({upstream.model for upstream in upstreams if upstream.model})
         return Health(
             is_ready=self._pool.is_up,
+            is_checked_now=self._pool.is_checking,
             model=", ".join(names) or "unknown",
             detail=self._detail(),
             sandbox_misses=sandbox.missing(),
@@ -156,24 +158,49 @@ class RemoteBackend:
         return self._encoder.encode(task, files, report, salt=_salt(task.tenant))
 
     async def _answer(self, task: Task, sent_task: SentTask) -> AsyncGenerator[Event]:
-        """The answer of one server, or of a second one where the first fails before its first token."""
-        first: Upstream | None = None
+        """The answer of one server, or of a second one where the first fails before its first token.
+
+        Servers without a connection do not count: they have got nothing of the request.
+        """
+        tries = _Tries(self._pool)
         while True:
-            async with self._pool.hold(sent_task.key, without=first) as upstream:
+            is_waiting = self._pool.is_full(sent_task.key, without=tries.servers)
+            if is_waiting:
+                yield Progress("waiting", "all model servers are busy, waiting for one")
+            async with self._pool.hold(sent_task.key, without=tries.servers) as upstream:
                 exchange = _Exchange(upstream, task, sent_task, self._options)
+                if is_waiting:
+                    yield Progress("prompt", "sending the frames to a model server")
                 try:
                     async with aclosing(exchange.events()) as events:
                         async for event in events:
                             yield event
                     return
                 except UpstreamFailure as failure:
-                    log.warning("a model server failed", upstream=upstream.address, reason=failure.reason)
-                    if failure.is_down:
-                        self._pool.take_out(upstream, failure.reason)
-                    may_retry = failure.may_retry and first is None and not exchange.has_text
-                    if not (may_retry and self._pool.has_other(upstream)):
-                        raise failure.error from None
-                    first = upstream
+                    tries.add(upstream, failure, may_retry=not exchange.has_text)
+
+
+class _Tries:
+    """The servers that have failed a request. Only one that got the request may be followed by another."""
+
+    def __init__(self, pool: UpstreamPool) -> None:
+        self.servers: set[Upstream] = set()
+        self._pool = pool
+        self._num_sent = 0
+        self._error: OmnireelError | None = None
+
+    def add(self, upstream: Upstream, failure: UpstreamFailure, *, may_retry: bool) -> None:
+        """Count a failure. Raises the request's error where no other server is to be asked."""
+        log.warning("a request to a model server failed", upstream=upstream.address, reason=failure.reason)
+        self._pool.note(upstream, failure)
+        self.servers.add(upstream)
+        self._num_sent += not failure.is_unsent
+        # A job may wait without limit for servers that are gone, but must not if one of them died of it.
+        if self._error is None or isinstance(self._error, CapacityError):
+            self._error = failure.error
+        may_retry = may_retry and failure.may_retry and self._num_sent < 2
+        if not (may_retry and self._pool.is_any_up(without=self.servers)):
+            raise self._error from None
 
 
 class _Exchange:
@@ -212,8 +239,10 @@ class _Exchange:
                 async for chunk in chunks_of(reply, patience, self._left_s):
                     for event in self._take(chunk):
                         yield event
-        except FetchError as error:
+        except NotConnectedError as error:
             raise unreachable(error.reason or error.why) from None
+        except FetchError as error:
+            raise broke_off(error.why) from None
         except TimeoutError:
             raise stalled("first token", patience.first_token_s) from None
         if delta := self._text.finish():
@@ -231,6 +260,7 @@ class _Exchange:
         return self._options.patience.first_token_s - (time.monotonic() - self._started_s)
 
     def _take(self, chunk: Chunk) -> list[Event]:
+        self._upstream.last_sent_at = time.monotonic()
         self._usage = chunk.usage or self._usage
         self._finish_reason = chunk.finish_reason or self._finish_reason
         if not chunk.has_text:
@@ -248,7 +278,7 @@ class _Exchange:
         if self._finish_reason is None:
             raise broke_off("the stream ended without a finish reason")
         if self._finish_reason not in _FINISH:
-            raise failed(f"the server ended the answer with {self._finish_reason!r}", may_retry=False)
+            raise failed(f"the server ended the answer with {self._finish_reason!r}")
         usage = self._billed()
         return Answer(
             output=self._text.output,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from omnireel.backends.remote.chat_request import body_for, encoded, request_fields
-from omnireel.backends.remote.failures import UpstreamFailure, error_text
+from omnireel.backends.remote.failures import UpstreamFailure, error_text, read_json
 from omnireel.backends.remote.servers import Server
 from omnireel.backends.remote.servers.base import SentClip
 from omnireel.backends.remote.stream import Chunk, Patience, chunks_of
@@ -187,7 +186,7 @@ class ServerCheck:
 
 def _version(page: str) -> str | None:
     try:
-        found = json.loads(page)
+        found = read_json(page)
     except ValueError:
         return None
     return str(found["version"]) if isinstance(found, dict) and "version" in found else None

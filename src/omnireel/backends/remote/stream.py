@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from omnireel.backends.remote.failures import UpstreamFailure, broke_off, failed, stalled
+from omnireel.backends.remote.failures import UpstreamFailure, broke_off, failed, read_json, reported, stalled
 from omnireel.net.errors import FetchError
 from omnireel.net.operator_server import Reply
 from omnireel.task import Usage
@@ -47,23 +46,24 @@ async def chunks_of(reply: Reply, patience: Patience, left_s: Callable[[], float
     """The chunks of a reply, up to its end mark.
 
     left_s: what is left of the time for the first token
-    Raises UpstreamFailure where the stream stalls, breaks off, reports an error or cannot be read.
+    Raises UpstreamFailure where the stream stalls, breaks off, reports an error or cannot be read. Once the answer has
+    its finish reason nothing of it is missing, and the stream may end in any way.
     """
-    has_text = False
+    has_text = is_whole = False
     buffer = b""
     while True:
-        what, within_s = ("next token", patience.token_s) if has_text else ("first token", left_s())
+        what, limit_s = (
+            ("next token", patience.token_s) if has_text else ("first token", patience.first_token_s)
+        )
         try:
-            data = await reply.read(within_s)
-        except TimeoutError:
-            raise stalled(what, patience.token_s if has_text else patience.first_token_s) from None
-        except FetchError as error:
-            raise broke_off(error.why) from None
-        if not data:
-            raise broke_off("the stream ended without its end mark")
+            data = await _read(reply, what, patience.token_s if has_text else left_s(), limit_s)
+        except UpstreamFailure:
+            if is_whole:
+                return
+            raise
         *lines, buffer = (buffer + data).split(b"\n")
         if len(buffer) > _MAX_LINE_BYTES:
-            raise failed(f"a line of the stream has more than {_MAX_LINE_BYTES} bytes", may_retry=False)
+            raise failed(f"a line of the stream has more than {_MAX_LINE_BYTES} bytes")
         for line in lines:
             text = _data_of(line)
             if text == _DONE:
@@ -71,7 +71,21 @@ async def chunks_of(reply: Reply, patience: Patience, left_s: Callable[[], float
             if text:
                 chunk = _parse(text)
                 has_text = has_text or chunk.has_text
+                is_whole = is_whole or chunk.finish_reason is not None
                 yield chunk
+
+
+async def _read(reply: Reply, what: str, within_s: float, limit_s: float) -> bytes:
+    """The next bytes of the stream, at least one. limit_s: of which `within_s` is left"""
+    try:
+        data = await reply.read(within_s)
+    except TimeoutError:
+        raise stalled(what, limit_s) from None
+    except FetchError as error:
+        raise broke_off(error.why) from None
+    if not data:
+        raise broke_off("the stream ended without its end mark")
+    return data
 
 
 def _data_of(line: bytes) -> str:
@@ -82,13 +96,13 @@ def _data_of(line: bytes) -> str:
 
 def _parse(text: str) -> Chunk:
     try:
-        event = json.loads(text)
+        event = read_json(text)
     except ValueError:
-        raise failed(f"an event of the stream is not JSON: {text[:200]}", may_retry=False) from None
+        raise failed(f"an event of the stream is not JSON: {text[:200]}") from None
     if not isinstance(event, dict):
-        raise failed(f"an event of the stream is no object: {text[:200]}", may_retry=False)
+        raise failed(f"an event of the stream is no object: {text[:200]}")
     if event.get("error"):
-        raise _reported(event["error"])
+        raise reported(event["error"], text)
     choices = event.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     delta = choice.get("delta")
@@ -96,13 +110,13 @@ def _parse(text: str) -> Chunk:
     return Chunk(
         reasoning=_text(delta, "reasoning") or _text(delta, "reasoning_content"),
         content=_text(delta, "content"),
-        finish_reason=choice.get("finish_reason"),
+        finish_reason=_text(choice, "finish_reason") or None,
         usage=_usage(event.get("usage")),
     )
 
 
-def _text(delta: dict[str, Any], name: str) -> str:
-    value = delta.get(name)
+def _text(found: dict[str, Any], name: str) -> str:
+    value = found.get(name)
     return value if isinstance(value, str) else ""
 
 
@@ -114,7 +128,3 @@ def _usage(found: object) -> Usage | None:
     if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
     return Usage(prompt, completion) if prompt > 0 and completion >= 0 else None
-
-
-def _reported(error: object) -> UpstreamFailure:
-    return failed(f"the stream reports an error: {error}")

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from omnireel.backends.remote.failures import RETRY_S, error_text, no_server
+from omnireel.backends.remote.failures import (
+    RETRY_S,
+    UpstreamFailure,
+    all_busy,
+    error_text,
+    no_server,
+    read_json,
+)
 from omnireel.net.errors import FetchError
 from omnireel.net.operator_server import Call, sent
 from omnireel.net.urls import Target, parse_url
@@ -34,8 +41,12 @@ class Upstream:
     model:       the name it serves its model under; "" until it has answered
     max_context: the longest context it takes; None where it does not say
     problem:     why it takes no requests; None while it does
-    is_checked_now:   a probe of it is running
     splits_reasoning: it has sent a chain of thought in a field of its own
+    last_sent_at:         when it last sent a part of an answer
+    rests_until:      it wants no requests before
+    num_probes:       of it that run now
+    num_failures:     how often it was taken out
+    Times are of the monotonic clock.
     """
 
     base: Target
@@ -44,9 +55,12 @@ class Upstream:
     max_context: int | None = None
     problem: str | None = _UNASKED
     is_other_model: bool = False
-    is_checked_now: bool = False
     splits_reasoning: bool = False
     num_running: int = 0
+    last_sent_at: float = 0.0
+    rests_until: float = 0.0
+    num_probes: int = 0
+    num_failures: int = 0
 
     @property
     def address(self) -> str:
@@ -100,16 +114,23 @@ class UpstreamPool:
         return any(upstream.problem is None for upstream in self.upstreams)
 
     @property
+    def is_checking(self) -> bool:
+        """Whether a server that has just failed is probed."""
+        return bool(self._checks)
+
+    @property
     def problems(self) -> list[str]:
         """One line for each server that takes none."""
         return [f"{u.address}: {u.problem}" for u in self.upstreams if u.problem is not None]
 
     async def start(self) -> None:
-        """Probe the servers now and then from now on; the first time, before this returns."""
+        """Probe the servers now and then from now on. Where none is known to be up, the first calls wait for that."""
         if self._probing is None:
             self._probing = asyncio.create_task(self._probe_for_ever())
             if not self.is_up:
-                await self.probe()
+                self._check(*self.upstreams)
+        if self._checks and all(upstream.problem == _UNASKED for upstream in self.upstreams):
+            await asyncio.wait(self._checks)
 
     async def close(self) -> None:
         """Stop probing."""
@@ -121,15 +142,18 @@ class UpstreamPool:
 
     async def probe(self) -> None:
         """Ask every server for its model. Raises nothing: what goes wrong is the server's problem."""
+        for upstream in self.upstreams:
+            upstream.num_probes += 1
         await asyncio.gather(*map(self._probe, self.upstreams))
 
     @asynccontextmanager
-    async def hold(self, key: bytes, *, without: Upstream | None = None) -> AsyncIterator[Upstream]:
+    async def hold(self, key: bytes, *, without: Collection[Upstream] = ()) -> AsyncIterator[Upstream]:
         """The server that a request goes to, counted as busy with it while the context is open.
 
         key: requests with the same one go to the same server, as long as that is not much busier than others
-        without: a server that has just failed it
-        Waits while all servers are full, or those that may be up are probed. Raises CapacityError where none is up.
+        without: servers that have just failed it
+        Waits while all servers are full, or those that may be up are probed. Raises CapacityError where none is up,
+        and where all that are up want to be left alone for a time.
         """
         while (upstream := self._choose(key, without)) is None:
             self._changed.clear()
@@ -141,30 +165,48 @@ class UpstreamPool:
             upstream.num_running -= 1
             self._wake()
 
-    def has_other(self, upstream: Upstream) -> bool:
-        """Whether another server is up."""
-        return any(other is not upstream and other.problem is None for other in self.upstreams)
+    def is_full(self, key: bytes, *, without: Collection[Upstream] = ()) -> bool:
+        """Whether `hold` would wait. Raises as it does."""
+        return self._choose(key, without) is None
 
-    def take_out(self, upstream: Upstream, reason: str) -> None:
-        """Send a server no more requests until it answers a probe, which starts at once."""
-        if upstream.problem is not None:
-            return
-        log.warning("a model server is taken out", upstream=upstream.address, reason=reason)
-        upstream.problem, upstream.is_checked_now = reason, True
-        task = asyncio.create_task(self._probe(upstream))
-        self._checks.add(task)
-        task.add_done_callback(self._checks.discard)
+    def check_up(self) -> None:
+        """Raise CapacityError where no server is up and none may be."""
+        self._choose(b"", ())
 
-    def _choose(self, key: bytes, without: Upstream | None) -> Upstream | None:
-        up = [u for u in self.upstreams if u.problem is None and u is not without]
+    def is_any_up(self, *, without: Collection[Upstream]) -> bool:
+        """Whether a further server takes requests now."""
+        return any(u not in without and u.problem is None and _rest_s(u) == 0 for u in self.upstreams)
+
+    def note(self, upstream: Upstream, failure: UpstreamFailure) -> None:
+        """A request has failed: send the server no more until it answers a probe, or for the time that it names."""
+        if failure.rest_s:
+            upstream.rests_until = time.monotonic() + failure.rest_s
+        if failure.is_down and upstream.problem is None:
+            log.warning("a model server is taken out", upstream=upstream.address, reason=failure.reason)
+            upstream.problem = failure.reason
+            upstream.num_failures += 1
+            self._check(upstream)
+
+    def _check(self, *upstreams: Upstream) -> None:
+        for upstream in upstreams:
+            upstream.num_probes += 1  # not only once the task runs: requests wait for it
+            task = asyncio.create_task(self._probe(upstream))
+            self._checks.add(task)
+            task.add_done_callback(self._checks.discard)
+
+    def _choose(self, key: bytes, without: Collection[Upstream]) -> Upstream | None:
+        up = [u for u in self.upstreams if u.problem is None and u not in without]
         if not up:
-            if any(u.is_checked_now and u is not without for u in self.upstreams):
+            if any(u.num_probes and u not in without for u in self.upstreams):
                 return None
             raise no_server(self._probe_s)
-        fewest = min(u.num_running for u in up)
+        awake = [u for u in up if _rest_s(u) == 0]
+        if not awake:
+            raise all_busy(min(map(_rest_s, up)))
+        fewest = min(u.num_running for u in awake)
         if fewest >= self._max_running:
             return None
-        near = [u for u in up if u.num_running <= min(fewest + _CACHE_WORTH, self._max_running - 1)]
+        near = [u for u in awake if u.num_running <= min(fewest + _CACHE_WORTH, self._max_running - 1)]
         return max(near, key=lambda u: hashlib.sha256(key + u.address.encode()).digest())
 
     def _wake(self) -> None:
@@ -176,33 +218,55 @@ class UpstreamPool:
             await self.probe()
 
     async def _probe(self, upstream: Upstream) -> None:
-        before, upstream.is_checked_now = upstream.problem, True
+        """num_probes: counted by the caller, and uncounted here."""
+        started, num_failures = time.monotonic(), upstream.num_failures
         try:
-            async with sent(
-                upstream.call("/models", connect_s=self._connect_s, reply_s=_PROBE_REPLY_S)
-            ) as reply:
-                body = await reply.read_all(_PROBE_REPLY_S, max_bytes=_MAX_ANSWER_BYTES)
-            upstream.problem = self._read(upstream, reply.status, body)
-        except FetchError as error:
-            upstream.problem = error.reason or error.why
-        except TimeoutError:
-            upstream.problem = f"it did not answer within {_PROBE_REPLY_S:g} s"
-        except Exception as error:  # probes go on after any failure, and health never raises
-            upstream.problem = f"its answer to /models cannot be used ({type(error).__name__})"
-            if upstream.problem != before:
-                log.warning("a probe failed", upstream=upstream.address, exc_info=error)
+            found = await self._ask_for_model(upstream)
         finally:
-            upstream.is_checked_now = False
+            upstream.num_probes -= 1
             self._wake()
-        if before not in (None, _UNASKED) and upstream.problem is None:
+        if upstream.num_failures != num_failures and found is None:
+            return  # what it answered before it failed says nothing; another probe has begun since
+        if upstream.problem is None and upstream.last_sent_at > started and not upstream.is_other_model:
+            return  # it sends answers, and is too busy for the probe
+        self._set_problem(upstream, found)
+
+    def _set_problem(self, upstream: Upstream, found: str | None) -> None:
+        before, upstream.problem = upstream.problem, found
+        if found == before or (before == _UNASKED and found is None):
+            return
+        if found is None:
             log.info("a model server is up", upstream=upstream.address, model=upstream.model)
+        elif upstream.is_other_model:
+            hint = "It gets no requests. Name its model with --model, or add --allow-any-model."
+            log.error("a model server has another model", upstream=upstream.address, reason=found, hint=hint)
+        elif before is None or before == _UNASKED:
+            log.warning("a model server does not answer", upstream=upstream.address, reason=found)
+
+    async def _ask_for_model(self, upstream: Upstream) -> str | None:
+        """Why the server takes no requests now; None where it does."""
+        upstream.is_other_model = False
+        call = upstream.call("/models", connect_s=self._connect_s, reply_s=_PROBE_REPLY_S)
+        try:
+            async with sent(call) as reply:
+                body = await reply.read_all(_PROBE_REPLY_S, max_bytes=_MAX_ANSWER_BYTES)
+            return self._read(upstream, reply.status, body)
+        except FetchError as error:
+            return error.reason or error.why
+        except TimeoutError:
+            return f"it did not answer within {_PROBE_REPLY_S:g} s"
+        except Exception as error:  # probes go on after any failure, and health never raises
+            problem = f"its answer to /models cannot be used ({type(error).__name__})"
+            if problem != upstream.problem:
+                log.warning("a probe failed", upstream=upstream.address, exc_info=error)
+            return problem
 
     def _read(self, upstream: Upstream, status: int, body: bytes) -> str | None:
         """Take over what /models says; returns the problem."""
         if status != 200:
             return f"it answers /models with status {status}: {error_text(body)[:200]}"
         try:
-            models = json.loads(body)["data"]
+            models = read_json(body)["data"]
             named = [
                 (str(model["id"]), str(model.get("root") or ""), model.get("max_model_len"))
                 for model in models
@@ -216,3 +280,8 @@ class UpstreamPool:
                 return None
         upstream.is_other_model = True
         return f"it serves {', '.join(name for name, _, _ in named) or 'no model'}"
+
+
+def _rest_s(upstream: Upstream) -> float:
+    """How long a server still wants no requests; 0 where it takes them."""
+    return max(upstream.rests_until - time.monotonic(), 0.0)

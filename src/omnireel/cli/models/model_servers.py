@@ -7,8 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import structlog
-
 from omnireel.backends.remote.backend import RemoteBackend, RemoteOptions
 from omnireel.backends.remote.servers import SERVERS
 from omnireel.backends.remote.stream import Patience
@@ -19,8 +17,6 @@ from omnireel.prompting.clip import MediaDefaults
 from omnireel.prompting.counts import TokenCounter
 from omnireel.settings import Settings
 from omnireel.video.limits import VideoLimits
-
-log = structlog.get_logger()
 
 _FAMILY = "nemotron-3-nano-omni"
 
@@ -70,8 +66,6 @@ def open_pool(settings: Settings) -> UpstreamPool:
             f"A model server does not serve {settings.model}. {shown}.",
             hint="Name its model with --model, or add --allow-any-model if its prompts are the same.",
         )
-    for problem in pool.problems:
-        log.warning("a model server does not answer yet", upstream=problem)
     return pool
 
 
