@@ -9,15 +9,17 @@ from runner_conformance import MAX_CONTEXT, NUM_SLOTS, PROMPT, RunnerConformance
 from typer.testing import CliRunner
 
 from omnireel.cli import app
+from omnireel.cli.models import runner as opening
 from omnireel.engine.engine import Engine, EngineConfig
 from omnireel.engine.params import SamplingParams
 from omnireel.engine.request import MediaSpan, Request
 from omnireel.engine.runner import Rows, Segment, Wanted
 from omnireel.engine.runners.llama import LlamaOptions, LlamaRunner
 from omnireel.engine.runners.torch import TorchRunner
-from omnireel.errors import Cancelled, CheckpointError, SettingsError
+from omnireel.errors import Cancelled, CheckpointError, GenerationError, SettingsError
 from omnireel.model.checkpoint.gguf.embeddings import GgufEmbeddings
 from omnireel.model.checkpoint.load import load_checkpoint
+from omnireel.settings import Settings
 from tools.scaled_checkpoint import Sizes, write_checkpoint
 
 SHAPES = {
@@ -134,18 +136,69 @@ def test_a_pass_is_stopped_in_its_middle(runner):
     assert len(asked) < 20
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("place", ["in the library", "before it is called"])
+def test_a_sequence_for_which_memory_runs_out_fails_with_a_type_and_the_others_go_on(
+    runner, monkeypatch, place
+):
+    sampling = SamplingParams(temperature=0, max_tokens=8)
+    requests = [
+        Request(name, tuple(some_ids(20, seed)), (), sampling, frozenset()) for seed, name in enumerate("ab")
+    ]
+    alone = answer(runner, requests[0])
+    engine = Engine(runner, EngineConfig(max_running=2))
+    engine.add(requests[0])
+    events = engine.step()
+    engine.add(requests[1])
+    with monkeypatch.context() as fault:
+        if place == "in the library":
+            fault.setattr(runner, "_library", WithoutMemory(runner._library))
+        else:
+            fault.setattr(runner, "_batch", allocate_too_much)
+        events += engine.step()
+    while not engine.is_idle:
+        events += engine.step()
+    (error,) = (event.error for event in events if event.error is not None)
+    assert (type(error), error.kind) == (GenerationError, "out_of_memory")
+    assert [event.sequence_id for event in events if event.error is not None] == ["b"]
+    assert [event.token_id for event in events if event.sequence_id == "a"] == alone
+
+
+class WithoutMemory:
+    """The library, whose next forward pass finds no memory."""
+
+    def __init__(self, library):
+        self._library = library
+
+    def __getattr__(self, name):
+        return getattr(self._library, name)
+
+    def llama_decode(self, *_):
+        return -2
+
+
+def allocate_too_much(_):
+    return torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def test_the_memory_that_is_available_limits_what_is_opened(gguf, monkeypatch):
+    monkeypatch.setattr(opening, "available_memory", lambda: 10_000)
+    with pytest.raises(SettingsError, match=r"0\.00 GB are available"):
+        opening.open_llama_runner(gguf, GgufEmbeddings(gguf), Settings(threads=1), max_context=4096)
+
+
 def test_sequences_that_memory_cannot_hold_are_refused_before_the_library_takes_it(gguf, runner):
-    one = runner.capacity
-    context, slots = 1 << 20, 64
+    one, slots = runner.capacity, 64
+    context = (1 << 30) // (slots * one.bytes_per_token)
     needed = slots * (one.bytes_per_slot + context * one.bytes_per_token)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(
-        SettingsError, match=rf"64 sequences of 1,048,576 tokens take {needed / 1e9:.2f} GB"
+        SettingsError, match=rf"64 sequences of {context:,} tokens take {needed / 1e9:.2f} GB"
     ) as caught:
         open_runner(gguf, max_context=context, num_slots=slots, max_bytes=needed - 1)
     assert caught.value.hint == "Choose a smaller --context or fewer --slots."
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, (
-        "in KiB; it would be gigabytes"
+        "in KiB; it would be a gigabyte"
     )
 
 

@@ -21,6 +21,7 @@ from omnireel.engine.runner import Capacity, Outcome, Segment, Snapshot, Stop, n
 from omnireel.engine.runners.llama_batch import Part, Progress, arrays, next_parts, point_to
 from omnireel.engine.runners.llama_library import drop_errors, first_error, load_library
 from omnireel.errors import Cancelled, CheckpointError, GenerationError, OmnireelError, SettingsError
+from omnireel.model.out_of_memory import as_out_of_memory
 
 # [n] int64 → [n, D]
 Embeddings = Callable[[Tensor], Tensor]
@@ -30,7 +31,7 @@ _MAX_OUTPUTS = 64  # in one call; a row of logits of the published model takes h
 _PROBED_POSITIONS = 256  # the library rounds a context up to it
 _CACHE_TYPES = {"f32": 0, "f16": 1, "bf16": 30}  # enum ggml_type
 _FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
-_NO_ROOM, _ABORTED, _INVALID = 1, 2, -1  # of llama_decode; other codes below zero are fatal
+_NO_ROOM, _ABORTED, _INVALID, _NO_MEMORY = 1, 2, -1, -2  # of llama_decode; other codes below zero are fatal
 
 
 @dataclass(frozen=True)
@@ -224,13 +225,7 @@ class LlamaRunner:
         return None
 
     def _run(self, parts: Sequence[Part], stop: Stop) -> None:
-        if stop():
-            code = _ABORTED
-        else:
-            self._stop = stop
-            self._set_abort(self._abort if stop is not never else None)
-            drop_errors()
-            code = self._library.llama_decode(self._context, self._batch(parts))
+        code = _ABORTED if stop() else self._decode(parts, stop)
         if code == 0:
             self._keep_logits(parts)
         elif (
@@ -241,6 +236,19 @@ class LlamaRunner:
         else:
             for part in parts:
                 part.progress.error = _error_of(code)
+
+    def _decode(self, parts: Sequence[Part], stop: Stop) -> int:
+        """The library's code."""
+        try:
+            batch = self._batch(parts)
+        except (MemoryError, RuntimeError) as error:
+            if as_out_of_memory(error) is None:
+                raise
+            return _NO_ROOM
+        self._stop = stop
+        self._set_abort(self._abort if stop is not never else None)
+        drop_errors()
+        return int(self._library.llama_decode(self._context, batch))
 
     def _set_abort(self, callback: Any) -> None:  # noqa: ANN401
         """Without a callback nothing is asked: for each operation of a small model that would take longer than it."""
@@ -293,6 +301,6 @@ def num_processors() -> int:
 def _error_of(code: int) -> Exception:
     if code == _ABORTED:
         return Cancelled("The forward pass was ended on request.")
-    if code == _NO_ROOM:
+    if code in (_NO_ROOM, _NO_MEMORY):
         return GenerationError("The model's memory for sequences is full.", kind="out_of_memory")
     return GenerationError(f"libllama failed with code {code}: {first_error()}.")
