@@ -70,6 +70,7 @@ class Worker:
     """Runs jobs in one process.
 
     incoming: the clips of unfinished jobs
+    clock:    gives store time
     given_up: set when no further job will run here
     """
 
@@ -79,7 +80,7 @@ class Worker:
     events: JobEvents
     run_job: Run
     policy: WorkerPolicy
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
     given_up: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _group: asyncio.TaskGroup | None = None
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
@@ -92,7 +93,7 @@ class Worker:
     _is_stopping: bool = False
 
     def __post_init__(self) -> None:
-        self._log_buffer = JobLogBuffer(self.jobs, self.clock)
+        self._log_buffer = JobLogBuffer(self.jobs)
         self._sweeper = Sweeper(
             self.jobs,
             self.incoming,

@@ -26,6 +26,7 @@ from omnireel.store.sqlite.rows import (
     select,
     select_jobs,
     task_text,
+    wall,
 )
 from omnireel.store.sqlite.webhooks import store_webhook
 from omnireel.task import Answer, Failure, Outcome
@@ -35,18 +36,19 @@ def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: f
     """End an unfinished job, charge for an answer, and store the webhook."""
     failure = outcome if isinstance(outcome, Failure) else None
     tokens = (outcome.input_tokens, outcome.output_tokens) if isinstance(outcome, Answer) else (0, 0)
+    ended_at = wall(db, now)
     db.execute(
-        """UPDATE jobs SET state = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL, outcome = ?,
-           failure = ?, is_callers = ?, input_tokens = ?, output_tokens = ?, task = coalesce(?, task),
+        """UPDATE jobs SET state = ?, kept_since = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL,
+           outcome = ?, failure = ?, is_callers = ?, input_tokens = ?, output_tokens = ?, task = coalesce(?, task),
            media = NULL WHERE id = ?""",
         (
-            state_of(outcome), now, outcome_text(outcome), None if failure is None else failure_text(failure),
+            state_of(outcome), now, ended_at, outcome_text(outcome), None if failure is None else failure_text(failure),
             None if failure is None else int(failure.is_callers), *tokens,
             None if job.keeps_io else task_text(job.task.without_content()), job.id,
         ),
     )  # fmt: skip
     if num_tokens := sum(tokens):
-        charge = (now, num_tokens, num_tokens * policy.micro_per_token, job.id)
+        charge = (ended_at, num_tokens, num_tokens * policy.micro_per_token, job.id)
         db.execute(
             "INSERT INTO ledger SELECT id, 'charge', owner, key_id, ?, ?, ? FROM jobs WHERE id = ?", charge
         )
@@ -76,7 +78,7 @@ def end_overdue(db: Connection, policy: EndPolicy, *, now: float) -> Overdue:
     for job in select_jobs(db, late, (now,)):
         end(db, policy, job, policy.not_started, now=now)
         ended.append(job.id)
-    abandoned = "state = 'queued' AND pinned_to <> '' AND created_at < ?"
+    abandoned = "state = 'queued' AND pinned_to <> '' AND run_after < ?"
     for job in select_jobs(db, abandoned, (now - MAX_PINNED_S,)):
         end(db, policy, job, policy.lost, now=now)
         ended.append(job.id)
@@ -108,8 +110,8 @@ def _requeue_after_crash(db: Connection, job: Job, now: float) -> None:
 
 def purge(db: Connection, *, before: float) -> None:
     """Delete jobs that ended before a time, with their logs and their finished webhooks. The ledger stays."""
-    db.execute("DELETE FROM jobs WHERE finished_at < ?", (before,))
-    db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND created_at < ?", (before,))
+    db.execute("DELETE FROM jobs WHERE kept_since < ?", (before,))
+    db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND next_at < ?", (before,))
     db.execute("DELETE FROM shares WHERE owner NOT IN (SELECT owner FROM jobs)")
 
 
@@ -117,7 +119,7 @@ def purge_unkept(db: Connection, *, now: float) -> None:
     """Drop outcomes that must not be kept, after the time in which their callers can fetch them."""
     db.execute(
         """UPDATE jobs SET outcome = NULL WHERE keeps_io = 0 AND outcome IS NOT NULL
-           AND finished_at < ? - iif(pinned_to IS NULL, ?, ?)""",
+           AND kept_since < ? - iif(pinned_to IS NULL, ?, ?)""",
         (now, UNKEPT_S, UNKEPT_ATTACHED_S),
     )
 

@@ -10,7 +10,7 @@ from omnireel.store.sqlite.rows import COLUMNS, count, read_job, select
 
 _CLAIM = f"""
 UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = lease_token + 1,
-lease_owner = :worker, lease_until = :until, started_at = coalesce(started_at, :now)
+lease_owner = :worker, lease_until = :until, started_at = coalesce(started_at, wall(:now))
 WHERE seq = (SELECT first.seq FROM shares JOIN jobs AS first ON first.seq = (
                SELECT seq FROM jobs WHERE owner = shares.owner AND state = 'queued'
                AND run_after <= :now AND (pinned_to IS NULL OR pinned_to = :worker)
