@@ -46,7 +46,7 @@ class Lab:
         self.clock = Clock()
         self.store = open_store(folder / "db")
         self.keys = KeyFile(folder / "keys.json")
-        options = {"policy": SENDER_POLICY, "clock": self.clock} | changes
+        options = {"policy": SENDER_POLICY, "clock": self.clock, "wall_clock": self.clock} | changes
         self.sender = Sender(self.store.webhooks, self.keys, egress_policy, asyncio.Event(), **options)
 
     async def end_jobs(self, url, *job_ids):

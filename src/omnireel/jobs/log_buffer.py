@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,10 +16,13 @@ _WAIT_S = 0.1
 
 @dataclass(eq=False)
 class JobLogBuffer:
-    """Collects log lines and stores them together. Only one event loop may use it."""
+    """Collects log lines and stores them together. Only one event loop may use it.
+
+    clock: the wall clock, since people read the lines' times
+    """
 
     jobs: JobStore
-    clock: Callable[[], float]
+    clock: Callable[[], float] = time.time
     _last: dict[str, dict[Stage, float]] = field(default_factory=dict)
     _waiting: dict[str, list[NewLogLine]] = field(default_factory=dict)
 

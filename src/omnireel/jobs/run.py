@@ -26,11 +26,13 @@ class TaskRun:
     """Runs the tasks of jobs on a backend; called by the worker.
 
     max_run_s: the longest time for one answer, without what the backend waits for a model server
+    clock:     gives store time
     """
 
     backend: Backend
     media: IncomingMedia
     max_run_s: float
+    clock: Callable[[], float]
 
     async def __call__(self, job: Job, publish: Publish) -> Outcome:
         """The outcome of one attempt.
@@ -58,11 +60,12 @@ class TaskRun:
 
     async def _answer(self, job: Job, publish: Publish) -> Answer:
         await self._check_ready()
+        within_s = self._time_to_start(job)
         async with self.media.file(job.task.references[0], job.media, owner=job.owner) as path:
             publish(Progress("video", f"{path.stat().st_size / 1e6:.1f} MB of video received"))
             try:
                 async with asyncio.timeout(self.max_run_s) as limit:
-                    return await self._generate(job, path, _paused_while_waiting(limit, publish))
+                    return await self._generate(job, path, _paused_while_waiting(limit, publish), within_s)
             except TimeoutError:
                 message = f"The answer took longer than {self.max_run_s:g} s."
                 raise GenerationError(message, kind="generation_timeout") from None
@@ -78,32 +81,23 @@ class TaskRun:
                 hint="Try again later.",
             )
 
-    async def _generate(self, job: Job, path: Path, publish: Publish) -> Answer:
-        """Publish the backend's events and return the last one. The first must come before the start deadline."""
+    def _time_to_start(self, job: Job) -> float | None:
+        """Seconds that are left of the start deadline of a first attempt; None where there is no deadline."""
+        if job.start_deadline_at is None or job.attempt > 1:
+            return None
+        return max(0.0, job.start_deadline_at - self.clock())
+
+    async def _generate(self, job: Job, path: Path, publish: Publish, within_s: float | None) -> Answer:
+        """Publish the backend's events and return the last one. The first must come within `within_s`."""
         task = replace(job.task, tenant=job.owner)
         async with aclosing(self.backend.generate(task, [path])) as events:
-            event = await self._first_event(events, job)
+            event = await _first_event(events, within_s)
             publish(event)
             async for event in events:  # the last one is the answer
                 publish(event)
         if not isinstance(event, Answer):
             raise GenerationError("The model gave no answer.")
         return event
-
-    async def _first_event(self, events: AsyncIterator[Event], job: Job) -> Event:
-        if job.start_deadline_at is None or job.attempt > 1 or job.started_at is None:
-            return await anext(events)
-        allowed_s = job.start_deadline_at - job.created_at
-        waited_s = job.started_at - job.created_at
-        task = asyncio.ensure_future(anext(events))
-        try:
-            done, _ = await asyncio.wait({task}, timeout=max(0.0, allowed_s - waited_s))
-        finally:
-            task.cancel()  # a generator cannot be closed while a task waits for its next event
-            await asyncio.wait({task})
-        if not done:
-            raise GenerationError(f"The request did not start within {allowed_s:.3g} s.", kind="not_started")
-        return task.result()
 
 
 def _paused_while_waiting(limit: asyncio.Timeout, publish: Publish) -> Publish:
@@ -124,3 +118,17 @@ def _paused_while_waiting(limit: asyncio.Timeout, publish: Publish) -> Publish:
         publish(event)
 
     return follow
+
+
+async def _first_event(events: AsyncIterator[Event], within_s: float | None) -> Event:
+    if within_s is None:
+        return await anext(events)
+    task = asyncio.ensure_future(anext(events))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=within_s)
+    finally:
+        task.cancel()  # a generator cannot be closed while a task waits for its next event
+        await asyncio.wait({task})
+    if not done:
+        raise GenerationError("The request did not start in time.", kind="not_started")
+    return task.result()

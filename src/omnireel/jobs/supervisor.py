@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from omnireel.webhooks.signing import KeyFile
 
 _DRAIN_S = 10.0
 _WATCH_S = 1.0
+# Smaller steps are corrections that nobody has to know about.
+_CLOCK_WAS_SET_S = 5.0
 
 log = structlog.get_logger()
 
@@ -47,6 +50,7 @@ class Supervisor:
     media: IncomingMedia
     backend: Backend
     on_failure: Callable[[], None]
+    wall_clock: Callable[[], float] = time.time
     is_broken: bool = field(default=False, init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list, init=False)
     _is_stopping: bool = field(default=False, init=False)
@@ -84,9 +88,16 @@ class Supervisor:
         self.store.close()
 
     async def _watch(self) -> None:
-        """Look for threads that have ended, on which all jobs depend. Raises RuntimeError."""
+        """Look for threads that have ended, on which all jobs depend. Raises RuntimeError.
+
+        A wall clock that was set is logged: the times in the log do not fit together then.
+        """
+        ahead_s = self.wall_clock() - self.store.now()
         while True:
             self.store.check()
+            before_s, ahead_s = ahead_s, self.wall_clock() - self.store.now()
+            if abs(ahead_s - before_s) > _CLOCK_WAS_SET_S:
+                log.warning("the clock was set", forward_s=round(ahead_s - before_s, 1))
             if (await self.backend.health()).has_failed:
                 raise RuntimeError("the backend's thread has ended")
             await asyncio.sleep(_WATCH_S)
@@ -113,17 +124,19 @@ def make_supervisor(
         settings.upload_begin_s,
         settings.max_stored_bytes_per_account,
     )
-    uploads = Uploads(store, LocalBlobStore(settings.uploads_dir), limits)
+    uploads = Uploads(store, LocalBlobStore(settings.uploads_dir), limits, store.now)
     media = IncomingMedia(incoming, uploads, fetch_policy(settings))
     worker = Worker(
         store.jobs,
         incoming,
         end_policy,
         events,
-        TaskRun(backend, media, settings.max_run_s),
+        TaskRun(backend, media, settings.max_run_s, store.now),
         _worker_policy(settings),
+        store.now,
     )
-    sender = Sender(store.webhooks, KeyFile(settings.webhook_keys_path), egress_policy(settings), events.ends)
+    keys = KeyFile(settings.webhook_keys_path)
+    sender = Sender(store.webhooks, keys, egress_policy(settings), events.ends, store.now)
     return Supervisor(store, worker, sender, uploads, media, backend, on_failure)
 
 

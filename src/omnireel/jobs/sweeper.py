@@ -27,6 +27,7 @@ class Sweeper:
 
     incoming: the clips of unfinished jobs
     worker:   the name of this process's worker
+    clock:    gives store time
     running:  returns the jobs that it runs now
     """
 

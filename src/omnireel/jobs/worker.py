@@ -87,6 +87,7 @@ class Worker:
     """Runs jobs in one process.
 
     incoming: the clips of unfinished jobs
+    clock:    gives store time
     given_up: set when no further job will run here
     """
 
@@ -96,7 +97,7 @@ class Worker:
     events: JobEvents
     run_job: Run
     policy: WorkerPolicy
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
     given_up: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _group: asyncio.TaskGroup | None = None
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
@@ -109,7 +110,7 @@ class Worker:
     _is_stopping: bool = False
 
     def __post_init__(self) -> None:
-        self._log_buffer = JobLogBuffer(self.jobs, self.clock)
+        self._log_buffer = JobLogBuffer(self.jobs)
         self._sweeper = Sweeper(
             self.jobs,
             self.incoming,
@@ -321,10 +322,10 @@ class Worker:
 
     async def _wait(self, job: Job, full: CapacityError) -> None:
         """Requeue a job whose attempt has not begun. It waits longer, the older it is, unless it has to start soon."""
-        now = self.clock()
-        after_s = max(full.after_s, min(MAX_BACKOFF_S, _SHARE_OF_AGE * (now - job.created_at)))
+        age_s = max(0.0, time.time() - job.created_at)
+        after_s = max(full.after_s, min(MAX_BACKOFF_S, _SHARE_OF_AGE * age_s))
         deadline = job.start_deadline_at
-        if job.attempt == 1 and deadline is not None and now + after_s > deadline:
+        if job.attempt == 1 and deadline is not None and self.clock() + after_s > deadline:
             await self._finish(job, self.end_policy.not_started)
         else:
             await self._requeue(job, after_s, why=full.message)
@@ -339,7 +340,7 @@ class Worker:
         """Put a job back into the queue. why: for its owner. Returns False where no attempt is left or it is lost."""
         lines = self._log_buffer.take(job.id)
         if why:
-            lines.append((self.clock(), "WARN", f"{why} The request runs again in {after_s:.3g} s."))
+            lines.append((time.time(), "WARN", f"{why} The request runs again in {after_s:.3g} s."))
         try:
             return await self.jobs.requeue(
                 job, worker=self.policy.name, after_s=after_s, counts=counts, log=lines, now=self.clock()

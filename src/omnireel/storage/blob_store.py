@@ -51,4 +51,7 @@ class BlobStore(Protocol):
         """Delete blobs. Missing ones are ignored."""
 
     async def keep_only(self, names: Set[str], *, older_than_s: float) -> None:
-        """Delete all other blobs that did not change for older_than_s: a process that died left them."""
+        """Delete all other blobs that no call has named for older_than_s: a process that died left them.
+
+        This store sees that time pass itself, since a file may carry the time of a clock that was wrong.
+        """

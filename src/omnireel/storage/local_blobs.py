@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Set
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -24,10 +24,16 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalBlobStore:
-    """A `BlobStore`. directory: made if it is missing; it must hold nothing else."""
+    """A `BlobStore`.
 
-    def __init__(self, directory: Path) -> None:
+    directory: made if it is missing; it must hold nothing else
+    clock:     gives seconds that pass whatever the wall clock is set to
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
+        self._clock = clock
+        self._unneeded: dict[tuple[str, int], float] = {}  # name and inode → since when no row names it
         make_directory(directory)
 
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
@@ -133,13 +139,16 @@ class LocalBlobStore:
             (self._directory / name).unlink(missing_ok=True)
 
     def _keep_only(self, names: Set[str], older_than_s: float) -> None:
-        changed_before = time.time() - older_than_s
+        # Not by the times of the files: they are wrong once the wall clock was set.
+        now, before = self._clock(), self._unneeded
+        self._unneeded = {}
         for path in self._directory.iterdir():
             if path.name in names or not path.is_file():
                 continue
             with suppress(FileNotFoundError):  # another process deleted it meanwhile
-                # The time of the last change of the inode: a new hard link to an old file is new.
-                if path.stat().st_ctime < changed_before:
+                known = (path.name, path.stat().st_ino)
+                since = self._unneeded[known] = before.get(known, now)
+                if now - since >= older_than_s:
                     path.unlink()
 
 

@@ -54,7 +54,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class CdnToken:
-    """A temporary token for an account. expires_at: in Unix seconds"""
+    """A temporary token for an account. expires_at: on the wall clock, in Unix seconds"""
 
     text: str
     expires_at: float
@@ -65,13 +65,14 @@ class Uploads:
     """The files that callers upload.
 
     turns: to take pieces of uploads that have arrived
+    clock: gives store time
     Raises InputError as `UploadStore` does, CapacityError if the disk or the store is full.
     """
 
     store: Store
     blobs: BlobStore
     limits: FileLimits
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
     turns: FairShares = field(default_factory=lambda: FairShares(_MAX_TAKEN))
 
     async def begin(self, new: NewUpload) -> Opened:
@@ -148,8 +149,9 @@ class Uploads:
 
     async def issue_cdn_token(self, holder: Caller) -> CdnToken:
         """A new token for a caller."""
-        token = CdnToken(secrets.token_urlsafe(ID_BYTES), self.clock() + _CDN_TOKEN_S)
-        await self.store.keys.add_token(token_hash(token.text), holder, expires_at=token.expires_at)
+        token = CdnToken(secrets.token_urlsafe(ID_BYTES), time.time() + _CDN_TOKEN_S)
+        expires_at = self.clock() + _CDN_TOKEN_S
+        await self.store.keys.add_token(token_hash(token.text), holder, expires_at=expires_at)
         return token
 
     async def holder_of_cdn_token(self, text: str) -> Caller | None:

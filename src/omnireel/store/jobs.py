@@ -203,7 +203,7 @@ def is_failed_clip(failure: Failure) -> bool:
 
 
 class JobStore(Protocol):
-    """Jobs, their logs and their leases. `now`: Unix seconds. Writes are durable when awaited.
+    """Jobs, their logs and their leases. `now`: store time, see `Store`. Writes are durable when awaited.
 
     A job ends once and is charged at most once. Its webhook is stored in the transaction that ends it. A worker whose
     lease ran out has an old lease token, so its writes about the job change nothing.
@@ -287,7 +287,10 @@ class JobStore(Protocol):
         """
 
     async def purge(self, *, before: float) -> None:
-        """Delete jobs that ended before a time, with their logs and their finished webhooks. The ledger stays."""
+        """Delete jobs that ended before a time, with their logs and their finished webhooks. The ledger stays.
+
+        before: in store time
+        """
 
     async def purge_unkept(self, *, now: float) -> None:
         """Drop outcomes that must not be kept, after the time in which their callers can fetch them."""

@@ -74,7 +74,10 @@ class Caller:
 
 
 class KeyStore(Protocol):
-    """API keys, their requests per minute, and the temporary tokens of accounts. `now`: Unix seconds."""
+    """API keys, their requests per minute, and the temporary tokens of accounts.
+
+    `now`: Unix seconds of the wall clock, or store time where the method says so.
+    """
 
     async def create(self, key_id: str, digest: bytes, grant: Grant, *, now: float) -> Key:
         """Store a new key. digest: of its secret, see `secret_digest`"""
@@ -94,6 +97,7 @@ class KeyStore(Protocol):
     async def count_request(self, key: Key, *, now: float) -> None:
         """Count a request of a key, for its max_per_minute. Requests to all processes are counted together.
 
+        now: store time
         Raises CapacityError(rate_limited) if the key has reached its limit within the last minute.
         """
 
@@ -107,10 +111,13 @@ class KeyStore(Protocol):
         """Count a clip of a key that failed without a job."""
 
     async def add_token(self, token_hash: bytes, holder: Caller, *, expires_at: float) -> None:
-        """Store a temporary token. It is valid no longer than the key that it was made for."""
+        """Store a temporary token. It is valid no longer than the key that it was made for.
+
+        expires_at: in store time
+        """
 
     async def token_holder(self, token_hash: bytes, *, now: float) -> Caller | None:
-        """Whom a token was made for; None if it is unknown or has expired, or its key was revoked."""
+        """Whom a token was made for; None if it is unknown or has expired, or its key was revoked. now: store time"""
 
 
 def new_key() -> tuple[str, str]:

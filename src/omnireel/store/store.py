@@ -12,7 +12,12 @@ from omnireel.store.webhooks import WebhookStore
 
 
 class Store(Protocol):
-    """All rows of a deployment. Several processes may have the same store open at once."""
+    """All rows of a deployment. Several processes may have the same store open at once.
+
+    Store time is the clock of leases, deadlines, timers and retention: the `now` that methods take, unless they say
+    otherwise. In seconds, the same in all processes; it began as Unix time and passes only while the machine runs.
+    Times that are shown, such as when a job ended, are the wall clock's.
+    """
 
     @property
     def jobs(self) -> JobStore:
@@ -33,6 +38,9 @@ class Store(Protocol):
     @property
     def usage(self) -> UsageStore:
         """Usage and charges."""
+
+    def now(self) -> float:
+        """Store time."""
 
     def check(self) -> None:
         """Raise RuntimeError if the store has failed for good: a thread has ended, or its file was deleted."""

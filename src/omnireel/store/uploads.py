@@ -78,7 +78,7 @@ class Part:
 
 
 class UploadStore(Protocol):
-    """Rows of uploads; their bytes are in a BlobStore. `now`: Unix seconds.
+    """Rows of uploads; their bytes are in a BlobStore. `now`: store time, see `Store`.
 
     A blob's name is stored here before its bytes are written, and deleted here before its bytes are deleted. So a blob
     without a row is garbage.

@@ -38,6 +38,7 @@ class Webhook:
 class Delivery:
     """One attempt.
 
+    at:     when it began, in Unix seconds of the wall clock
     status: of the answer; None if none came
     error:  why no answer came. Only for the operator: it may name internal addresses
     """
@@ -50,7 +51,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """A webhook and its attempts so far. next_at: None if no further attempt will be made"""
+    """A webhook and its attempts so far. next_at: None if no further attempt will be made
+
+    Both times are the wall clock's.
+    """
 
     id: str
     job_id: str
@@ -63,7 +67,7 @@ class LogEntry:
 
 
 class WebhookStore(Protocol):
-    """The webhooks of ended jobs. `now`: Unix seconds."""
+    """The webhooks of ended jobs. `now`: store time, see `Store`."""
 
     async def is_due(self, *, now: float) -> bool:
         """Whether any webhook can be claimed."""
@@ -88,7 +92,7 @@ class WebhookStore(Protocol):
     ) -> bool:
         """Log an attempt and set the new state. Returns False, and changes nothing, if the claim was lost.
 
-        next_at: when a webhook that still waits is due again
+        next_at: when a webhook that still waits is due again, in store time
         """
 
     def release(self, webhook: Webhook) -> None:

@@ -52,16 +52,18 @@ class SenderPolicy:
 class Sender:
     """Sends webhooks in one process; several may work on the same store.
 
-    wake: set when a job may have ended
-    draw: gives random numbers from 0 to 1 for the jitter
+    wake:  set when a job may have ended
+    clock: gives store time; the wall clock gives the times that receivers and people see
+    draw:  gives random numbers from 0 to 1 for the jitter
     """
 
     webhooks: WebhookStore
     keys: KeyFile
     egress: EgressPolicy
     wake: asyncio.Event
+    clock: Callable[[], float]
     policy: SenderPolicy = field(default_factory=SenderPolicy)
-    clock: Callable[[], float] = time.time
+    wall_clock: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
     _running: dict[asyncio.Task[None], tuple[str, str]] = field(default_factory=dict)
     _failure: BaseException | None = None
@@ -96,7 +98,7 @@ class Sender:
         if not await self.webhooks.is_due(now=self.clock()):
             return
         try:
-            keys = self.keys.load(self.clock())
+            keys = self.keys.load(self.wall_clock())
         except OmnireelError as error:
             log.error("webhooks are held back", error=error.message, hint=error.hint)
             return
@@ -141,7 +143,7 @@ class Sender:
 
     async def _attempt(self, webhook: Webhook, keys: SigningKeys) -> tuple[Delivery, bool]:
         """Make one attempt. Returns its result, and whether repeating it is useless."""
-        now, began = self.clock(), time.monotonic()
+        now, began = self.wall_clock(), time.monotonic()
         status, error, is_final = None, None, False
         try:
             headers, within_s = keys.headers(webhook, now=now), limit_s(webhook.num_tries)

@@ -192,7 +192,9 @@ def end_fields(job: Job | JobStatus) -> dict[str, Any]:
         return {}
     started, finished = job.started_at, job.finished_at
     metrics = {
-        "inference_time": None if started is None or finished is None else round(finished - started, 3),
+        "inference_time": None
+        if started is None or finished is None
+        else round(max(0.0, finished - started), 3),
         "billable_units": float(billable_units(job.num_tokens)),
         "cost_usd": float(price_usd(job.num_tokens)),
     }

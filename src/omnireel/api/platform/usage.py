@@ -173,7 +173,7 @@ def _ended(row: EndedJob, *, has_payloads: bool) -> EndedRequest:
         "sent_at": _moment(job.created_at),
         "ended_at": _moment(job.finished_at),
         "status_code": 200 if job.failure is None else render_failure(job.failure).status,
-        "duration": round(job.finished_at - began, 3),
+        "duration": round(max(0.0, job.finished_at - began), 3),
     }
     if not has_payloads:
         return EndedRequest(**fields)

@@ -22,6 +22,7 @@ import apsw
 
 from omnireel.errors import CapacityError, OmnireelError, SettingsError
 from omnireel.store.private import make_private
+from omnireel.store.sqlite.clock import id_of_boot, seconds_since_boot, start_clock
 from omnireel.store.sqlite.migrations.migrate import migrate
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class _Write(Generic[T]):
 class Database:
     """The file of a store. It is made if it is missing, and migrated to the newest version.
 
+    clock: gives store time. SQL has wall(t), the time on the wall clock at a moment in store time
     Raises SettingsError if this SQLite may lose commits or the store is of a newer version, OmnireelError if the file
     cannot be used.
     """
@@ -55,6 +57,14 @@ class Database:
         self._has_failed = False
         self._path = path
         writer, self._reading = _open(path)
+        try:
+            self.clock = start_clock(writer, boot_id=id_of_boot(), uptime_s=seconds_since_boot())
+        except apsw.Error as error:
+            writer.close()
+            self._reading.close()
+            raise unusable_store(path, error) from None
+        for connection in (writer, self._reading):
+            connection.create_scalar_function("wall", self._wall, 1)
         self._file_id = _file_id(path)
         # Daemon: a process that ends without `close` must not wait for this thread. No caller was told that an
         # uncommitted write had succeeded.
@@ -102,6 +112,10 @@ class Database:
         self._writer.join()
         self._reader.shutdown()
         self._reading.close()
+
+    def _wall(self, *at: apsw.SQLiteValue) -> float:
+        assert isinstance(at[0], int | float)
+        return self.clock.wall(at[0])
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         with self._reading:

@@ -30,6 +30,7 @@ from omnireel.store.sqlite.rows import (
     select,
     select_jobs,
     task_text,
+    wall,
 )
 from omnireel.store.sqlite.webhooks import store_webhook
 from omnireel.task import Failure, Outcome
@@ -38,15 +39,15 @@ from omnireel.task import Failure, Outcome
 def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: float) -> None:
     """End an unfinished job, charge for its tokens, and store the webhook."""
     failure = outcome if isinstance(outcome, Failure) else None
-    text = outcome_text(outcome)
+    text, ended_at = outcome_text(outcome), wall(db, now)
     tokens = (outcome.input_tokens, outcome.output_tokens)
     ((webhook_url, key_id),) = select(
         db,
-        """UPDATE jobs SET state = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL, outcome = ?,
-           failure = ?, is_callers = ?, input_tokens = ?, output_tokens = ?, task = coalesce(?, task),
+        """UPDATE jobs SET state = ?, kept_since = ?, finished_at = ?, lease_owner = NULL, lease_until = NULL,
+           outcome = ?, failure = ?, is_callers = ?, input_tokens = ?, output_tokens = ?, task = coalesce(?, task),
            media = NULL WHERE id = ? RETURNING webhook_url, key_id""",
         (
-            state_of(outcome), now, in_row(text), None if failure is None else failure_text(failure),
+            state_of(outcome), now, ended_at, in_row(text), None if failure is None else failure_text(failure),
             None if failure is None else int(failure.is_callers), *tokens,
             None if job.keeps_io else task_text(job.task.without_content()), job.id,
         ),
@@ -57,7 +58,7 @@ def end(db: Connection, policy: EndPolicy, job: Job, outcome: Outcome, *, now: f
     if key_id and failure is not None and is_failed_clip(failure):
         count_failed_clip(db, key_id, now)
     if num_tokens := sum(tokens):
-        charge = (now, num_tokens, num_tokens * policy.micro_per_token, job.id)
+        charge = (ended_at, num_tokens, num_tokens * policy.micro_per_token, job.id)
         db.execute(
             "INSERT INTO ledger SELECT id, 'charge', owner, key_id, ?, ?, ? FROM jobs WHERE id = ?", charge
         )
@@ -89,7 +90,7 @@ def end_overdue(db: Connection, policy: EndPolicy, *, now: float) -> Overdue:
     for job in select_jobs(db, late, (now,)):
         end(db, policy, job, policy.not_started, now=now)
         ended.append(job.id)
-    abandoned = "state = 'queued' AND pinned_to <> '' AND created_at < ?"
+    abandoned = "state = 'queued' AND pinned_to <> '' AND run_after < ?"
     for job in select_jobs(db, abandoned, (now - MAX_PINNED_S,)):
         end(db, policy, job, policy.lost, now=now)
         ended.append(job.id)
@@ -122,15 +123,15 @@ def _requeue_after_crash(db: Connection, job: Job, now: float) -> None:
 
 def purge(db: Connection, *, before: float) -> None:
     """Delete jobs that ended before a time, with their logs and their finished webhooks. The ledger stays."""
-    db.execute("DELETE FROM jobs WHERE finished_at < ?", (before,))
-    db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND created_at < ?", (before,))
+    db.execute("DELETE FROM jobs WHERE kept_since < ?", (before,))
+    db.execute("DELETE FROM outbox WHERE state <> 'waiting' AND next_at < ?", (before,))
     db.execute("DELETE FROM shares WHERE owner NOT IN (SELECT owner FROM jobs)")
 
 
 def purge_unkept(db: Connection, *, now: float) -> None:
     """Drop outcomes that must not be kept, after the time in which their callers can fetch them."""
     late = """keeps_io = 0 AND outcome IS NOT NULL
-              AND finished_at < :now - iif(pinned_to IS NULL, :queued_s, :attached_s)"""
+              AND kept_since < :now - iif(pinned_to IS NULL, :queued_s, :attached_s)"""
     values = {"now": now, "queued_s": UNKEPT_S, "attached_s": UNKEPT_ATTACHED_S}
     db.execute(f"DELETE FROM payloads WHERE job_seq IN (SELECT seq FROM jobs WHERE {late})", values)
     db.execute(f"UPDATE jobs SET outcome = NULL WHERE {late}", values)

@@ -17,6 +17,7 @@ from omnireel.store.jobs import (
     Submission,
 )
 from omnireel.store.sqlite import ending, leases
+from omnireel.store.sqlite.clock import note_time
 from omnireel.store.sqlite.database import Connection, Database
 from omnireel.store.sqlite.rows import find_job, find_status, select
 from omnireel.store.sqlite.submission import num_queued, store_job
@@ -110,7 +111,13 @@ class SqliteJobs:
 
     async def purge(self, *, before: float) -> None:
         """See `JobStore.purge`."""
-        await self._database.write(lambda db: ending.purge(db, before=before), deletes_content=True)
+        now = self._database.clock.now()
+
+        def work(db: Connection) -> None:
+            note_time(db, now)
+            ending.purge(db, before=before)
+
+        await self._database.write(work, deletes_content=True)
 
     async def purge_unkept(self, *, now: float) -> None:
         """See `JobStore.purge_unkept`."""

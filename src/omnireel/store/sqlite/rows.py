@@ -52,6 +52,11 @@ def select(db: Connection, sql: str, values: Values = ()) -> list[tuple[Any, ...
     return db.execute(sql, values).fetchall()
 
 
+def wall(db: Connection, at: float) -> float:
+    """The time on the wall clock at a moment in store time."""
+    return float(select(db, "SELECT wall(?)", (at,))[0][0])
+
+
 def find_job(db: Connection, job_id: str) -> Job | None:
     """The job in its current state; None if there is no such job."""
     rows = select(db, f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,))

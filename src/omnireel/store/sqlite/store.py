@@ -53,6 +53,10 @@ class SqliteStore:
         """Usage and charges."""
         return self._usage
 
+    def now(self) -> float:
+        """See `Store.now`."""
+        return self._database.clock.now()
+
     def check(self) -> None:
         """See `Store.check`."""
         self._database.check()

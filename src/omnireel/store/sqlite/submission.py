@@ -11,7 +11,7 @@ from omnireel.store.jobs import IDEMPOTENCY_S, Job, State, Submission
 from omnireel.store.keys import Key, month_of, unauthorized
 from omnireel.store.sqlite.database import Connection
 from omnireel.store.sqlite.keys import find_key, spent_micro
-from omnireel.store.sqlite.rows import count, find_job, in_row, put_beside, select, task_text
+from omnireel.store.sqlite.rows import count, find_job, in_row, put_beside, select, task_text, wall
 
 
 def store_job(db: Connection, submission: Submission, *, fingerprint: str, now: float) -> Job:
@@ -93,7 +93,7 @@ def _check_key(db: Connection, submission: Submission, *, now: float) -> None:
 def _check_caps(db: Connection, key: Key, *, wanted: int, reserved: int, now: float) -> None:
     for cap, month, period in (
         (key.grant.cap_micro, "", ""),
-        (key.grant.monthly_cap_micro, month_of(now), " a month"),
+        (key.grant.monthly_cap_micro, month_of(wall(db, now)), " a month"),
     ):
         if cap is None:
             continue
@@ -125,7 +125,7 @@ def _over_cap(wanted: int, unspent: int, reserved: int, *, cap: str, is_monthly:
 
 
 def _insert(db: Connection, submission: Submission, now: float) -> Job:
-    s, wait_s = submission, submission.start_deadline_s
+    s, wait_s, created_at = submission, submission.start_deadline_s, wall(db, now)
     deadline = None if wait_s is None else now + wait_s
     text = task_text(s.task)
     db.execute(
@@ -134,13 +134,13 @@ def _insert(db: Connection, submission: Submission, now: float) -> Job:
            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             s.id, s.owner, s.task.endpoint, int(s.is_low), s.pinned_to, in_row(text), s.media,
-            s.webhook_url, int(s.keeps_io), s.retries, now, now, deadline, s.key_id, s.reserved_micro,
+            s.webhook_url, int(s.keeps_io), s.retries, created_at, now, deadline, s.key_id, s.reserved_micro,
         ),
     )  # fmt: skip
     put_beside(db, s.id, "task", text)
     return Job(
         id=s.id, owner=s.owner, state=State.queued, pinned_to=s.pinned_to, task=s.task, media=s.media,
-        webhook_url=s.webhook_url, keeps_io=s.keeps_io, retries=s.retries, created_at=now, started_at=None,
+        webhook_url=s.webhook_url, keeps_io=s.keeps_io, retries=s.retries, created_at=created_at, started_at=None,
         finished_at=None, start_deadline_at=deadline, attempt=0, num_crashes=0, lease_token=0, cancel_requested=False,
         outcome=None, failure=None, num_tokens=0,
     )  # fmt: skip

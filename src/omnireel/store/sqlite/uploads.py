@@ -123,7 +123,7 @@ def _begin(
         )
     db.execute(
         """INSERT INTO uploads (id, owner, file_name, content_type, origin, token_hash, created_at,
-           open_until, keep_s, key_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+           open_until, keep_s, key_id) VALUES (?, ?, ?, ?, ?, ?, wall(?), ?, ?, ?)""",
         (
             upload_id, new.owner, new.file_name, new.content_type, new.origin, token_hash(token), now,
             now + min(limits.open_s, limits.first_s), new.keep_s, new.key_id,

@@ -104,7 +104,7 @@ def store_webhook(db: Connection, *, job_id: str, owner: str, url: str, body: by
     values = (f"msg_{job_id}", job_id, owner, url, _receiver(url), body, now, now)
     db.execute(
         """INSERT INTO outbox (id, job_id, owner, url, receiver, body, created_at, next_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+           VALUES (?, ?, ?, ?, ?, ?, wall(?), ?)""",
         values,
     )
 
@@ -170,7 +170,7 @@ def _read_log(db: Connection, job_id: str | None, state: WebhookState | None, li
     rows = select(
         db,
         """SELECT id, job_id, owner, url, state, created_at,
-                  CASE state WHEN 'waiting' THEN next_at END FROM outbox
+                  CASE state WHEN 'waiting' THEN wall(next_at) END FROM outbox
            WHERE (:job_id IS NULL OR job_id = :job_id) AND (:state IS NULL OR state = :state)
            ORDER BY created_at DESC, rowid DESC LIMIT :limit""",
         {"job_id": job_id, "state": state, "limit": limit},
