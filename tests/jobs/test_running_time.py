@@ -1,6 +1,7 @@
 """What counts as the running time of a job."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -42,12 +43,12 @@ def outcome_of(backend, tmp_path):
     clip.write_bytes(b"clip")
 
     @asynccontextmanager
-    async def file(reference, media):
+    async def file(reference, media, *, owner):
         yield clip
 
     task = video_task("", prompt="What moves?", video="clip.mp4")
     job = SimpleNamespace(task=task, media=None, owner="", start_deadline_at=None, retries=0, pinned_to=None)
-    run = TaskRun(backend, SimpleNamespace(file=file), max_run_s=600)
+    run = TaskRun(backend, SimpleNamespace(file=file), max_run_s=600, clock=time.monotonic)
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         return runner.run(run(job, lambda event: None))
 

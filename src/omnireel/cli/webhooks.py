@@ -80,7 +80,7 @@ def replay(
 
     async def send_again(store: Store) -> list[str]:
         wanted = [*(request_ids or []), *(await store.webhooks.given_up() if given_up else [])]
-        results = await store.webhooks.replay(wanted, now=time.time())
+        results = await store.webhooks.replay(wanted, now=store.now())
         for job_id, result in results.items():
             if result == "unknown":
                 raise OmnireelError(f"There is no webhook of a request {job_id!r}, or it was deleted.")
