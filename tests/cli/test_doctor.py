@@ -155,8 +155,8 @@ def test_people_read_once_how_much_memory_a_checkpoint_lacks(tmp_path, monkeypat
     lines = CliRunner().invoke(app, command, env={"COLUMNS": "120"}).stdout.splitlines()
     (line,) = [line for line in lines if "│ NVFP4 " in line]
     assert "22.41 GB" in line
-    assert "none: 0.4 GB short" in line
-    assert any(line.startswith("The context of one sequence that fits beside") for line in lines)
+    assert "0.4 GB short" in line
+    assert any(line.startswith("Context: of one sequence, beside") for line in lines)
 
 
 def test_a_hint_is_printed_with_its_brackets(tmp_path, monkeypatch):
