@@ -265,7 +265,7 @@ class Inspection:
     max_context:  most tokens of prompt and answer together
     sound_span_s: begin and end of the sound that would be used, in seconds of the clip; None for no sound
     pictures:     of the chosen frames, where they were asked for
-    expected:     known only to a process that has run the model
+    expected:     known only where the model has run on this machine
     """
 
     video: VideoFacts

@@ -15,9 +15,12 @@ from omnireel.cli import app, backend
 from omnireel.cli.backend import DEMO, dtype_of
 from omnireel.cli.models import doctor
 from omnireel.cli.models.doctor import PUBLISHED_BYTES, Machine, published_fits, sequence_bytes
+from omnireel.cli.models.pack import pack_once
 from omnireel.errors import CheckpointError
+from omnireel.model.checkpoint.encoders import encoder_bytes
+from omnireel.model.checkpoint.gguf.container import read_header
 from omnireel.model.checkpoint.load import load_checkpoint, weight_bytes
-from omnireel.model.checkpoint.model_files import ModelFiles
+from omnireel.model.checkpoint.model_files import ModelFiles, files_in
 from omnireel.model.config import parse_config
 from omnireel.settings import Settings
 from tools.quantize_checkpoint import quantize_checkpoint
@@ -139,6 +142,27 @@ def test_without_memory_for_fp32_weights_a_slow_bf16_is_chosen(tmp_path, monkeyp
     assert chosen == {-1: torch.bfloat16, 0: torch.float32}
 
 
+def test_the_encoders_beside_a_gguf_get_fp32_only_where_both_fit(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path / "plain", Sizes())
+    pack_once(
+        Settings(model=str(tmp_path / "plain")),
+        tmp_path / "packed",
+        matrices="bf16",
+        experts=None,
+        as_json=True,
+    )
+    monkeypatch.setattr(backend, "has_bf16_units", lambda: False)
+    files = files_in(tmp_path / "packed")
+    tensors = read_header(files.language).tensors.values()
+    needed = encoder_bytes(files.directory, torch.float32) + sum(entry.num_bytes for entry in tensors)
+    needed += backend.OVERHEAD_BYTES
+    chosen = {}
+    for available in (needed - 1, needed):
+        monkeypatch.setattr(backend, "available_memory", lambda available=available: available)
+        chosen[available - needed] = dtype_of(Settings(), files)
+    assert chosen == {-1: torch.bfloat16, 0: torch.float32}
+
+
 def test_without_json_it_prints_tables(tmp_path):
     command = [sys.executable, "-c", "import omnireel.cli; omnireel.cli.main()", "doctor", "--port", "0"]
     done = subprocess.run(
@@ -155,8 +179,8 @@ def test_people_read_once_how_much_memory_a_checkpoint_lacks(tmp_path, monkeypat
     lines = CliRunner().invoke(app, command, env={"COLUMNS": "120"}).stdout.splitlines()
     (line,) = [line for line in lines if "│ NVFP4 " in line]
     assert "22.41 GB" in line
-    assert "none: 0.4 GB short" in line
-    assert any(line.startswith("The context of one sequence that fits beside") for line in lines)
+    assert "0.4 GB short" in line
+    assert any(line.startswith("Context: of one sequence, beside") for line in lines)
 
 
 def test_a_hint_is_printed_with_its_brackets(tmp_path, monkeypatch):

@@ -85,6 +85,25 @@ def test_inspecting_the_demo_with_its_weights_gives_the_same(omnireel, clip, tmp
     assert json.loads(asked.stdout)["usage"]["input_tokens"] == without["usage"]["input_tokens"]
 
 
+def test_the_expected_time_is_known_once_the_model_has_answered_here(omnireel, clip, tmp_path):
+    local = {"OMNIREEL_BACKEND": "local", "OMNIREEL_DATA_DIR": str(tmp_path / "data")}
+
+    def expected(command="inspect", key="expected_s"):
+        return json.loads(omnireel(command, clip, "What moves?", "--json", **local).stdout)[key]
+
+    assert set(expected().values()) == {None}
+    assert omnireel("ask", clip, "What moves?", "--max-tokens", "3", **local).returncode == 0
+    first = expected()
+    assert all(seconds > 0 for seconds in first.values())
+    assert expected() == first
+    report = json.loads(omnireel("doctor", "--port", "0", "--json", **local).stdout)
+    (demo,) = [fit for fit in report["fits"] if fit["name"] == "demo"]
+    assert demo["measured_decode_s"] == pytest.approx(1 / first["each_token"])
+    (kept,) = (tmp_path / "data" / "rates").iterdir()
+    kept.write_text("damaged")
+    assert set(expected().values()) == {None}
+
+
 def test_asking_a_checkpoint_without_weights_exits_with_3(omnireel, checkpoint, clip):
     ran = omnireel("ask", clip, "hello", "--model", checkpoint, OMNIREEL_BACKEND="local")
     assert ran.returncode == 3

@@ -174,6 +174,7 @@ def test_a_decode_that_is_cancelled_goes_on_until_it_is_aborted():
     running = engine(max_running=2)
     for name in "ab":
         running.add(request(name, max_tokens=9))
+    for _ in range(3):  # a's prompt, a's second token, b's prompt
         running.step()
     running.cancel("a")
     assert [event.token_id is None for event in running.step()] == [False, False]

@@ -35,9 +35,26 @@ def test_several_running_sequences_decode_together():
     scheduler = Scheduler(prefill_chunk=4, max_running=2)
     for name in "abc":
         scheduler.add(name, 1)
-    plans = [scheduler.next_step() for _ in range(3)]
-    assert [plan.sequence_id for plan in plans[:2]] == ["a", "b"]
-    assert plans[2] == Decode(("a", "b"))
+    assert [scheduler.next_step() for _ in range(4)] == [
+        Prefill("a", 0, 1, is_last=True),
+        Decode(("a",)),
+        Prefill("b", 0, 1, is_last=True),
+        Decode(("a", "b")),
+    ]
+
+
+def test_answers_go_on_between_the_chunks_of_a_prompt():
+    scheduler = Scheduler(prefill_chunk=4, max_running=3)
+    scheduler.add("a", 1)
+    scheduler.next_step()
+    scheduler.add("b", 8)
+    assert [scheduler.next_step() for _ in range(5)] == [
+        Decode(("a",)),
+        Prefill("b", 0, 4, is_last=False),
+        Decode(("a",)),
+        Prefill("b", 4, 8, is_last=True),
+        Decode(("a", "b")),
+    ]
 
 
 def test_a_waiting_sequence_can_be_ended():
@@ -80,11 +97,10 @@ def test_every_prompt_is_read_once_and_in_the_order_of_arrival(operations, chunk
             plan = scheduler.next_step()
             assert (plan is None) == (not active)
             if isinstance(plan, Prefill):
-                assert plan.sequence_id in active[:max_running]
+                assert plan.sequence_id == next(n for n in active[:max_running] if read[n] < lengths[n])
                 assert read[plan.sequence_id] == plan.start < plan.end <= plan.start + chunk
                 assert plan.is_last == (plan.end == lengths[plan.sequence_id])
                 read[plan.sequence_id] = plan.end
             elif isinstance(plan, Decode):
-                assert list(plan.sequence_ids) == active[:max_running]
-                assert all(read[name] == lengths[name] for name in plan.sequence_ids)
+                assert list(plan.sequence_ids) == [n for n in active[:max_running] if read[n] == lengths[n]]
     assert scheduler.is_idle == (not active)

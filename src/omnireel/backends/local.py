@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from omnireel.backends.engine_thread import EngineThread
 from omnireel.backends.thread_work import ThreadQueue, WorkThreads
 from omnireel.engine.engine import Engine, EngineConfig, TokenEvent
 from omnireel.engine.params import FinishReason
+from omnireel.engine.rates import Rates
 from omnireel.engine.runner import Runner
 from omnireel.errors import GenerationError, InputError
 from omnireel.prompting.encoding import EncodedPrompt, PromptEncoder
@@ -37,13 +38,21 @@ class LocalBackend:
     runner:        of the language model; closed with the backend
     model_name:    the name users know it by, such as "demo"
     prefill_chunk: prompt tokens in one step; limits the memory used and how long a cancelled task keeps running
+    keep_rates:    called with the measured speeds when the backend is closed
     """
 
     name = "local"
 
     def __init__(
-        self, encoder: PromptEncoder, runner: Runner, *, model_name: str, prefill_chunk: int = 512
+        self,
+        encoder: PromptEncoder,
+        runner: Runner,
+        *,
+        model_name: str,
+        prefill_chunk: int = 512,
+        keep_rates: Callable[[Rates], None] = lambda _: None,
     ) -> None:
+        self._keep_rates = keep_rates
         self._encoder = encoder
         self._counter = encoder.counter
         self._model_name = model_name
@@ -95,6 +104,7 @@ class LocalBackend:
         self._threads.close()
         await asyncio.to_thread(self._engine.close)
         self._runner.close()
+        self._keep_rates(self._encoder.rates)
 
     def _inspect(self, task: Task, files: Sequence[Path], report: Report, *, pictures: bool) -> Inspection:
         inspection = self._counter.inspect(task, files, report, pictures=pictures)

@@ -2,12 +2,14 @@
 
 # ruff: noqa: PLC0415  # torch takes seconds to load, and the echo backend and the counter run without it
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Backend, Health
 from omnireel.cli.failures import typed
+from omnireel.cli.models.kept_rates import keep_rates, load_rates
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, encoders_directory, pulled_directory
 from omnireel.cli.models.runner import context_of, open_runner
@@ -49,8 +51,10 @@ def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
 
     files = find_model(settings)
     encoder = load_encoder(settings, limits)
+    encoder.rates = load_rates(settings, files)
     runner = open_runner(encoder, files, settings)
-    return LocalBackend(encoder, runner, model_name=files.name)
+    keep = partial(keep_rates, settings, files)
+    return LocalBackend(encoder, runner, model_name=files.name, keep_rates=keep)
 
 
 def open_echo(settings: Settings, limits: VideoLimits) -> "EchoBackend":

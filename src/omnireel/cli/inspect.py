@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -10,9 +11,11 @@ from rich.table import Table
 
 from omnireel.api.fal.output import inspection_report
 from omnireel.api.fal.prices import price_usd
-from omnireel.cli.backend import open_counter, open_echo, own_limits
+from omnireel.cli.backend import find_model, open_counter, open_echo, own_limits
+from omnireel.cli.models.kept_rates import load_rates
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
+from omnireel.prompting.expected import expected_text, expected_time
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_policy, fetch_video
 from omnireel.task import Inspection, SoundUse, Task
@@ -45,7 +48,13 @@ async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSetti
 
 async def _count(task: Task, video: Path, settings: Settings) -> Inspection:
     if settings.backend != "echo":
-        return await asyncio.to_thread(open_counter(settings, own_limits(settings)).inspect, task, [video])
+        counter = open_counter(settings, own_limits(settings))
+        inspection = await asyncio.to_thread(counter.inspect, task, [video])
+        if settings.backend != "local":
+            return inspection
+        return replace(
+            inspection, expected=expected_time(inspection, load_rates(settings, find_model(settings)))
+        )
     echo = open_echo(settings, own_limits(settings))
     try:
         return await echo.inspect(task, [video])
@@ -67,7 +76,7 @@ def _table(inspection: Inspection) -> Table:
         ("at seconds", times),
         ("vision tokens", f"{video.num_vision_tokens} before pruning, {video.num_kept_tokens} after"),
         ("prompt tokens", f"{inspection.input_tokens} (at most {inspection.max_context} fit)"),
-        ("expected time", "not known: a running server measures it, see its …/estimate"),
+        ("expected time", expected_text(inspection.expected)),
         ("price of the prompt", f"${price_usd(inspection.input_tokens):.6f} at the hosted endpoint"),
         ("warnings", ", ".join(video.warnings) or "none"),
     ):

@@ -1,7 +1,8 @@
 """Decides which sequences run in the next step. Uses integers only, no tensors.
 
-Sequences start in the order in which they were added. A prompt is read in chunks, one chunk a step. A step
-without a prompt to read decodes every running sequence.
+Sequences start in the order in which they were added. A prompt is read in chunks, one chunk a step. All sequences
+whose prompts are read decode together in a step: after each chunk of another's prompt, so that answers go on while a
+long prompt is read, and in every step where there is no prompt to read.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class _Progress:
     num_prompt_tokens: int
     num_prefilled: int = 0
 
+    @property
+    def is_read(self) -> bool:
+        return self.num_prefilled == self.num_prompt_tokens
+
 
 class Scheduler:
     """The waiting and the running sequences, and how much of each prompt was read.
@@ -50,6 +55,7 @@ class Scheduler:
         self._max_running = max_running
         self._waiting: deque[tuple[SequenceId, _Progress]] = deque()
         self._running: dict[SequenceId, _Progress] = {}
+        self._was_prefill = False
 
     @property
     def is_idle(self) -> bool:
@@ -71,10 +77,12 @@ class Scheduler:
         while self._waiting and len(self._running) < self._max_running:
             sequence_id, progress = self._waiting.popleft()
             self._running[sequence_id] = progress
-        for sequence_id, progress in self._running.items():
-            if progress.num_prefilled < progress.num_prompt_tokens:
-                return self._next_chunk(sequence_id, progress)
-        return Decode(tuple(self._running)) if self._running else None
+        unread = [name for name, progress in self._running.items() if not progress.is_read]
+        decoding = tuple(name for name, progress in self._running.items() if progress.is_read)
+        self._was_prefill = bool(unread) and not (self._was_prefill and decoding)
+        if self._was_prefill:
+            return self._next_chunk(unread[0], self._running[unread[0]])
+        return Decode(decoding) if decoding else None
 
     def _next_chunk(self, sequence_id: SequenceId, progress: _Progress) -> Prefill:
         start = progress.num_prefilled

@@ -1,4 +1,4 @@
-"""How long a task will take, from the measured rates of this process. Free of torch."""
+"""How long a task will take, from measured rates. Free of torch."""
 
 from omnireel.engine.rates import Rates
 from omnireel.task import ExpectedTime, Inspection, Progress
@@ -27,7 +27,7 @@ def expected_text(expected: ExpectedTime) -> str:
         (expected.token_s, "for each token of the answer"),
     ]
     known = [f"{seconds:.2g} s {what}" for seconds, what in parts if seconds is not None]
-    return ", ".join(known) if known else "not known yet: this model has not answered since it was loaded"
+    return ", ".join(known) if known else "not known yet: this model has not answered on this machine"
 
 
 def expected_progress(expected: ExpectedTime) -> Progress:

@@ -26,6 +26,7 @@ from omnireel.cli.models.gguf_sizes import (
     cost_of_file,
     cost_of_recipe,
 )
+from omnireel.cli.models.kept_rates import load_rates
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
 from omnireel.cli.models.rates import Rates, measure_rates
 from omnireel.cli.sandbox import require_linux, require_sandbox
@@ -49,9 +50,9 @@ PUBLISHED_BYTES = {"BF16": 66.03e9, "FP8": 35.2e9, "NVFP4": 22.41e9}
 _KV_BYTES, _STATE_BYTES = 6 * 2 * 2 * 128 * 2, 23 * 64 * 64 * 128 * 4
 _MAX_POSITIONS = 262_144
 _EXPLANATION = (
-    f"The context of one sequence that fits beside the weights, its state and {OVERHEAD_BYTES / GB:.1f} GB for the "
-    "server. The speeds are limits for one sequence: memory is read once for each token of the answer, and the "
-    "processor multiplies for each token of the prompt. Real speeds are lower; without a GGUF, far lower."
+    f"Context: of one sequence, beside the weights, its state and {OVERHEAD_BYTES / GB:.1f} GB for the server. "
+    "Speeds of one sequence: a limit (≤) with a GGUF, since each token of the answer reads the weights that it needs, "
+    "and each token of the prompt is multiplied with them; and what the last answers of this model had here."
 )
 
 
@@ -78,6 +79,8 @@ class Fit:
     problem:      why it does not fit, in numbers; None where it does
     decode_tokens_s, prefill_tokens_s: most tokens per second by this machine's measured rates, one sequence;
                   None where the weights are not in a GGUF: torch stays far below
+    measured_decode_s, measured_prefill_s: tokens per second of the last answers on this machine, by which `inspect`
+                  tells the expected time; None before the first one
     """
 
     name: str
@@ -88,6 +91,8 @@ class Fit:
     problem: str | None
     decode_tokens_s: float | None = None
     prefill_tokens_s: float | None = None
+    measured_decode_s: float | None = None
+    measured_prefill_s: float | None = None
 
     @property
     def needed_bytes(self) -> int:
@@ -182,6 +187,9 @@ def own_fit(settings: Settings, machine: Machine, rates: Rates) -> Iterable[Fit]
         return
     sequence = sequence_bytes(language, dtype if cost is None else torch.float16)
     fit = _fit(machine, settings.model, num_bytes, sequence, language.max_positions)
+    kept = load_rates(settings, files)
+    decode, prefill = kept.decode.per_second(), kept.prefill.per_second()
+    fit = replace(fit, measured_decode_s=decode, measured_prefill_s=prefill)
     yield fit if cost is None else _with_speed(fit, cost, rates)
 
 
@@ -255,16 +263,19 @@ def _verify_packed(directory: Path) -> None:
 
 
 def _fit_table(machine: Machine, fits: list[Fit]) -> Table:
-    table = Table("checkpoint", "weights", "context that fits", "answer, tokens/s", "prompt, tokens/s")
+    table = Table("checkpoint", "weights", "context", "answer, tokens/s", "prompt, tokens/s")
     for fit in fits:
         missing = fit.needed_bytes - machine.available_bytes
-        context = f"{fit.max_context:,} tokens" if fit.max_context else f"none: {missing / GB:.1f} GB short"
-        speeds = [
-            "" if speed is None else f"{speed:.{digits}f}"
-            for speed, digits in ((fit.decode_tokens_s, 1), (fit.prefill_tokens_s, 0))
-        ]
-        table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context, *speeds)
+        context = f"{fit.max_context:,} tokens" if fit.max_context else f"{missing / GB:.1f} GB short"
+        decode = _speed_text(fit.decode_tokens_s, fit.measured_decode_s)
+        prefill = _speed_text(fit.prefill_tokens_s, fit.measured_prefill_s)
+        table.add_row(fit.name, f"{fit.weight_bytes / GB:.2f} GB", context, decode, prefill)
     return table
+
+
+def _speed_text(limit: float | None, measured: float | None) -> str:
+    texts = [] if limit is None else [f"≤ {limit:.3g}"]
+    return ", ".join(texts if measured is None else [*texts, f"had {measured:.3g}"])
 
 
 def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) -> None:

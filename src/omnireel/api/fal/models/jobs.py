@@ -56,7 +56,7 @@ class EstimatedVideo(VideoReport):
 
 
 class ExpectedSeconds(WireModel):
-    """How long the parts of a run take here; null where this server has not run the model since it was started."""
+    """How long the parts of a run take here; null where the model has not answered on this machine."""
 
     encoding: float | None = Field(description="To encode the frames, without reading the clip.")
     prefill: float | None = Field(description="To read the prompt.")
