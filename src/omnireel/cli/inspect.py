@@ -10,9 +10,13 @@ from rich.table import Table
 
 from omnireel.api.fal.output import inspection_report
 from omnireel.api.fal.prices import price_usd
+from omnireel.backends.remote.sendable import sendable_task
+from omnireel.backends.remote.servers import SERVERS
 from omnireel.cli.backend import open_counter, open_echo, own_limits
+from omnireel.cli.models.model_servers import remote_media
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
+from omnireel.prompting.counts import TokenCounter
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_policy, fetch_video
 from omnireel.task import Inspection, SoundUse, Task
@@ -45,12 +49,20 @@ async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSetti
 
 async def _count(task: Task, video: Path, settings: Settings) -> Inspection:
     if settings.backend != "echo":
-        return await asyncio.to_thread(open_counter(settings, own_limits(settings)).inspect, task, [video])
+        counter = open_counter(settings, own_limits(settings))
+        return await asyncio.to_thread(counter.inspect, _as_sent(task, counter, settings), [video])
     echo = open_echo(settings, own_limits(settings))
     try:
         return await echo.inspect(task, [video])
     finally:
         await echo.close()
+
+
+def _as_sent(task: Task, counter: TokenCounter, settings: Settings) -> Task:
+    """The task as the backend gets it. Raises InputError for what model servers cannot do."""
+    if settings.backend == "local":
+        return task
+    return sendable_task(task, SERVERS[settings.backend], counter, remote_media(settings))
 
 
 def _table(inspection: Inspection) -> Table:
