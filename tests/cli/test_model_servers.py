@@ -100,6 +100,27 @@ def test_doctor_is_content_with_a_server_that_counts_as_we_do(omnireel, upstream
     assert "pruning: 0.5" in ran.stdout
 
 
+def test_inspect_refuses_what_the_servers_cannot_do_and_counts_as_they_do(omnireel, clip, variables):
+    refused = omnireel("inspect", clip, "What moves?", "--video-pruning-rate", "0.7", **variables)
+    assert refused.returncode == 1
+    assert "video_pruning_rate cannot be 0.7 here" in refused.stderr
+    counts = [
+        json.loads(
+            omnireel("inspect", clip, "What?", "--json", "--upstream-pruning-rate", rate, **variables).stdout
+        )
+        for rate in ("0", "0.7")
+    ]
+    kept = [count["video"]["kept_tokens"] for count in counts]
+    assert kept[1] < kept[0] == counts[0]["video"]["vision_tokens"]
+
+
+def test_trace_says_that_a_model_server_does_not_tell_its_numbers(omnireel, clip, variables):
+    ran = omnireel("trace", clip, "What moves?", "--out", "trace.safetensors", **variables)
+    assert ran.returncode == 2
+    assert "backend is vllm" in ran.stderr
+    assert "OMNIREEL_BACKEND=local" in ran.stderr
+
+
 def test_fals_python_client_gets_answers_streams_and_errors(tmp_path, upstream, variables):
     program = """
 import json, sys, fal_client

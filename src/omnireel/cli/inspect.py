@@ -11,10 +11,14 @@ from rich.table import Table
 
 from omnireel.api.fal.output import inspection_report
 from omnireel.api.fal.prices import price_usd
+from omnireel.backends.remote.sendable import sendable_task
+from omnireel.backends.remote.servers import SERVERS
 from omnireel.cli.backend import find_model, open_counter, open_echo, own_limits
 from omnireel.cli.models.kept_rates import load_rates
+from omnireel.cli.models.model_servers import remote_media
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
+from omnireel.prompting.counts import TokenCounter
 from omnireel.prompting.expected import expected_text, expected_time
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_policy, fetch_video
@@ -49,7 +53,7 @@ async def _inspect(source: str, prompt: str, settings: Settings, asked: AskSetti
 async def _count(task: Task, video: Path, settings: Settings) -> Inspection:
     if settings.backend != "echo":
         counter = open_counter(settings, own_limits(settings))
-        inspection = await asyncio.to_thread(counter.inspect, task, [video])
+        inspection = await asyncio.to_thread(counter.inspect, _as_sent(task, counter, settings), [video])
         if settings.backend != "local":
             return inspection
         return replace(
@@ -60,6 +64,13 @@ async def _count(task: Task, video: Path, settings: Settings) -> Inspection:
         return await echo.inspect(task, [video])
     finally:
         await echo.close()
+
+
+def _as_sent(task: Task, counter: TokenCounter, settings: Settings) -> Task:
+    """The task as the backend gets it. Raises InputError for what model servers cannot do."""
+    if settings.backend == "local":
+        return task
+    return sendable_task(task, SERVERS[settings.backend], counter, remote_media(settings))
 
 
 def _table(inspection: Inspection) -> Table:

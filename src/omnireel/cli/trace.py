@@ -16,13 +16,18 @@ from omnireel.cli.backend import find_model, load_encoder, own_limits
 from omnireel.cli.models.runner import open_runner
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
-from omnireel.errors import OmnireelError
+from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import AskSettings, Settings
 from omnireel.storage.media import fetch_policy, fetch_video
 
 
 def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, out: Path) -> None:
     """Answer `prompt` about the video `source` greedily and write the intermediate tensors to `out`."""
+    if settings.backend not in ("local", "echo"):
+        raise SettingsError(
+            f"backend is {settings.backend}: a model server does not tell the numbers that trace writes.",
+            hint="Set OMNIREEL_BACKEND=local, and name a model whose weights are on this machine with --model.",
+        )
     warn_of_weak_sandbox(settings)
     if not out.parent.is_dir():
         raise OmnireelError(f"There is no directory {out.parent}.", hint="Make it, or choose another --out.")

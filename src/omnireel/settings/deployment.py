@@ -150,6 +150,7 @@ class Settings:
         0.5,
         "Share of vision tokens that the model servers drop, as they were started.",
         example=0.7,
+        commands=("ask", "inspect", "serve", "worker", "doctor"),
     )
     upstream_exact: bool = _UPSTREAM.setting(
         SWITCH, False, "Send frames and sound without any loss. This takes more bytes.", example=True

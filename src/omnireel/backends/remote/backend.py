@@ -18,7 +18,7 @@ import structlog
 from omnireel.backends.answer_clock import AnswerClock
 from omnireel.backends.base import Health
 from omnireel.backends.remote.answer import RemoteAnswer
-from omnireel.backends.remote.chat_request import body_for, with_plain_text
+from omnireel.backends.remote.chat_request import body_for
 from omnireel.backends.remote.clip import SentTask, TaskEncoder
 from omnireel.backends.remote.failures import (
     UpstreamFailure,
@@ -28,17 +28,18 @@ from omnireel.backends.remote.failures import (
     stalled,
     unreachable,
 )
+from omnireel.backends.remote.sendable import sendable_task
 from omnireel.backends.remote.servers import Server
 from omnireel.backends.remote.stream import Chunk, Patience, chunks_of
 from omnireel.backends.remote.upstreams import Upstream, UpstreamPool
 from omnireel.backends.thread_work import WorkThreads
 from omnireel.engine.params import FinishReason
-from omnireel.errors import CapacityError, InputError, OmnireelError
+from omnireel.errors import CapacityError, OmnireelError
 from omnireel.net.errors import FetchError
 from omnireel.net.operator_server import NotConnectedError, Reply, sent
 from omnireel.prompting.clip import MediaDefaults
 from omnireel.prompting.counts import TokenCounter
-from omnireel.task import Answer, Delta, Detail, Event, Inspection, Progress, Report, Task, Usage
+from omnireel.task import Answer, Delta, Event, Inspection, Progress, Report, Task, Usage
 from omnireel.video.decoder import sandbox
 from omnireel.video.reader.process import num_sandbox_violations
 
@@ -147,12 +148,7 @@ class RemoteBackend:
         self._counter.limit_context(min(contexts, default=None))
 
     def _plain(self, task: Task) -> Task:
-        """The task as it is sent. Raises InputError for what the servers cannot do."""
-        self._counter.check_length(task)
-        self._server.check(task, fps=self._options.media.sampling(task.media).fps or 0.0)
-        _check_rate(task.media.video_pruning_rate, self._options.media.pruning_rate)
-        _check_detail(task.media.detail)
-        return with_plain_text(task, self._counter.tokenizer)
+        return sendable_task(task, self._server, self._counter, self._options.media)
 
     def _encode(self, task: Task, files: Sequence[Path], report: Report) -> SentTask:
         return self._encoder.encode(task, files, report, salt=_salt(task.tenant))
@@ -312,28 +308,6 @@ class _Exchange:
 def _salt(tenant: str | None) -> str | None:
     """Keeps the cached prompts of tenants apart, so that none can find out by timing what another has asked."""
     return None if tenant is None else hashlib.sha256(f"tenant {tenant}".encode()).hexdigest()
-
-
-def _check_rate(asked: float | None, rate: float) -> None:
-    if asked is None or asked == rate:
-        return
-    raise InputError(
-        f"video_pruning_rate cannot be {asked:g} here: the model server drops {rate:g} in every request.",
-        kind="feature_not_supported",
-        about="video_pruning_rate",
-        hint="Leave it out.",
-    )
-
-
-def _check_detail(asked: Detail | None) -> None:
-    if asked in (None, "auto"):
-        return
-    raise InputError(
-        f"detail cannot be {asked} here: the model server chooses the patches of a frame itself.",
-        kind="feature_not_supported",
-        about="detail",
-        hint="Leave it out, or send auto.",
-    )
 
 
 async def _error_body(reply: Reply) -> bytes:
