@@ -16,10 +16,10 @@ from omnireel.settings import Settings
 
 
 @contextlib.contextmanager
-def serving(backend, **settings) -> Iterator[str]:
+def serving(backend, *, data_dir: Path | None = None, **settings) -> Iterator[str]:
     """A server in a thread of this process; its address."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
-        app = create_app(backend, Settings(data_dir=Path(folder), **settings))
+        app = create_app(backend, Settings(data_dir=data_dir or Path(folder), **settings))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
         thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
         thread.start()

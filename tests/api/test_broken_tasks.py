@@ -47,7 +47,18 @@ def break_the_writing_of_the_store(app):
     app.state.supervisor.store._database.post(lambda _: sys.exit())
 
 
-BREAKS = [break_the_webhooks, break_the_worker, break_the_sweeper, break_the_writing_of_the_store, None]
+def delete_the_store(app):
+    app.state.supervisor.store._database._path.unlink()
+
+
+BREAKS = [
+    break_the_webhooks,
+    break_the_worker,
+    break_the_sweeper,
+    break_the_writing_of_the_store,
+    delete_the_store,
+    None,
+]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

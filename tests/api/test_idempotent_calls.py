@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from test_disconnects_and_failures import ID, Scripted, ended_jobs, post, serving, wait_until
+from in_process import serving, wait_until
+from test_disconnects_and_failures import ID, Scripted, ended_jobs, post
 
 from omnireel.backends.echo import EchoBackend
 from omnireel.errors import GenerationError

@@ -31,7 +31,7 @@ from omnireel.errors import Cancelled, CheckpointError, GenerationError, InputEr
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.encoding import PromptEncoder
 from omnireel.prompting.layout import lay_out_prompt, time_labels
-from omnireel.task import Answer, Delta, ExpectedTime, MediaOptions, Progress
+from omnireel.task import Answer, Delta, ExpectedTime, MediaOptions, Progress, Usage
 from omnireel.text.chat import ChatTemplate, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.patch_grid import target_grid
@@ -77,6 +77,14 @@ def test_the_answer_is_that_of_the_model(local, model, text_directory, clip):
     assert (answer.finish_reason, answer.output_tokens) == ("length", 12)
 
 
+def test_each_delta_tells_the_tokens_so_far(local, clip):
+    *events, answer = asyncio.run(events_of(local, make_task(clip)))
+    counted = [event.usage for event in events if isinstance(event, Delta)]
+    assert {usage.input_tokens for usage in counted} == {answer.input_tokens}
+    assert [usage.output_tokens for usage in counted] == sorted({usage.output_tokens for usage in counted})
+    assert counted[-1].output_tokens == answer.output_tokens
+
+
 def test_progress_comes_in_the_order_of_the_stages(local, clip):
     events = asyncio.run(events_of(local, make_task(clip)))
     stages = [event.stage for event in events if isinstance(event, Progress)]
@@ -108,6 +116,7 @@ def test_progress_is_told_after_each_batch_of_tubelets_and_each_chunk_of_the_pro
         f"{n} of {num_prompt_tokens} prompt tokens read" for n in chunks
     ]
     assert [event.fraction for event in by_stage["prompt"]] == [n / num_prompt_tokens for n in chunks]
+    assert [event.usage for event in by_stage["prompt"]] == [Usage(n, 0) for n in chunks]
     asyncio.run(backend.close())
 
 

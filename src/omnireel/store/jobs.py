@@ -225,7 +225,7 @@ class JobStore(Protocol):
         """
 
     async def claim(self, claim: Claim, *, now: float) -> list[Job]:
-        """Claim the next jobs for a worker, in order. Fewer than max_jobs means that no more are waiting.
+        """Claim the next jobs for a worker, in order. Fewer than max_jobs means that it can have no more now.
 
         Jobs of low priority come last. Otherwise the owner with the fewest running jobs comes first; among several,
         the one whose last claim is the oldest.

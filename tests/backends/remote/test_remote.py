@@ -33,6 +33,9 @@ def test_the_answer_is_streamed_word_by_word(ask, server):
         " the",
         " right.",
     ]
+    own = [e.usage for e in events if isinstance(e, Delta)]
+    assert {usage.input_tokens for usage in own} == {events[-1].input_tokens}
+    assert [usage.output_tokens for usage in own] == [1, 2, 3, 4, 5, 6]
     assert events[-1].output == "A square moves to the right."
     assert (events[-1].finish_reason, events[-1].reasoning) == ("stop", None)
 

@@ -44,7 +44,7 @@ WHERE mine.owner = it.owner AND other.owner = waiting.owner"""
 
 
 def claim_jobs(db: Connection, claim: Claim, *, now: float) -> list[Job]:
-    """Claim the next jobs for a worker, in order. Fewer than max_jobs means that no more are waiting."""
+    """Claim the next jobs for a worker, in order. Fewer than max_jobs means that it can have no more now."""
     jobs: list[Job] = []
     values = {"worker": claim.worker, "until": now + claim.lease_s, "now": now}
     running = "SELECT num_crashes FROM jobs WHERE state = 'running' AND lease_owner = ?"
