@@ -169,3 +169,31 @@ def test_a_temporary_token_expires_after_an_hour(lab):
         return holders
 
     assert asyncio.run(scene()) == [Caller("ann"), None]
+
+
+def test_many_calls_that_complete_one_upload_write_its_file_once(lab, monkeypatch):
+    joins, join = [], lab.uploads.blobs.join
+
+    async def count(name, parts):
+        joins.append(name)
+        await asyncio.sleep(0.05)  # the others come meanwhile
+        await join(name, parts)
+
+    monkeypatch.setattr(lab.uploads.blobs, "join", count)
+
+    async def scene():
+        opened = await lab.uploads.begin(NEW)
+        for number in (1, 2):
+            await lab.uploads.receive_part(opened.id, opened.token, number, pieces(b"ab"), num_bytes=2)
+        calls = [
+            asyncio.create_task(lab.uploads.complete(opened.id, opened.token, [(1, None), (2, None)]))
+            for _ in range(24)
+        ]
+        await asyncio.sleep(0.01)
+        calls[0].cancel()  # the caller that began has left
+        return await asyncio.gather(*calls[1:])
+
+    files = asyncio.run(scene())
+    assert len(files) == 23
+    assert {(file.id, file.num_bytes) for file in files} == {(files[0].id, 4)}
+    assert (len(joins), lab.num_blobs) == (1, 1)

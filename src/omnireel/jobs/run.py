@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from omnireel.backends.base import Backend
-from omnireel.errors import CapacityError, GenerationError, OmnireelError
+from omnireel.errors import INSUFFICIENT_STORAGE, CapacityError, GenerationError, OmnireelError
 from omnireel.storage.incoming import IncomingMedia
 from omnireel.store.jobs import Job
 from omnireel.task import INTERNAL, Answer, Event, Outcome, Progress, failure_of
@@ -37,7 +37,8 @@ class TaskRun:
         try:
             return await self._answer(job, publish)
         except CapacityError as error:
-            if job.retries:
+            can_wait = error.kind == INSUFFICIENT_STORAGE and job.pinned_to is None
+            if job.retries or can_wait:
                 raise
             return failure_of(error)
         except OmnireelError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from omnireel.backends.base import Backend
 from omnireel.errors import InputError, OmnireelError
 from omnireel.jobs.worker import Worker
+from omnireel.storage.disk import Disk
 from omnireel.storage.incoming import IncomingMedia, shortened
 from omnireel.store.jobs import Job, Submission
 from omnireel.store.keys import Key, KeyStore
@@ -53,9 +54,14 @@ class Submitter:
     keys: KeyStore
     media: IncomingMedia
     backend: Backend
+    disk: Disk
 
     async def count_request(self, key: Key | None) -> None:
-        """Count a request of a key. Raises CapacityError beyond the key's limit per minute."""
+        """Count a request of a key, before anything of it is stored.
+
+        Raises CapacityError if the disk is full, or beyond the key's limit per minute.
+        """
+        self.disk.check()
         if key is not None and key.grant.max_per_minute is not None:
             await self.keys.count_request(key, now=self.worker.clock())
 

@@ -7,7 +7,6 @@ may run it by then. The lease token keeps the first worker from storing anything
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from omnireel.errors import CapacityError
+from omnireel.errors import INSUFFICIENT_STORAGE, CapacityError
 from omnireel.jobs.events import Ended, JobEvents
 from omnireel.jobs.log_buffer import JobLogBuffer
 from omnireel.jobs.sweeper import Sweeper
@@ -234,7 +233,8 @@ class Worker:
         try:
             outcome = await task
         except CapacityError as error:
-            await self._requeue(job, error.after_s, counts=True)
+            # It is not the job's fault that the disk is full, and that may last.
+            await self._requeue(job, error.after_s, counts=error.kind != INSUFFICIENT_STORAGE)
         except asyncio.CancelledError as reason:
             await self._interrupted(job, str(reason))
         else:
@@ -269,18 +269,18 @@ class Worker:
         write("job ended", state=str(state_of(outcome)), attempt=job.attempt, **failed)
 
     async def _store_outcome(self, job: Job, outcome: Outcome) -> bool:
-        """Store how a job ended. A store that cannot be written for a while delays it.
+        """Store how a job ended. A store that cannot be written delays it: no other worker can claim the job then.
 
-        Returns False if another worker has the job. Raises CapacityError after two leases.
+        Returns False if another worker has the job. Raises CapacityError if this worker stops meanwhile.
         """
-        lines, give_up_at = self._log_buffer.take(job.id), time.monotonic() + 2 * self.policy.lease_s
+        lines = self._log_buffer.take(job.id)
         while True:
             try:
                 return await self.jobs.finish(
                     job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
                 )
             except CapacityError:
-                if time.monotonic() > give_up_at or self._is_stopping:
+                if self._is_stopping:
                     raise
             await asyncio.sleep(_RETRY_S)
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 from starlette.requests import Request
 
+from omnireel.storage.disk import Disk
 from omnireel.storage.local_blobs import full_disk_reported, write_all
 
 # A longer body waits in a file, even if there is room: memory for few large buffers is seldom given back.
@@ -30,10 +31,12 @@ class BodyMemory:
     turn: as many at a time as fit into max_bytes, and always one.
 
     directory: for the files
+    disk:      where they lie; None: without a reserve
     reader:    the thread that reads long bodies
     """
 
-    def __init__(self, max_bytes: int, directory: Path) -> None:
+    def __init__(self, max_bytes: int, directory: Path, disk: Disk | None = None) -> None:
+        self.disk = Disk(directory) if disk is None else disk
         self._max_bytes = max_bytes
         self._directory = directory
         self._arriving: Counter[str] = Counter()
@@ -153,6 +156,7 @@ class ArrivingBody:
 
     def _write(self) -> None:
         assert self._file is not None
+        self._memory.disk.check(self._num_buffered)
         with full_disk_reported():
             write_all(self._file, self._buffer.getvalue())
         self._buffer, self._num_buffered = io.BytesIO(), 0

@@ -23,8 +23,9 @@ UNREADABLE = unreadable(AnyProblem)
 ASK_REFUSED = UNREADABLE | {
     403: ResponseSpec("The spending cap of the key could be exceeded", RequestProblem, ("x-fal-error-type",)),
     429: ResponseSpec("Too many requests at a time or per minute", RequestProblem, ("x-fal-error-type",)),
+    503: ResponseSpec("The server's disk is full", RequestProblem, ("x-fal-error-type", "retry-after")),
 }
 JOB_FAILED = {
-    503: ResponseSpec("The server stopped before the job ended", AnyProblem),
+    503: ResponseSpec("The server's disk is full, or it stopped before the job ended", AnyProblem),
     504: ResponseSpec("The job took too long, or did not start in time", AnyProblem),
 }
