@@ -17,7 +17,9 @@ codes.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+INSUFFICIENT_STORAGE: Final = "insufficient_storage"
 
 
 class OmnireelError(Exception):
@@ -79,7 +81,8 @@ class DeniedError(OmnireelError):
 class CapacityError(OmnireelError):
     """The server is full; `after_s` seconds from now is a sensible time to try again.
 
-    kind: what is full: "concurrent_requests_limit", or "rate_limited" for a caller who comes too often
+    kind: what is full: "concurrent_requests_limit", "insufficient_storage", or "rate_limited" for a caller who comes
+          too often
     """
 
     def __init__(
@@ -93,6 +96,11 @@ class CapacityError(OmnireelError):
         super().__init__(message, hint=hint)
         self.after_s = after_s
         self.kind = kind
+
+
+def disk_is_full() -> CapacityError:
+    """The error for a disk without space or inodes, or where only the reserve is left."""
+    return CapacityError("The disk is full.", after_s=10, kind=INSUFFICIENT_STORAGE)
 
 
 class AttemptError(OmnireelError):

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from omnireel.engine.params import FinishReason, SamplingParams
 from omnireel.errors import (
+    INSUFFICIENT_STORAGE,
     AttemptError,
     Cancelled,
     CapacityError,
@@ -354,7 +355,10 @@ def failure_of(error: OmnireelError, task: Task | None = None) -> Failure:
                 error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True, value=value
             )
         case CapacityError():
-            return Failure(error.kind, error.message, error.hint, after_s=error.after_s, is_callers=True)
+            is_callers = error.kind != INSUFFICIENT_STORAGE
+            return Failure(
+                error.kind, error.message, error.hint, after_s=error.after_s, is_callers=is_callers
+            )
         case DeniedError():
             return Failure(error.kind, error.message, error.hint, is_callers=True)
         case GenerationError() | AttemptError():

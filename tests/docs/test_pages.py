@@ -9,6 +9,7 @@ from tools.http_api import PAGE, openapi_document, page_of
 OTHER_PAGES = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "training/LOG.md")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE_PATH = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`")
+NAMED_TEST = re.compile(r"`(tests/[a-z_/]+\.py)::(test_[a-z_0-9]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -60,3 +61,17 @@ def test_the_index_lists_every_page():
 def test_the_page_about_the_http_api_is_the_openapi_document():
     """Where it is not: `python -m tools.http_api`."""
     assert PAGE.read_text("utf-8") == page_of(openapi_document())
+
+
+def test_the_tests_that_the_table_of_failures_names_exist():
+    text = (ROOT / "docs" / "failures.md").read_text("utf-8")
+    rows = [row for row in text.splitlines() if row.startswith("| ") and not row.startswith("| What happens")]
+    named = [NAMED_TEST.findall(row) for row in rows]
+    assert len(rows) > 10
+    assert [row for row, tests in zip(rows, named, strict=True) if not tests] == []
+    missing = [
+        (path, name)
+        for path, name in (test for tests in named for test in tests)
+        if not (ROOT / path).exists() or f"def {name}(" not in (ROOT / path).read_text("utf-8")
+    ]
+    assert missing == []

@@ -25,7 +25,7 @@ class Lab:
 
     def __init__(self, directory):
         self.now = 1000.0
-        self.starts, self.interrupted, self.num_late = [], [], 0
+        self.starts, self.interrupted, self.num_late, self.num_full = [], [], 0, 0
         self.may_end = asyncio.Event()
         self.store = open_store(directory / "store")
         self.worker = Worker(
@@ -40,6 +40,9 @@ class Lab:
 
     async def _run(self, job, publish):
         self.starts.append(job.attempt)
+        if self.num_full:
+            self.num_full -= 1
+            raise CapacityError("The disk is full.", after_s=10, kind="insufficient_storage")
         try:
             await self.may_end.wait()
         except asyncio.CancelledError:
@@ -162,3 +165,41 @@ def test_an_outcome_is_stored_late_if_the_store_cannot_be_written_for_a_while(tm
             assert (len(refusals), lab.starts) == (2, [1])
 
     asyncio.run(scenario())
+
+
+def test_a_job_that_finds_the_disk_full_waits_and_loses_no_attempt(tmp_path):
+    async def scene():
+        async with running_lab(tmp_path) as lab:
+            lab.num_full = 3
+            lab.may_end.set()
+            await lab.submit(retries=0)
+            while len(lab.starts) < 4:
+                await until(lambda: not lab.worker._running)
+                lab.now += 10
+                await asyncio.sleep(0.02)
+            return lab.starts, await lab.end_of("a")
+
+    assert asyncio.run(scene()) == ([1, 1, 1, 1], State.succeeded)
+
+
+def test_an_outcome_waits_for_a_store_that_cannot_be_written_longer_than_any_lease(tmp_path, monkeypatch):
+    """No other worker can claim the job either, and the answer was paid for."""
+
+    async def scene():
+        async with running_lab(tmp_path) as lab:
+            finish, refusals = lab.store.jobs.finish, []
+
+            async def refuse_for_long(*arguments, **more):
+                if len(refusals) < 20:
+                    refusals.append(1)
+                    lab.now += POLICY.lease_s
+                    raise CapacityError("The disk is full.", after_s=10, kind="insufficient_storage")
+                return await finish(*arguments, **more)
+
+            lab.worker.jobs.finish = refuse_for_long
+            await lab.submit()
+            lab.may_end.set()
+            return await lab.end_of("a"), lab.starts, len(refusals)
+
+    monkeypatch.setattr("omnireel.jobs.worker._RETRY_S", 0.01)
+    assert asyncio.run(scene()) == (State.succeeded, [1], 20)

@@ -140,7 +140,7 @@ def test_a_blob_can_be_put_into_another_store_by_its_file(blobs, tmp_path):
 def test_only_blobs_that_were_not_needed_for_a_while_are_deleted(tmp_path):
     """The times of their files do not count: the clock may have been wrong."""
     now = 0.0
-    blobs = LocalBlobStore(tmp_path, lambda: now)
+    blobs = LocalBlobStore(tmp_path, clock=lambda: now)
 
     async def collect(*needed):
         await blobs.keep_only({"needed", *needed}, older_than_s=600)

@@ -1,13 +1,15 @@
 """Fetches the file for a media reference, and removes it afterwards."""
 
 import asyncio
+import os
 
 import pytest
 from origin import NAME, file, repeats, says
 from served import data_uri
 
-from omnireel.errors import InputError
+from omnireel.errors import CapacityError, InputError
 from omnireel.net.policy import EgressPolicy
+from omnireel.storage.disk import Disk
 from omnireel.storage.media import FetchPolicy, fetch_video
 
 CLIP = bytes(range(256)) * 100
@@ -117,3 +119,14 @@ def test_a_path_without_a_file_is_named_in_the_error(incoming, tmp_path):
     error = refused(str(tmp_path / "missing.mp4"), policy)
     assert error.kind == "file_not_found"
     assert "missing.mp4" in error.message
+
+
+def test_a_clip_for_which_the_disk_has_no_room_can_be_tried_again_later(serve, policy_for, incoming):
+    origin = serve(says(file(CLIP)))
+    full = Disk(incoming, 0, lambda _: os.statvfs_result((1, 1, 0, 0, len(CLIP) - 1, 9, 9, 9, 0, 255)))
+    policy = FetchPolicy(incoming, len(CLIP), policy_for(origin), disk=full)
+    for source in (f"https://{NAME}:{origin.port}/clip.mp4", data_uri(CLIP)):
+        with pytest.raises(CapacityError) as raised:
+            asyncio.run(read(source, policy))
+        assert raised.value.kind == "insufficient_storage"
+        assert list(incoming.iterdir()) == []

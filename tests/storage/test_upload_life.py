@@ -190,12 +190,12 @@ def test_an_account_that_sends_many_files_at_once_gets_half_of_the_turns_beside_
         flood = [send(lab, "flood", 40) for _ in range(10)]
         await asyncio.gather(*flood, send(lab, "ann", 10))
 
-    async def slowly_written(blob, chunks, *, max_bytes, beyond):
-        num_bytes = 0
+    async def slowly_written(blob, chunks, *, num_bytes, max_bytes, beyond):
+        num_written = 0
         async for chunk in chunks:
-            num_bytes += len(chunk)
+            num_written += len(chunk)
             await asyncio.sleep(0.001)
-        return Written(num_bytes, "etag")
+        return Written(num_written, "etag")
 
     with closing(Lab(tmp_path)) as lab:
         lab.uploads.turns.capacity = 1
@@ -204,3 +204,31 @@ def test_an_account_that_sends_many_files_at_once_gets_half_of_the_turns_beside_
     last = len(order) - 1 - order[::-1].index("ann")
     # Nine more pieces, each after about one of the other account. Without turns there would be ten of those each time.
     assert last - first <= 9 * 3
+
+
+def test_many_calls_that_complete_one_upload_write_its_file_once(lab, monkeypatch):
+    joins, join = [], lab.uploads.blobs.join
+
+    async def count(name, parts):
+        joins.append(name)
+        await asyncio.sleep(0.05)  # the others come meanwhile
+        await join(name, parts)
+
+    monkeypatch.setattr(lab.uploads.blobs, "join", count)
+
+    async def scene():
+        opened = await lab.uploads.begin(NEW)
+        for number in (1, 2):
+            await lab.uploads.receive_part(opened.id, opened.token, number, pieces(b"ab"), num_bytes=2)
+        calls = [
+            asyncio.create_task(lab.uploads.complete(opened.id, opened.token, [(1, None), (2, None)]))
+            for _ in range(24)
+        ]
+        await asyncio.sleep(0.01)
+        calls[0].cancel()  # the caller that began has left
+        return await asyncio.gather(*calls[1:])
+
+    files = asyncio.run(scene())
+    assert len(files) == 23
+    assert {(file.id, file.num_bytes) for file in files} == {(files[0].id, 4)}
+    assert (len(joins), lab.num_blobs) == (1, 1)

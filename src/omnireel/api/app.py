@@ -78,7 +78,9 @@ def create_app(
             await backend.close()
 
     store = supervisor.store
-    submitter = Submitter(supervisor.worker, store.keys, supervisor.media, backend, settings.max_failed_clips)
+    submitter = Submitter(
+        supervisor.worker, store.keys, supervisor.media, backend, settings.max_failed_clips, supervisor.disk
+    )
     routes = all_routes(Submissions(submitter, store, settings), supervisor, num_dropped=num_dropped)
     app = Starlette(
         routes=list(starlette_routes(routes)),
@@ -86,7 +88,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.supervisor = supervisor
-    app.state.body_memory = BodyMemory(settings.body_memory_bytes, settings.incoming_dir)
+    app.state.body_memory = BodyMemory(settings.body_memory_bytes, settings.incoming_dir, supervisor.disk)
     app.router.redirect_slashes = False  # both spellings are routes, see `starlette_routes`
     app.add_middleware(BodyPace, pace=Pace(settings.min_bytes_per_s, settings.max_slow_s))
     if settings.auth == "keys":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from omnireel.backends.base import Backend
 from omnireel.errors import InputError, OmnireelError
 from omnireel.jobs.worker import Worker
+from omnireel.storage.disk import Disk
 from omnireel.storage.incoming import IncomingMedia, shortened
 from omnireel.store.jobs import Job, Submission, is_failed_clip
 from omnireel.store.keys import Key, KeyStore
@@ -57,9 +58,14 @@ class Submitter:
     media: IncomingMedia
     backend: Backend
     max_failed_clips: int
+    disk: Disk
 
     async def count_request(self, key: Key | None) -> None:
-        """Count a request of a key. Raises CapacityError beyond its limits per minute."""
+        """Count a request of a key, before anything of it is stored.
+
+        Raises CapacityError if the disk is full, or beyond the key's limits per minute.
+        """
+        self.disk.check()
         if key is None:
             return
         if key.grant.max_per_minute is not None:

@@ -16,6 +16,7 @@ from omnireel.jobs.run import TaskRun
 from omnireel.jobs.worker import Worker, WorkerPolicy
 from omnireel.net.policy import egress_policy
 from omnireel.settings import Settings
+from omnireel.storage.disk import Disk
 from omnireel.storage.incoming import IncomingMedia
 from omnireel.storage.local_blobs import LocalBlobStore
 from omnireel.storage.media import fetch_policy
@@ -49,6 +50,7 @@ class Supervisor:
     uploads: Uploads
     media: IncomingMedia
     backend: Backend
+    disk: Disk
     on_failure: Callable[[], None]
     wall_clock: Callable[[], float] = time.time
     is_broken: bool = field(default=False, init=False)
@@ -90,14 +92,19 @@ class Supervisor:
     async def _watch(self) -> None:
         """Look for threads that have ended, on which all jobs depend. Raises RuntimeError.
 
-        A wall clock that was set is logged: the times in the log do not fit together then.
+        It also logs that the disk is full or has room again, and that the wall clock was set: the times in the log do
+        not fit together then.
         """
-        ahead_s = self.wall_clock() - self.store.now()
+        ahead_s, was_full = self.wall_clock() - self.store.now(), False
         while True:
             self.store.check()
             before_s, ahead_s = ahead_s, self.wall_clock() - self.store.now()
             if abs(ahead_s - before_s) > _CLOCK_WAS_SET_S:
                 log.warning("the clock was set", forward_s=round(ahead_s - before_s, 1))
+            problem = self.disk.problem
+            if (problem is not None) != was_full:
+                was_full = problem is not None
+                log.warning("the disk is full" if was_full else "the disk has room again", problem=problem)
             if (await self.backend.health()).has_failed:
                 raise RuntimeError("the backend's thread has ended")
             await asyncio.sleep(_WATCH_S)
@@ -116,7 +123,8 @@ def make_supervisor(
 ) -> Supervisor:
     """A supervisor on the store and directories of the settings. Nothing runs before `start`."""
     store, events = open_store(settings.store_path), JobEvents()
-    incoming = LocalBlobStore(settings.incoming_dir)
+    disk = Disk(settings.data_directory, settings.min_free_bytes)
+    incoming = LocalBlobStore(settings.incoming_dir, disk)
     limits = FileLimits(
         settings.max_upload_bytes,
         settings.max_stored_bytes,
@@ -124,8 +132,8 @@ def make_supervisor(
         settings.upload_begin_s,
         settings.max_stored_bytes_per_account,
     )
-    uploads = Uploads(store, LocalBlobStore(settings.uploads_dir), limits, store.now)
-    media = IncomingMedia(incoming, uploads, fetch_policy(settings))
+    uploads = Uploads(store, LocalBlobStore(settings.uploads_dir, disk), limits, store.now)
+    media = IncomingMedia(incoming, uploads, fetch_policy(settings, disk=disk))
     worker = Worker(
         store.jobs,
         incoming,
@@ -137,7 +145,7 @@ def make_supervisor(
     )
     keys = KeyFile(settings.webhook_keys_path)
     sender = Sender(store.webhooks, keys, egress_policy(settings), events.ends, store.now)
-    return Supervisor(store, worker, sender, uploads, media, backend, on_failure)
+    return Supervisor(store, worker, sender, uploads, media, backend, disk, on_failure)
 
 
 def _worker_policy(settings: Settings) -> WorkerPolicy:

@@ -294,18 +294,18 @@ class Worker:
         write("job ended", state=str(state_of(outcome)), attempt=job.attempt, **failed)
 
     async def _store_outcome(self, job: Job, outcome: Outcome) -> bool:
-        """Store how a job ended. A store that cannot be written for a while delays it.
+        """Store how a job ended. A store that cannot be written delays it: no other worker can claim the job then.
 
-        Returns False if another worker has the job. Raises CapacityError after two leases.
+        Returns False if another worker has the job. Raises CapacityError if this worker stops meanwhile.
         """
-        lines, give_up_at = self._log_buffer.take(job.id), time.monotonic() + 2 * self.policy.lease_s
+        lines = self._log_buffer.take(job.id)
         while True:
             try:
                 return await self.jobs.finish(
                     job, outcome, self.end_policy, worker=self.policy.name, log=lines, now=self.clock()
                 )
             except CapacityError:
-                if time.monotonic() > give_up_at or self._is_stopping:
+                if self._is_stopping:
                     raise
             await asyncio.sleep(_RETRY_S)
 

@@ -8,6 +8,7 @@ address, and bytes are counted as they arrive.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h11
@@ -28,24 +29,30 @@ _START_BYTES = 1024
 _log = logging.getLogger(__name__)
 
 
-async def download(url: str, path: Path, policy: EgressPolicy) -> None:
+BeforeWrite = Callable[[int], None]
+
+
+async def download(
+    url: str, path: Path, policy: EgressPolicy, *, before_write: BeforeWrite = lambda _: None
+) -> None:
     """Write the file at the https address `url` to the new file `path`.
 
+    before_write: called with the number of bytes that are written next; what it raises ends the download
     Raises FetchError when the address is invalid or forbidden, when its host cannot be reached, or when the
     response is not a plain file that arrives in time; TooLargeError beyond `policy.max_bytes`. After an error
     `path` may hold a part of the file.
     """
     try:
         async with asyncio.timeout(policy.limits.total_s):
-            await _follow(parse_url(url), path, policy)
+            await _follow(parse_url(url), path, policy, before_write)
     except TimeoutError:
         raise FetchError(f"it took longer than {policy.limits.total_s:g} s") from None
 
 
-async def _follow(target: Target, path: Path, policy: EgressPolicy) -> None:
+async def _follow(target: Target, path: Path, policy: EgressPolicy, before_write: BeforeWrite) -> None:
     retries = _Retries(policy.limits)
     for _ in range(policy.limits.max_redirects + 1):
-        following = await _get_or_retry(target, path, policy, retries)
+        following = await _get_or_retry(target, path, policy, retries, before_write)
         if following is None:
             return
         if following.scheme == "http" and target.scheme == "https":
@@ -55,18 +62,18 @@ async def _follow(target: Target, path: Path, policy: EgressPolicy) -> None:
 
 
 async def _get_or_retry(
-    target: Target, path: Path, policy: EgressPolicy, retries: "_Retries"
+    target: Target, path: Path, policy: EgressPolicy, retries: "_Retries", before_write: BeforeWrite
 ) -> Target | None:
     """As `_get`; a retry is a new connection, whose name is resolved and whose addresses are checked again."""
     while True:
         try:
-            return await _get(target, path, policy)
+            return await _get(target, path, policy, before_write)
         except FetchError as error:
             await retries.wait(error)
         path.unlink(missing_ok=True)
 
 
-async def _get(target: Target, path: Path, policy: EgressPolicy) -> Target | None:
+async def _get(target: Target, path: Path, policy: EgressPolicy, before_write: BeforeWrite) -> Target | None:
     """Save the file at `target`, or return where it redirects to."""
     async with connected(target, policy) as (reader, writer):
         exchange = Exchange(reader, policy.limits)
@@ -76,7 +83,7 @@ async def _get(target: Target, path: Path, policy: EgressPolicy) -> Target | Non
         if head.status_code in _REDIRECTS and location is not None:
             return redirected(target, location)
         _check_head(head, policy.max_bytes)
-        await _save(exchange, path, policy)
+        await _save(exchange, path, policy, before_write)
     await asyncio.to_thread(_check_not_a_page, head, path)
     return None
 
@@ -145,7 +152,7 @@ class _Retries:
         await asyncio.sleep(wait_s)
 
 
-async def _save(exchange: Exchange, path: Path, policy: EgressPolicy) -> None:
+async def _save(exchange: Exchange, path: Path, policy: EgressPolicy, before_write: BeforeWrite) -> None:
     num_bytes = 0
     minimum_rate = _MinimumRate(policy.limits)
     with path.open("xb") as file:
@@ -154,6 +161,7 @@ async def _save(exchange: Exchange, path: Path, policy: EgressPolicy) -> None:
             if num_bytes > policy.max_bytes:
                 raise TooLargeError(policy.max_bytes)
             minimum_rate.count(len(data))
+            before_write(len(data))
             await asyncio.to_thread(file.write, data)
 
 

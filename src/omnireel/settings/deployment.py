@@ -241,6 +241,13 @@ class Settings:
         "Maximum size in bytes of the files and unfinished uploads of one account, with --auth keys.",
         example=1024 * MIB,
     )
+    min_free_bytes: int = _FILES.setting(
+        byte_count(0, 1024 * 1024 * 1024 * MIB),
+        256 * MIB,
+        "Space on the disk that stays free. With less, uploads and new requests are refused.",
+        example=1024 * MIB,
+        commands=("serve", "worker", "doctor"),
+    )
     upload_begin_s: float = _FILES.setting(
         seconds(0.1, 604_800), 60.0, "How long an upload waits for its first bytes.", example=300
     )

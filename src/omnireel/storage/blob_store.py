@@ -24,8 +24,11 @@ class Written:
 class BlobStore(Protocol):
     """Stores bytes. The caller makes the names and never uses one twice.
 
-    Raises CapacityError if the disk is full, FileNotFoundError if a blob does not exist.
+    Raises CapacityError(insufficient_storage) if the disk is full, FileNotFoundError if a blob does not exist.
     """
+
+    def check_room(self, num_bytes: int = 1) -> None:
+        """Raise CapacityError(insufficient_storage) if so many bytes cannot be stored now."""
 
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
         """Store bytes that are in memory. is_durable: they survive power loss"""
@@ -34,9 +37,18 @@ class BlobStore(Protocol):
         """Store bytes that are made in pieces, in a thread. After an error in `pieces` nothing is left."""
 
     async def write(
-        self, name: str, chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception
+        self,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        num_bytes: int | None = None,
+        max_bytes: int,
+        beyond: Exception,
     ) -> Written:
-        """Store bytes as they arrive, durably. Raises `beyond` after max_bytes. After an error nothing is left."""
+        """Store bytes as they arrive, durably. Raises `beyond` after max_bytes. After an error nothing is left.
+
+        num_bytes: how many were announced
+        """
 
     async def join(self, name: str, parts: Sequence[str]) -> None:
         """Store the concatenation of other blobs, durably."""
@@ -51,7 +63,7 @@ class BlobStore(Protocol):
         """Delete blobs. Missing ones are ignored."""
 
     async def keep_only(self, names: Set[str], *, older_than_s: float) -> None:
-        """Delete all other blobs that no call has named for older_than_s: a process that died left them.
+        """Delete what processes that died have left: all other blobs that no call has named for older_than_s.
 
         This store sees that time pass itself, since a file may carry the time of a clock that was wrong.
         """

@@ -13,28 +13,40 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from omnireel.errors import CapacityError
+from omnireel.errors import disk_is_full
 from omnireel.storage.blob_store import Written
 from omnireel.storage.directories import make_directory
+from omnireel.storage.disk import Disk
+from omnireel.storage.work_directory import remove_if_abandoned
 
 _BUFFER_BYTES = 256 * 1024
 # Up to this size, writing to the page cache or deleting is faster than handing the work to a thread.
 _QUICK_BYTES = 256 * 1024
+# Bytes of an upload that are promised before they come. Announced ones may never come, but must have room now.
+_PROMISED_BYTES = 16 * 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalBlobStore:
     """A `BlobStore`.
 
-    directory: made if it is missing; it must hold nothing else
+    directory: made if it is missing; it must hold nothing else but work directories
+    disk:      where it lies; None: without a reserve
     clock:     gives seconds that pass whatever the wall clock is set to
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, directory: Path, disk: Disk | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._directory = directory
+        self._disk = Disk(directory) if disk is None else disk
         self._clock = clock
         self._unneeded: dict[tuple[str, int], float] = {}  # name and inode → since when no row names it
         make_directory(directory)
+
+    def check_room(self, num_bytes: int = 1) -> None:
+        """See `BlobStore.check_room`."""
+        self._disk.check(num_bytes)
 
     async def put(self, name: str, content: bytes, *, is_durable: bool = True) -> None:
         """See `BlobStore.put`. Small content that need not be durable is written on the event loop."""
@@ -48,23 +60,32 @@ class LocalBlobStore:
         await asyncio.to_thread(self._put, name, pieces, is_durable)
 
     async def write(
-        self, name: str, chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exception
+        self,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        num_bytes: int | None = None,
+        max_bytes: int,
+        beyond: Exception,
     ) -> Written:
         """See `BlobStore.write`. At most about half a megabyte is in memory at a time."""
-        digest, num_bytes = hashlib.sha256(), 0
-        with self._new(name) as file:
+        digest, num_written = hashlib.sha256(), 0
+        with self._disk.promise(min(num_bytes or 0, _PROMISED_BYTES)) as promise, self._new(name) as file:
             async for buffer in _gathered(chunks):
-                num_bytes += len(buffer)
-                if num_bytes > max_bytes:
+                num_written += len(buffer)
+                if num_written > max_bytes:
                     raise beyond
+                promise.spend(len(buffer))
                 await asyncio.to_thread(_append, file, buffer, digest)
             await asyncio.to_thread(self._sync, file)
-        return Written(num_bytes, digest.hexdigest())
+        return Written(num_written, digest.hexdigest())
 
     async def join(self, name: str, parts: Sequence[str]) -> None:
         """See `BlobStore.join`."""
-        with self._new(name) as file:
+        num_bytes = sum(map(self._size, parts))
+        with self._disk.promise(num_bytes) as promise, self._new(name) as file:
             for part in parts:
+                promise.spend(self._size(part))
                 await asyncio.to_thread(self._copy, part, file)
             await asyncio.to_thread(self._sync, file)
 
@@ -103,8 +124,9 @@ class LocalBlobStore:
                 raise
 
     def _put(self, name: str, pieces: Iterable[bytes], is_durable: bool) -> None:
-        with self._new(name) as file:
+        with self._disk.promise() as promise, self._new(name) as file:
             for piece in pieces:
+                promise.spend(len(piece))
                 write_all(file, piece)
             if is_durable:
                 self._sync(file)
@@ -115,7 +137,12 @@ class LocalBlobStore:
         except FileNotFoundError:
             raise
         except OSError:  # another file system, or one without hard links
-            with source.open("rb") as content, self._new(name) as file:
+            with (
+                source.open("rb") as content,
+                self._disk.promise(source.stat().st_size) as promise,
+                self._new(name) as file,
+            ):
+                promise.spend(source.stat().st_size)
                 shutil.copyfileobj(content, file, _BUFFER_BYTES)
                 os.fsync(file.fileno())
         _sync_directory(self._directory)
@@ -143,6 +170,9 @@ class LocalBlobStore:
         now, before = self._clock(), self._unneeded
         self._unneeded = {}
         for path in self._directory.iterdir():
+            if path.is_dir():
+                remove_if_abandoned(path)
+                continue
             if path.name in names or not path.is_file():
                 continue
             with suppress(FileNotFoundError):  # another process deleted it meanwhile
@@ -170,7 +200,7 @@ def full_disk_reported() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise CapacityError("The disk is full.", after_s=60) from None
+            raise disk_is_full() from None
         raise
 
 

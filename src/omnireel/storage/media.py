@@ -7,9 +7,8 @@ not checked here.
 import asyncio
 import os
 import re
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,9 @@ from omnireel.net.policy import EgressPolicy, egress_policy
 from omnireel.settings import Settings
 from omnireel.storage.data_uri import data_uri_pieces, file_too_large, is_data_uri
 from omnireel.storage.directories import make_directory
+from omnireel.storage.disk import Disk, Promise
+from omnireel.storage.local_blobs import full_disk_reported
+from omnireel.storage.work_directory import work_directory
 
 _SCHEME = re.compile(r"\s{0,8192}([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
 _SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
@@ -33,18 +35,20 @@ class FetchPolicy:
     max_bytes:    largest file in a data: URI
     egress:       the policy for downloads
     takes_paths:  whether a path of this machine is accepted; only for callers who own the machine
+    disk:         of incoming_dir; None: without a reserve
     """
 
     incoming_dir: Path
     max_bytes: int
     egress: EgressPolicy
     takes_paths: bool = False
+    disk: Disk | None = None
 
 
-def fetch_policy(settings: Settings, *, takes_paths: bool = False) -> FetchPolicy:
-    """The policy of this deployment for `fetch_video`; takes_paths: see FetchPolicy."""
+def fetch_policy(settings: Settings, *, takes_paths: bool = False, disk: Disk | None = None) -> FetchPolicy:
+    """The policy of this deployment for `fetch_video`; takes_paths, disk: see FetchPolicy."""
     egress = egress_policy(settings)
-    return FetchPolicy(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths=takes_paths)
+    return FetchPolicy(settings.incoming_dir, settings.max_data_uri_bytes, egress, takes_paths, disk)
 
 
 @asynccontextmanager
@@ -52,27 +56,34 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
     """The file that `source` refers to, while the context is open.
 
     source: an https address, a data: URI, or a path where the policy takes paths
-    Raises InputError: invalid_data_uri, file_too_large, file_download_error, file_not_found.
+    Raises InputError: invalid_data_uri, file_too_large, file_download_error, file_not_found; CapacityError if the disk
+    is full.
     """
     scheme = _scheme(source)
     if scheme is None:
         yield _local_file(source, policy)
         return
     make_directory(policy.incoming_dir)
-    # The thread of a cancelled request may still be writing while the directory is removed.
-    with tempfile.TemporaryDirectory(dir=policy.incoming_dir, ignore_cleanup_errors=True) as folder:
-        path = Path(folder, "video")
-        if scheme == "data":
-            await asyncio.to_thread(_write_data_uri, source, path, policy.max_bytes)
-        else:
-            await _download(source, path, policy.egress)
+    with ExitStack() as removed:
+        with full_disk_reported():
+            path = removed.enter_context(work_directory(policy.incoming_dir)) / "video"
+            await _write(source, scheme, path, policy)
         yield path
 
 
-async def _download(url: str, path: Path, policy: EgressPolicy) -> None:
+async def _write(source: str, scheme: str, path: Path, policy: FetchPolicy) -> None:
+    disk = policy.disk or Disk(policy.incoming_dir)
+    with disk.promise() as promise:
+        if scheme == "data":
+            await asyncio.to_thread(_write_data_uri, source, path, policy.max_bytes, promise)
+        else:
+            await _download(source, path, policy.egress, promise)
+
+
+async def _download(url: str, path: Path, policy: EgressPolicy, promise: Promise) -> None:
     """Download, with errors for the caller. `FetchError.reason` is left out: it may name internal addresses."""
     try:
-        await download(url, path, policy)
+        await download(url, path, policy, before_write=promise.spend)
     except FetchError as error:
         raise InputError(
             f"The address cannot be fetched: {error.why}.",
@@ -111,9 +122,10 @@ def _local_file(source: str, policy: FetchPolicy) -> Path:
     return _readable_file(Path(source).expanduser())
 
 
-def _write_data_uri(uri: str, path: Path, max_bytes: int) -> None:
+def _write_data_uri(uri: str, path: Path, max_bytes: int, promise: Promise) -> None:
     with path.open("wb") as file:
         for piece in data_uri_pieces(uri, max_bytes):
+            promise.spend(len(piece))
             file.write(piece)
 
 

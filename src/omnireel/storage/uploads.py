@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -74,9 +75,11 @@ class Uploads:
     limits: FileLimits
     clock: Callable[[], float]
     turns: FairShares = field(default_factory=lambda: FairShares(_MAX_TAKEN))
+    _joining: dict[str, asyncio.Task[StoredFile]] = field(default_factory=dict, init=False)
 
     async def begin(self, new: NewUpload) -> Opened:
         """Open an upload. It is deleted if its bytes do not arrive in time."""
+        self.blobs.check_room()
         opened = Opened(secrets.token_urlsafe(ID_BYTES), secrets.token_urlsafe(ID_BYTES))
         await self.store.uploads.begin(
             new, upload_id=opened.id, token=opened.token, limits=self.limits, now=self.clock()
@@ -113,6 +116,19 @@ class Uploads:
         if file is not None:
             return file
         parts = chosen_parts(await self.store.uploads.arrived_parts(upload_id), listed)
+        joining = self._joining.get(upload_id)
+        if joining is None:
+            joining = self._joining[upload_id] = asyncio.create_task(self._complete(upload_id, parts))
+            joining.add_done_callback(partial(self._joined, upload_id))
+        return await asyncio.shield(joining)
+
+    def _joined(self, upload_id: str, joining: asyncio.Task[StoredFile]) -> None:
+        del self._joining[upload_id]
+        if not joining.cancelled():
+            joining.exception()  # all callers may have left
+
+    async def _complete(self, upload_id: str, parts: Sequence[Part]) -> StoredFile:
+        """Only one call for an upload puts its parts together: each would write the whole file again."""
         blob = parts[0].blob if len(parts) == 1 else await self._join(parts)
         try:
             old = await self.store.uploads.complete(
@@ -186,6 +202,7 @@ class Uploads:
         self, upload_id: str, number: int, chunks: AsyncIterator[bytes], num_bytes: int | None
     ) -> Written:
         blob, rows = secrets.token_hex(16), self.store.uploads
+        self.blobs.check_room(num_bytes or 1)
         try:
             max_bytes = await rows.begin_part(
                 upload_id, number, blob=blob, num_bytes=num_bytes, limits=self.limits
@@ -193,7 +210,9 @@ class Uploads:
             beyond = too_large(self.limits.max_file_bytes)
             owner = await rows.owner_of(upload_id)
             async with aclosing(self._in_turn(owner, self._reserving(blob, chunks, max_bytes))) as taken:
-                written = await self.blobs.write(blob, taken, max_bytes=max_bytes, beyond=beyond)
+                written = await self.blobs.write(
+                    blob, taken, num_bytes=num_bytes, max_bytes=max_bytes, beyond=beyond
+                )
             replaced = await rows.end_part(
                 blob, num_bytes=written.num_bytes, etag=written.sha256, limits=self.limits, now=self.clock()
             )

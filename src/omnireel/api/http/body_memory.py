@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeVar, cast
 from starlette.requests import Request
 
 from omnireel.shares import FairShares
+from omnireel.storage.disk import Disk
 from omnireel.storage.local_blobs import full_disk_reported, write_all
 
 # A longer body waits in a file, even if there is room: memory for few large buffers is seldom given back.
@@ -31,9 +32,11 @@ class BodyMemory:
     turn: as many at a time as fit into max_bytes, and always one. Accounts share both.
 
     directory: for the files
+    disk:      where they lie; None: without a reserve
     """
 
-    def __init__(self, max_bytes: int, directory: Path) -> None:
+    def __init__(self, max_bytes: int, directory: Path, disk: Disk | None = None) -> None:
+        self.disk = Disk(directory) if disk is None else disk
         self._max_bytes = max_bytes
         self._directory = directory
         self._arriving: Counter[str] = Counter()
@@ -129,6 +132,7 @@ class ArrivingBody:
 
     def _write(self) -> None:
         assert self._file is not None
+        self._memory.disk.check(self._num_buffered)
         with full_disk_reported():
             write_all(self._file, self._buffer.getvalue())
         self._buffer, self._num_buffered = io.BytesIO(), 0

@@ -35,10 +35,11 @@ class HealthPages:
     async def _health(self) -> Health:
         backend, is_broken = self.supervisor.backend, self.supervisor.is_broken
         state = await backend.health()
-        why = "A background task has failed, and the process ends." if is_broken else state.detail
+        full = self.supervisor.disk.problem
+        why = "A background task has failed, and the process ends." if is_broken else state.detail or full
         detail = {} if why is None else {"detail": why}
         return Health(
-            status="ok" if state.is_ready and not is_broken else "not ready",
+            status="ok" if state.is_ready and not is_broken and full is None else "not ready",
             version=self.version,
             backend=backend.name,
             model=state.model,

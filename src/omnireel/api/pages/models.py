@@ -10,7 +10,7 @@ from omnireel.api.http.wire_model import WireModel
 class Health(WireModel):
     """The state of the server."""
 
-    status: Literal["ok", "not ready"] = Field(description="Whether the model can be asked.")
+    status: Literal["ok", "not ready"] = Field(description="Whether requests are taken.")
     version: str
     backend: str
     model: str

@@ -12,7 +12,8 @@ from omnireel.api.routes.responses import FAL, UNREADABLE
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Uploads
 
-_TOO_MANY_UPLOADS = {429: ResponseSpec("Too many uploads are open", RequestProblem, ("retry-after",))}
+_FULL = {507: ResponseSpec("The server's disk is full", RequestProblem, ("retry-after",))}
+_TOO_MANY_UPLOADS = {429: ResponseSpec("Too many uploads are open", RequestProblem, ("retry-after",))} | _FULL
 _UNKNOWN_UPLOAD = {404: ResponseSpec("The upload is unknown, or its address has expired", AnyProblem)}
 _BYTES_REFUSED = {
     400: ResponseSpec("A header or the part number is not valid, or the upload has ended", AnyProblem),

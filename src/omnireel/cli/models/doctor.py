@@ -39,6 +39,7 @@ from omnireel.model.checkpoint.packed import MANIFEST, verify_files
 from omnireel.model.config import LanguageConfig, read_config
 from omnireel.settings import Settings
 from omnireel.storage.directories import check_directory, nearest_existing
+from omnireel.storage.disk import Disk
 from omnireel.store.sqlite.database import check_sqlite_version
 from omnireel.text.chat import ChatTemplate
 from omnireel.text.tokenizer import Tokenizer
@@ -227,6 +228,7 @@ def run_checks(settings: Settings) -> Iterable[Check]:
     yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
     yield _check("data directory", lambda: check_directory(settings.data_directory))
+    yield _check("disk space", Disk(settings.data_directory, settings.min_free_bytes).check)
     yield _check("keys", lambda: refuse_accounts_without_keys(settings))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 
-from omnireel.errors import CapacityError, OmnireelError, SettingsError
+from omnireel.errors import CapacityError, OmnireelError, SettingsError, disk_is_full
 from omnireel.store.private import make_private
 from omnireel.store.sqlite.clock import id_of_boot, seconds_since_boot, start_clock
 from omnireel.store.sqlite.migrations.migrate import migrate
@@ -212,6 +212,8 @@ def _failed() -> RuntimeError:
 
 
 def _unavailable(error: apsw.Error) -> CapacityError:
+    if isinstance(error, apsw.FullError):
+        return disk_is_full()
     return CapacityError(f"The store cannot be written: {type(error).__name__}.", after_s=5)
 
 

@@ -11,8 +11,9 @@
 The token in a path is enough to send bytes: one client sends no credentials there.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +30,7 @@ from omnireel.api.http.errors import BodyError, RequestError, problem
 from omnireel.api.http.incoming_file import IncomingFile
 from omnireel.api.http.responses import json_response
 from omnireel.api.middleware.hosts import FalHost, base_url_of
-from omnireel.errors import OmnireelError
+from omnireel.errors import INSUFFICIENT_STORAGE, CapacityError, OmnireelError
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Opened, Uploads
 from omnireel.store.keys import Caller
@@ -98,7 +99,8 @@ class StorageRoutes:
     async def complete(self, request: Request) -> Response:
         """Complete an upload in parts; the body lists them in any order."""
         fields = await read_json(request, _MAX_JSON_BYTES)
-        return _stored(await self.uploads.complete(*_upload(request), _listed(fields)), {})
+        with _full_disk_told():
+            return _stored(await self.uploads.complete(*_upload(request), _listed(fields)), {})
 
     async def delete(self, request: Request) -> Response:
         """Delete a file of the caller. Jobs that were sent already keep its bytes."""
@@ -126,7 +128,8 @@ class StorageRoutes:
             origin=origin_of(base_url),
             keep_s=keep_s_of(request.headers, self.settings.upload_keep_s),
         )
-        opened = await self.uploads.begin(new)
+        with _full_disk_told():
+            opened = await self.uploads.begin(new)
         return opened, base_url.url(file_path(opened.id, file_name), FalHost.CDN)
 
     async def _receive(self, opened: Opened, body: IncomingFile) -> StoredFile:
@@ -139,12 +142,25 @@ class StorageRoutes:
             raise
 
 
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    """507 for an upload if the disk is full. A job that needs it gets 503 from the protocol's table of errors."""
+    try:
+        yield
+    except CapacityError as error:
+        if error.kind != INSUFFICIENT_STORAGE:
+            raise
+        headers = {"x-fal-needs-retry": "1", "retry-after": str(math.ceil(error.after_s))}
+        raise RequestError(error.message, error_type=error.kind, status=507, headers=headers) from None
+
+
 @asynccontextmanager
 async def _incoming(request: Request) -> AsyncIterator[IncomingFile]:
     """The body of an upload. If it is refused, the rest is read, so that the client gets the response."""
     body = IncomingFile(request)
     try:
-        yield body
+        with _full_disk_told():
+            yield body
     except OmnireelError:
         await body.discard()
         raise
