@@ -114,7 +114,7 @@ def test_inspect_refuses_what_the_servers_cannot_do_and_counts_as_they_do(omnire
     assert kept[1] < kept[0] == counts[0]["video"]["vision_tokens"]
 
 
-def test_trace_says_that_a_model_server_does_not_tell_its_numbers(omnireel, clip, variables):
+def test_trace_says_that_a_model_server_does_not_report_its_numbers(omnireel, clip, variables):
     ran = omnireel("trace", clip, "What moves?", "--out", "trace.safetensors", **variables)
     assert ran.returncode == 2
     assert "backend is vllm" in ran.stderr
