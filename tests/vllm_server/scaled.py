@@ -6,7 +6,17 @@ from safetensors.torch import load_file, save_file
 
 from tools.scaled_checkpoint import Sizes, tokenizer_json, write_checkpoint
 
-SIZES = Sizes(sound_width=64, seed=7, max_positions=8192)
+# vLLM's kernels for CPUs have attention heads of 32 values and more.
+SIZES = Sizes(
+    head_dim=32,
+    mamba_num_heads=4,
+    mamba_head_dim=32,
+    state_size=32,
+    chunk_size=32,
+    sound_width=64,
+    max_positions=8192,
+    seed=7,
+)
 HEAD = "language_model.lm_head.weight"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
