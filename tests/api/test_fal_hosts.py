@@ -104,6 +104,7 @@ def test_a_refused_target_is_not_echoed_at_length(client):
     [
         ("/nowhere", {}, "Path /nowhere not found"),
         ("/sync", {}, "Path / not found"),
+        ("/models", {}, f"Path /models not found. The model is described at /models/{APP}/video."),
         ("/synchronous", {}, "Path /synchronous not found"),
         ("/v1", {}, "Path /v1 not found"),
         ("/v1/chat/completions", {}, 'Application "v1/chat" not found'),

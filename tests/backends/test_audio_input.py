@@ -44,6 +44,11 @@ def with_encoder(text_directory):
     asyncio.run(backend.close())
 
 
+def test_a_clip_without_sound_has_none_whatever_the_model_can_hear(local, clips):
+    loud, mute = clips
+    assert [answer_of(local, make_task(clip)).video.sound for clip in (loud, mute)] == ["unheard", "absent"]
+
+
 def test_sound_is_used_unless_the_task_leaves_it_out(with_encoder, clips):
     loud, mute = clips
     tasks = (make_task(loud), make_task(loud, media=MediaOptions(use_audio=False)), make_task(mute))

@@ -38,6 +38,25 @@ def test_flags_reach_the_model(omnireel, clip):
     assert len(answer["video"]["frame_times_s"]) == 10
 
 
+def test_a_seed_of_minus_one_is_none_as_in_a_request(omnireel, clip):
+    ran = omnireel("ask", clip, "hello", "--seed", "-1")
+    assert (ran.returncode, ran.stdout) == (0, "echo: hello\n")
+
+
+def test_errors_about_a_part_of_the_clip_name_its_flag(omnireel, clip):
+    ran = omnireel("ask", clip, "hello", "--start", "100")
+    assert ran.returncode == 1
+    assert "error: --start is 100, but the video lasts 2.00 s." in ran.stderr
+
+
+def test_a_file_that_is_no_video_is_the_first_thing_that_is_said(omnireel, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"not a video" * 100)
+    ran = omnireel("ask", broken, "hello", OMNIREEL_BACKEND="local", OMNIREEL_MODEL="demo")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: ")
+
+
 def test_a_data_uri_is_a_video_too(omnireel, clip):
     uri = "data:video/mp4;base64," + base64.b64encode(clip.read_bytes()).decode()
     assert omnireel("ask", uri, "hello", OMNIREEL_DATA_DIR="data").stdout == "echo: hello\n"

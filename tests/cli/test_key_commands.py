@@ -1,12 +1,17 @@
 """`omnireel keys` as an operator uses it."""
 
+import io
 import json
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from omnireel.cli.keys import print_rows
 
 
 def test_a_key_is_made_listed_and_revoked(omnireel, tmp_path):
@@ -57,6 +62,19 @@ def test_no_value_of_the_list_is_broken_however_narrow_the_terminal(omnireel, tm
     assert [value for value in values if value not in listed] == []
     assert len(re.findall(r"\d{4}-\d\d-\d\d\b", listed)) == 2
     assert (len(listed.splitlines()) == 2) == (columns == 200)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_value_of_the_webhooks_is_broken_however_narrow_the_terminal(width):
+    text = io.StringIO()
+    job = str(uuid.uuid4())
+    row = (job, "waiting", "3", "500", "2026-11-30T17:00:00.000Z")
+    columns = ("request", "state", "attempts", "last answer", "next attempt")
+    print_rows(columns, [row, row], Console(file=text, width=width))
+    shown = text.getvalue()
+    assert all(len(line.rstrip()) <= width for line in shown.splitlines())
+    assert [shown.count(value) for value in (job, "2026-11-30T17:00:00.000Z")] == [2, 2]
+    assert (len(shown.splitlines()) == 3) == (width == 200)
 
 
 def hint_of(folder, path, *arguments):

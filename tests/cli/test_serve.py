@@ -1,5 +1,6 @@
 """The sockets and the process of `omnireel serve`."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -49,7 +50,9 @@ def test_a_process_whose_task_broke_ends_at_once_with_1(tmp_path, command, table
     failed = [line for line in process.log() if line["event"] == "a background task failed"]
     assert task in {line["task"] for line in failed}
     assert all("Traceback" in line["exception"] for line in failed)
-    assert "error: A background task failed" in process.log_path.read_text()
+    lines = process.log_path.read_text().splitlines()
+    assert json.loads(lines[-1])["event"] == "this process ends"
+    assert all(line.startswith("{") for line in lines)
 
 
 def test_one_port_for_both_listeners_is_refused():

@@ -126,6 +126,14 @@ def _add_middleware(app: Starlette, settings: Settings, routes: Sequence[Route])
     app.add_middleware(RequestRecord)
 
 
+# Where those look who guess an address.
+_POINTERS = {
+    "docs": "The API is described at /openapi.json, and in words at /llms.txt; the playground is at /.",
+    "redoc": "The API is described at /openapi.json, and in words at /llms.txt.",
+    "models": f"The model is described at /models/{ENDPOINT_ID}.",
+}
+
+
 async def _omnireel_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Cancelled):
         return Response(status_code=499)  # the client has disconnected and does not read it
@@ -157,4 +165,6 @@ def _no_such_path(request: Request) -> str:
     is_ours = ENDPOINT_ID.startswith(f"{app_id}/")
     if fal_host in (FalHost.SYNC, FalHost.QUEUE) and len(parts) >= 2 and not is_ours:
         return f'Application "{app_id[:200]}" not found'
-    return f"Path /{'/'.join(parts)[:200]} not found"
+    path = "/".join(parts)[:200]
+    pointer = _POINTERS.get(path)
+    return f"Path /{path} not found" + (f". {pointer}" if pointer else "")

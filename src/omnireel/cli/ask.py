@@ -35,11 +35,10 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
         async with fetch_video(source, policy) as video:
             progress.show("loading the model", None)
             backend = open_backend(settings, own_limits(settings))
-            if notice := demo_notice(settings):
-                progress.say(notice)
             task = make_task(source, prompt, asked)
+            notice = demo_notice(settings)
             try:
-                answer = await _answer(backend, task, video, progress, streams=not as_json)
+                answer = await _answer(backend, task, video, progress, streams=not as_json, notice=notice)
             finally:
                 await backend.close()
     assert answer.video is not None, "a backend always reports the clip"
@@ -53,10 +52,14 @@ async def _ask(source: str, prompt: str, settings: Settings, *, asked: AskSettin
 
 
 async def _answer(
-    backend: Backend, task: Task, video: Path, progress: "ProgressLine", *, streams: bool
+    backend: Backend, task: Task, video: Path, progress: "ProgressLine", *, streams: bool, notice: str | None
 ) -> Answer:
+    """The answer. notice: is said once the clip is known to be usable"""
     async with aclosing(backend.generate(task, [video])) as events:
         async for event in events:
+            if notice is not None:
+                progress.say(notice)
+                notice = None
             if isinstance(event, Answer):
                 return event
             if not isinstance(event, Delta):

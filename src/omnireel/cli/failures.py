@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -13,12 +14,23 @@ from typing import ParamSpec
 
 import typer
 
-from omnireel.errors import CheckpointError, OmnireelError, SettingsError
+from omnireel.errors import CheckpointError, InputError, OmnireelError, SettingsError
 from omnireel.settings import unknown_variables, wants_tracebacks
 
 FAILED, USAGE, NO_WEIGHTS, INTERRUPTED = 1, 2, 3, 130
 
 _NAME = "omnireel"
+# Parts of a task that errors name, and their flags.
+_FIELDS = {
+    "start_s": "--start",
+    "end_s": "--end",
+    "fps": "--fps",
+    "max_frames": "--max-frames",
+    "detail": "--detail",
+    "video_pruning_rate": "--video-pruning-rate",
+    "reasoning_budget": "--reasoning-budget",
+    "grace_period": "--grace-period",
+}
 _P = ParamSpec("_P")
 
 
@@ -32,7 +44,7 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
         try:
             command(*args, **kwargs)
         except OmnireelError as error:
-            print_error(error.message, error.hint or _hint(error))
+            print_error(_with_flag(error), error.hint or _hint(error))
             raise typer.Exit(_exit_code(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -47,6 +59,13 @@ def reports_failures(command: Callable[_P, None]) -> Callable[_P, None]:
             raise typer.Exit(FAILED) from None
 
     return run
+
+
+def _with_flag(error: OmnireelError) -> str:
+    """The message with the flag in place of the field of a request that it names."""
+    if not isinstance(error, InputError) or error.about not in _FIELDS:
+        return error.message
+    return re.sub(rf"\b{error.about}\b", _FIELDS[error.about], error.message)
 
 
 def print_error(message: str, hint: str | None) -> None:

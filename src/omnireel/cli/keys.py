@@ -54,7 +54,7 @@ def list_keys(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"keys": reports}))
         return
-    _print_keys(reports, Console(highlight=False))
+    print_rows(_COLUMNS, [_shown(report) for report in reports], Console(highlight=False, markup=False))
 
 
 def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
@@ -69,10 +69,12 @@ def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
     typer.echo(json.dumps(_report(spending)) if as_json else f"{spending.key.id} is revoked")
 
 
-def _print_keys(reports: Sequence[dict[str, Any]], console: Console) -> None:
-    """A table where no value has to be broken for it; else the values of each key below each other."""
-    rows = [_shown(report) for report in reports]
-    table = Table(*_COLUMNS, box=None)
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """A table where no value has to be broken for it; else the values of each row below each other.
+
+    The first value of a row names it.
+    """
+    table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*row)
     if table.__rich_measure__(console, console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width:
@@ -83,7 +85,7 @@ def _print_keys(reports: Sequence[dict[str, Any]], console: Console) -> None:
         values = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
         values.add_column(no_wrap=True)
         values.add_column(overflow="fold")
-        for name, value in zip(_COLUMNS[1:], row[1:], strict=True):
+        for name, value in zip(columns[1:], row[1:], strict=True):
             if value:
                 values.add_row(name, value)
         console.print(values)

@@ -3,7 +3,7 @@
 from typing import cast
 
 from omnireel.api.fal.input import ENDPOINT_ID
-from omnireel.engine.params import SamplingParams
+from omnireel.engine.params import ANY_SEED, SamplingParams
 from omnireel.errors import SettingsError
 from omnireel.settings import AskSettings
 from omnireel.task import Detail, MediaOptions, Task, video_task
@@ -29,7 +29,7 @@ def make_task(source: str, prompt: str, asked: AskSettings) -> Task:
             temperature=asked.temperature,
             top_p=asked.top_p,
             max_tokens=asked.max_tokens,
-            seed=asked.seed,
+            seed=None if asked.seed == ANY_SEED else asked.seed,
             reasoning_budget=asked.reasoning_budget,
             grace_period=asked.grace_period,
         ),

@@ -157,17 +157,20 @@ def _report(entry: LogEntry) -> dict[str, Any]:
 
 def _print_table(entries: list[LogEntry], *, is_one: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None)
-    for name in ("request", "state", "attempts", "last answer", "next attempt"):
-        table.add_column(name, no_wrap=name == "request")
+    from omnireel.cli.keys import print_rows
+
+    rows = []
     for entry in entries:
         last = entry.deliveries[-1] if entry.deliveries else None
         answer = "" if last is None else str(last.status or last.error)
         following = "" if entry.next_at is None else _iso(entry.next_at)
-        table.add_row(entry.job_id, entry.state, str(len(entry.deliveries)), answer, following)
-    Console().print(table)
+        rows.append((entry.job_id, entry.state, str(len(entry.deliveries)), answer, following))
+    print_rows(
+        ("request", "state", "attempts", "last answer", "next attempt"),
+        rows,
+        Console(highlight=False, markup=False),
+    )
     for entry in entries if is_one else ():
         typer.echo(printable(f"to {entry.url}"))
         for number, one in enumerate(entry.deliveries, 1):

@@ -13,6 +13,7 @@ MAX_TEMPERATURE: Final = 2.0
 MAX_TOP_P: Final = 1.0
 MAX_OUTPUT_TOKENS: Final = 20_000
 MAX_SEED: Final = 2**63 - 1
+ANY_SEED: Final = -1  # of a caller who wants a new one each time
 
 
 class FinishReason(StrEnum):

@@ -157,7 +157,7 @@ class TokenCounter:
     def read_audio(self, task: Task, clip: ClipReader) -> AudioInput:
         """The clip's own sound, where the model has an audio encoder, the task wants it and there is some."""
         if self.config.sound is None:
-            return AudioInput("unheard")
+            return AudioInput("unheard" if clip.facts.has_audio else "absent")
         if task.media.use_audio is False:
             return AudioInput("off")
         if not clip.facts.has_audio:

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, MAX_TOP_P, SamplingParams
+from omnireel.engine.params import (
+    ANY_SEED,
+    MAX_OUTPUT_TOKENS,
+    MAX_SEED,
+    MAX_TEMPERATURE,
+    MAX_TOP_P,
+    SamplingParams,
+)
 from omnireel.settings.declaration import Group
 from omnireel.settings.kinds import SWITCH, TEXT, integer, number, one_of, seconds
 
@@ -40,9 +47,9 @@ class AskSettings:
         example=0.9,
     )
     seed: int | None = _ANSWER.setting(
-        integer(0, MAX_SEED),
+        integer(ANY_SEED, MAX_SEED),
         SamplingParams.seed,
-        "The same seed and the same question give the same answer.",
+        "The same seed and the same question give the same answer. -1 takes a new one, as without a seed.",
         example=7,
         default_text="a new one each time",
     )

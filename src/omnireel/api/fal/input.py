@@ -22,13 +22,19 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from omnireel.api.http.errors import BodyError, Problem, echo, problem
-from omnireel.engine.params import MAX_OUTPUT_TOKENS, MAX_SEED, MAX_TEMPERATURE, MAX_TOP_P, SamplingParams
+from omnireel.engine.params import (
+    ANY_SEED,
+    MAX_OUTPUT_TOKENS,
+    MAX_SEED,
+    MAX_TEMPERATURE,
+    MAX_TOP_P,
+    SamplingParams,
+)
 from omnireel.task import MediaOptions, Task, shortened, video_task
 
 APP_ID = "nvidia/nemotron-3-nano-omni"
 ENDPOINT_ID = f"{APP_ID}/video"
 _DEFAULTS = SamplingParams()
-ANY_SEED = -1
 # Beyond this, fields that the task has no place for are kept shortened.
 _MAX_EXTRA, _MAX_EXTRA_FIELDS = 64 * 1024, 100
 _PER_VALUE = 8

@@ -44,8 +44,8 @@ class TubeletReport(BaseModel):
     kept_tokens: int = Field(description="After pruning.")
 
 
-class VideoReport(BaseModel):
-    """omnireel: the clip, and what was used of it."""
+class ClipReport(BaseModel):
+    """omnireel: the clip, and what is used of it."""
 
     width: int
     height: int
@@ -63,6 +63,11 @@ class VideoReport(BaseModel):
     vision_tokens: int
     kept_tokens: int
     warnings: list[str]
+
+
+class VideoReport(ClipReport):
+    """omnireel: the clip, and what was used of it."""
+
     tubelets: list[TubeletReport] | None = Field(
         default=None, description="Only in an answer, with report_video."
     )

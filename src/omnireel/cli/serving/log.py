@@ -88,7 +88,7 @@ def end_process(writer: BoundedWriter) -> None:
     """
 
     def end() -> None:
-        writer.write("error: A background task failed, so this process ends. The log has the reason.\n")
+        log.critical("this process ends", reason="a background task failed, see above")
         writer.flush(FLUSH_S)
         os._exit(FAILED)
 

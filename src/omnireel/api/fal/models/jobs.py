@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from omnireel.api.fal.output import VideoReport
+from omnireel.api.fal.output import ClipReport
 from omnireel.api.http.wire_model import WireModel
 from omnireel.net.urls import MAX_LENGTH
 
@@ -49,7 +49,7 @@ class EstimatedUsage(WireModel):
     max_output_tokens: int
 
 
-class EstimatedVideo(VideoReport):
+class EstimatedVideo(ClipReport):
     """omnireel: the clip, and what would be used of it."""
 
     frame_indices: list[int] = Field(description="The frames of the clip that would be used, counted from 0.")
