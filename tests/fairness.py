@@ -129,7 +129,7 @@ class Account:
         """Send a request, and wait before another one if it was refused."""
         answer = await self.client.post(path, json=body)
         if answer.status_code == 429:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5 * self.lab.times.scale)
         return answer
 
     async def run_job(self, body: dict[str, object], query: str = "") -> bool:

@@ -11,9 +11,9 @@ from clips import ClipSpec, write_clip
 from processes import children_of, is_running, parent_of
 
 from omnireel.errors import InputError
-from omnireel.video.limits import VideoLimits
+from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
 from omnireel.video.messages import RECORD_BYTES, Facts, FrameReady
-from omnireel.video.reader import children, process
+from omnireel.video.reader import budget, children, process
 from omnireel.video.reader.frames import Sampling, open_clip
 
 
@@ -65,6 +65,28 @@ def test_a_child_that_sends_a_frame_that_was_not_chosen_is_ended(hostile, clip):
     with open_clip(clip, Sampling(fps=1.0)) as reader, pytest.raises(InputError) as caught:
         list(reader.read_frames())
     assert caught.value.kind == "video_decode_failed"
+
+
+def test_a_child_that_computes_for_longer_than_its_clip_explains_is_ended(hostile, clip, monkeypatch):
+    monkeypatch.setattr(budget, "_LEAST_S", 0.3)
+    hostile("while True: pass")
+    began = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        open_clip(clip, limits=VideoLimits(timeout_s=600))
+    assert caught.value.kind == "video_decode_timeout"
+    assert time.monotonic() - began < 300
+
+
+def test_a_clip_may_take_processor_time_by_its_pixels_frames_and_codec():
+    small = Facts(160, 90, 0, 0, 0, 0, 60, 0, 60, 30.0, 2.0)
+    large = small._replace(width=1920, height=1080, num_source_frames=3600, num_in_window=3600)
+    assert budget.decoding_s(small) < 1
+    assert 150 < budget.decoding_s(large) < 300
+    assert budget.decoding_s(large._replace(num_in_window=360)) == pytest.approx(
+        budget.decoding_s(large) / 10
+    )
+    assert budget.decoding_s(large._replace(codec=SUPPORTED_CODECS.index("av1"))) > budget.decoding_s(large)
+    assert budget.reading_s(1 << 30) > budget.reading_s(1 << 20) + 60
 
 
 def test_a_child_that_never_answers_is_ended(hostile, clip):

@@ -72,6 +72,10 @@ ATTEMPTS = {
     "new namespace": (f"call({272 if X86_64 else 97}, 0x10000000)", ENDED),
     "mount": (f"call({165 if X86_64 else 40}, 0, 0, 0, 0, 0)", ENDED),
     "more memory": ("bytearray(2 << 30)", REFUSED),
+    "hundreds of threads": (
+        "[threading.Thread(target=threading.Event().wait, daemon=True).start() for _ in range(200)]",
+        REFUSED,
+    ),
     "executable memory": ("mmap.mmap(-1, 4096, prot=7)", REFUSED),
     "another memfd": ("os.memfd_create('x')", REFUSED),
     "raised limits": ("resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))", REFUSED),
@@ -89,7 +93,8 @@ def test_the_sandbox_stops(script, expected):
 
 
 @pytest.mark.parametrize(
-    "name", ["socket", "read a file", "fork", "executable memory", "kill", "more memory"]
+    "name",
+    ["socket", "read a file", "fork", "hundreds of threads", "executable memory", "kill", "more memory"],
 )
 def test_the_same_calls_work_without_the_sandbox(name):
     assert attempt(ATTEMPTS[name][0], is_confined=False) == 77

@@ -19,6 +19,9 @@ from omnireel.video.decoder.bpf import ARCHITECTURES, program
 
 MEMORY_BYTES = 3 << 29
 _MAX_OPEN_FILES = 16
+# The decoder's own are a handful; see `decoding.MAX_THREADS`.
+_MAX_THREADS = 32
+_NEW_USER_NAMESPACE = 0x10000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 446, 1
 # Landlock ABI version → how many file access rights it has; they are the low bits of a mask.
@@ -61,6 +64,7 @@ def confine(cpu_s: float) -> None:
     """
     absent = missing()
     _limit(cpu_s)
+    _limit_threads()
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if "landlock" not in absent:
@@ -69,8 +73,18 @@ def confine(cpu_s: float) -> None:
         _block_system_calls()
 
 
+def _limit_threads() -> None:
+    """Bound the threads of this process, where the kernel allows user namespaces to everyone.
+
+    The limit counts the threads of all processes of a user, and never those of root. In a namespace of its own, the
+    process is the only one of its user and not root. Elsewhere only the limit on memory bounds threads.
+    """
+    if _libc.unshare(_NEW_USER_NAMESPACE) == 0:
+        resource.setrlimit(resource.RLIMIT_NPROC, (_MAX_THREADS, _MAX_THREADS))
+        _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))  # new credentials may drop it
+
+
 def _limit(cpu_s: float) -> None:
-    # RLIMIT_NPROC is not used: it counts the threads of all processes of the user, and never those of root.
     for kind, bound in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),

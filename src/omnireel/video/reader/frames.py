@@ -18,6 +18,7 @@ from omnireel.video import errors
 from omnireel.video.limits import SUPPORTED_CODECS, VideoLimits
 from omnireel.video.messages import End, Facts, Failure, Flag, FrameReady, Mode, Reason, Record, Request
 from omnireel.video.reader.boxes import ContainerInfo, read_container
+from omnireel.video.reader.budget import decoding_s, reading_s
 from omnireel.video.reader.hdr import Transfer, tone_mapped
 from omnireel.video.reader.process import Child, ChildDiedError, ChildTimeoutError, SandboxViolationError
 from omnireel.video.reader.sound import Sound, receive_sound
@@ -104,7 +105,10 @@ class ClipReader:
         self._child: Child | None = None
         try:
             self._container = _check_file(self._file, limits)
+            self._reading_s = reading_s(os.fstat(self._file.fileno()).st_size)
+            self._cpu_s = self._reading_s
             self._stored = self._expect_facts()
+            self._cpu_s += decoding_s(self._stored)
             self.facts = self._describe(self._stored)
         except BaseException:
             self.close()
@@ -157,7 +161,7 @@ class ClipReader:
         """
         child = self._spawn(Mode.SOUND)
         try:
-            return receive_sound(child, self._limits)
+            return receive_sound(child, self._limits, cpu_s=self._reading_s)
         finally:
             child.end()
 
@@ -190,7 +194,7 @@ class ClipReader:
         """The next record of the child, or of a second child when the first one died."""
         assert self._child is not None
         try:
-            record, waited_s = self._child.receive(self._wait_left_s)
+            record, waited_s = self._child.receive(self._wait_left_s, cpu_s=self._cpu_s)
         except ChildTimeoutError:
             raise errors.decode_timeout(self._limits) from None
         except SandboxViolationError:

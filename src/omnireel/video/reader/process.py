@@ -16,6 +16,7 @@ from omnireel.video.messages import NUM_SLOTS, RECORD_BYTES, Record, Request, re
 from omnireel.video.reader.children import fork_child
 
 _MAX_STDERR_BYTES = 4096
+_WATCH_S = 0.5  # between two looks at the processor time of a child that sends nothing
 _sandbox_violations: list[int] = []  # process ids; a list, because appending is atomic
 _log = logging.getLogger(__name__)
 
@@ -65,9 +66,10 @@ class Child:
         """The child's process id."""
         return self._started.pid
 
-    def receive(self, timeout_s: float) -> tuple[Record, float]:
+    def receive(self, timeout_s: float, *, cpu_s: float) -> tuple[Record, float]:
         """The next record and the seconds spent waiting for it.
 
+        cpu_s: processor time that the child may have taken since it was forked
         Raises ChildTimeoutError, ChildDiedError, or its subclass SandboxViolationError.
         """
         started_s = time.monotonic()
@@ -76,13 +78,21 @@ class Child:
         data = b""
         while len(data) < RECORD_BYTES:
             left_s = started_s + timeout_s - time.monotonic()
-            if not poll.poll(max(left_s, 0) * 1000):
-                raise ChildTimeoutError
+            if not poll.poll(max(min(left_s, _WATCH_S), 0) * 1000):
+                if left_s <= _WATCH_S or self._cpu_s() > cpu_s:
+                    raise ChildTimeoutError
+                continue
             part = os.read(self._started.stdout, RECORD_BYTES - len(data))
             if not part:
                 raise self._exit_error()
             data += part
         return self._parse(data), time.monotonic() - started_s
+
+    def _cpu_s(self) -> float:
+        try:
+            return time.clock_gettime(_cpu_clock(self.pid))
+        except OSError:  # it has ended
+            return 0.0
 
     def slot(self, number: int, num_bytes: int) -> NDArray[np.uint8]:
         """A view of the first bytes of a slot, valid until the slot is released."""
@@ -113,6 +123,11 @@ class Child:
         output = os.read(self._started.stderr, _MAX_STDERR_BYTES).decode("utf-8", "replace")
         _log.warning("The decoding child ended early with status %d: %s", status, ascii(output))
         return ChildTimeoutError() if status == -signal.SIGXCPU else ChildDiedError()
+
+
+def _cpu_clock(pid: int) -> int:
+    """The clock of the processor time of all threads of a process, as clock_getcpuclockid(3) gives it."""
+    return (~pid << 3) | 2
 
 
 def _sealed_memory(num_bytes: int) -> int:

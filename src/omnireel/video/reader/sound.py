@@ -24,8 +24,10 @@ class Sound:
     is_cut: bool
 
 
-def receive_sound(child: Child, limits: VideoLimits) -> Sound | None:
+def receive_sound(child: Child, limits: VideoLimits, *, cpu_s: float) -> Sound | None:
     """All the sound that the child sends; None where the track cannot be decoded.
+
+    cpu_s: processor time that the child may take
 
     A damaged track raises no error, because the frames of the clip can still be used.
     """
@@ -35,7 +37,7 @@ def receive_sound(child: Child, limits: VideoLimits) -> Sound | None:
     left_s = limits.timeout_s
     while True:
         try:
-            record, waited_s = child.receive(left_s)
+            record, waited_s = child.receive(left_s, cpu_s=cpu_s)
         except (ChildDiedError, ChildTimeoutError):
             return None
         left_s -= waited_s
