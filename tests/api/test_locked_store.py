@@ -13,8 +13,8 @@ from test_disconnects_and_failures import ID, Scripted, post
 from omnireel.store.sqlite.database import connect
 from omnireel.task import Answer, FinishReason, Progress
 
-# In a deployment, a write waits 5 s, and a lease lasts 15 s. A lock of 14 s is then as long as this one is here.
-BUSY_MS, LEASE_S, LOCKED_S = 300, 1.0, 1.4
+# In a deployment, a write waits 5 s. A lock of 14 s is then as long as this one is here.
+BUSY_MS, LOCKED_S = 300, 0.9
 
 
 class Answering(Scripted):
@@ -43,7 +43,7 @@ def locked(path: Path):
 def test_answers_that_cannot_be_stored_for_a_while_come_late(tmp_path, clip_uri, monkeypatch):
     monkeypatch.setattr("omnireel.store.sqlite.database._BUSY_TIMEOUT_MS", BUSY_MS)
     body, backend = {"prompt": "hello", "video_url": clip_uri}, Answering()
-    with serving(backend, data_dir=tmp_path, lease_s=LEASE_S) as url, ThreadPoolExecutor(1) as callers:
+    with serving(backend, data_dir=tmp_path) as url, ThreadPoolExecutor(1) as callers:
         direct = callers.submit(post, url, body)
         queued = httpx.post(f"{url}/queue/{ID}", json=body, timeout=30).json()
         wait_until(lambda: len(backend.events) == 2)

@@ -51,8 +51,8 @@ def _find_repeated(db: Connection, submission: Submission, fingerprint: str, now
         )
     known = find_job(db, rows[0][1])
     if known is None or _is_tried_again(known, submission):
-        renewed = (submission.id, now + IDEMPOTENCY_S, *key)
-        db.execute("UPDATE idempotency SET job_id = ?, expires_at = ? WHERE owner = ? AND key = ?", renewed)
+        replaced = (submission.id, now + IDEMPOTENCY_S, *key)
+        db.execute("UPDATE idempotency SET job_id = ?, expires_at = ? WHERE owner = ? AND key = ?", replaced)
         return None
     if known.pinned_to is not None and not known.state.is_final:
         db.execute(
