@@ -166,7 +166,7 @@ class Clients:
         submission = Submission(
             str(uuid.uuid4()), "", task, webhook_url=RECEIVER, idempotency_key=self._key(number)
         )
-        submitting = self._store.jobs.submit(submission, fingerprint=str(number), now=time.time())
+        submitting = self._store.jobs.submit(submission, fingerprint=str(number), now=self._store.now())
         job, _ = asyncio.run(submitting)
         return job.id
 

@@ -155,6 +155,12 @@ def failing(settings):
     return [check.name for check in run_checks(settings) if check.problem]
 
 
+def test_doctor_says_that_a_server_would_take_nothing_for_want_of_space(tmp_path):
+    settings = Settings(data_dir=tmp_path, backend="echo", port=0)
+    assert failing(settings) == []
+    assert failing(replace(settings, min_free_bytes=2**60)) == ["disk space"]
+
+
 def test_a_server_of_accounts_that_would_ask_for_no_key_is_refused(omnireel, tmp_path):
     """`--auth keys` was forgotten. `doctor` says so as well."""
     settings = Settings(data_dir=tmp_path, backend="echo", port=0)

@@ -123,7 +123,7 @@ def test_a_path_without_a_file_is_named_in_the_error(incoming, tmp_path):
 
 def test_a_clip_for_which_the_disk_has_no_room_can_be_tried_again_later(serve, policy_for, incoming):
     origin = serve(says(file(CLIP)))
-    full = Disk(incoming, 0, lambda _: os.statvfs_result((1, 1, 0, 0, len(CLIP) - 1, 9, 9, 9, 0, 255)))
+    full = Disk(incoming, 0, lambda _: os.statvfs_result((1, 1, 0, 0, 1, 9, 9, 9, 0, 255)))
     policy = FetchPolicy(incoming, len(CLIP), policy_for(origin), disk=full)
     for source in (f"https://{NAME}:{origin.port}/clip.mp4", data_uri(CLIP)):
         with pytest.raises(CapacityError) as raised:

@@ -228,7 +228,7 @@ def run_checks(settings: Settings) -> Iterable[Check]:
     yield _check("SQLite", check_sqlite_version)
     yield _check("decode sandbox", lambda: require_sandbox(settings))
     yield _check("data directory", lambda: check_directory(settings.data_directory))
-    yield _check("disk space", Disk(settings.data_directory, settings.min_free_bytes).check)
+    yield _check("disk space", lambda: _check_disk(settings))
     yield _check("keys", lambda: refuse_accounts_without_keys(settings))
     yield _check("port", lambda: bound_socket(settings, settings.port).close())
     if settings.tls != "none":
@@ -243,6 +243,12 @@ def _check(name: str, check: Callable[[], object], exit_code: int = FAILED) -> C
     except OmnireelError as error:
         return Check(name, error.message, exit_code, error.hint)
     return Check(name, None)
+
+
+def _check_disk(settings: Settings) -> None:
+    problem = Disk(settings.data_directory, settings.min_free_bytes).problem
+    if problem is not None:
+        raise OmnireelError(problem, hint="Free some space, or name a smaller OMNIREEL_MIN_FREE_BYTES.")
 
 
 def _read_model(settings: Settings) -> None:

@@ -57,27 +57,36 @@ def start_clock(connection: apsw.Connection, *, boot_id: str, uptime_s: float) -
     After a new boot it goes on from the last time that was noted, and no process of before can be alive: its leases
     and claims end, and what waits to be tried again is due.
     """
+    offset_s = _known_offset(connection, boot_id)
+    if offset_s is not None:  # without a write, which may be impossible now
+        return StoreClock(offset_s)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        noted: list[tuple[Any, ...]] = connection.execute(
-            "SELECT boot_id, offset_s, noted_at FROM clock"
-        ).fetchall()
-        if noted and noted[0][0] == boot_id:
-            offset_s = float(noted[0][1])
-        else:
-            now = float(noted[0][2]) if noted else time.time()
-            offset_s = now - uptime_s
-            row = (boot_id, offset_s, now)
-            connection.execute(
-                "REPLACE INTO clock (only_row, boot_id, offset_s, noted_at) VALUES (1, ?, ?, ?)", row
-            )
-            if noted:
-                _end_what_ran_before(connection, now)
+        offset_s = _known_offset(connection, boot_id)  # another process may have been first
+        if offset_s is None:
+            offset_s = _begin_boot(connection, boot_id, uptime_s)
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     return StoreClock(offset_s)
+
+
+def _known_offset(connection: apsw.Connection, boot_id: str) -> float | None:
+    found: list[tuple[Any, ...]] = connection.execute(
+        "SELECT offset_s FROM clock WHERE boot_id = ?", (boot_id,)
+    ).fetchall()
+    return float(found[0][0]) if found else None
+
+
+def _begin_boot(connection: apsw.Connection, boot_id: str, uptime_s: float) -> float:
+    noted: list[tuple[Any, ...]] = connection.execute("SELECT noted_at FROM clock").fetchall()
+    now = float(noted[0][0]) if noted else time.time()
+    row = (boot_id, now - uptime_s, now)
+    connection.execute("REPLACE INTO clock (only_row, boot_id, offset_s, noted_at) VALUES (1, ?, ?, ?)", row)
+    if noted:
+        _end_what_ran_before(connection, now)
+    return now - uptime_s
 
 
 def note_time(connection: apsw.Connection, now: float) -> None:
