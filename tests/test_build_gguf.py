@@ -1,12 +1,13 @@
 """The build of llama-cpp-python: its flags follow from the processor, and its wheels are kept by them."""
 
+import json
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tools"))
 
-from build_gguf import build_flags, processor_flags, wheel_directory  # noqa: E402  beside the package, not in it
+from build_gguf import build_flags, is_installed, processor_flags, wheel_directory  # noqa: E402  beside the package, not in it
 
 AVX2 = {"sse4_2", "avx", "avx2", "bmi2", "fma", "f16c"}
 SAPPHIRE = AVX2 | {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512_vnni",
@@ -39,6 +40,17 @@ def test_wheels_are_kept_by_flags_in_the_users_cache(tmp_path):
     assert first.parent == second.parent == tmp_path / "omnireel" / "wheels"
     assert first != second
     assert first == wheel_directory(build_flags(AVX2, "x86_64"), environ)
+
+
+def test_a_package_of_the_same_version_from_another_build_is_not_the_wanted_one(tmp_path):
+    kept, other = tmp_path / "wheels" / "0.3.36-a", tmp_path / "wheels" / "0.3.36-ab"
+    assert not is_installed(kept, tmp_path)
+    info = tmp_path / "llama_cpp_python-0.3.36.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: llama_cpp_python\nVersion: 0.3.36\n")
+    assert not is_installed(kept, tmp_path), "from an index"
+    (info / "direct_url.json").write_text(json.dumps({"url": f"{kept.as_uri()}/llama_cpp_python.whl"}))
+    assert (is_installed(kept, tmp_path), is_installed(other, tmp_path)) == (True, False)
 
 
 def test_the_flags_of_a_processor_are_read(tmp_path):

@@ -6,6 +6,7 @@ wheels are kept by version and flags, so that the next time takes seconds. CMAKE
 """
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib.metadata import distributions
 from pathlib import Path
 
 LOCK = Path(__file__).parents[1] / "gguf.lock"
@@ -47,7 +49,9 @@ def main() -> None:
         )
         build(flags, directory)
     wheels = [str(path) for path in sorted(directory.glob("*.whl"))]
-    pip("install", "--no-deps", "--no-index", *wheels)
+    # pip leaves a package of the same version alone, also where it was built with other flags.
+    again = () if is_installed(directory) else ("--force-reinstall",)
+    pip("install", "--no-deps", "--no-index", *again, *wheels)
     print(f"installed from {directory}")
 
 
@@ -90,6 +94,13 @@ def locked_version() -> str:
     if pin is None:
         raise SystemExit(f"{LOCK} does not pin llama-cpp-python.")
     return pin[1]
+
+
+def is_installed(directory: Path, site: Path | None = None) -> bool:
+    """Whether the installed package came from the wheel in `directory`. site: where packages lie, if not here"""
+    found = distributions(name="llama_cpp_python", path=[str(site)] if site else sys.path)
+    origins = (json.loads(each.read_text("direct_url.json") or "{}").get("url", "") for each in found)
+    return any(origin.startswith(f"{directory.as_uri()}/") for origin in origins)
 
 
 def build(flags: list[str], directory: Path) -> None:

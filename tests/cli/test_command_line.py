@@ -212,7 +212,9 @@ def test_an_internal_error_is_two_lines_and_a_traceback_only_on_request(omnireel
 
 
 def test_answers_of_the_demo_model_come_with_a_notice_on_stderr(omnireel, clip):
-    ran = omnireel("ask", clip, "What moves?", "--max-tokens", "1", OMNIREEL_BACKEND="local")
+    ran = omnireel(
+        "ask", clip, "What moves?", "--max-tokens", "1", OMNIREEL_BACKEND="local", OMNIREEL_DATA_DIR="data"
+    )
     assert ran.returncode == 0
     assert ran.stderr == "This is the demo model; it knows simple shapes only.\n"
     assert "demo model" not in ran.stdout

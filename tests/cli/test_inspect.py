@@ -57,7 +57,7 @@ def test_frames_tokens_and_price_need_neither_weights_nor_torch(checkpoint, clip
         ],
         capture_output=True,
         encoding="utf-8",
-        env=environment | {"OMNIREEL_BACKEND": "local"},
+        env=environment | {"OMNIREEL_BACKEND": "local", "OMNIREEL_DATA_DIR": str(checkpoint / "data")},
         timeout=60,
         check=True,
     )
@@ -75,7 +75,7 @@ def test_inspecting_the_demo_with_its_weights_gives_the_same(omnireel, clip, tmp
     directory = tmp_path / "checkpoint"
     directory.mkdir()
     write_demo(directory)
-    local = {"OMNIREEL_BACKEND": "local"}
+    local = {"OMNIREEL_BACKEND": "local", "OMNIREEL_DATA_DIR": str(tmp_path / "data")}
     with_weights, without = (
         json.loads(omnireel("inspect", clip, "What moves?", "--model", model, "--json", **local).stdout)
         for model in ("demo", directory)

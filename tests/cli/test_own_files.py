@@ -85,7 +85,12 @@ def test_a_4k_file_of_ones_own_is_read_and_scaled_down(omnireel, tmp_path):
     assert omnireel("ask", clip, "hi").stdout == "echo: hi\n"
     demo = json.loads(omnireel("inspect", clip, "--json", OMNIREEL_BACKEND="local").stdout)["video"]
     assert (demo["width"], demo["height"]) == (3840, 2160)
-    assert omnireel("ask", clip, "hi", "--max-tokens", "1", OMNIREEL_BACKEND="local").returncode == 0
+    assert (
+        omnireel(
+            "ask", clip, "hi", "--max-tokens", "1", OMNIREEL_BACKEND="local", OMNIREEL_DATA_DIR="data"
+        ).returncode
+        == 0
+    )
 
 
 def ask_server(server, **more):
