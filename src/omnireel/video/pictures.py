@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 
 _RATE_DIVISOR = 100_000
+# Clips are encoded in several threads already. With more for each, a JPEG file has a part for every one of them.
+_THREADS = 1
 
 
 def shrunk(rgb: Picture, height: int, width: int) -> Picture:
@@ -29,7 +31,9 @@ def shrunk(rgb: Picture, height: int, width: int) -> Picture:
     if rgb.shape[0] * rgb.shape[1] <= height * width:
         return rgb
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-    resized = frame.reformat(width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC)
+    resized = frame.reformat(
+        width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC, threads=_THREADS
+    )
     return np.asarray(resized.to_ndarray(), np.uint8)
 
 
@@ -40,10 +44,14 @@ def jpeg(rgb: Picture) -> bytes:
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj444p"
     encoder.time_base = Fraction(1)
+    encoder.thread_count = _THREADS
     encoder.qmin = encoder.qmax = 1
     encoder.options = {"qmin": "1", "qmax": "1", "mblmin": "118", "mblmax": "118"}
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
-        format="yuvj444p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.JPEG
+        format="yuvj444p",
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.JPEG,
+        threads=_THREADS,
     )
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
@@ -72,7 +80,7 @@ def mp4(pictures: Sequence[Picture], rate: float) -> bytes:
             options={"crf": "12", "preset": "veryfast"},
         )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
+        stream.codec_context.thread_count = _THREADS
         for rgb in pictures:
             even = np.ascontiguousarray(rgb[:height, :width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
