@@ -16,8 +16,8 @@ RUNTIME := $(VENV)/.setup-runtime
 DEVELOPMENT := $(VENV)/.setup-development
 BROWSER := $(VENV)/.setup-browser
 
-.PHONY: help setup setup-development demo serve test test-fal test-install test-browser test-load gguf test-gguf \
-	test-vllm check format kill-test fuzz fuzz-media bench bench-full train evaluate survey
+.PHONY: help setup setup-development demo serve test test-fal test-install test-browser test-load test-fairness \
+	gguf test-gguf test-vllm check format kill-test fuzz fuzz-media bench bench-full train evaluate survey
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -70,6 +70,9 @@ test-fal: $(DEVELOPMENT) $(FAL_STAMP) ## what an application of fal's SDK takes 
 
 test-load: $(DEVELOPMENT) ## memory and /health under requests with bodies of up to 64 MiB
 	@$(PY) tests/load.py
+
+test-fairness: $(DEVELOPMENT) ## nine accounts beside one that floods one resource after another; two minutes
+	@$(PY) tests/fairness.py --json build/fairness.json
 
 # 4 to 14 minutes on two cores; the wheel is kept in ~/.cache/omnireel/wheels.
 gguf: $(DEVELOPMENT) ## add the extra [gguf]: compile llama-cpp-python for this processor

@@ -419,6 +419,7 @@ async def run(options: argparse.Namespace) -> int:
     if options.json:
         written = {"shares": [asdict(result) for result in results]}
         written |= {"overload": asdict(at_ten_times)} if at_ten_times else {}
+        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
         Path(options.json).write_text(json.dumps(written, indent=1) + "\n")
     is_good = all(result.is_fair for result in results) and (at_ten_times is None or at_ten_times.is_good)
     return 0 if is_good else 1

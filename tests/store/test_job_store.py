@@ -298,6 +298,27 @@ def test_a_job_is_refused_if_the_queue_is_too_long(store):
     assert submit(store, "c", max_queued=2).id == "c"
 
 
+def test_no_account_takes_more_of_the_queue_than_it_leaves_for_the_next(store):
+    for n in range(6):
+        submit(store, f"many{n}", owner="many", queue_room=10)
+    with pytest.raises(CapacityError, match="6 of your jobs are waiting already"):
+        submit(store, "many6", owner="many", queue_room=10)
+    for n in range(3):
+        submit(store, f"some{n}", owner="some", queue_room=10)
+    with pytest.raises(CapacityError):
+        submit(store, "some3", owner="some", queue_room=10)
+    submit(store, "few", owner="few", queue_room=10)
+    finish(store, take(store))
+    assert submit(store, "some3", owner="some", queue_room=12).id == "some3"
+
+
+def test_callers_without_accounts_share_the_whole_queue(store):
+    for n in range(11):
+        submit(store, f"a{n}", owner="", queue_room=10, max_queued=10)
+    with pytest.raises(CapacityError, match="11 jobs are waiting already"):
+        submit(store, "a11", owner="", queue_room=10, max_queued=10)
+
+
 def test_the_task_of_a_job_that_must_not_be_kept_loses_its_content_and_keeps_its_options(store):
     submit(store, keeps_io=False)
     finish(store, take(store))

@@ -32,6 +32,7 @@ class JobOptions:
     has_one_attempt:  the job is not retried
     start_deadline_s: seconds within which the job has to begin
     max_queued:       refuse the job if more jobs than this are waiting
+    queue_room:       refuse the job if the account would take more of so much room in the queue than it leaves free
     """
 
     owner: str
@@ -43,6 +44,7 @@ class JobOptions:
     has_one_attempt: bool = False
     start_deadline_s: float | None = None
     max_queued: int | None = None
+    queue_room: int | None = None
     idempotency_key: str | None = None
 
 
@@ -152,6 +154,7 @@ class Submitter:
             retries=0 if is_attached or options.has_one_attempt else _QUEUE_RETRIES,
             start_deadline_s=options.start_deadline_s,
             max_queued=options.max_queued,
+            queue_room=options.queue_room,
             idempotency_key=options.idempotency_key,
             key_id="" if options.key is None else options.key.id,
             reserved_micro=reserved_micro,

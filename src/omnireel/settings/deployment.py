@@ -360,7 +360,10 @@ class Settings:
         example=100,
     )
     max_queued: int = _REQUESTS.setting(
-        integer(0, 10_000_000), 100_000, "Maximum number of jobs that may wait in the queue.", example=1000
+        integer(0, 10_000_000),
+        100_000,
+        "Maximum number of jobs that may wait in the queue. An account may take as much of it as it leaves.",
+        example=1000,
     )
 
     max_running: int = _JOBS.setting(

@@ -55,6 +55,7 @@ class Submission:
     retries:          how many more attempts it may have after the first one
     start_deadline_s: seconds within which it has to start
     max_queued:       it is refused if more jobs are waiting already
+    queue_room:       it is refused if its account would take more of so much room in the queue than it leaves free
     key_id:           the key it was sent with; "" if the server asks for none
     reserved_micro:   most that it can cost, in millionths of a US dollar; used if the key has a cap
     """
@@ -70,6 +71,7 @@ class Submission:
     retries: int = 9
     start_deadline_s: float | None = None
     max_queued: int | None = None
+    queue_room: int | None = None
     idempotency_key: str | None = None
     key_id: str = ""
     reserved_micro: int = 0
@@ -215,14 +217,14 @@ class JobStore(Protocol):
     ) -> tuple[Job, list[Job]]:
         """Store a new job, or find the one of the same idempotency key. Then `claim`, in the same commit.
 
-        fingerprint: of the request; another one under the same idempotency key is refused
-        A job that is found and has not ended is pinned no more: two callers wait for it, so it ends with neither. One
-        that ended without an answer, but not by its input, is replaced if it or the new one is pinned: its caller's
-        connection ended it, or the server did, and its caller tries again.
-        Returns the job, and the jobs that were claimed. Raises CapacityError if more than max_queued jobs wait or too
-        many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
-        the job could exceed its cap.
-        """
+                fingerprint: of the request; another one under the same idempotency key is refused
+                        A job that is found and has not ended is pinned no more: two callers wait for it, so it ends with neither. One
+                that ended without an answer, but not by its input, is replaced if it or the new one is pinned: its caller's
+                connection ended it, or the server did, and its caller tries again.
+                Returns the job, and the jobs that were claimed. Raises CapacityError if more than max_queued jobs wait or too
+                many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
+                the job could exceed its cap.
+                """
 
     async def claim(self, claim: Claim, *, now: float) -> list[Job]:
         """Claim the next jobs for a worker, in order. Fewer than max_jobs means that it can have no more now.

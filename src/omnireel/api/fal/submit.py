@@ -153,6 +153,7 @@ class Submissions:
             has_one_attempt=headers.get("x-fal-no-retry", "").lower() in YES,
             start_deadline_s=_start_deadline(headers),
             max_queued=None if is_attached else self._max_queued(query.get("fal_max_queue_length")),
+            queue_room=None if is_attached else self.settings.max_queued,
             idempotency_key=_idempotency_key(headers),
         )
 

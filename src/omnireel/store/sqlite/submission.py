@@ -20,13 +20,24 @@ def store_job(db: Connection, submission: Submission, *, fingerprint: str, now: 
         known = _find_repeated(db, submission, fingerprint, now)
         if known is not None:
             return known
-    if submission.max_queued is not None:
-        waiting = num_queued(db)
-        if waiting > submission.max_queued:
-            raise CapacityError(f"{waiting} jobs are waiting already.", after_s=1)
+    if submission.max_queued is not None or submission.queue_room is not None:
+        _check_queue(db, submission)
     if submission.key_id:
         _check_key(db, submission, now=now)
     return _insert(db, submission, now)
+
+
+def _check_queue(db: Connection, submission: Submission) -> None:
+    """Raise CapacityError where the queue has no room for the job, or none for another one of its account."""
+    waiting = num_queued(db)
+    if submission.max_queued is not None and waiting > submission.max_queued:
+        raise CapacityError(f"{waiting} jobs are waiting already.", after_s=1)
+    # An account that may be anybody's has no share.
+    if submission.queue_room is None or not submission.owner:
+        return
+    own = count(db, "SELECT coalesce(max(num_queued), 0) FROM shares WHERE owner = ?", (submission.owner,))
+    if own + waiting > submission.queue_room:
+        raise CapacityError(f"{own} of your jobs are waiting already.", after_s=1)
 
 
 def num_queued(db: Connection) -> int:
