@@ -217,14 +217,15 @@ class JobStore(Protocol):
     ) -> tuple[Job, list[Job]]:
         """Store a new job, or find the one of the same idempotency key. Then `claim`, in the same commit.
 
-                fingerprint: of the request; another one under the same idempotency key is refused
-                        A job that is found and has not ended is pinned no more: two callers wait for it, so it ends with neither. One
-                that ended without an answer, but not by its input, is replaced if it or the new one is pinned: its caller's
-                connection ended it, or the server did, and its caller tries again.
-                Returns the job, and the jobs that were claimed. Raises CapacityError if more than max_queued jobs wait or too
-                many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
-                the job could exceed its cap.
-                """
+        fingerprint: of the request; another one under the same idempotency key is refused
+
+        A job that is found and has not ended is pinned no more: two callers wait for it, so it ends with neither. One
+        that ended without an answer, but not by its input, is replaced if it or the new one is pinned: its caller's
+        connection ended it, or the server did, and its caller tries again.
+        Returns the job, and the jobs that were claimed. Raises CapacityError beyond max_queued or queue_room, or if too
+        many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
+        the job could exceed its cap.
+        """
 
     async def claim(self, claim: Claim, *, now: float) -> list[Job]:
         """Claim the next jobs for a worker, in order. Fewer than max_jobs means that it can have no more now.
