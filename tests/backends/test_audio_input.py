@@ -44,7 +44,7 @@ def with_encoder(text_directory):
     asyncio.run(backend.close())
 
 
-def test_a_clip_without_sound_has_none_whatever_the_model_can_hear(local, clips):
+def test_a_clip_without_sound_has_none_with_and_without_an_audio_encoder(local, clips):
     loud, mute = clips
     assert [answer_of(local, make_task(clip)).video.sound for clip in (loud, mute)] == ["unheard", "absent"]
 
