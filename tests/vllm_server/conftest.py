@@ -77,7 +77,7 @@ def run_vllms_python():
 
     def run(program: Path, *arguments: object) -> str:
         command = [str(PYTHON), str(program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -33,7 +33,7 @@ def check_fields(body: dict) -> None:
     unknown = set(body) - set(ChatCompletionRequest.model_fields)
     assert not unknown, unknown
     assert not request.model_extra, request.model_extra
-    assert (request.thinking_token_budget, request.seed) == (20, 3)
+    assert (request.thinking_token_budget, request.seed) == (21, 3)
     assert request.chat_template_kwargs == {"enable_thinking": True, "reasoning_budget": 20}
     assert request.stream_options.include_usage
 

@@ -28,6 +28,7 @@ from omnireel.prompting.clip import (
 from omnireel.prompting.layout import IMAGE, SOUND, Prompt, lay_out_prompt, max_label_tokens, time_labels
 from omnireel.task import Detail, Inspection, Progress, Report, SoundUse, Task
 from omnireel.text.chat import ChatTemplate, video_messages
+from omnireel.text.reasoning import OPEN
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.limits import VideoLimits
 from omnireel.video.patch_grid import most_patches, target_grid
@@ -225,6 +226,12 @@ class TokenCounter:
         return lay_out_prompt(
             pieces, labels, num_kept_per_tubelet, self.tokenizer, num_sound_tokens=num_sound_tokens
         )
+
+    def num_opening_tokens(self, task: Task) -> int:
+        """Tokens of the prompt after the tag that opens the chain of thought, such as a line break."""
+        ids = self.lay_out(task, 1.0, (), []).ids
+        opening = self.tokenizer.added_tokens.get(OPEN)
+        return ids[::-1].index(opening) if opening in ids else 0
 
 
 def _check_id(tokenizer: Tokenizer, token: str, configured_id: int | None) -> None:

@@ -44,9 +44,19 @@ def _plain(text: str, tokenizer: Tokenizer) -> str:
 
 
 def request_fields(
-    task: Task, clip: SentClip, server: Server, *, max_tokens: int, salt: str | None = None
+    task: Task,
+    clip: SentClip,
+    server: Server,
+    *,
+    max_tokens: int,
+    salt: str | None = None,
+    num_opening: int = 0,
 ) -> dict[str, Any]:
-    """The body without the name of the model. task: as `with_plain_text` gives it"""
+    """The body without the name of the model.
+
+    task:        as `with_plain_text` gives it
+    num_opening: see Server.budget_fields
+    """
     sampling = task.sampling
     control = "/think" if task.thinking else "/no_think"
     system = control if task.system_prompt is None else task.system_prompt
@@ -61,6 +71,8 @@ def request_fields(
     }
     if sampling.seed is not None:
         fields["seed"] = sampling.seed
+    if sampling.reasoning_budget is not None:
+        fields |= server.budget_fields(sampling.reasoning_budget, num_opening)
     return fields | server.fields(task, clip, salt=salt)
 
 

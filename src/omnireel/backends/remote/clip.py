@@ -61,7 +61,12 @@ class TaskEncoder:
                 report(warning)
         sent = self._sent(clip, frames, pictures, audio)
         fields = request_fields(
-            task, sent, self._server, max_tokens=self._most_output(task, counted), salt=salt
+            task,
+            sent,
+            self._server,
+            max_tokens=self._most_output(task, counted),
+            salt=salt,
+            num_opening=self._counter.num_opening_tokens(task),
         )
         video = replace(
             counted.video,

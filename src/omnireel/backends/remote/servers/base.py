@@ -90,6 +90,14 @@ class Server:
             arguments["reasoning_budget"] = task.sampling.reasoning_budget
         return {"chat_template_kwargs": arguments}
 
+    def budget_fields(self, budget: int, num_opening: int) -> dict[str, Any]:
+        """Fields that limit the chain of thought; asked for only of a server that has_budget.
+
+        budget:      tokens of the model's own
+        num_opening: tokens of the prompt after the tag that opens the chain
+        """
+        raise NotImplementedError
+
     def _check_most(self, name: str, value: float, limit: float) -> None:
         if value > limit:
             raise self._unsupported(name, f"takes at most {limit:g}, not {value:g}", "Send a smaller value.")

@@ -18,7 +18,8 @@ class Nim(Server):
     def fields(self, task: Task, clip: SentClip, *, salt: str | None) -> dict[str, Any]:
         """The whole clip is looked at: all of its frames were chosen here."""
         video = {"num_frames": -1, "fps": -1}
-        fields = super().fields(task, clip, salt=salt) | {"media_io_kwargs": {"video": video}}
-        if task.sampling.reasoning_budget is not None:
-            fields["reasoning_budget"] = task.sampling.reasoning_budget
-        return fields
+        return super().fields(task, clip, salt=salt) | {"media_io_kwargs": {"video": video}}
+
+    def budget_fields(self, budget: int, num_opening: int) -> dict[str, Any]:  # noqa: ARG002
+        """A field of its own."""
+        return {"reasoning_budget": budget}

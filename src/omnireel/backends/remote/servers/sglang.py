@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from omnireel.backends.remote.servers.base import SentClip, Server
-from omnireel.task import Task
+from omnireel.backends.remote.servers.base import Server
 
 
 class SGLang(Server):
@@ -20,9 +19,6 @@ class SGLang(Server):
     max_fps = 2.0
     has_budget = True
 
-    def fields(self, task: Task, clip: SentClip, *, salt: str | None) -> dict[str, Any]:
-        """It has no field for a salt."""
-        fields = super().fields(task, clip, salt=salt)
-        if task.sampling.reasoning_budget is not None:
-            fields["custom_params"] = {"thinking_budget": task.sampling.reasoning_budget}
-        return fields
+    def budget_fields(self, budget: int, num_opening: int) -> dict[str, Any]:  # noqa: ARG002
+        """A parameter for its own processor of logits."""
+        return {"custom_params": {"thinking_budget": budget}}
