@@ -139,7 +139,7 @@ class Account:
             return False
         status_url = sent.json()["status_url"]
         while (status := await self.client.get(status_url)).status_code == 202:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep((1.0 if self.is_flood else 0.2) * self.lab.times.scale)
         return status.status_code == 200 and not status.json().get("error")
 
 
