@@ -76,7 +76,7 @@ def test_the_answer_is_that_of_the_model(local, model, text_directory, clip):
     assert (answer.finish_reason, answer.output_tokens) == ("length", 12)
 
 
-def test_each_delta_tells_the_tokens_so_far(local, clip):
+def test_each_delta_has_the_tokens_so_far(local, clip):
     *events, answer = asyncio.run(events_of(local, make_task(clip)))
     counted = [event.usage for event in events if isinstance(event, Delta)]
     assert {usage.input_tokens for usage in counted} == {answer.input_tokens}
