@@ -94,7 +94,7 @@ $(VLLM_STAMP): tests/vllm_server/requirements.txt
 	@touch $@
 
 test-vllm: $(DEVELOPMENT) $(VLLM_STAMP) ## a real vLLM on the CPU answers as the local backend does
-	OMP_NUM_THREADS=1 $(PY) -m pytest --timeout 600 tests/vllm_server
+	OMP_NUM_THREADS=1 $(PY) -m pytest --timeout 1200 tests/vllm_server
 
 test-install: $(DEVELOPMENT) ## follow the README from a fresh clone; install with pip and pipx
 	$(PY) -m pytest tests/installing.py
