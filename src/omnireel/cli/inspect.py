@@ -11,11 +11,8 @@ from rich.table import Table
 
 from omnireel.api.fal.output import inspection_report
 from omnireel.api.fal.prices import price_usd
-from omnireel.backends.remote.sendable import sendable_task
-from omnireel.backends.remote.servers import SERVERS
 from omnireel.cli.backend import find_model, open_counter, open_echo, own_limits
 from omnireel.cli.models.kept_rates import load_rates
-from omnireel.cli.models.model_servers import remote_media
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
 from omnireel.prompting.counts import TokenCounter
@@ -70,6 +67,11 @@ def _as_sent(task: Task, counter: TokenCounter, settings: Settings) -> Task:
     """The task as the backend gets it. Raises InputError for what model servers cannot do."""
     if settings.backend == "local":
         return task
+    # Only here, because they load PyAV.
+    from omnireel.backends.remote.sendable import sendable_task  # noqa: PLC0415
+    from omnireel.backends.remote.servers import SERVERS  # noqa: PLC0415
+    from omnireel.cli.models.model_servers import remote_media  # noqa: PLC0415
+
     return sendable_task(task, SERVERS[settings.backend], counter, remote_media(settings))
 
 
