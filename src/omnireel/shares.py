@@ -92,7 +92,7 @@ class FairShares:
         self._clock = clock
         self._virtual_time = 0.0
         self._accounts: dict[str, _Account] = {}
-        self._prune_at = _FEW_ACCOUNTS
+        self._purge_at = _FEW_ACCOUNTS
 
     @property
     def is_idle(self) -> bool:
@@ -150,8 +150,8 @@ class FairShares:
 
     def _account(self, owner: str) -> _Account:
         if owner not in self._accounts:
-            if len(self._accounts) >= self._prune_at:
-                self._prune()
+            if len(self._accounts) >= self._purge_at:
+                self._purge()
             self._accounts[owner] = _Account()
         return self._accounts[owner]
 
@@ -180,7 +180,7 @@ class FairShares:
         self._grant()
         if not self.num_held:  # then nobody waits either
             self._accounts.clear()
-            self._virtual_time, self._prune_at = 0.0, _FEW_ACCOUNTS
+            self._virtual_time, self._purge_at = 0.0, _FEW_ACCOUNTS
 
     def _charge(self, turn: Turn, cost: float) -> None:
         self._accounts[turn.owner].finish += (cost - turn.cost) / turn.weight
@@ -196,11 +196,11 @@ class FairShares:
             account.waiting.remove(waiting)
         self._grant()  # a smaller turn may fit
 
-    def _prune(self) -> None:
+    def _purge(self) -> None:
         """Drop accounts that have no turn and whose next start tag would be the virtual time anyway."""
         self._accounts = {
             owner: account
             for owner, account in self._accounts.items()
             if account.num_held or account.waiting or account.finish > self._virtual_time
         }
-        self._prune_at = max(_FEW_ACCOUNTS, 2 * len(self._accounts))
+        self._purge_at = max(_FEW_ACCOUNTS, 2 * len(self._accounts))
