@@ -84,11 +84,13 @@ class Work(Generic[T]):
         self._pausing: Future[None] | None = None
         self._slice_ends_at = time.monotonic() + SLICE_S
         try:
-            self._future = self._loop.run_in_executor(threads.pool, function, self._report)
+            running = threads.pool.submit(function, self._report)
         except RuntimeError:  # the threads were closed
             turn.release()
             raise Cancelled("The server was shut down before the work began.") from None
+        self._future = asyncio.wrap_future(running)
         self._future.add_done_callback(self._finished)
+        running.add_done_callback(self._thread_ended)
 
     def cancel(self) -> None:
         """End the function at its next report. Further calls, and one after its end, do nothing."""
@@ -115,8 +117,15 @@ class Work(Generic[T]):
     def _finished(self, future: asyncio.Future[T]) -> None:
         if not future.cancelled():
             future.exception()  # or asyncio logs the failure of work whose result is not awaited
-        self._turn.release()
         self._progress.put(None)
+
+    def _thread_ended(self, _: Future[T]) -> None:
+        """Give the turn back. Not when the future is cancelled: the thread works on until its next report."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._release)
+
+    def _release(self) -> None:
+        self._turn.release()
 
     def _report(self, progress: Progress) -> None:
         self._check()
@@ -143,6 +152,8 @@ class Work(Generic[T]):
 
     async def _let_others_work(self) -> None:
         threads = self._threads
+        if self._is_cancelled.is_set():  # it ends now, and would never give a new turn back
+            return
         if not threads.shares.others_wait(self._owner) or threads.num_paused >= MAX_PAUSED:
             return
         self._turn.release()

@@ -37,18 +37,12 @@ class TaskRun:
     async def __call__(self, job: Job, publish: Publish) -> Outcome:
         """The outcome of one attempt.
 
-        Raises CapacityError if the backend is full and the job can wait, AttemptError if it may have another attempt.
+        Raises CapacityError if the backend is full, AttemptError if another attempt may succeed.
         """
         try:
             return await self._answer(job, publish)
-        except CapacityError as error:
-            if job.pinned_to is None:
-                raise
-            return failure_of(error)
-        except AttemptError as error:
-            if job.retries:
-                raise
-            return failure_of(error)
+        except (CapacityError, AttemptError):
+            raise
         except OmnireelError as error:
             failure = failure_of(error, job.task)
             if failure is INTERNAL:  # the caller does not see the reason

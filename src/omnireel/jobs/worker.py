@@ -325,10 +325,13 @@ class Worker:
         age_s = max(0.0, time.time() - job.created_at)
         after_s = max(full.after_s, min(MAX_BACKOFF_S, _SHARE_OF_AGE * age_s))
         deadline = job.start_deadline_at
-        if job.attempt == 1 and deadline is not None and self.clock() + after_s > deadline:
+        is_late = deadline is not None and self.clock() + after_s > deadline
+        if job.pinned_to is None and job.attempt == 1 and is_late:
             await self._finish(job, self.end_policy.not_started)
-        else:
-            await self._requeue(job, after_s, why=full.message)
+        elif not await self._requeue(
+            job, after_s, why=full.message
+        ):  # its caller waits on an open connection
+            await self._finish(job, failure_of(full))
 
     async def _try_again(self, job: Job, error: AttemptError) -> None:
         """Requeue a job whose attempt broke off, if it may have another one."""
@@ -339,15 +342,17 @@ class Worker:
     async def _requeue(self, job: Job, after_s: float, *, counts: bool = False, why: str = "") -> bool:
         """Put a job back into the queue. why: for its owner. Returns False where no attempt is left or it is lost."""
         lines = self._log_buffer.take(job.id)
-        if why:
-            lines.append((time.time(), "WARN", f"{why} The request runs again in {after_s:.3g} s."))
         try:
-            return await self.jobs.requeue(
+            is_waiting = await self.jobs.requeue(
                 job, worker=self.policy.name, after_s=after_s, counts=counts, log=lines, now=self.clock()
             )
         except CapacityError as error:
             log.error("a job could not be requeued before its lease ends", error=error.message)
             return True
+        if is_waiting and why:
+            again = f"{why} The request runs again in {after_s:.3g} s."
+            self.jobs.append_log(job.id, [(time.time(), "WARN", again)])
+        return is_waiting
 
     async def _renew_leases(self) -> None:
         """Renew the leases. Stop jobs whose lease is lost or whose cancellation was requested."""

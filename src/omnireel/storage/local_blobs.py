@@ -6,7 +6,6 @@ import asyncio
 import errno
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Set
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -143,13 +142,13 @@ class LocalBlobStore:
                 self._new(name) as file,
             ):
                 promise.spend(source.stat().st_size)
-                shutil.copyfileobj(content, file, _BUFFER_BYTES)
+                _copy_all(content, file)
                 os.fsync(file.fileno())
         _sync_directory(self._directory)
 
     def _copy(self, part: str, file: BinaryIO) -> None:
         with (self._directory / part).open("rb") as source:
-            shutil.copyfileobj(source, file, _BUFFER_BYTES)
+            _copy_all(source, file)
 
     def _sync(self, file: BinaryIO) -> None:
         os.fsync(file.fileno())
@@ -226,6 +225,11 @@ def write_all(file: BinaryIO, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]
+
+
+def _copy_all(source: BinaryIO, file: BinaryIO) -> None:
+    while piece := source.read(_BUFFER_BYTES):
+        write_all(file, piece)
 
 
 def _sync_directory(directory: Path) -> None:

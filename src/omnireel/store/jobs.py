@@ -54,7 +54,8 @@ class Submission:
     keeps_io:         whether task and outcome may be kept after the end
     retries:          how many more attempts it may have after the first one
     start_deadline_s: seconds within which it has to start
-    max_queued:       it is refused if more jobs are waiting already
+    max_queued:       it is refused if more jobs are waiting already. A pinned job takes no room, unless another one of
+                      the same idempotency key comes and unpins it; then that is refused
     queue_room:       it is refused if its account would take more of so much room in the queue than it leaves free
     key_id:           the key it was sent with; "" if the server asks for none
     reserved_micro:   most that it can cost, in millionths of a US dollar; used if the key has a cap
@@ -226,6 +227,9 @@ class JobStore(Protocol):
         many of the key's jobs are unfinished, InputError(idempotency_mismatch), DeniedError if the key is revoked or
         the job could exceed its cap.
         """
+
+    async def is_repeated(self, owner: str, idempotency_key: str) -> bool:
+        """Whether `submit` would find the job of an attached request, or refuse it, by its idempotency key."""
 
     async def claim(self, claim: Claim, *, now: float) -> list[Job]:
         """Claim the next jobs for a worker, in order. Fewer than max_jobs means that it can have no more now.

@@ -61,11 +61,16 @@ class Accepted:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A request that was read and checked, and whose clip is saved. fingerprint: a hash of its body"""
+    """A request that was read and checked, and whose clip is saved.
+
+    fingerprint: a hash of its body
+    needs_turn:  whether it has to wait for one: it is attached, and no job of its idempotency key is there
+    """
 
     submission: Submission
     fingerprint: str
     ignored: list[str]
+    needs_turn: bool
 
 
 class Turns(Protocol):
@@ -107,7 +112,7 @@ class Submissions:
         keep_s_of(request.headers, 0.0)  # checked only: it is about files of answers, and there are none
         prepared = await self._prepare(request, options, turns)
         submission = prepared.submission
-        if turns is not None:
+        if turns is not None and prepared.needs_turn:
             try:
                 waited_s = await turns.wait(options.start_deadline_s)
             except BaseException:
@@ -123,11 +128,17 @@ class Submissions:
         async with self.reading(request) as body:
             read = body.value
             stored = await self.find_stored(request, read.task)
-            if turns is not None:
+            needs_turn = turns is not None and not await self._is_repeated(options)
+            if turns is not None and needs_turn:
                 turns.check_room()
             submission = await self.submitter.prepare(read.task, options, stored=stored)
             request.state.task = without_clip(read.task)
-            return _Prepared(submission, body.fingerprint, read.ignored)
+            return _Prepared(submission, body.fingerprint, read.ignored, needs_turn)
+
+    async def _is_repeated(self, options: JobOptions) -> bool:
+        if options.idempotency_key is None:
+            return False
+        return await self.store.jobs.is_repeated(options.owner, options.idempotency_key)
 
     @asynccontextmanager
     async def reading(self, request: Request) -> AsyncIterator[ReadBody[ReadRequest]]:
@@ -152,8 +163,8 @@ class Submissions:
             keeps_io=_keeps_io(headers.get("x-fal-store-io", "1")),
             has_one_attempt=headers.get("x-fal-no-retry", "").lower() in YES,
             start_deadline_s=_start_deadline(headers),
-            max_queued=None if is_attached else self._max_queued(query.get("fal_max_queue_length")),
-            queue_room=None if is_attached else self.settings.max_queued,
+            max_queued=self._max_queued(None if is_attached else query.get("fal_max_queue_length")),
+            queue_room=self.settings.max_queued,
             idempotency_key=_idempotency_key(headers),
         )
 

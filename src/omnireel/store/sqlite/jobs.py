@@ -20,7 +20,7 @@ from omnireel.store.sqlite import ending, leases
 from omnireel.store.sqlite.clock import note_time
 from omnireel.store.sqlite.database import Connection, Database
 from omnireel.store.sqlite.rows import find_job, find_status, select
-from omnireel.store.sqlite.submission import num_queued, store_job
+from omnireel.store.sqlite.submission import is_repeated, num_queued, store_job
 from omnireel.task import Outcome
 
 
@@ -40,6 +40,10 @@ class SqliteJobs:
             return job, [] if claim is None else leases.claim_jobs(db, claim, now=now)
 
         return await self._database.write(work)
+
+    async def is_repeated(self, owner: str, idempotency_key: str) -> bool:
+        """See `JobStore.is_repeated`."""
+        return await self._database.read(lambda db: is_repeated(db, owner, idempotency_key))
 
     async def claim(self, claim: Claim, *, now: float) -> list[Job]:
         """See `JobStore.claim`."""

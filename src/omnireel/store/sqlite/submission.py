@@ -20,7 +20,7 @@ def store_job(db: Connection, submission: Submission, *, fingerprint: str, now: 
         known = _find_repeated(db, submission, fingerprint, now)
         if known is not None:
             return known
-    if submission.max_queued is not None or submission.queue_room is not None:
+    if submission.pinned_to is None:
         _check_queue(db, submission)
     if submission.key_id:
         _check_key(db, submission, now=now)
@@ -61,11 +61,13 @@ def _find_repeated(db: Connection, submission: Submission, fingerprint: str, now
             hint="Use a new key for a new request.",
         )
     known = find_job(db, rows[0][1])
-    if known is None or _is_tried_again(known, submission):
+    if known is None or _is_tried_again(known, is_attached=submission.pinned_to is not None):
         replaced = (submission.id, now + IDEMPOTENCY_S, *key)
         db.execute("UPDATE idempotency SET job_id = ?, expires_at = ? WHERE owner = ? AND key = ?", replaced)
         return None
-    if known.pinned_to is not None and not known.state.is_final:
+    if not known.state.is_final:
+        if known.pinned_to is not None and known.state is State.queued:
+            _check_queue(db, submission)
         db.execute(
             """UPDATE jobs SET pinned_to = NULL, retries = max(retries, ?),
                webhook_url = coalesce(webhook_url, ?) WHERE id = ?""",
@@ -74,9 +76,16 @@ def _find_repeated(db: Connection, submission: Submission, fingerprint: str, now
     return known
 
 
-def _is_tried_again(known: Job, submission: Submission) -> bool:
+def is_repeated(db: Connection, owner: str, idempotency_key: str) -> bool:
+    """Whether the idempotency key of an attached request has a job that is not tried again."""
+    rows = select(db, "SELECT job_id FROM idempotency WHERE owner = ? AND key = ?", (owner, idempotency_key))
+    known = find_job(db, rows[0][0]) if rows else None
+    return known is not None and not _is_tried_again(known, is_attached=True)
+
+
+def _is_tried_again(known: Job, *, is_attached: bool) -> bool:
     """Whether an open request of the same idempotency key ended without an answer that would stay the same."""
-    if known.failure is None or (known.pinned_to is None and submission.pinned_to is None):
+    if known.failure is None or (known.pinned_to is None and not is_attached):
         return False
     is_about_input = known.failure.is_callers and known.failure.after_s is None
     return known.state is State.cancelled or not is_about_input
