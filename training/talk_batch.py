@@ -5,6 +5,7 @@ A batch is a few clips with the same timing and grid, so that their prompts have
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -18,7 +19,7 @@ from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, Piece, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.patch_grid import target_grid
-from omnireel.video.sample import choose_frames
+from omnireel.video.sample import choose_frames, choose_frames_between
 from omnireel.video.tubelets import PixelSpec
 from training.counterfactual import DECIDED_BY_CHAIN, counterfactual
 from training.degrade import degraded_pixels
@@ -41,26 +42,27 @@ from training.story import story_targets
 from training.styles import CONCLUSION, SYSTEM_PROMPTS, answer_in_style, chain
 from training.watch import bind_targets, frame_pairs, watch_targets
 
-THINKING = 0.5  # share of batches with thinking
-LONG = 0.45  # share of batches with clips of up to 20 s; seconds of two digits occur only there
+THINKING = 0.45  # share of batches with thinking
+LONG = 0.35  # share of batches with clips of up to 20 s; seconds of two digits occur only there
 # `alike` of `make_scene`. Objects that share a trait are hard to distinguish, and rare at its default.
 ALIKE = 1.0
-TWINS = 0.4  # share of clips with things that are alike in colour and shape, of those with several things
-PICTURED = 0.15  # share of clips that are no simple scene
+TWINS = 0.55  # share of clips with things that are alike in colour and shape, of those with several things
+PICTURED = 0.3  # share of clips that are no simple scene
+WINDOWED = 0.15  # share of batches with a part of a longer clip
 EMPTY_SHARE = 0.04  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
 # Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
-    how_many: 5.0, position: 2.8, order: 3.8, lifecycle: 2.2, yes_no: 2.6, is_beside: 1.2, on_screen: 2.8, second: 3.0,
-    describe: 2.2, beyond: 2.2, happening: 1.2, movers: 1.2, colour: 0.7, shape: 0.7, direction: 0.9,
+    how_many: 5.5, position: 2.8, order: 3.4, lifecycle: 2.6, yes_no: 2.8, is_beside: 1.2, on_screen: 2.6, second: 2.8,
+    describe: 3.2, beyond: 2.8, happening: 1.2, movers: 1.8, colour: 0.7, shape: 0.7, direction: 0.9,
 }  # fmt: skip
 # A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
-SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.0}
+SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.6}
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Length, frame rate and sampled frames that the clips of a batch share."""
+    """Length, frame rate and sampled frames that the clips of a batch share. The frames may be those of a part of the clip."""
 
     duration_s: float
     fps: float
@@ -78,6 +80,19 @@ def make_timing(rng: Random, longest_s: float) -> Timing:
     fps = rng.choice((10, 12, 15, 24, 25, 29.97, 30, 30, 50, 60))
     num_frames = max(2, round(duration * fps))
     return Timing(num_frames / fps, fps, tuple(choose_frames(num_frames, fps, fps=2, max_frames=256)))
+
+
+def part_of(rng: Random, whole: Timing) -> Timing:
+    """A random part of a clip, as a request chooses it with start_s and end_s. Seconds still count from the clip's start."""
+    longest = int(whole.duration_s)
+    if longest < 4:
+        return whole
+    start_s = rng.randint(1, longest - 2)
+    end_s = rng.randint(start_s + 2, longest)
+    first, count = math.ceil(start_s * whole.fps), int((end_s - start_s) * whole.fps)
+    return replace(
+        whole, indices=tuple(choose_frames_between(first, count, whole.fps, fps=2, max_frames=256))
+    )
 
 
 @dataclass(frozen=True)
@@ -212,6 +227,8 @@ class TalkBatches:
         aspect = choose_aspect(common)
         longest_s = min(20.0, 5 + 15 * step / self.curriculum.short_steps) if common.random() < LONG else 8
         timing = make_timing(common, longest_s)
+        if common.random() < WINDOWED:
+            timing = part_of(common, timing)
         thinking = common.random() < THINKING
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         mode = AnswerMode(style, rng.choice(SYSTEM_PROMPTS[style]) or None, thinking)
@@ -297,7 +314,7 @@ class TalkBatches:
             thoughts, decided = chain(shown.view, question).rsplit(CONCLUSION, 1)
             answer = f"{CONCLUSION}{decided}\n</think>\n{answer}"
         text = question.text
-        if question.kind == "outside my world" and rng.random() < 0.7:
+        if question.kind == "outside my world" and rng.random() < 0.4:
             text = with_unknown_words(rng, text)
         pieces = self._render(casual(rng, text), mode)
         after = pieces[[p.kind for p in pieces].index("video") + 1 :]
@@ -343,7 +360,8 @@ def padded(rows: list[Row]) -> Suffixes:
     """Pad the rows to one length, with targets and weights.
 
     The total weight of a chain is the root of its length, and so is that of a decision. So an error in the decision
-    counts the same after a chain of any length.
+    counts the same after a chain of any length. The first token decides whether the clip is a simple scene at all, so it
+    weighs as much as a one-word answer.
     """
     longest = max(len(row.ids) for row in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)
@@ -357,4 +375,5 @@ def padded(rows: list[Row]) -> Suffixes:
         for part in (row.thoughts, row.decision):
             weights[number, start : start + len(part)] = max(1, len(part)) ** -0.5
             start += len(part)
+        weights[number, len(row.question) - 1] = 1.0
     return Suffixes(ids, targets, weights)

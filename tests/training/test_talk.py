@@ -66,16 +66,20 @@ def test_each_step_adjusts_the_selection_bias_by_the_loads_of_the_step_before_on
     assert not any(torch.equal(a, b) for a, b in zip(biases, before, strict=True))
 
 
-def test_a_decision_has_the_same_weight_after_a_chain_of_any_length():
+def test_a_decision_has_the_same_weight_after_a_chain_of_any_length_and_a_first_token_that_of_a_word():
     end = 3
-    rows = padded([Row([7, 8, 9], [], [5, end]), Row([7, 8], [1, 2, 4, 6], [5, end])])
-    assert rows.ids.tolist() == [[7, 8, 9, 5, 0, 0, 0], [7, 8, 1, 2, 4, 6, 5]]
+    rows = padded([Row([7, 8, 9], [], [6, 5, end]), Row([7, 8], [1, 2, 4, 6], [6, 5, end])])
+    assert rows.ids.tolist() == [[7, 8, 9, 6, 5, 0, 0, 0], [7, 8, 1, 2, 4, 6, 6, 5]]
     nothing = [NO_LOSS] * 3
-    assert rows.targets.tolist() == [[NO_LOSS, NO_LOSS, 5, end, *nothing], [NO_LOSS, 1, 2, 4, 6, 5, end]]
+    assert rows.targets.tolist() == [
+        [NO_LOSS, NO_LOSS, 6, 5, end, *nothing],
+        [NO_LOSS, 1, 2, 4, 6, 6, 5, end],
+    ]
     for weights, targets in zip(rows.weights, rows.targets, strict=True):
-        assert weights[targets == end] == weights[targets == 5] == pytest.approx(2**-0.5)
+        assert weights[targets == end] == weights[targets == 5] == pytest.approx(3**-0.5)
         assert not weights[targets == NO_LOSS].any()
-    assert rows.weights[1, 1:5].tolist() == [0.5] * 4
+    assert rows.weights[1, 1:5].tolist() == [1.0, 0.5, 0.5, 0.5]
+    assert rows.weights[0, 2] == 1.0
 
 
 def test_a_decision_begins_with_the_conclusion():
@@ -86,7 +90,7 @@ def test_a_decision_begins_with_the_conclusion():
             for targets, weights in zip(group.targets, group.weights, strict=True):
                 target_ids, weight = targets[targets != NO_LOSS], weights[targets != NO_LOSS]
                 text = _text(batches, target_ids[weight == weight[-1]].tolist())
-                if weight[0] != weight[-1]:
+                if weight[1] != weight[-1]:
                     decisions.append(text)
     assert len(decisions) > 12
     assert all(text.startswith(" So: ") for text in decisions)
@@ -113,7 +117,7 @@ def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkey
                 chains.add(thoughts)
                 named += len(decided)
     assert named > 40
-    assert len(chains) > 60, "each clip has many chains"
+    assert len(chains) > 50, "each clip has many chains"
 
 
 def test_the_heads_do_not_change_gradients_of_the_model_in_the_first_steps():

@@ -20,7 +20,7 @@ from training.scenes import Background, Scene, make_scene
 
 # Kind of clip → share in training.
 KINDS = {
-    "photo": 5.0, "sprite": 2.5, "page": 1.2, "texture": 1.0, "other shapes": 1.2, "outlines": 0.8, "many things": 0.8, "pan": 0.8,
+    "photo": 2.5, "sprite": 3.5, "page": 0.8, "texture": 0.8, "other shapes": 4.5, "outlines": 1.5, "many things": 3.0, "pan": 2.5, "drawn icons": 1.5,
 }  # fmt: skip
 SMALLEST = 0.15  # smaller shapes look alike in the few pixels that the model sees
 PASTED = 0.35  # share of photographs, pages and textures with simple shapes pasted on
@@ -150,7 +150,7 @@ class Pictures:
 
     def sources(self) -> list[str]:
         """The names that `footage` takes: packages, and kinds that need none."""
-        drawn_kinds = [kind for kind in KINDS if kind not in ("photo", "sprite")]
+        drawn_kinds = [kind for kind in KINDS if kind not in ("photo", "sprite", "drawn icons")]
         return [*self.photos, *self.sprites, *drawn_kinds]
 
     def footage(self, rng: Random, duration_s: float, aspect: float, source: str | None = None) -> Footage:
@@ -166,6 +166,10 @@ class Pictures:
             package = source or rng.choice(list(self.sprites))
             made = [_open(rng.choice(self.sprites[package]), "RGBA") for _ in range(rng.choice((1, 1, 2, 3)))]
             return _with_sprites(rng, package, made, duration_s, aspect)
+        if kind == "drawn icons":
+            return _with_sprites(
+                rng, kind, [drawn.icon(rng) for _ in range(rng.choice((1, 1, 2, 3)))], duration_s, aspect
+            )
         if kind in ("page", "texture"):
             size = (round(400 * max(1.0, aspect)), round(400 / min(1.0, aspect)))
             if kind == "page":
@@ -192,8 +196,10 @@ class Pictures:
         count = rng.randint(1, len(scene.things))
         if kind == "outlines":
             made = [drawn.outline(rng, t.shape, t.rgb, held_out=self.held_out) for t in scene.things[:count]]
+        elif self.held_out:
+            made = [drawn.other_shape(rng, t.rgb, held_out=True) for t in scene.things[:count]]
         else:
-            made = [drawn.other_shape(rng, t.rgb, held_out=self.held_out) for t in scene.things[:count]]
+            made = [drawn.varied_shape(rng, t.rgb) for t in scene.things[:count]]
         return Footage(kind, scene, sprites=tuple(made))
 
     def _photo(self, rng: Random, package: str) -> Image.Image:
