@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from random import Random
 
@@ -31,30 +30,29 @@ from training.questions.ask import BUILDERS, ask, casual
 from training.questions.events import happening, lifecycle, order, second
 from training.questions.places import position
 from training.questions.question import Builder, Question
-from training.questions.traits import colour, direction, how_many, movers, shape
+from training.questions.traits import absent, colour, direction, how_many, movers, shape
 from training.questions.unseen import about_nothing, about_picture
-from training.questions.view import View, events_of
+from training.questions.view import View
 from training.questions.whole import beyond, describe, on_screen
 from training.questions.yes_no import is_beside, yes_no
 from training.recipe import SEED, choose_aspect
-from training.scenes import make_scene
+from training.scenes import training_scene
 from training.story import story_targets
 from training.styles import CONCLUSION, SYSTEM_PROMPTS, answer_in_style, chain
 from training.watch import bind_targets, frame_pairs, watch_targets
 
 THINKING = 0.45  # share of batches with thinking
 LONG = 0.35  # share of batches with clips of up to 20 s; seconds of two digits occur only there
-# `alike` of `make_scene`. Objects that share a trait are hard to distinguish, and rare at its default.
-ALIKE = 1.0
-TWINS = 0.55  # share of clips with things that are alike in colour and shape, of those with several things
-PICTURED = 0.3  # share of clips that are no simple scene
+PICTURED = 0.25  # share of clips that are no simple scene
 WINDOWED = 0.15  # share of batches with a part of a longer clip
 EMPTY_SHARE = 0.04  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
-# Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
+# Shares of the questions in training. Without many about absent things the model would refuse them: pictures outside its
+# world mostly lack what is asked for. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
     how_many: 5.5, position: 2.8, order: 3.4, lifecycle: 2.6, yes_no: 2.8, is_beside: 1.2, on_screen: 2.6, second: 2.8,
-    describe: 3.2, beyond: 2.8, happening: 1.2, movers: 1.8, colour: 0.7, shape: 0.7, direction: 0.9,
+    describe: 3.2, beyond: 2.8, happening: 1.2, movers: 1.8, colour: 1.0, shape: 1.0, direction: 1.2,
+    absent: 2.0,
 }  # fmt: skip
 # A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
 SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.6}
@@ -287,7 +285,7 @@ class TalkBatches:
             view = View(few, timing.times_s)
             subject = view if view.things else _random_view(rng, timing, aspect)
             return Shown(view, subject, footage)
-        view = _rich_view(rng, timing, aspect)
+        view = _random_view(rng, timing, aspect)
         if roll < PICTURED + EMPTY_SHARE:
             return Shown(View(replace(view.scene, things=(), words=()), timing.times_s), view)
         return Shown(view, view)
@@ -328,24 +326,11 @@ class TalkBatches:
         return self.template.render(messages, enable_thinking=mode.thinking)
 
 
-def _rich_view(rng: Random, timing: Timing, aspect: float) -> View:
-    """A random view, or the richest of three. A batch has few clips, and simple ones lack the hard questions."""
-    return max(
-        (_random_view(rng, timing, aspect) for _ in range(rng.choices((1, 3), (2, 3))[0])), key=_richness
-    )
-
-
 def _random_view(rng: Random, timing: Timing, aspect: float) -> View:
     while True:
-        view = View(make_scene(rng, timing.duration_s, aspect, alike=ALIKE, twins=TWINS), timing.times_s)
+        view = View(training_scene(rng, timing.duration_s, aspect), timing.times_s)
         if view.things:
             return view
-
-
-def _richness(view: View) -> int:
-    """The number of events and of pairs of things that share a trait, plus two if there is text."""
-    alike = sum(a.shape == b.shape or a.colour == b.colour for a, b in combinations(view.things, 2))
-    return len(events_of(view)) + alike + 2 * (view.scene.word is not None)
 
 
 def _without_targets(targets: dict[str, Tensor], *kept: str) -> dict[str, Tensor]:

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 import omnireel
+from omnireel.prompting.layout import time_labels
 from training import talk_batch
 from training.dense import NO_LOSS
-from training.loop import digest
+from training.loop import Schedule, digest
 from training.pictures.footage import Pictures
 from training.recipe import demo_config, pixel_spec
 from training.scenes import COLOURS, SHAPES
 from training.start import Start, move_word_rows
 from training.talk import HEADS_ONLY_STEPS, TalkStage
-from training.talk_batch import Curriculum, Row, TalkBatches, padded
+from training.talk_batch import Curriculum, Row, TalkBatches, make_timing, padded, part_of
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 SPEC = pixel_spec(demo_config())
@@ -118,6 +119,31 @@ def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkey
                 named += len(decided)
     assert named > 40
     assert len(chains) > 50, "each clip has many chains"
+
+
+def test_a_part_of_a_clip_keeps_the_seconds_of_the_whole():
+    rng, parts = Random(3), 0
+    for _ in range(60):
+        whole = make_timing(rng, 20)
+        part = part_of(rng, whole)
+        if part == whole:
+            assert whole.duration_s < 4
+            continue
+        parts += 1
+        assert part.duration_s == whole.duration_s
+        assert 0.9 < part.times_s[0] < part.times_s[-1] < whole.duration_s
+        start = round(part.times_s[0])
+        assert time_labels(part.indices, part.fps)[0].startswith(f"Frame 1 sampled at {start}.")
+    assert parts > 30
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_nothing():
+    schedule = Schedule(steps=200, peak_rate=1.0, warmup=50)
+    rates = [schedule.rate(step) for step in range(201)]
+    assert max(rates) == rates[49] == rates[50] == 1.0
+    assert rates[:50] == sorted(rates[:50])
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert rates[-1] == 0.0
 
 
 def test_the_heads_do_not_change_gradients_of_the_model_in_the_first_steps():
