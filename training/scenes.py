@@ -147,7 +147,7 @@ def make_scene(
 
 
 # Shares of training. Objects that share a trait are hard to distinguish, and rare at the default of `make_scene`.
-ALIKE, TWINS = 1.0, 0.55
+ALIKE, TWINS = 1.0, 0.35
 
 
 def training_scene(

@@ -43,7 +43,7 @@ from training.watch import bind_targets, frame_pairs, watch_targets
 
 THINKING = 0.45  # share of batches with thinking
 LONG = 0.35  # share of batches with clips of up to 20 s; seconds of two digits occur only there
-PICTURED = 0.25  # share of clips that are no simple scene
+PICTURED = 0.2  # share of clips that are no simple scene
 WINDOWED = 0.15  # share of batches with a part of a longer clip
 EMPTY_SHARE = 0.04  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
