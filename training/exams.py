@@ -75,7 +75,9 @@ def _alike(rng: Random, _number: int, _pictures: Path) -> Case:
         view = _view(rng, timing, size, twins=1.0)
         if len({t.name for t in view.things}) < len(view.things):
             break
-    found = [(c.__name__.replace("_", " "), c(rng, view)) for c in COUNTS for _ in range(SAME_KIND)]
+    found: list[tuple[str, Question | None]] = [
+        (c.__name__.replace("_", " "), c(rng, view)) for c in COUNTS for _ in range(SAME_KIND)
+    ]
     for _ in range(SAME_KIND):
         found += [("describe", describe(rng, view)), ("what moves", movers(rng, view))]
     return _case(rng, view, timing, size, found)

@@ -102,7 +102,7 @@ def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkey
     monkeypatch.setattr(talk_batch, "PICTURED", 0.0)
     monkeypatch.setattr(talk_batch, "EMPTY_SHARE", 0.0)
     batches = TalkBatches(Curriculum(tubelets=6, questions=24), DEMO, SPEC, Pictures(None))
-    name = re.compile(f"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
+    name = re.compile(f"(?<!no )({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
     chains, named = set(), 0
     for step in range(8):
         for group in batches.make(Random(step), step).suffixes:
@@ -132,8 +132,8 @@ def test_a_part_of_a_clip_keeps_the_seconds_of_the_whole():
         parts += 1
         assert part.duration_s == whole.duration_s
         assert 0.9 < part.times_s[0] < part.times_s[-1] < whole.duration_s
-        start = round(part.times_s[0])
-        assert time_labels(part.indices, part.fps)[0].startswith(f"Frame 1 sampled at {start}.")
+        label = re.findall(r"[\d.]+(?= seconds)", time_labels(part.indices, part.fps)[0])
+        assert float(label[0]) == pytest.approx(part.times_s[0], rel=0.05)
     assert parts > 30
 
 
