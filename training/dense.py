@@ -31,12 +31,15 @@ def cover(thing: Thing, times_s: tuple[float, float], aspect: float, grid: tuple
 def tubelet_targets(
     scene: Scene, first_s: float, second_s: float, grid: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """Targets of each patch for two frames at these times: about the object on it, and about its characters."""
+    """Targets of each patch for two frames at these times: about the object on it, and about its characters.
+
+    thing is the number of the object in the scene, from 1; 0 where there is none
+    """
     rows, cols = grid
     out = {name: torch.full(grid, NO_LOSS) for name in ("shape", "colour", "motion", "life")}
-    out["object"] = torch.zeros(grid, dtype=torch.int64)
+    out["object"], out["thing"] = torch.zeros(2, *grid, dtype=torch.int64)
     covers = torch.zeros(*grid, 128)
-    for thing in scene.things:
+    for number, thing in enumerate(scene.things, 1):
         seen = thing.is_visible(first_s), thing.is_visible(second_s)
         if not any(seen):
             continue
@@ -47,6 +50,7 @@ def tubelet_targets(
         out["object"][cell] = 1
         on_it = covered.view(rows, cols, 2, 64).mean(-1).amax(-1) > MIN_COVERED
         on_it[cell] = True
+        out["thing"][on_it] = number
         out["shape"][on_it] = SHAPES.index(thing.shape)
         out["colour"][on_it] = list(COLOURS).index(thing.colour)
         out["life"][on_it] = {(True, True): 0, (False, True): 1, (True, False): 2}[seen]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,8 @@ from training.talk_batch import Timing
 
 EVERY_KIND: dict[Builder, float] = dict.fromkeys((*BUILDERS, movers), 1.0)
 IN_ITS_WORLD = {builder: share for builder, share in EVERY_KIND.items() if builder is not beyond}
-QUESTIONS_ON_A_PICTURE = 6
+QUESTIONS_ON_A_PICTURE = 8
+SAME_KIND = 3  # most questions of one kind about a clip
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,12 @@ def _alike(rng: Random, _number: int, _pictures: Path) -> Case:
         view = _view(rng, timing, size, twins=1.0)
         if len({t.name for t in view.things}) < len(view.things):
             break
-    questions: dict[str, Question | None] = {c.__name__.replace("_", " "): c(rng, view) for c in COUNTS}
-    questions |= {"describe": describe(rng, view), "what moves": movers(rng, view)}
-    return _case(rng, view, timing, size, questions)
+    found: list[tuple[str, Question | None]] = [
+        (c.__name__.replace("_", " "), c(rng, view)) for c in COUNTS for _ in range(SAME_KIND)
+    ]
+    for _ in range(SAME_KIND):
+        found += [("describe", describe(rng, view)), ("what moves", movers(rng, view))]
+    return _case(rng, view, timing, size, found)
 
 
 def _writing(rng: Random, _number: int, _pictures: Path) -> Case:
@@ -88,7 +92,7 @@ def _writing(rng: Random, _number: int, _pictures: Path) -> Case:
             break
     text = view.scene.word.text
     case = "upper" if text.isupper() else "lower" if text.islower() else "mixed"
-    return _case(rng, view, timing, size, {f"{case} case": on_screen(rng, view)})
+    return _case(rng, view, timing, size, [(f"{case} case", on_screen(rng, view)) for _ in range(SAME_KIND)])
 
 
 def _pictures_case(rng: Random, number: int, directory: Path) -> Case:
@@ -126,21 +130,27 @@ SETS: dict[str, Callable[[Random, int, Path], Case]] = {
 def _scene_case(rng: Random, *, twins: float, held_out: bool) -> Case:
     size, timing = _size(rng), _timing(rng, 20)
     view = _view(rng, timing, size, twins=twins)
-    found: dict[str, Question] = {}
-    for builder in EVERY_KIND:
-        question = builder(rng, view)
-        if question is not None:
-            found.setdefault(question.kind, question)
-    new = Question("outside my world", outside.question(rng, held_out=True), "unknown", outside.ANSWER)
-    found["outside my world"] = new
-    put = {kind: q.reworded(rng) if held_out else q for kind, q in found.items()}
-    return _case(rng, view, timing, size, put)
+    found: list[tuple[str, Question]] = []
+    for builder in IN_ITS_WORLD:
+        for _ in range(2 * SAME_KIND):
+            question = builder(rng, view)
+            if question is not None and sum(question.kind == kind for kind, _ in found) < SAME_KIND:
+                found.append((question.kind, question.reworded(rng) if held_out else question))
+    for _ in range(SAME_KIND):
+        new = Question("outside my world", outside.question(rng, held_out=True), "unknown", outside.ANSWER)
+        found.append((new.kind, new))
+    return _case(rng, view, timing, size, found)
 
 
 def _case(
-    rng: Random, view: View, timing: Timing, size: tuple[int, int], questions: Mapping[str, Question | None]
+    rng: Random,
+    view: View,
+    timing: Timing,
+    size: tuple[int, int],
+    questions: Sequence[tuple[str, Question | None]],
 ) -> Case:
-    asked = [Asked(row, q, casual(rng, q.text)) for row, q in questions.items() if q is not None]
+    """questions: each with its row of the table"""
+    asked = [Asked(row, q, casual(rng, q.text)) for row, q in questions if q is not None]
     return Case(_encoded(rng, view.scene, timing, size), timing, asked)
 
 

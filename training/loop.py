@@ -61,7 +61,7 @@ class Stage(Protocol[Batch]):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine down to a twentieth of the peak rate."""
+    """Linear warm-up, then linearly down to zero. Source: arXiv 2502.15938."""
 
     steps: int
     peak_rate: float
@@ -71,8 +71,7 @@ class Schedule:
         """The learning rate at a step."""
         if step < self.warmup:
             return self.peak_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.peak_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        return self.peak_rate * max(0.0, (self.steps - step) / max(1, self.steps - self.warmup))
 
 
 def digest(start: Path) -> str:

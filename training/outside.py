@@ -3,6 +3,7 @@
 import re
 from random import Random
 
+from training.questions.forms import CLAUSE_FRAMES, PHRASE_FRAMES
 from training.scenes import WORDS
 
 ANSWER = "I only know simple scenes: coloured shapes, how they move, and short words on screen."
@@ -173,6 +174,27 @@ _TEMPLATES = (
     "Why is the {person} {feeling}?", "What happens to the {animal} at the end?", "What does the {person} do with the {food}?", "Where can I buy a {machine}?",
 )  # fmt: skip
 
+# Indirect questions and noun phrases, in the same frames as those about scenes: the frame must not decide.
+_CLAUSES = (
+    "who the {person} is", "what the {animal} eats", "how old the {person} is", "how many {animal}s there are", "what the {person} says",
+    "where the {machine} goes", "whether the {person} is {feeling}", "if there is a {animal}", "what is on the table", "how the {food} is made",
+    "when the {person} arrives", "which {machine} is faster", "what the weather is like", "whether the {animal} moves", "who moves the {machine}",
+    "how many people there are", "what the {person} looks like", "which {sport} team wins", "what colour the {machine} is", "where the {animal} is",
+)  # fmt: skip
+_PHRASES = (
+    "the name of the {person}", "the number of {animal}s", "the price of the {machine}", "the capital of {country}", "the age of the {person}",
+    "the recipe for {food}", "a joke", "a poem about a {animal}", "the rules of {sport}", "the colour of the {machine}", "the direction of the {machine}",
+    "the weather", "a story about a {person}", "the position of the {animal}", "a lesson in {subject}", "the moving {animal}", "the word for {food} in {language}",
+    "a description of the {person}", "the {animal} on the left", "the first {person}", "the size of {country}", "the weight of the {animal}",
+)  # fmt: skip
+_MORE = (
+    "Count the {animal}s.", "Name the {person}.", "Describe the {person}.", "Describe the taste of {food}.", "What colour is the {machine}?",
+    "Which way does the {animal} move?", "Where is the {person}?", "When does the {machine} appear?", "How many {food}s are there?", "What shape is the {food}?",
+    "Does the {person} move?", "Is the {machine} red?", "How big is the {machine}?", "How far is {country}?", "Tell me a story about a {animal}.",
+    "Write a letter to the {person}.", "Which road leads to {country}?", "Which lake is the largest in {country}?", "How strong is the {animal}?",
+    "What is {number} divided by {number}?", "Draw me a {animal}.", "Tell me about {country}.", "When did the {person} live?", "Compose a song about {food}.",
+    "Which language is spoken in {country}?", "How long does the {sport} match last?", "Invent a riddle.", "Write a tale about the {person}.",
+)  # fmt: skip
 # Used only in evaluation.
 _HELD_OUT = (
     "Which team does the {person} play for?", "What kind of {animal} lives here?", "How long does it take to bake {food}?",
@@ -185,11 +207,22 @@ _HELD_OUT = (
 
 def question(rng: Random, *, held_out: bool = False) -> str:
     """A random question about anything but simple scenes. held_out: with a wording that training does not use"""
-    template = rng.choice(_HELD_OUT if held_out else _TEMPLATES)
+    template = rng.choice(_HELD_OUT) if held_out else _framed(rng)
     while "{" in template:
         topic = template[template.index("{") + 1 : template.index("}")]
         template = template.replace(f"{{{topic}}}", rng.choice(_TOPICS[topic]), 1)
     return template
+
+
+def _framed(rng: Random) -> str:
+    roll = rng.random()
+    if roll < 0.6:
+        return rng.choice(_TEMPLATES)
+    if roll < 0.75:
+        return rng.choice(_MORE)
+    frames, parts = (CLAUSE_FRAMES, _CLAUSES) if roll < 0.87 else (PHRASE_FRAMES, _PHRASES)
+    text = rng.choice(frames).replace("{0}", rng.choice(parts))
+    return text[0].upper() + text[1:]
 
 
 # Words that are common in questions, and words of questions about scenes.
@@ -203,7 +236,8 @@ _KEPT = frozenset(
     kind last left middle move name number object one orange point purple red right screen second see shape show
     side square star still text thing time top triangle up vanish video clip white word yellow below bottom
     bigger smaller moves moving appears appear picture identify summarise scene start later only come
-    call item pop state total travel true turn wonder""",
+    call item pop state total travel true turn wonder
+    again body enter film form label list may movie rest run shift short work""",
     )
 )
 _UNFAMILIAR = [word.lower() for word in WORDS if word.lower() not in _KEPT]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
@@ -143,6 +144,32 @@ def make_scene(
                     break
         if len(things) == len(names):
             return Scene(duration_s, aspect, tuple(things), words, background)
+
+
+# Shares of training. Objects that share a trait are hard to distinguish, and rare at the default of `make_scene`.
+ALIKE, TWINS = 1.0, 0.35
+
+
+def training_scene(
+    rng: Random, duration_s: float, aspect: float, *, count: int | None = None, still: bool = False
+) -> Scene:
+    """A random scene, or the richest of three. A batch has few clips, and simple ones lack the hard questions.
+
+    Clips that are no simple scene are made from such scenes too. Were theirs poorer, the model would learn to refuse poor
+    scenes.
+    """
+    made = [
+        make_scene(rng, duration_s, aspect, alike=ALIKE, twins=TWINS, count=count, still=still)
+        for _ in range(rng.choices((1, 3), (2, 3))[0])
+    ]
+    return max(made, key=_richness)
+
+
+def _richness(scene: Scene) -> int:
+    """The number of events and of pairs of things that share a trait, plus two if there is text."""
+    events = sum((t.appears_s is not None) + (t.disappears_s is not None) for t in scene.things)
+    alike = sum(a.shape == b.shape or a.colour == b.colour for a, b in combinations(scene.things, 2))
+    return events + alike + 2 * (scene.word is not None)
 
 
 def make_crowded_scene(

@@ -26,14 +26,14 @@ STORY = {
     "first_second": (NUM_SECONDS, 1, 0.2), "last_second": (NUM_SECONDS, 1, 0.2),
     "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
     "by_shape": (4, len(SHAPES), 0.3), "by_colour": (4, len(COLOURS), 0.1), "world": (4, 1, 1.0),
-    "spelling": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.1), "presence": (3, NUM_KINDS, 0.05),
+    "by_kind": (4, NUM_KINDS, 0.05), "spelling": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.1), "presence": (3, NUM_KINDS, 0.05),
 }  # fmt: skip
 
 
 def story_targets(view: View) -> dict[str, Tensor]:
     """The targets of `STORY` after each tubelet; 0 where nothing has happened yet.
 
-    world is 3 while nothing has been seen, then 1; 2 stands for anything but simple scenes. Counts by trait are [T, 4] and [T, 8].
+    world is 3 while nothing has been seen, then 1; 2 stands for anything but simple scenes. Counts by trait are [T, 4], [T, 8] and, by both, [T, 32].
     Each of the others is [T], except outermost [T, 4], spelling [T, 7] and presence [T, 32]: 1 for a kind that is there, 2 for one
     that has gone.
     """
@@ -79,11 +79,14 @@ def _count(view: View) -> list[int]:
 
 
 def _counts_by_trait(view: View) -> dict[str, list[list[int]]]:
-    """How many things of each shape and of each colour have been seen."""
+    """How many things of each shape, of each colour and of each kind have been seen."""
     seen = [_seen(view, i) for i in range(len(view.times_s))]
     return {
         "by_shape": [[sum(t.shape == shape for t in now) for shape in SHAPES] for now in seen],
         "by_colour": [[sum(t.colour == hue for t in now) for hue in COLOURS] for now in seen],
+        "by_kind": [
+            [sum(number_of(t) == 1 + kind for t in now) for kind in range(NUM_KINDS)] for now in seen
+        ],
     }
 
 

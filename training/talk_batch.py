@@ -5,9 +5,9 @@ A batch is a few clips with the same timing and grid, so that their prompts have
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from random import Random
 
@@ -18,7 +18,7 @@ from omnireel.prompting.layout import lay_out_prompt, time_labels
 from omnireel.text.chat import ChatTemplate, Piece, video_messages
 from omnireel.text.tokenizer import Tokenizer
 from omnireel.video.patch_grid import target_grid
-from omnireel.video.sample import choose_frames
+from omnireel.video.sample import choose_frames, choose_frames_between
 from omnireel.video.tubelets import PixelSpec
 from training.counterfactual import DECIDED_BY_CHAIN, counterfactual
 from training.degrade import degraded_pixels
@@ -30,37 +30,37 @@ from training.questions.ask import BUILDERS, ask, casual
 from training.questions.events import happening, lifecycle, order, second
 from training.questions.places import position
 from training.questions.question import Builder, Question
-from training.questions.traits import colour, direction, how_many, movers, shape
+from training.questions.traits import absent, colour, direction, how_many, movers, shape
 from training.questions.unseen import about_nothing, about_picture
-from training.questions.view import View, events_of
+from training.questions.view import View
 from training.questions.whole import beyond, describe, on_screen
 from training.questions.yes_no import is_beside, yes_no
 from training.recipe import SEED, choose_aspect
-from training.scenes import make_scene
+from training.scenes import training_scene
 from training.story import story_targets
 from training.styles import CONCLUSION, SYSTEM_PROMPTS, answer_in_style, chain
 from training.watch import bind_targets, frame_pairs, watch_targets
 
-THINKING = 0.5  # share of batches with thinking
-LONG = 0.45  # share of batches with clips of up to 20 s; seconds of two digits occur only there
-# `alike` of `make_scene`. Objects that share a trait are hard to distinguish, and rare at its default.
-ALIKE = 1.0
-TWINS = 0.4  # share of clips with things that are alike in colour and shape, of those with several things
-PICTURED = 0.15  # share of clips that are no simple scene
+THINKING = 0.45  # share of batches with thinking
+LONG = 0.35  # share of batches with clips of up to 20 s; seconds of two digits occur only there
+PICTURED = 0.2  # share of clips that are no simple scene
+WINDOWED = 0.15  # share of batches with a part of a longer clip
 EMPTY_SHARE = 0.04  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
-# Shares of the questions in training. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
+# Shares of the questions in training. Without many about absent things the model would refuse them: pictures outside its
+# world mostly lack what is asked for. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
-    how_many: 5.0, position: 2.8, order: 3.8, lifecycle: 2.2, yes_no: 2.6, is_beside: 1.2, on_screen: 2.8, second: 3.0,
-    describe: 2.2, beyond: 2.2, happening: 1.2, movers: 1.2, colour: 0.7, shape: 0.7, direction: 0.9,
+    how_many: 5.5, position: 2.8, order: 3.4, lifecycle: 2.6, yes_no: 2.8, is_beside: 1.2, on_screen: 2.6, second: 2.8,
+    describe: 3.2, beyond: 2.8, happening: 1.2, movers: 1.8, colour: 1.0, shape: 1.0, direction: 1.2,
+    absent: 2.0,
 }  # fmt: skip
 # A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
-SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.0}
+SHARES_WITH_THINKING = QUESTION_SHARES | {describe: 3.6}
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Length, frame rate and sampled frames that the clips of a batch share."""
+    """Length, frame rate and sampled frames that the clips of a batch share. The frames may be those of a part of the clip."""
 
     duration_s: float
     fps: float
@@ -78,6 +78,19 @@ def make_timing(rng: Random, longest_s: float) -> Timing:
     fps = rng.choice((10, 12, 15, 24, 25, 29.97, 30, 30, 50, 60))
     num_frames = max(2, round(duration * fps))
     return Timing(num_frames / fps, fps, tuple(choose_frames(num_frames, fps, fps=2, max_frames=256)))
+
+
+def part_of(rng: Random, whole: Timing) -> Timing:
+    """A random part of a clip, as a request chooses it with start_s and end_s. Seconds still count from the clip's start."""
+    longest = int(whole.duration_s)
+    if longest < 4:
+        return whole
+    start_s = rng.randint(1, longest - 2)
+    end_s = rng.randint(start_s + 2, longest)
+    first, count = math.ceil(start_s * whole.fps), int((end_s - start_s) * whole.fps)
+    return replace(
+        whole, indices=tuple(choose_frames_between(first, count, whole.fps, fps=2, max_frames=256))
+    )
 
 
 @dataclass(frozen=True)
@@ -212,6 +225,8 @@ class TalkBatches:
         aspect = choose_aspect(common)
         longest_s = min(20.0, 5 + 15 * step / self.curriculum.short_steps) if common.random() < LONG else 8
         timing = make_timing(common, longest_s)
+        if common.random() < WINDOWED:
+            timing = part_of(common, timing)
         thinking = common.random() < THINKING
         style = common.choices(list(SYSTEM_PROMPTS), (6, 1, 1, 1))[0]
         mode = AnswerMode(style, rng.choice(SYSTEM_PROMPTS[style]) or None, thinking)
@@ -270,7 +285,7 @@ class TalkBatches:
             view = View(few, timing.times_s)
             subject = view if view.things else _random_view(rng, timing, aspect)
             return Shown(view, subject, footage)
-        view = _rich_view(rng, timing, aspect)
+        view = _random_view(rng, timing, aspect)
         if roll < PICTURED + EMPTY_SHARE:
             return Shown(View(replace(view.scene, things=(), words=()), timing.times_s), view)
         return Shown(view, view)
@@ -297,7 +312,7 @@ class TalkBatches:
             thoughts, decided = chain(shown.view, question).rsplit(CONCLUSION, 1)
             answer = f"{CONCLUSION}{decided}\n</think>\n{answer}"
         text = question.text
-        if question.kind == "outside my world" and rng.random() < 0.7:
+        if question.kind == "outside my world" and rng.random() < 0.4:
             text = with_unknown_words(rng, text)
         pieces = self._render(casual(rng, text), mode)
         after = pieces[[p.kind for p in pieces].index("video") + 1 :]
@@ -311,24 +326,11 @@ class TalkBatches:
         return self.template.render(messages, enable_thinking=mode.thinking)
 
 
-def _rich_view(rng: Random, timing: Timing, aspect: float) -> View:
-    """A random view, or the richest of three. A batch has few clips, and simple ones lack the hard questions."""
-    return max(
-        (_random_view(rng, timing, aspect) for _ in range(rng.choices((1, 3), (2, 3))[0])), key=_richness
-    )
-
-
 def _random_view(rng: Random, timing: Timing, aspect: float) -> View:
     while True:
-        view = View(make_scene(rng, timing.duration_s, aspect, alike=ALIKE, twins=TWINS), timing.times_s)
+        view = View(training_scene(rng, timing.duration_s, aspect), timing.times_s)
         if view.things:
             return view
-
-
-def _richness(view: View) -> int:
-    """The number of events and of pairs of things that share a trait, plus two if there is text."""
-    alike = sum(a.shape == b.shape or a.colour == b.colour for a, b in combinations(view.things, 2))
-    return len(events_of(view)) + alike + 2 * (view.scene.word is not None)
 
 
 def _without_targets(targets: dict[str, Tensor], *kept: str) -> dict[str, Tensor]:
@@ -343,7 +345,8 @@ def padded(rows: list[Row]) -> Suffixes:
     """Pad the rows to one length, with targets and weights.
 
     The total weight of a chain is the root of its length, and so is that of a decision. So an error in the decision
-    counts the same after a chain of any length.
+    counts the same after a chain of any length. The first token decides whether the clip is a simple scene at all, so it
+    weighs as much as a one-word answer.
     """
     longest = max(len(row.ids) for row in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)
@@ -357,4 +360,5 @@ def padded(rows: list[Row]) -> Suffixes:
         for part in (row.thoughts, row.decision):
             weights[number, start : start + len(part)] = max(1, len(part)) ** -0.5
             start += len(part)
+        weights[number, len(row.question) - 1] = 1.0
     return Suffixes(ids, targets, weights)

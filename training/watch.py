@@ -43,7 +43,7 @@ class WatchHead(nn.Module):
 BINDINGS = {
     "kind": (1 + NUM_KINDS, 1, 0.1), "motion": (NUM_MOTIONS, 1, 1.0), "came": (NUM_SECONDS, 1, 0.3),
     "place": (NUM_PLACES, 2, 1.0), "gone": (1 + NUM_KINDS, 1, 0.01), "now": (NUM_SECONDS, 1, 1.0),
-    "letters": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.01),
+    "letters": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.01), "rank": (4, 1, 0.05),
 }  # fmt: skip
 
 
@@ -99,16 +99,23 @@ def watch_targets(view: View) -> dict[str, Tensor]:
     kinds = torch.zeros(len(pairs), NUM_KINDS, dtype=torch.int64)
     for thing in view.things:
         kind = _kind(thing)
-        motion = 2 + list(DIRECTIONS).index(thing.direction) if thing.direction else 1
-        seen = moved = False
-        for i, (first, second) in enumerate(pairs):
-            visible = thing.is_visible(first), thing.is_visible(second)
-            seen, moved = seen or any(visible), moved or (all(visible) and second > first)
-            found = motion if moved else (NO_LOSS if seen else 0)
+        for i, found in enumerate(_motions_so_far(thing, pairs)):
             is_twin = kinds[i, kind] != 0 and found not in (0, kinds[i, kind])
             kinds[i, kind] = NO_LOSS if is_twin else found or kinds[i, kind]
     now = torch.tensor([round(first) for first, _ in pairs])
     return {"kinds": kinds, "now": now}
+
+
+def _motions_so_far(thing: Thing, pairs: list[tuple[float, float]]) -> list[int]:
+    """After each tubelet: 0 while it has not been seen, NO_LOSS while its motion cannot be told, then its motion."""
+    motion = 2 + list(DIRECTIONS).index(thing.direction) if thing.direction else 1
+    seen = moved = False
+    found = []
+    for first, second in pairs:
+        visible = thing.is_visible(first), thing.is_visible(second)
+        seen, moved = seen or any(visible), moved or (all(visible) and second > first)
+        found.append(motion if moved else (NO_LOSS if seen else 0))
+    return found
 
 
 def _kind(thing: Thing) -> int:
@@ -122,44 +129,51 @@ def number_of(thing: Thing) -> int:
 
 
 def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Targets of `BINDINGS` for each token: kind, motion, came, gone, now [T, h, w], place [T, h, w, 2] and
+    """Targets of `BINDINGS` for each token: kind, motion, came, gone, now, rank [T, h, w], place [T, h, w, 2] and
     letters [T, h, w, 7].
 
     watched, patches: the clip's `watch_targets`, and its `tubelet_targets` stacked
 
     kind and gone are numbers of kinds. gone is set where a thing was last, in the tubelet in which it is first missing.
-    came is the second at which the token's thing appeared, or 0 if it was there from the start. Things of one kind have
-    only their kind, and their motion if they share it.
+    came is the second at which the token's thing appeared, or 0 if it was there from the start. rank counts things of one
+    kind from 1, in the order in which descriptions name them: without it they could not be told one after the other.
     """
-    pairs = frame_pairs(view.times_s)
-    on_it = patches["shape"] >= 0
-    code = torch.where(on_it, 1 + patches["colour"] * len(SHAPES) + patches["shape"], 0)
-    kind = F.max_pool2d(code.float(), 2).long()
-    came, places = torch.full((1 + NUM_KINDS,), NO_LOSS), torch.full((len(pairs), 1 + NUM_KINDS, 2), NO_LOSS)
-    gone = torch.zeros_like(kind)
+    pairs, things = frame_pairs(view.times_s), view.scene.things
+    thing_at = F.max_pool2d(patches["thing"].float(), 2).long()  # [T, h, w]; 0 where there is none
+    kinds, ranks = torch.zeros(2, 1 + len(things), dtype=torch.int64)
+    came = torch.full((1 + len(things),), NO_LOSS)
+    motions = torch.full((len(pairs), 1 + len(things)), NO_LOSS)
+    places = torch.full((len(pairs), 1 + len(things), 2), NO_LOSS)
+    gone = torch.zeros_like(thing_at)
     for thing in view.things:
-        number = number_of(thing)
-        if sum(number == number_of(other) for other in view.things) > 1:
-            gone[kind == number] = NO_LOSS  # a token of a twin could be that of either
-            continue
-        came[number] = view.appears(thing) or 0
-        _place(places[:, number], thing, view.scene.aspect, pairs)
+        index = 1 + things.index(thing)
+        kinds[index] = number_of(thing)
+        ranks[index] = 1 + _rank(thing, view)
+        came[index] = view.appears(thing) or 0
+        motions[:, index] = torch.tensor(_motions_so_far(thing, pairs))
+        _place(places[:, index], thing, view.scene.aspect, pairs)
         missing = (view.last(thing) + 1) // 2
         if view.disappears(thing) is not None and missing > 0:
-            was_here = (kind[missing - 1] == number) | (kind[missing] == number)
-            gone[missing][was_here] = number
+            was_here = (thing_at[missing - 1] == index) | (thing_at[missing] == index)
+            gone[missing][was_here] = number_of(thing)
     tubelets = torch.arange(len(pairs))[:, None, None]
-    motions = F.pad(watched["kinds"], (1, 0), value=NO_LOSS)
-    characters = character_targets(view.scene, (kind.shape[1], kind.shape[2]))
+    characters = character_targets(view.scene, (thing_at.shape[1], thing_at.shape[2]))
     return {
-        "kind": kind,
-        "motion": motions[tubelets, kind],
-        "came": came[kind],
-        "place": places[tubelets, kind],
+        "kind": kinds[thing_at],
+        "motion": motions[tubelets, thing_at],
+        "came": came[thing_at],
+        "place": places[tubelets, thing_at],
         "gone": gone,
-        "now": watched["now"][:, None, None].expand_as(kind),
+        "now": watched["now"][:, None, None].expand_as(thing_at),
         "letters": characters.expand(len(pairs), -1, -1, -1),
+        "rank": ranks[thing_at],
     }
+
+
+def _rank(thing: Thing, view: View) -> int:
+    """How many things of its kind come before it, in the order of `View.things`."""
+    alike = [other for other in view.things if number_of(other) == number_of(thing)]
+    return next(i for i, other in enumerate(alike) if other is thing)
 
 
 def character_targets(scene: Scene, grid: tuple[int, int]) -> Tensor:

@@ -17,6 +17,7 @@ from training.pictures.sources import SOURCES, reduce
 from training.questions.question import Question
 from training.questions.unseen import EMPTY, PICTURE
 from training.recipe import demo_config, pixel_spec
+from training.scenes import training_scene
 from training.styles import chain
 from training.talk_batch import QUESTION_SHARES, Curriculum, TalkBatches, make_timing
 
@@ -130,3 +131,17 @@ def test_a_scene_counts_as_one_once_something_has_been_seen(batches, monkeypatch
     for step in range(3):
         story = batches.make(Random(step), step).story
         assert torch.equal(story["world"] == 1, story["count"] > 0)
+
+
+def test_scenes_behind_other_shapes_are_as_rich_as_simple_ones():
+    def shares(scenes):
+        several = [scene for scene in scenes if len(scene.things) > 1]
+        twins = [s for s in several if len({t.name for t in s.things}) < len(s.things)]
+        moving = [s for s in several if any(t.appears_s or t.disappears_s for t in s.things)]
+        small = [s for s in several if any(t.size < 0.15 for t in s.things)]
+        return [len(part) / len(several) for part in (twins, moving, small, [s for s in several if s.words])]
+
+    rng, pictures = Random(1), Pictures(None)
+    odd = shares([pictures.footage(rng, 8.0, 16 / 9, "outlines").scene for _ in range(150)])
+    simple = shares([training_scene(rng, 8.0, 16 / 9) for _ in range(150)])
+    assert odd == pytest.approx(simple, abs=0.2)

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 import omnireel
+from omnireel.prompting.layout import time_labels
 from training import talk_batch
 from training.dense import NO_LOSS
-from training.loop import digest
+from training.loop import Schedule, digest
 from training.pictures.footage import Pictures
 from training.recipe import demo_config, pixel_spec
 from training.scenes import COLOURS, SHAPES
 from training.start import Start, move_word_rows
 from training.talk import HEADS_ONLY_STEPS, TalkStage
-from training.talk_batch import Curriculum, Row, TalkBatches, padded
+from training.talk_batch import Curriculum, Row, TalkBatches, make_timing, padded, part_of
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 SPEC = pixel_spec(demo_config())
@@ -66,16 +67,20 @@ def test_each_step_adjusts_the_selection_bias_by_the_loads_of_the_step_before_on
     assert not any(torch.equal(a, b) for a, b in zip(biases, before, strict=True))
 
 
-def test_a_decision_has_the_same_weight_after_a_chain_of_any_length():
+def test_a_decision_has_the_same_weight_after_a_chain_of_any_length_and_a_first_token_that_of_a_word():
     end = 3
-    rows = padded([Row([7, 8, 9], [], [5, end]), Row([7, 8], [1, 2, 4, 6], [5, end])])
-    assert rows.ids.tolist() == [[7, 8, 9, 5, 0, 0, 0], [7, 8, 1, 2, 4, 6, 5]]
+    rows = padded([Row([7, 8, 9], [], [6, 5, end]), Row([7, 8], [1, 2, 4, 6], [6, 5, end])])
+    assert rows.ids.tolist() == [[7, 8, 9, 6, 5, 0, 0, 0], [7, 8, 1, 2, 4, 6, 6, 5]]
     nothing = [NO_LOSS] * 3
-    assert rows.targets.tolist() == [[NO_LOSS, NO_LOSS, 5, end, *nothing], [NO_LOSS, 1, 2, 4, 6, 5, end]]
+    assert rows.targets.tolist() == [
+        [NO_LOSS, NO_LOSS, 6, 5, end, *nothing],
+        [NO_LOSS, 1, 2, 4, 6, 6, 5, end],
+    ]
     for weights, targets in zip(rows.weights, rows.targets, strict=True):
-        assert weights[targets == end] == weights[targets == 5] == pytest.approx(2**-0.5)
+        assert weights[targets == end] == weights[targets == 5] == pytest.approx(3**-0.5)
         assert not weights[targets == NO_LOSS].any()
-    assert rows.weights[1, 1:5].tolist() == [0.5] * 4
+    assert rows.weights[1, 1:5].tolist() == [1.0, 0.5, 0.5, 0.5]
+    assert rows.weights[0, 2] == 1.0
 
 
 def test_a_decision_begins_with_the_conclusion():
@@ -86,7 +91,7 @@ def test_a_decision_begins_with_the_conclusion():
             for targets, weights in zip(group.targets, group.weights, strict=True):
                 target_ids, weight = targets[targets != NO_LOSS], weights[targets != NO_LOSS]
                 text = _text(batches, target_ids[weight == weight[-1]].tolist())
-                if weight[0] != weight[-1]:
+                if weight[1] != weight[-1]:
                     decisions.append(text)
     assert len(decisions) > 12
     assert all(text.startswith(" So: ") for text in decisions)
@@ -97,7 +102,7 @@ def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkey
     monkeypatch.setattr(talk_batch, "PICTURED", 0.0)
     monkeypatch.setattr(talk_batch, "EMPTY_SHARE", 0.0)
     batches = TalkBatches(Curriculum(tubelets=6, questions=24), DEMO, SPEC, Pictures(None))
-    name = re.compile(f"({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
+    name = re.compile(f"(?<!no )({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
     chains, named = set(), 0
     for step in range(8):
         for group in batches.make(Random(step), step).suffixes:
@@ -113,7 +118,32 @@ def test_the_decision_after_a_counterfactual_chain_follows_from_the_chain(monkey
                 chains.add(thoughts)
                 named += len(decided)
     assert named > 40
-    assert len(chains) > 60, "each clip has many chains"
+    assert len(chains) > 50, "each clip has many chains"
+
+
+def test_a_part_of_a_clip_keeps_the_seconds_of_the_whole():
+    rng, parts = Random(3), 0
+    for _ in range(60):
+        whole = make_timing(rng, 20)
+        part = part_of(rng, whole)
+        if part == whole:
+            assert whole.duration_s < 4
+            continue
+        parts += 1
+        assert part.duration_s == whole.duration_s
+        assert 0.9 < part.times_s[0] < part.times_s[-1] < whole.duration_s
+        label = re.findall(r"[\d.]+(?= seconds)", time_labels(part.indices, part.fps)[0])
+        assert float(label[0]) == pytest.approx(part.times_s[0], rel=0.05)
+    assert parts > 30
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_nothing():
+    schedule = Schedule(steps=200, peak_rate=1.0, warmup=50)
+    rates = [schedule.rate(step) for step in range(201)]
+    assert max(rates) == rates[49] == rates[50] == 1.0
+    assert rates[:50] == sorted(rates[:50])
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert rates[-1] == 0.0
 
 
 def test_the_heads_do_not_change_gradients_of_the_model_in_the_first_steps():

@@ -67,3 +67,28 @@ def test_characters_are_in_reading_order_and_spell_the_word():
         spelled = "".join(CHARACTERS_OR_NONE[characters[r, c, i]] for i, (r, c) in found)
         assert spelled == scene.word.text.upper()
         assert [c for _, (_, c) in found] == sorted(c for _, (_, c) in found)
+
+
+def _twins(seed: int) -> View | None:
+    rng = Random(seed)
+    times = tuple(i / 2 for i in range(16))
+    view = View(make_scene(rng, 8.0, ASPECT, twins=1.0), times)
+    return view if len({t.name for t in view.things}) < len(view.things) else None
+
+
+def test_tokens_of_alike_things_have_the_targets_of_their_own_thing():
+    views = [view for view in map(_twins, range(40)) if view]
+    assert len(views) > 8
+    for view in views:
+        bound = _bound(view)
+        kind, rank = bound["kind"], bound["rank"]
+        assert ((rank > 0) == (kind > 0)).all()
+        seen: dict[int, int] = {}
+        for thing in view.things:
+            number = _number(thing)
+            seen[number] = seen.get(number, 0) + 1
+            mine = (kind == number) & (rank == seen[number])
+            assert mine.any(), "descriptions name it after the things of its kind with lower ranks"
+            assert set(bound["came"][mine].tolist()) == {view.appears(thing) or 0}
+            column = int(thing.centre(view.times_s[view.last(thing)])[0] / ASPECT * 12)
+            assert (bound["place"][mine][:, 0] == column).any()

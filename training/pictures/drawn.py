@@ -55,11 +55,92 @@ def other_shape(rng: Random, rgb: RGB, *, held_out: bool) -> Image.Image:
     return canvas.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC)
 
 
+def varied_shape(rng: Random, rgb: RGB) -> Image.Image:
+    """A filled shape of random corners, waves, stars or overlapping parts, or one of those of `other_shape`, RGBA."""
+    kind = rng.choice(("named", "corners", "waves", "star", "parts", "holed"))
+    if kind == "named":
+        return other_shape(rng, rgb, held_out=False)
+    canvas = Image.new("RGBA", (SIDE, SIDE))
+    draw, turn = ImageDraw.Draw(canvas), rng.random()
+    if kind == "corners":
+        count = rng.choice((5, 6, 7))
+        radii = [rng.uniform(0.55, 1.0) for _ in range(count)]
+        radii[rng.randrange(count)], radii[rng.randrange(count)] = 1.0, 0.5
+        corners = [(turn + (i + rng.uniform(-0.25, 0.25)) / count, r) for i, r in enumerate(radii)]
+    elif kind == "waves":
+        waves = [(rng.randint(2, 6), rng.uniform(0.1, 0.3), rng.random()) for _ in range(2)]
+        corners = [
+            (i / 90, 0.7 + sum(a * math.sin(2 * math.pi * (n * i / 90 + p)) for n, a, p in waves) / 2)
+            for i in range(90)
+        ]
+    elif kind == "star":
+        count, inner = rng.choice((4, 4, 7, 8, 9)), rng.uniform(0.3, 0.55)
+        corners = [(turn + i / count / 2, inner if i % 2 else 1.0) for i in range(2 * count)]
+    elif kind == "parts":
+        for _ in range(rng.randint(2, 4)):
+            _random_part(rng, draw, rgb)
+        return canvas
+    else:
+        corners = list(SIMPLE[rng.choice(list(SIMPLE))])
+        draw.polygon(_points(tuple(corners), 0.49 * SIDE), fill=rgb)
+        radius = SIDE * rng.uniform(0.13, 0.25)
+        draw.ellipse(
+            (SIDE / 2 - radius, SIDE * 0.55 - radius, SIDE / 2 + radius, SIDE * 0.55 + radius),
+            fill=(0, 0, 0, 0),
+        )
+        return canvas
+    draw.polygon(_points(tuple(corners), 0.49 * SIDE), fill=rgb)
+    return canvas
+
+
+def icon(rng: Random) -> Image.Image:
+    """A random picture of two to six parts in several colours, RGBA."""
+    canvas = Image.new("RGBA", (SIDE, SIDE))
+    draw = ImageDraw.Draw(canvas)
+    hues = [tuple(rng.randint(0, 255) for _ in range(3)) for _ in range(3)]
+    if rng.random() < 0.5:
+        inset = rng.uniform(0, 0.2) * SIDE
+        draw.rounded_rectangle(
+            (inset, 4, SIDE - inset, SIDE - 4),
+            rng.uniform(0, 0.3) * SIDE,
+            fill=hues[0],
+            outline=hues[1],
+            width=8,
+        )
+    else:
+        corners = _points(SIMPLE[rng.choice(list(SIMPLE))], 0.49 * SIDE)
+        draw.polygon(corners, fill=hues[0])
+    for _ in range(rng.randint(1, 5)):
+        _random_part(rng, draw, rng.choice(hues[1:]))
+    if rng.random() < 0.5:
+        shade = np.asarray(canvas).astype(np.float32)
+        shade[..., :3] *= np.linspace(rng.uniform(0.4, 1.0), rng.uniform(0.4, 1.0), SIDE)[:, None, None]
+        canvas = Image.fromarray(np.uint8(shade))
+    return canvas
+
+
+def _random_part(rng: Random, draw: ImageDraw.ImageDraw, rgb: RGB | tuple[int, ...]) -> None:
+    wide, tall = (SIDE * rng.uniform(0.25, 0.75) for _ in range(2))
+    left, top = rng.uniform(0, SIDE - wide), rng.uniform(0, SIDE - tall)
+    box = (left, top, left + wide, top + tall)
+    kind = rng.choice(("ellipse", "rectangle", "line", "polygon"))
+    if kind == "ellipse":
+        draw.ellipse(box, fill=rgb)
+    elif kind == "rectangle":
+        draw.rectangle(box, fill=rgb)
+    elif kind == "line":
+        draw.line(box, fill=rgb, width=rng.randint(8, 40))
+    else:
+        draw.polygon(
+            [(rng.uniform(left, left + wide), rng.uniform(top, top + tall)) for _ in range(4)], fill=rgb
+        )
+
+
 def outline(rng: Random, shape: str, rgb: RGB, *, held_out: bool) -> Image.Image:
     """The outline of one of the four shapes, RGBA; thin ones are held out."""
     canvas = Image.new("RGBA", (SIDE, SIDE))
     corners = _points(SIMPLE[shape], 0.44 * SIDE)
-    width = round(SIDE * (rng.uniform(0.035, 0.06) if held_out else rng.uniform(0.06, 0.13)))
+    width = round(SIDE * (rng.uniform(0.035, 0.06) if held_out else rng.uniform(0.06, 0.15)))
     ImageDraw.Draw(canvas).line([*corners, corners[0], corners[1]], fill=rgb, width=width, joint="curve")
     return canvas
 

@@ -16,11 +16,11 @@ from PIL import Image
 from training.paint import Frame, paint, paint_thing
 from training.pictures import drawn
 from training.pictures.sources import SOURCES, Source
-from training.scenes import Background, Scene, make_scene
+from training.scenes import Background, Scene, make_scene, training_scene
 
 # Kind of clip → share in training.
 KINDS = {
-    "photo": 5.0, "sprite": 2.5, "page": 1.2, "texture": 1.0, "other shapes": 1.2, "outlines": 0.8, "many things": 0.8, "pan": 0.8,
+    "photo": 2.5, "sprite": 3.5, "page": 0.8, "texture": 0.8, "other shapes": 4.5, "outlines": 1.5, "many things": 2.0, "pan": 2.5, "drawn icons": 1.5,
 }  # fmt: skip
 SMALLEST = 0.15  # smaller shapes look alike in the few pixels that the model sees
 PASTED = 0.35  # share of photographs, pages and textures with simple shapes pasted on
@@ -150,7 +150,7 @@ class Pictures:
 
     def sources(self) -> list[str]:
         """The names that `footage` takes: packages, and kinds that need none."""
-        drawn_kinds = [kind for kind in KINDS if kind not in ("photo", "sprite")]
+        drawn_kinds = [kind for kind in KINDS if kind not in ("photo", "sprite", "drawn icons")]
         return [*self.photos, *self.sprites, *drawn_kinds]
 
     def footage(self, rng: Random, duration_s: float, aspect: float, source: str | None = None) -> Footage:
@@ -165,7 +165,10 @@ class Pictures:
         if kind == "sprite":
             package = source or rng.choice(list(self.sprites))
             made = [_open(rng.choice(self.sprites[package]), "RGBA") for _ in range(rng.choice((1, 1, 2, 3)))]
-            return _with_sprites(rng, package, made, duration_s, aspect)
+            return self._with_sprites(rng, package, made, duration_s, aspect)
+        if kind == "drawn icons":
+            made = [drawn.icon(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+            return self._with_sprites(rng, kind, made, duration_s, aspect)
         if kind in ("page", "texture"):
             size = (round(400 * max(1.0, aspect)), round(400 / min(1.0, aspect)))
             if kind == "page":
@@ -178,23 +181,51 @@ class Pictures:
     def _shapes(self, rng: Random, kind: str, duration_s: float, aspect: float) -> Footage:
         """Other shapes, outlines, too many things, or a camera that moves along a scene."""
         if kind == "many things":
-            return Footage(
-                kind,
-                make_scene(rng, duration_s, aspect, count=rng.randint(4, 6 if aspect >= 1 else 5), alike=1.0),
-            )
+            count = rng.randint(4, 6 if aspect >= 1 else 5)
+            return Footage(kind, self._scene(rng, duration_s, aspect, count=count))
         if kind == "pan":
-            scene = make_scene(rng, duration_s, 2 * aspect, count=rng.choice((2, 3)), alike=1.0, still=True)
+            scene = self._scene(rng, duration_s, 2 * aspect, count=rng.choice((2, 3)), still=True)
             grain = Background("texture", scene.background.rgb, scene.background.rgb, scene.background.seed)
             ends = rng.choice(((0.0, 1.0), (1.0, 0.0)))
             scene = Scene(duration_s, 2 * aspect, scene.things, (), grain)
             return Footage(kind, scene, None, Camera((ends[0], 0, 1), (ends[1], 0, 1)))
-        scene = make_scene(rng, duration_s, aspect, alike=1.0, smallest=SMALLEST)
-        count = rng.randint(1, len(scene.things))
+        scene, most = self._scene_with_large(rng, duration_s, aspect)
+        replaced = scene.things[: rng.randint(1, most)]
         if kind == "outlines":
-            made = [drawn.outline(rng, t.shape, t.rgb, held_out=self.held_out) for t in scene.things[:count]]
+            made = [drawn.outline(rng, t.shape, t.rgb, held_out=self.held_out) for t in replaced]
+        elif self.held_out:
+            made = [drawn.other_shape(rng, t.rgb, held_out=True) for t in replaced]
         else:
-            made = [drawn.other_shape(rng, t.rgb, held_out=self.held_out) for t in scene.things[:count]]
+            made = [drawn.varied_shape(rng, t.rgb) for t in replaced]
         return Footage(kind, scene, sprites=tuple(made))
+
+    def _with_sprites(
+        self, rng: Random, source: str, sprites: list[Image.Image], duration_s: float, aspect: float
+    ) -> Footage:
+        scene, most = self._scene_with_large(rng, duration_s, aspect)
+        return Footage(source, scene, sprites=tuple(sprites[:most]))
+
+    def _scene(
+        self, rng: Random, duration_s: float, aspect: float, *, count: int | None = None, still: bool = False
+    ) -> Scene:
+        if self.held_out:
+            return make_scene(rng, duration_s, aspect, alike=1.0, count=count, still=still)
+        return training_scene(rng, duration_s, aspect, count=count, still=still)
+
+    def _scene_with_large(self, rng: Random, duration_s: float, aspect: float) -> tuple[Scene, int]:
+        """A scene whose first things are not smaller than `SMALLEST`, and their number, which is at least one.
+
+        In training the others may be smaller. Otherwise the model would refuse simple scenes without small things.
+        """
+        if self.held_out:
+            scene = make_scene(rng, duration_s, aspect, alike=1.0, smallest=SMALLEST)
+            return scene, len(scene.things)
+        while True:
+            scene = training_scene(rng, duration_s, aspect)
+            large = [t for t in scene.things if t.size >= SMALLEST]
+            if large:
+                small = [t for t in scene.things if t.size < SMALLEST]
+                return replace(scene, things=(*large, *small)), len(large)
 
     def _photo(self, rng: Random, package: str) -> Image.Image:
         return _open(rng.choice(self.photos[package]), "RGB")
@@ -203,7 +234,7 @@ class Pictures:
         self, rng: Random, source: str, picture: Image.Image, duration_s: float, aspect: float
     ) -> Footage:
         """A picture that fills the frame. A part without detail would be an empty scene, so it is drawn again."""
-        scene = make_scene(rng, duration_s, aspect, alike=1.0)
+        scene = self._scene(rng, duration_s, aspect)
         for _ in range(12):
             camera = _camera(rng)
             parts = [
@@ -228,13 +259,6 @@ def _has_detail(picture: Image.Image) -> bool:
     plane = np.asarray(picture, np.float32).mean(-1)
     steps = np.abs(np.diff(plane, axis=1))
     return bool((steps > 12).mean() > 0.06)
-
-
-def _with_sprites(
-    rng: Random, source: str, sprites: list[Image.Image], duration_s: float, aspect: float
-) -> Footage:
-    scene = make_scene(rng, duration_s, aspect, alike=1.0, smallest=SMALLEST)
-    return Footage(source, scene, sprites=tuple(sprites[: len(scene.things)]))
 
 
 def _files(directory: Path, source: Source) -> list[Path]:

@@ -44,6 +44,7 @@ SOURCES = (
     Source("tuxpaint-stamps-default", "apt", tuple(f"**/stamps/{kind}/**/*.png" for kind in ("animals", "clothes", "food", "household", "plants", "seasonal", "sports", "town", "vehicles", "people")), "sprite", "GPL-2"),
     Source("fonts-noto-color-emoji", "apt", ("**/NotoColorEmoji.ttf",), "sprite", "OFL-1.1"),
     Source("tango-icon-theme", "apt", ("**/32x32/**/*.png",), "sprite", "public domain"),
+    Source("gnome-icon-theme", "apt", ("**/48x48/**/*.png",), "sprite", "LGPL-3 or CC-BY-SA-3.0"),
     Source("gnome-backgrounds", "apt", ("**/*.webp",), "photo", "CC-BY-SA-3.0", is_held_out=True),
     Source("ukui-wallpapers", "apt", ("**/backgrounds/*.*",), "photo", "CC-BY-SA-3.0", is_held_out=True),
     Source("scikit-learn", "pip", ("sklearn/datasets/images/*.jpg",), "photo", "CC-BY-2.0", is_held_out=True),

@@ -42,7 +42,9 @@ def happening(rng: Random, view: View) -> Question | None:
         if event.is_dated and all(abs(at - other) > 2 for other in by_second if other != at)
     ]
     eventless = [
-        at for at in range(1, int(view.times_s[-1])) if all(abs(at - other) > 2 for other in by_second)
+        at
+        for at in range(1 + int(view.times_s[0]), int(view.times_s[-1]))
+        if all(abs(at - other) > 2 for other in by_second)
     ]
     seconds = eventless if rng.random() < 0.1 else isolated
     if not seconds or len(by_second) < len(events):

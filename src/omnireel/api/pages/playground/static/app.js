@@ -82,8 +82,8 @@ function sees(backend, isDemo) {
   if (backend === "echo") return "This server has no model: it repeats the question, to test programs with.";
   if (isDemo) {
     return "This is the demo model. It knows simple shapes only: one to three plain coloured shapes, their motion, and " +
-      "one short word on screen. It hears nothing, it refuses filmed video, and it takes icons and other shapes for " +
-      "what it knows.";
+      "one short word on screen. It hears nothing, it refuses filmed video, and it often takes other shapes for what " +
+      "it knows.";
   }
   return "It sees frames of the clip, a few each second, and hears its sound where the model has an audio encoder.";
 }
