@@ -1,6 +1,7 @@
 """Direct calls with an idempotency key: a second one waits for the same job, or gets the stored answer."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -85,3 +86,28 @@ def test_a_fault_of_the_input_is_kept_like_an_answer(body):
         assert [answer.status_code for answer in answers] == [422, 422]
         assert answers[0].json() == answers[1].json()
         assert len(ended_jobs(url)) == 1
+
+
+def test_the_repeat_of_an_ended_call_needs_no_turn(body):
+    with (
+        serving(EchoBackend(token_s=0.1), max_requests=1, max_waiting=0) as url,
+        ThreadPoolExecutor(1) as caller,
+    ):
+        first = post(url, body, **KEY)
+        busy = caller.submit(post, url, body | {"prompt": "w " * 60})
+        time.sleep(1)  # it has the only turn now
+        assert post(url, body).status_code == 429
+        repeated = post(url, body, **KEY)
+        assert (repeated.status_code, repeated.json()) == (200, first.json())
+        assert busy.result().status_code == 200
+
+
+def test_pairs_of_callers_who_leave_do_not_fill_the_queue_beyond_its_limit(body):
+    settings = {"max_queued": 1, "max_running": 1, "max_requests": 32}
+    with serving(EchoBackend(token_s=30), **settings) as url, ThreadPoolExecutor(12) as callers:
+        pairs = [
+            callers.submit(post, url, body, timeout=2, **{"idempotency-key": str(n // 2)}) for n in range(12)
+        ]
+        refused = sum(isinstance(one.exception(), httpx.ReadTimeout) is False for one in pairs)
+        assert refused >= 3  # the second callers of those for whom the queue has no room
+        assert all(one.result().status_code == 429 for one in pairs if one.exception() is None)

@@ -62,10 +62,6 @@ def test_sound_is_used_unless_the_task_leaves_it_out(with_encoder, clips):
     assert used.output != off.output
 
 
-def test_a_model_without_an_audio_encoder_reports_that_it_uses_no_sound(local, clips):
-    assert [answer_of(local, make_task(clip)).video.sound for clip in clips] == ["unheard", "unheard"]
-
-
 def test_inspecting_counts_the_tokens_of_the_sound(with_encoder, clips):
     for clip in clips:
         task = make_task(clip)

@@ -112,3 +112,43 @@ def test_no_work_is_paused_when_so_much_is_already(threads, monkeypatch):
         return was_paused
 
     assert asyncio.run(run()) == 0
+
+
+def test_work_that_is_left_keeps_its_turn_until_its_thread_has_ended(threads):
+    end = threading.Event()
+
+    async def run():
+        async with threads.work("ann", lambda _: end.wait(20)):
+            pass  # left at once, while the thread works on
+        await asyncio.sleep(0.02)
+        held = threads.shares.num_held
+        end.set()
+        await until(lambda: threads.shares.is_idle)
+        return held
+
+    assert asyncio.run(run()) == 1
+
+
+def test_work_that_is_left_on_its_way_to_a_pause_holds_no_turn_in_the_end(threads):
+    pausing, left = threading.Event(), threading.Event()
+
+    def function(report):
+        time.sleep(0.01)  # longer than a slice
+        pausing.set()
+        left.wait(20)
+        report(WORKING)
+
+    async def run():
+        # The others wait, so that the work would pause.
+        begun = [threads.work("ann", function) for _ in range(NUM)]
+        works = [await one.__aenter__() for one in begun]
+        waiting = asyncio.ensure_future(finished(threads, "bob", lambda _: None))
+        await until(lambda: threads.shares.others_wait("ann"))
+        for one, work in zip(begun, works, strict=True):
+            work._check = lambda: None  # the request ends just after this check
+            await one.__aexit__(None, None, None)
+        left.set()
+        await waiting
+        await until(lambda: threads.shares.is_idle)
+
+    asyncio.run(run())

@@ -103,7 +103,7 @@ def test_doctor_is_content_with_a_server_that_counts_as_we_do(omnireel, upstream
 def test_inspect_refuses_what_the_servers_cannot_do_and_counts_as_they_do(omnireel, clip, variables):
     refused = omnireel("inspect", clip, "What moves?", "--video-pruning-rate", "0.7", **variables)
     assert refused.returncode == 1
-    assert "video_pruning_rate cannot be 0.7 here" in refused.stderr
+    assert "--video-pruning-rate cannot be 0.7 here" in refused.stderr
     counts = [
         json.loads(
             omnireel("inspect", clip, "What?", "--json", "--upstream-pruning-rate", rate, **variables).stdout

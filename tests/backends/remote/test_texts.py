@@ -119,7 +119,7 @@ def test_no_more_output_is_billed_than_was_asked_for(ask, server):
 def test_a_difference_between_the_counts_is_logged(ask, server, capsys):
     server.script = Script(usage={"prompt_tokens": 5000, "completion_tokens": 7})
     assert ask(server)[-1].input_tokens == 5000
-    assert "differs from ours" in capsys.readouterr().out
+    assert "differs from ours" in "".join(capsys.readouterr())
 
 
 def test_sound_is_sent_as_a_wav_part(connect, server, tmp_path):
