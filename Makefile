@@ -71,8 +71,9 @@ test-fal: $(DEVELOPMENT) $(FAL_STAMP) ## what an application of fal's SDK takes 
 test-load: $(DEVELOPMENT) ## memory and /health under requests with bodies of up to 64 MiB
 	@$(PY) tests/load.py
 
+# SCALE=2 gives a busy machine twice the time for everything.
 test-fairness: $(DEVELOPMENT) ## nine accounts beside one that floods one resource after another; two minutes
-	@$(PY) tests/fairness.py --json build/fairness.json
+	@$(PY) tests/fairness.py --json build/fairness.json --scale $(or $(SCALE),1)
 
 # 4 to 14 minutes on two cores; the wheel is kept in ~/.cache/omnireel/wheels.
 gguf: $(DEVELOPMENT) ## add the extra [gguf]: compile llama-cpp-python for this processor
