@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -125,7 +125,15 @@ class _Server(uvicorn.Server):
         self._tls = tls
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen. The log line follows only when connections are accepted, since scripts wait for it."""
+        """Listen. The log line follows only when connections are accepted, since scripts wait for it.
+
+        Raises OmnireelError if another server has begun to listen there while the model was loaded: both could bind.
+        """
+        with _port_errors(self._settings.host, self._plain.getsockname()[1], "--port"):
+            self._plain.listen(BACKLOG)  # before the application starts, which would have to be stopped again
+        if self._tls is not None:
+            with _port_errors(self._settings.host, self._tls.socket.getsockname()[1], "--tls-port"):
+                self._tls.socket.listen(BACKLOG)
         await super().startup(sockets)
         urls = {"url": self._url("http", self._plain)}
         if self._tls is not None:
@@ -223,16 +231,24 @@ def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.
     # Accepted connections inherit this option. asyncio sets it only on sockets that name their protocol. Without
     # it the second part of every answer waits 40 ms until the first is acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
+    with ExitStack() as on_failure, _port_errors(host, port, flag):
+        on_failure.enter_context(listener)
         listener.bind(address)
+        on_failure.pop_all()
+    return listener
+
+
+@contextmanager
+def _port_errors(host: str, port: int, flag: str) -> Iterator[None]:
+    """Raise OmnireelError where a port cannot be bound or listened on. flag: the flag that sets the port"""
+    try:
+        yield
     except OSError as error:
-        listener.close()
         raise OmnireelError(
             f"Cannot listen on {host} port {port}: {error.strerror}.",
             hint=f"Stop the program that listens there, or choose another port: {_port_choice(flag, port)}. "
             "0 takes a free one.",
         ) from None
-    return listener
 
 
 def _port_choice(flag: str, port: int) -> str:
