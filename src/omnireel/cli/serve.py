@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
 from omnireel.backends.base import Health
-from omnireel.cli.backend import demo_notice, open_backend, served_limits, served_model
+from omnireel.cli.backend import check_effects, demo_notice, open_backend, served_limits, served_model
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_linux, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
@@ -61,6 +61,7 @@ def serve_forever(settings: Settings) -> None:
     """
     require_linux()
     _check_ports(settings)
+    check_effects(settings, "serve")
     with logging_to_stderr() as log_writer:
         require_sandbox(settings)
         make_directory(settings.data_directory)
