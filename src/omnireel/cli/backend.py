@@ -35,6 +35,9 @@ _MAX_PACKETS = 864_000  # of such a file, at 120 frames a second
 _SIDES = {"1080p": (1920, 1080), "4k": (4096, 2304)}
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 _DEMO_NOTICE = "This is the demo model; it knows simple shapes only."
+_COUNTS_NOTICE = (
+    "Tokens are counted as for the demo model. Name the model that the servers have with --model."
+)
 
 
 def check_effects(settings: Settings, command: str) -> None:
@@ -85,6 +88,12 @@ def demo_notice(settings: Settings) -> str | None:
     It also answers about clips that it cannot make sense of.
     """
     return _DEMO_NOTICE if settings.backend == "local" and _is_demo(find_model(settings)) else None
+
+
+def counts_notice(settings: Settings) -> str | None:
+    """What an operator of model servers has to know before the first request; None where their model is named."""
+    is_remote = settings.backend not in ("local", "echo")
+    return _COUNTS_NOTICE if is_remote and _is_demo(find_model(settings)) else None
 
 
 def _is_demo(files: ModelFiles) -> bool:

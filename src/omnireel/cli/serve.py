@@ -19,7 +19,14 @@ from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
 from omnireel.backends.base import Health
-from omnireel.cli.backend import check_effects, demo_notice, open_backend, served_limits, served_model
+from omnireel.cli.backend import (
+    check_effects,
+    counts_notice,
+    demo_notice,
+    open_backend,
+    served_limits,
+    served_model,
+)
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_linux, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
@@ -143,10 +150,15 @@ class _Server(uvicorn.Server):
         health = await self._supervisor.backend.health()
         log.info("listening", **urls, model=served_model(self._settings, health))
         ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
-        notice = demo_notice(self._settings) if health.is_ready else _unready_notice(health)
+        notice = self._notice(health)
         text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key, notice=notice)
         # Serving does not depend on the reader of stdout.
         BoundedWriter(descriptor_of(sys.stdout), lambda _: "").write(f"{text}\n")
+
+    def _notice(self, health: Health) -> str | None:
+        """What is to be said before the instructions, a line each; None for nothing."""
+        first = demo_notice(self._settings) if health.is_ready else _unready_notice(health)
+        return "\n".join(filter(None, (first, counts_notice(self._settings)))) or None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop. After `shutdown_s` the jobs of open requests end as lost, and then all connections are closed."""
