@@ -124,6 +124,13 @@ def test_the_owner_of_the_machine_sees_why_an_address_is_not_allowed(omnireel):
     assert "fetch_allow" in hint
 
 
+def test_a_name_that_is_not_known_is_said_in_words(omnireel):
+    ran = omnireel("ask", "https://nosuch.invalid/a.mp4", "hello", OMNIREEL_DATA_DIR="data")
+    why = ran.stderr.splitlines()[0]
+    assert "No connection to nosuch.invalid: " in why
+    assert why.endswith(("name not known", "the name server does not answer"))
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["nonsense"], ["ask"], ["ask", "x", "y", "--nonsense"], ["ask", "x"]]
 )

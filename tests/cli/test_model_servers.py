@@ -192,3 +192,23 @@ class Upstreamed(Server):
     """`omnireel serve` in front of a model server."""
 
     backend = "vllm"
+
+
+def test_a_server_without_a_named_model_says_that_tokens_are_counted_as_for_the_demo(
+    environment, tmp_path, upstream, variables
+):
+    variables |= {"OMNIREEL_MODEL": "demo", "OMNIREEL_ALLOW_ANY_MODEL": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", Server.code, "serve", "--port", "0", "--data-dir", "data"],
+        env=environment | variables,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as process:
+        first = process.stdout.readline()
+        process.terminate()
+        process.stdout.read()
+    assert "counted as for the demo model" in first
+    assert "--model" in first
+    assert process.returncode == 0

@@ -207,3 +207,10 @@ def test_an_id_of_no_model_is_refused(pull, model_id, code):
     ran = pull(model_id=model_id)
     assert ran.returncode == code
     assert [line.split(":")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
+
+
+def test_a_hub_that_does_not_answer_is_named_with_the_variable_for_another(pull, hub):
+    hub.close()
+    error, hint = pull().stderr.splitlines()
+    assert error == f"error: {MODEL_ID} could not be fetched from {hub.url}: connection refused."
+    assert "HF_ENDPOINT" in hint

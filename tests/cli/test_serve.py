@@ -59,3 +59,36 @@ def test_a_process_whose_task_broke_ends_at_once_with_1(tmp_path, command, table
 def test_one_port_for_both_listeners_is_refused():
     with pytest.raises(SettingsError, match="port and tls_port are both 8443"):
         serve_forever(Settings(port=8443, tls="dev", tls_port=8443))
+
+
+@pytest.mark.parametrize("flag", ["--port", "--tls-port"])
+def test_a_port_that_another_server_takes_while_the_model_is_loaded_is_an_error_with_a_hint(
+    tmp_path, environment, flag
+):
+    """Both bind the port. Only the first to listen gets it."""
+    source = """
+import importlib, socket, sys
+from omnireel import cli
+from omnireel.settings import Settings
+serve = importlib.import_module("omnireel.cli.serve")
+other = serve.bound_socket(Settings(), 0)
+open_backend = serve.open_backend
+serve.open_backend = lambda *given: other.listen() or open_backend(*given)
+sys.argv = ["omnireel", "serve", "--port", "0", "--tls", "dev", "--tls-port", "0", "--data-dir", "data"]
+sys.argv += [FLAG, str(other.getsockname()[1])]
+cli.main()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", source.replace("FLAG", repr(flag))],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    error, hint = ran.stderr.splitlines()
+    assert ran.returncode == 1
+    assert error.startswith("error: Cannot listen on 127.0.0.1 port ")
+    assert error.endswith(": Address already in use.")
+    assert f"another port: {flag} " in hint

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from omnireel import settings
+from omnireel.cli.backend import check_effects
 from omnireel.errors import SettingsError
 from omnireel.settings import AskSettings, Settings, read_ask_settings, read_settings, unknown_variables
 
@@ -158,3 +159,53 @@ def test_a_file_of_settings_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     file.mkdir()
     with pytest.raises(SettingsError, match=r"omnireel\.toml cannot be read: Is a directory"):
         read_settings({})
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "message", "hint"),
+    [
+        (
+            "ask",
+            {"upstream": "http://gpu:8000"},
+            "upstream is set and has no effect: backend is local",
+            "--backend vllm",
+        ),
+        (
+            "serve",
+            {"upstream_key": "k-012345", "backend": "echo"},
+            "upstream_key is set and",
+            "--backend vllm",
+        ),
+        ("inspect", {"upstream_pruning_rate": "0.7"}, "upstream_pruning_rate is set and", "--backend vllm"),
+        ("worker", {"allow_any_model": True}, "allow_any_model is set and", "--backend vllm"),
+        ("serve", {"echo_token_s": "1"}, "echo_token_s is set and", "--backend echo"),
+        ("serve", {"tls_port": "9443"}, "tls_port is set and has no effect: tls is none", "--tls dev"),
+        ("ask", {"gpu_layers": "1", "backend": "echo"}, "gpu_layers is set and", "--backend local"),
+        ("ask", {"flash_attention": "on"}, "the model demo is no GGUF", "--model"),
+        ("trace", {"repack": True}, "the model demo is no GGUF", "--model"),
+        ("inspect", {"encoders": "x"}, "the model demo is no GGUF", "--model"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(variables, command, given, message, hint):
+    with pytest.raises(SettingsError) as raised:
+        check_effects(read_settings(given), command)
+    assert message in raised.value.message
+    assert hint in raised.value.hint
+    variables |= {f"OMNIREEL_{name.upper()}": str(value) for name, value in given.items()}
+    with pytest.raises(SettingsError):
+        check_effects(read_settings({}), command)
+
+
+@pytest.mark.parametrize(
+    ("command", "given"),
+    [
+        ("serve", {"upstream": "http://gpu:8000", "upstream_key": "k-012345", "backend": "sglang"}),
+        ("serve", {"tls_port": "9443", "tls": "dev"}),
+        ("worker", {"echo_token_s": "1", "backend": "echo"}),
+        ("ask", {"tls_port": "9443", "echo_token_s": "1"}),  # flags of other commands
+        ("trace", {"upstream": "http://gpu:8000"}),
+        ("serve", {"allow_any_model": False}),
+    ],
+)
+def test_a_setting_with_an_effect_or_for_another_command_is_accepted(command, given):
+    check_effects(read_settings(given), command)

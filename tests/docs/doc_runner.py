@@ -41,7 +41,7 @@ class Reader:
             "PATH": path,
             "no_proxy": "127.0.0.1",
             "NO_COLOR": "1",
-            **self._ports,
+            "OMNIREEL_PORT": self._ports["OMNIREEL_PORT"],
             **variables,
         }
 
@@ -96,12 +96,14 @@ class Reader:
         assert ran.returncode == 0, f"{block} failed:\n{ran.stdout.decode()}\n{self._log()}"
 
     def _start(self, text: str, block: Block) -> None:
+        # A port for HTTPS is refused without it.
+        https = {"OMNIREEL_TLS_PORT": self._ports["OMNIREEL_TLS_PORT"]} if "--tls" in text else {}
         path = self.folder / f"background-{len(self._running)}.log"
         with path.open("wb") as log:
             process = subprocess.Popen(
                 self._script(text),
                 cwd=self.folder,
-                env=self._environment,
+                env=self._environment | https,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from omnireel.api.fal.output import to_output
 from omnireel.backends.base import Backend
-from omnireel.cli.backend import demo_notice, open_backend, own_limits
+from omnireel.cli.backend import check_effects, demo_notice, open_backend, own_limits
 from omnireel.cli.failures import print_message
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.serving.log import configure_warnings
@@ -24,6 +24,7 @@ from omnireel.task import Answer, Delta, Task
 
 def ask_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
     """Print the answer to `prompt` about the video `source`: while it is generated, or as JSON at the end."""
+    check_effects(settings, "ask")
     configure_warnings()
     warn_of_weak_sandbox(settings)
     asyncio.run(_ask(source, prompt, settings, asked=asked, as_json=as_json))

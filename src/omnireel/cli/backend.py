@@ -16,7 +16,7 @@ from omnireel.cli.models.runner import context_of, open_runner
 from omnireel.errors import CheckpointError
 from omnireel.model.checkpoint.model_files import ModelFiles, files_in, files_of_gguf
 from omnireel.model.checkpoint.packed import MANIFEST, read_manifest
-from omnireel.settings import Settings
+from omnireel.settings import Settings, has_gguf_settings, refuse_gguf_settings, refuse_without_effect
 from omnireel.video.limits import VideoLimits
 
 if TYPE_CHECKING:
@@ -35,6 +35,19 @@ _MAX_PACKETS = 864_000  # of such a file, at 120 frames a second
 _SIDES = {"1080p": (1920, 1080), "4k": (4096, 2304)}
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 _DEMO_NOTICE = "This is the demo model; it knows simple shapes only."
+_COUNTS_NOTICE = (
+    "Tokens are counted as for the demo model. Name the model that the servers have with --model."
+)
+
+
+def check_effects(settings: Settings, command: str) -> None:
+    """Raise SettingsError for a setting of `command` that was changed and has no effect with the others.
+
+    Raises CheckpointError, as `find_model`.
+    """
+    refuse_without_effect(settings, command)
+    if has_gguf_settings(settings, command) and find_model(settings).language is None:
+        refuse_gguf_settings(settings, command)
 
 
 def open_backend(settings: Settings, limits: VideoLimits) -> Backend:
@@ -75,6 +88,12 @@ def demo_notice(settings: Settings) -> str | None:
     It also answers about clips that it cannot make sense of.
     """
     return _DEMO_NOTICE if settings.backend == "local" and _is_demo(find_model(settings)) else None
+
+
+def counts_notice(settings: Settings) -> str | None:
+    """What an operator of model servers has to know before the first request; None where their model is named."""
+    is_remote = settings.backend not in ("local", "echo")
+    return _COUNTS_NOTICE if is_remote and _is_demo(find_model(settings)) else None
 
 
 def _is_demo(files: ModelFiles) -> bool:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from omnireel.api.fal.output import inspection_report
 from omnireel.api.fal.prices import price_usd
-from omnireel.cli.backend import find_model, open_counter, open_echo, own_limits
+from omnireel.cli.backend import check_effects, find_model, open_counter, open_echo, own_limits
 from omnireel.cli.models.kept_rates import load_rates
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
@@ -33,6 +33,7 @@ _SOUND: dict[SoundUse, str] = {
 
 def inspect_once(source: str, prompt: str, settings: Settings, *, asked: AskSettings, as_json: bool) -> None:
     """Print the frames, tokens and price of asking `prompt` about the video `source`, as a table or as JSON."""
+    check_effects(settings, "inspect")
     warn_of_weak_sandbox(settings)
     inspection = asyncio.run(_inspect(source, prompt, settings, asked))
     if as_json:

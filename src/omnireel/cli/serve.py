@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -19,7 +19,14 @@ from starlette.applications import Starlette
 
 from omnireel.api.app import create_app
 from omnireel.backends.base import Health
-from omnireel.cli.backend import demo_notice, open_backend, served_limits, served_model
+from omnireel.cli.backend import (
+    check_effects,
+    counts_notice,
+    demo_notice,
+    open_backend,
+    served_limits,
+    served_model,
+)
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_linux, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
@@ -61,6 +68,7 @@ def serve_forever(settings: Settings) -> None:
     """
     require_linux()
     _check_ports(settings)
+    check_effects(settings, "serve")
     with logging_to_stderr() as log_writer:
         require_sandbox(settings)
         make_directory(settings.data_directory)
@@ -125,7 +133,15 @@ class _Server(uvicorn.Server):
         self._tls = tls
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen. The log line follows only when connections are accepted, since scripts wait for it."""
+        """Listen. The log line follows only when connections are accepted, since scripts wait for it.
+
+        Raises OmnireelError if another server has begun to listen there while the model was loaded: both could bind.
+        """
+        with _port_errors(self._settings.host, self._plain.getsockname()[1], "--port"):
+            self._plain.listen(BACKLOG)  # before the application starts, which would have to be stopped again
+        if self._tls is not None:
+            with _port_errors(self._settings.host, self._tls.socket.getsockname()[1], "--tls-port"):
+                self._tls.socket.listen(BACKLOG)
         await super().startup(sockets)
         urls = {"url": self._url("http", self._plain)}
         if self._tls is not None:
@@ -134,10 +150,15 @@ class _Server(uvicorn.Server):
         health = await self._supervisor.backend.health()
         log.info("listening", **urls, model=served_model(self._settings, health))
         ca, asks_for_key = self._settings.tls_dir / "ca.pem", self._settings.auth == "keys"
-        notice = demo_notice(self._settings) if health.is_ready else _unready_notice(health)
+        notice = self._notice(health)
         text = recipe(urls["url"], urls.get("tls_url"), ca, asks_for_key=asks_for_key, notice=notice)
         # Serving does not depend on the reader of stdout.
         BoundedWriter(descriptor_of(sys.stdout), lambda _: "").write(f"{text}\n")
+
+    def _notice(self, health: Health) -> str | None:
+        """What is to be said before the instructions, a line each; None for nothing."""
+        first = demo_notice(self._settings) if health.is_ready else _unready_notice(health)
+        return "\n".join(filter(None, (first, counts_notice(self._settings)))) or None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop. After `shutdown_s` the jobs of open requests end as lost, and then all connections are closed."""
@@ -223,16 +244,24 @@ def bound_socket(settings: Settings, port: int, flag: str = "--port") -> socket.
     # Accepted connections inherit this option. asyncio sets it only on sockets that name their protocol. Without
     # it the second part of every answer waits 40 ms until the first is acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
+    with ExitStack() as on_failure, _port_errors(host, port, flag):
+        on_failure.enter_context(listener)
         listener.bind(address)
+        on_failure.pop_all()
+    return listener
+
+
+@contextmanager
+def _port_errors(host: str, port: int, flag: str) -> Iterator[None]:
+    """Raise OmnireelError where a port cannot be bound or listened on. flag: the flag that sets the port"""
+    try:
+        yield
     except OSError as error:
-        listener.close()
         raise OmnireelError(
             f"Cannot listen on {host} port {port}: {error.strerror}.",
             hint=f"Stop the program that listens there, or choose another port: {_port_choice(flag, port)}. "
             "0 takes a free one.",
         ) from None
-    return listener
 
 
 def _port_choice(flag: str, port: int) -> str:

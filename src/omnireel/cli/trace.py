@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from omnireel.backends.trace import Trace, trace
 from omnireel.cli.ask import ProgressLine
-from omnireel.cli.backend import find_model, load_encoder, own_limits
+from omnireel.cli.backend import check_effects, find_model, load_encoder, own_limits
 from omnireel.cli.models.runner import open_runner
 from omnireel.cli.sandbox import warn_of_weak_sandbox
 from omnireel.cli.task import make_task
@@ -28,6 +28,7 @@ def trace_once(source: str, prompt: str, settings: Settings, *, asked: AskSettin
             f"backend is {settings.backend}: a model server does not tell the numbers that trace writes.",
             hint="Set OMNIREEL_BACKEND=local, and name a model whose weights are on this machine with --model.",
         )
+    check_effects(settings, "trace")
     warn_of_weak_sandbox(settings)
     if not out.parent.is_dir():
         raise OmnireelError(f"There is no directory {out.parent}.", hint="Make it, or choose another --out.")

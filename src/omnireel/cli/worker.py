@@ -9,7 +9,7 @@ import typer
 
 from omnireel.api.fal.output import end_policy
 from omnireel.backends.base import Backend
-from omnireel.cli.backend import open_backend, served_limits, served_model
+from omnireel.cli.backend import check_effects, open_backend, served_limits, served_model
 from omnireel.cli.failures import INTERRUPTED
 from omnireel.cli.sandbox import fork_server_running, require_sandbox
 from omnireel.cli.serving.bounded_writer import BoundedWriter
@@ -29,6 +29,7 @@ def work_forever(settings: Settings) -> None:
     A second signal ends that time. Raises CheckpointError if the model cannot be loaded, OmnireelError if the
     decoder cannot be confined or the data directory cannot be used.
     """
+    check_effects(settings, "worker")
     with logging_to_stderr() as log_writer:
         require_sandbox(settings)
         make_directory(settings.data_directory)

@@ -72,7 +72,7 @@ class TaskRun:
                 health.detail or "The model cannot be asked now.",
                 after_s=_NOT_READY_S,
                 kind="downstream_service_unavailable",
-                hint="Try again later.",
+                hint=f"Try again in {_NOT_READY_S:g} s.",
             )
 
     def _time_to_start(self, job: Job) -> float | None:

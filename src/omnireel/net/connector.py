@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 from ipaddress import ip_address
 
 from omnireel.net.addresses import Address, unmapped, why_refused
-from omnireel.net.errors import FetchError
+from omnireel.net.errors import FetchError, why_not_connected
 from omnireel.net.policy import EgressPolicy
 from omnireel.net.proxy_tunnel import Proxy, open_tunnel
 from omnireel.net.urls import DEFAULT_PORTS, Target, is_one_of
@@ -95,7 +95,7 @@ async def _resolved(target: Target, policy: EgressPolicy) -> list[Address]:
     except TimeoutError:
         raise _unreachable(target, policy, f"not resolved within {policy.limits.resolve_s:g} s") from None
     except (OSError, UnicodeError) as error:
-        raise _unreachable(target, policy, f"not resolved: {error}") from None
+        raise _unreachable(target, policy, why_not_connected(error)) from None
     if not found:
         raise _unreachable(target, policy, "it has no address")
     return list(dict.fromkeys(ip_address(text) for text in found))
@@ -111,7 +111,7 @@ async def _first_connection(target: Target, addresses: Sequence[Address], policy
         except ssl.SSLCertVerificationError as error:
             raise _bad_certificate(target, policy, error) from None
         except OSError as error:  # includes TimeoutError
-            reasons.append(f"{address}: {error or type(error).__name__}")
+            reasons.append(f"{address}: {why_not_connected(error)}")
             was_reset |= isinstance(error, ConnectionResetError)
     raise _unreachable(target, policy, "; ".join(reasons), is_temporary=was_reset)
 

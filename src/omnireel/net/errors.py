@@ -4,7 +4,17 @@ Callers may see `why` and `hint`, so these hold no IP address and no text of a l
 use the server to explore the network it runs in. `reason` has the details and is for the log alone.
 """
 
+import os
+import socket
+import ssl
+
 from omnireel.errors import OmnireelError
+
+_NAME_FAILURES = {
+    socket.EAI_NONAME: "name not known",
+    socket.EAI_NODATA: "name not known",
+    socket.EAI_AGAIN: "the name server does not answer",
+}
 
 
 class FetchError(OmnireelError):
@@ -48,3 +58,20 @@ class TooLargeError(OmnireelError):
         super().__init__(f"The file is {size}, limit {max_bytes} bytes.")
         self.max_bytes = max_bytes
         self.num_bytes = num_bytes
+
+
+def why_not_connected(error: BaseException) -> str:
+    """Why a connection failed, in words for people: "connection refused", "name not known".
+
+    A library's error is judged by the error of the system that it was raised from.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, socket.gaierror):
+            return _NAME_FAILURES.get(found.errno or 0, found.strerror or "name not known")
+        if isinstance(found, OSError) and not isinstance(found, ssl.SSLError) and found.errno:
+            return os.strerror(found.errno).lower()  # asyncio's own text has the address
+        found = found.__cause__ or found.__context__
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

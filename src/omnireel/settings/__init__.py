@@ -17,6 +17,7 @@ from omnireel.settings.asking import AskSettings
 from omnireel.settings.declaration import PREFIX, Declaration, declarations
 from omnireel.settings.deployment import Settings
 from omnireel.settings.kinds import Network
+from omnireel.settings.needs import has_gguf_settings, refuse_gguf_settings, refuse_without_effect
 from omnireel.settings.sources import FILE, Sources, closest
 
 __all__ = [
@@ -28,10 +29,13 @@ __all__ = [
     "Network",
     "Settings",
     "declarations",
+    "has_gguf_settings",
     "is_run_by_make",
     "read_ask_settings",
     "read_key_settings",
     "read_settings",
+    "refuse_gguf_settings",
+    "refuse_without_effect",
     "unknown_variables",
     "wants_tracebacks",
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -118,6 +119,19 @@ def test_without_a_server_a_request_is_told_when_to_come_again(ask, server):
         ask(server)
     assert caught.value.kind == "downstream_service_unavailable"
     assert caught.value.after_s > 0
+    assert caught.value.hint == f"Try again in {math.ceil(caught.value.after_s)} s."
+
+
+def test_without_a_server_health_says_that_none_can_be_reached(connect, server):
+    async def run():
+        backend = connect(server)
+        server.stop()
+        health = await backend.health()
+        await backend.close()
+        return health
+
+    health = asyncio.run(run())
+    assert (health.is_ready, health.detail) == (False, "No model server can be reached.")
 
 
 def test_a_server_that_comes_back_gets_requests_again(connect, server, clip):

@@ -135,6 +135,8 @@ class RemoteBackend:
     def _detail(self) -> str | None:
         """How many servers are down. Callers see it, so their addresses are in the log only."""
         num_down, num_all = len(self._pool.problems), len(self._pool.upstreams)
+        if num_down == num_all:
+            return "No model server can be reached."
         return f"{num_down} of {num_all} model servers take no requests." if num_down else None
 
     async def close(self) -> None:

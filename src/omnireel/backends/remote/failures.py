@@ -72,7 +72,7 @@ def no_server(after_s: float) -> CapacityError:
         "The model server cannot be reached.",
         after_s=after_s,
         kind=SERVER_UNAVAILABLE,
-        hint="Try again later.",
+        hint=f"Try again in {math.ceil(after_s)} s.",
     )
 
 

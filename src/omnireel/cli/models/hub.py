@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented under this name
 
 from omnireel.errors import OmnireelError, UpstreamError
+from omnireel.net.errors import why_not_connected
 
 # The files that are downloaded. None of these types can hold code. Names with folders are left out, so that no
 # name leads out of the directory.
@@ -175,6 +176,6 @@ def _hub_errors_translated(model_id: str) -> Iterator[None]:
         ) from None
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise UpstreamError(
-            f"{model_id} could not be fetched: {error}",
-            hint="Pull again. The download continues where it stopped.",
+            f"{model_id} could not be fetched from {constants.ENDPOINT}: {why_not_connected(error).rstrip('.')}.",
+            hint="Pull again. The download continues where it stopped. HF_ENDPOINT names another hub.",
         ) from None
