@@ -25,7 +25,8 @@ from omnireel.cli.failures import typed
 ENDPOINT_ID = "nvidia/nemotron-3-nano-omni/video"
 PROMPT = "Which way does the red circle move?"
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 30, 10
-START_DEADLINE_S = 60
+START_DEADLINE_S = 180
+LOG_LINES = 10
 CLIP = Path("clip.mp4")
 
 
@@ -44,12 +45,11 @@ def main() -> int:
         clip = Path(folder, "clip.mp4")
         print_progress(f"Making a {SECONDS} s clip: a red circle moves right, a blue square stays.")
         make_clip(clip)
+        keep(clip)
         print_progress("Starting omnireel serve.")
         with running_server(Path(folder)) as address:
             print_progress(f"Asking https://127.0.0.1:{address.tls_port}: {PROMPT}")
-            exit_code = ask(address, clip)
-        keep(clip)
-        return exit_code
+            return ask(address, clip)
 
 
 def keep(clip: Path) -> None:
@@ -57,7 +57,7 @@ def keep(clip: Path) -> None:
     if not CLIP.exists():
         shutil.copyfile(clip, CLIP)
         question = typed("ask", str(CLIP), "What is moving, and which way?")
-        print_progress(f"The clip is in {CLIP}. Now try: {question}")
+        print_progress(f"The clip is in {CLIP}. To ask about it: {question}")
 
 
 def print_progress(line: str) -> None:
@@ -93,9 +93,10 @@ def running_server(folder: Path) -> Iterator[Address]:
     address = Address(port, tls_port, folder / "tls" / "ca.pem")
     command = [str(Path(sys.executable).with_name("omnireel")), "serve", "--data-dir", str(folder)]
     command += ["--port", str(address.port), "--tls", "dev", "--tls-port", str(address.tls_port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+    log = folder / "server.log"
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as server:
         try:
-            wait_until_ready(f"http://127.0.0.1:{address.port}", server)
+            wait_until_ready(f"http://127.0.0.1:{address.port}", server, log)
             yield address
         finally:
             server.terminate()
@@ -107,15 +108,24 @@ def free_ports() -> tuple[int, int]:
         return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
-def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
-    """Return when the server is ready. Exits if it has ended or takes longer than START_DEADLINE_S."""
-    deadline = time.monotonic() + START_DEADLINE_S
+def wait_until_ready(
+    url: str, server: subprocess.Popen[bytes], log: Path, deadline_s: float = START_DEADLINE_S
+) -> None:
+    """Return when the server is ready. Exits with the reason and the end of its log if it has ended or takes longer.
+
+    log: the file that the server writes to
+    """
+    deadline = time.monotonic() + deadline_s
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
                 return
         time.sleep(0.1)
-    sys.exit("demo: The server did not start.")
+    reason = f"did not start within {deadline_s:g} s (a busy machine? run it again)"
+    if server.returncode is not None:
+        reason = f"ended with code {server.returncode}"
+    lines = log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]
+    sys.exit("\n".join([f"demo: The server {reason}. The end of its log:", *lines]))
 
 
 def ask(address: Address, clip: Path) -> int:

@@ -127,6 +127,12 @@ def test_a_body_that_is_not_plain_json_gets_a_typed_error(client, body, status, 
     assert problems(answer)[0] == first
 
 
+def test_the_message_for_broken_json_says_the_character_and_the_reason(client):
+    answer = post(client, b'{"prompt": }').json()
+    assert answer["detail"][0]["msg"] == "JSON decode error"
+    assert answer["message"] == "JSON decode error at character 11: Expecting value"
+
+
 def test_the_largest_allowed_nesting_passes(client):
     deep = b'{"x":' + b"[" * 60 + b"]" * 60 + b"}"
     assert problems(post(client, deep)) == [(PROMPT, "missing"), (VIDEO, "missing")]

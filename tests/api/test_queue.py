@@ -1,6 +1,7 @@
 """The queue and the stream of a real server with the echo backend."""
 
 import json
+import re
 import tempfile
 import time
 import uuid
@@ -78,7 +79,7 @@ def test_a_job_is_found_under_every_spelling_of_its_address(client, body):
 
 def test_the_log_reports_the_stages_of_a_job(client, body):
     messages = [line["message"] for line in ended(client, submit(client, body), "?logs=true")["logs"]]
-    assert messages[0].endswith("MB of video received")
+    assert re.fullmatch(r"[1-9][0-9]*\.[0-9] kB of video received", messages[0])
     assert any("frames chosen" in message for message in messages)
     assert messages[-1] == "wrote 4 tokens"
 

@@ -174,3 +174,9 @@ def test_the_document_names_the_webhook(client):
     webhook = parameters["fal_webhook"]
     assert (webhook["in"], webhook["required"]) == ("query", False)
     assert JWKS in document["paths"]
+
+
+def test_the_log_of_a_request_without_a_webhook_is_an_error(sending):
+    code, out, err = webhooks(sending, "list", "nope")
+    assert (code, out) == (1, "")
+    assert "There is no webhook of a request 'nope'" in err

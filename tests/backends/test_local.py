@@ -91,7 +91,7 @@ def test_progress_comes_in_the_order_of_the_stages(local, clip):
     assert stages == ["video"] * 8 + ["encoding", "vision tokens", "first token", "done"]
     messages = [event.message for event in events if isinstance(event, Progress)]
     assert messages[0] == "3.0 s of 160x90 mpeg4 at 10 fps, 6 of 30 frames chosen"
-    assert messages[1].startswith("expected time: not known yet")
+    assert messages[1].startswith("expected time: not known: no measured speed is kept yet")
     assert messages[8] == "3 of 3 tubelets encoded"
     assert messages[9] == "24 vision tokens, 12 kept where the picture changes"
     assert [type(event) for event in events[-2:]] == [Progress, Answer]

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tools.demo import wait_until_ready
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,3 +30,21 @@ def test_the_demo_ends_with_the_right_answer_as_json_and_leaves_its_clip(tmp_pat
     assert answer["output"] == "The red circle moves right."
     assert (tmp_path / "clip.mp4").stat().st_size > 1000
     assert "omnireel ask clip.mp4" in ran.stderr
+    assert ran.stderr.index("The clip is in") < ran.stderr.index("Starting omnireel serve")
+
+
+@pytest.mark.parametrize(
+    ("end", "deadline_s", "reason"),
+    [
+        ("raise SystemExit(3)", 60, "ended with code 3"),
+        ("time.sleep(60)", 0, r"did not start within 0 s \(a busy machine\? run it again\)"),
+    ],
+)
+def test_a_demo_whose_server_is_not_there_says_why_with_the_end_of_its_log(tmp_path, end, deadline_s, reason):
+    log = tmp_path / "server.log"
+    log.write_text("first\n" * 50 + "no port is free\n")
+    command = [sys.executable, "-c", f"import time; {end}"]
+    with subprocess.Popen(command) as server:
+        with pytest.raises(SystemExit, match=rf"The server {reason}[^$]*no port is free$"):
+            wait_until_ready("http://127.0.0.1:9", server, log, deadline_s)
+        server.kill()

@@ -180,7 +180,8 @@ def test_people_read_once_how_much_memory_a_checkpoint_lacks(tmp_path, monkeypat
     (line,) = [line for line in lines if "│ NVFP4 " in line]
     assert "22.41 GB" in line
     assert "0.4 GB short" in line
-    assert any(line.startswith("Context: of one sequence, beside") for line in lines)
+    (at,) = [n for n, line in enumerate(lines) if line.startswith("Context: of one sequence, beside")]
+    assert max(map(len, lines[at : at + 3])) <= 120
 
 
 def test_a_hint_is_printed_with_its_brackets(tmp_path, monkeypatch):

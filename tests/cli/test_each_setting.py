@@ -197,7 +197,14 @@ def test_help_shows_flag_value_default_and_explanation(declared, monkeypatch):
         assert declared.negative_flag in shown
     else:
         assert f"{declared.flag} {declared.kind.metavar}" in shown
-        assert f"[default: ({declared.shown_default})]" in shown
+        assert f"[default: {declared.shown_default}]" in shown
+
+
+def test_help_shows_no_value_for_flags_that_take_none():
+    for path in (["webhooks", "list"], ["pull"], ["ask"]):
+        shown = CliRunner().invoke(app, [*path, "--help"]).output
+        assert "<bool>" not in shown
+        assert "--help" in shown
 
 
 def test_sampling_has_the_defaults_of_the_engine():

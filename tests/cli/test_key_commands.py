@@ -36,6 +36,11 @@ def test_a_key_that_does_not_exist_cannot_be_revoked(omnireel, tmp_path):
     assert "There is no key with the id 'omr_nothing'" in ran.stderr
 
 
+def test_the_hint_to_list_the_keys_names_the_same_data_directory(omnireel, tmp_path):
+    ran = omnireel("keys", "revoke", "nope", "--data-dir", tmp_path / "other")
+    assert f"omnireel keys list --data-dir {tmp_path / 'other'}` shows" in ran.stderr
+
+
 def test_a_directory_without_a_store_is_named_and_nothing_is_made(omnireel, tmp_path):
     mistyped = tmp_path / "mistyped"
     listed = omnireel("keys", "list", "--data-dir", str(mistyped))
@@ -98,8 +103,8 @@ def test_a_hint_names_the_command_as_the_user_can_type_it(tmp_path):
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
     revoke = ("keys", "revoke", "omr_nothing")
-    assert hint_of(tmp_path, str(folder), *revoke).startswith("`omnireel keys list`")
+    assert hint_of(tmp_path, str(folder), *revoke).startswith("`omnireel keys list ")
     for path in ("/usr/bin", str(tmp_path)):
-        assert hint_of(tmp_path, path, *revoke).startswith("`bin/omnireel keys list`")
+        assert hint_of(tmp_path, path, *revoke).startswith("`bin/omnireel keys list ")
     pull = hint_of(tmp_path, "/usr/bin", "inspect", __file__, "--model", "some/model")
-    assert pull == "Download it with: bin/omnireel pull some/model"
+    assert pull == f"Download it with: bin/omnireel pull some/model --data-dir {tmp_path / 'data'}"

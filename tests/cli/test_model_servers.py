@@ -91,6 +91,16 @@ def test_doctor_says_what_will_not_work_and_how_to_start_a_server(omnireel, upst
     assert "--mamba-ssm-cache-dtype float32" in report["start"]["BF16"]
 
 
+def test_doctor_says_once_that_a_server_does_not_answer(omnireel, variables):
+    dead = "http://127.0.0.1:9"
+    ran = omnireel("doctor", **(variables | {"OMNIREEL_UPSTREAM": dead}))
+    assert (ran.returncode, ran.stderr) == (1, "")
+    lines = ran.stdout.partition("\nStart a server like this:")[0].splitlines()
+    assert lines[0].startswith(dead)
+    assert [line.startswith("  FAILED  It takes no requests: ") for line in lines[1:]] == [True]
+    assert "vllm serve" in ran.stdout
+
+
 def test_doctor_is_content_with_a_server_that_counts_as_we_do(omnireel, upstream, variables):
     upstream.script = Script(reasoning="I look.", usage={"prompt_tokens": 5000, "completion_tokens": 7})
     first = json.loads(omnireel("doctor", "--json", **variables).stdout)["servers"][0]

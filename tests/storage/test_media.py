@@ -114,6 +114,14 @@ def test_a_path_is_read_in_place_where_the_policy_takes_paths(incoming, tmp_path
     assert asyncio.run(read(str(tmp_path / "clip.mp4"), policy)) == CLIP
 
 
+def test_the_hint_about_a_file_address_is_to_give_the_path_where_paths_are_taken(incoming):
+    hints = [
+        refused("file:///clip.mp4", FetchPolicy(incoming, 1, EgressPolicy(1), takes_paths=takes_paths)).hint
+        for takes_paths in (True, False)
+    ]
+    assert ["path of a file" in hint for hint in hints] == [True, False]
+
+
 def test_a_path_without_a_file_is_named_in_the_error(incoming, tmp_path):
     policy = FetchPolicy(incoming, 1, EgressPolicy(1), takes_paths=True)
     error = refused(str(tmp_path / "missing.mp4"), policy)

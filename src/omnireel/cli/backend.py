@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import omnireel
 from omnireel.backends.base import Backend, Health
-from omnireel.cli.failures import typed
+from omnireel.cli.failures import data_dir_flag, typed
 from omnireel.cli.models.kept_rates import keep_rates, load_rates
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory
 from omnireel.cli.models.pulled import MODEL_ID, encoders_directory, pulled_directory
@@ -235,7 +235,8 @@ def find_model(settings: Settings) -> ModelFiles:
         return found
     hint = "Name a directory or a pulled model that has config.json, tokenizer.json and the encoders with --encoders"
     can_pull = _can_pull(settings.encoders)
-    hint += f", or download them with: {typed('pull', settings.encoders, '--gguf')}" if can_pull else "."
+    pull = typed("pull", settings.encoders, "--gguf", *data_dir_flag(settings))
+    hint += f", or download them with: {pull}" if can_pull else "."
     directory = _encoders_place(settings, hint)
     if not (directory / "config.json").is_file():
         raise CheckpointError(f"{found} lies alone, and {directory} has no config.json.", hint=hint)
@@ -266,7 +267,7 @@ def _place(model: str, settings: Settings, hint: str) -> Path:
         raise CheckpointError(f"There is no checkpoint at {model}.", hint=hint)
     raise CheckpointError(
         f"There is no checkpoint at {model}, and no model with this id has been pulled.",
-        hint=f"Download it with: {typed('pull', model, *_only_text(settings))}"
+        hint=f"Download it with: {typed('pull', model, *_only_text(settings), *data_dir_flag(settings))}"
         if hint == _MODEL_HINT
         else hint,
     )

@@ -15,7 +15,7 @@ from typing import ParamSpec
 import typer
 
 from omnireel.errors import CheckpointError, InputError, OmnireelError, SettingsError
-from omnireel.settings import unknown_variables, wants_tracebacks
+from omnireel.settings import Settings, unknown_variables, wants_tracebacks
 
 FAILED, USAGE, NO_WEIGHTS, INTERRUPTED = 1, 2, 3, 130
 
@@ -90,6 +90,11 @@ def typed(*arguments: str) -> str:
     if program is None or (found is not None and program.samefile(found)):
         return shlex.join((_NAME, *arguments))
     return shlex.join((str(_from_here(program)), *arguments))
+
+
+def data_dir_flag(settings: Settings) -> tuple[str, ...]:
+    """The flag for the data directory, where one was named, so that a command in a hint uses the same one."""
+    return () if settings.data_dir is None else ("--data-dir", str(settings.data_dir))
 
 
 def _this_program() -> Path | None:

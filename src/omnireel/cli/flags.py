@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.markup import escape
+from typer.core import TyperCommand
 
 from omnireel.cli.failures import reports_failures
 from omnireel.settings import (
@@ -33,6 +35,17 @@ _READERS: Mapping[Any, Callable[[Mapping[str, Any]], object]] = {
 _Function = TypeVar("_Function", bound=Callable[..., None])
 
 
+class _Command(TyperCommand):
+    """A command whose help shows no value for flags that take none."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  # typer has no public name for the type
+        params = super().get_params(ctx)
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
 def command(app: typer.Typer, path: str) -> Callable[[_Function], _Function]:
     """Add the decorated function to `app` as the command `path`, such as "keys create".
 
@@ -42,7 +55,7 @@ def command(app: typer.Typer, path: str) -> Callable[[_Function], _Function]:
     """
 
     def add(function: _Function) -> _Function:
-        app.command(path.rpartition(" ")[2])(reports_failures(_with_flags(function, path)))
+        app.command(path.rpartition(" ")[2], cls=_Command)(reports_failures(_with_flags(function, path)))
         return function
 
     return add
@@ -66,14 +79,21 @@ def _with_flags(function: Callable[..., None], path: str) -> Callable[..., None]
     return run
 
 
+def _help(declared: Declaration) -> str:
+    """The explanation of a flag and its default, as rich's markup."""
+    if declared.kind.is_switch or not declared.shown_default:
+        return declared.help
+    return f"{declared.help} [dim]{escape(f'[default: {declared.shown_default}]')}[/dim]"
+
+
 def _flag(declared: Declaration) -> inspect.Parameter:
     """The flag of a setting: None if it is not given, else its text. `read_settings` and the like parse it."""
     kind = declared.kind
     option = typer.Option(
         f"{declared.flag}/{declared.negative_flag}" if kind.is_switch else declared.flag,
         metavar=kind.metavar,
-        help=declared.help,
-        show_default=(not kind.is_switch and declared.shown_default) or False,
+        help=_help(declared),
+        show_default=False,
         rich_help_panel=declared.group,
     )
     annotation = Annotated[bool | None if kind.is_switch else str | None, option]  # type: ignore[valid-type]

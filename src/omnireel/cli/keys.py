@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from omnireel.cli.failures import typed
+from omnireel.cli.failures import data_dir_flag, typed
 from omnireel.errors import OmnireelError
 from omnireel.settings import KeySettings, Settings
 from omnireel.storage.directories import check_directory, make_directory
@@ -64,7 +64,7 @@ def revoke_key(settings: Settings, key_id: str, *, as_json: bool) -> None:
     if spending is None:
         raise OmnireelError(
             f"There is no key with the id {bare_id!r}.",
-            hint=f"`{typed('keys', 'list')}` shows the ids of all keys.",
+            hint=f"`{typed('keys', 'list', *data_dir_flag(settings))}` shows the ids of all keys.",
         )
     typer.echo(json.dumps(_report(spending)) if as_json else f"{spending.key.id} is revoked")
 

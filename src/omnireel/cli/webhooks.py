@@ -41,7 +41,9 @@ def list_webhooks(
         typer.Argument(metavar="[REQUEST_ID]", help="Only the webhook of this request, with its attempts."),
     ] = None,
     *,
-    state: Annotated[str | None, typer.Option(help=f"Only {', '.join(_STATES)}.")] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="|".join(_STATES), help="Only webhooks in this state.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of webhooks shown.")] = 50,
     settings: Settings,
     as_json: Json = False,
@@ -54,6 +56,8 @@ def list_webhooks(
         return await store.webhooks.read_log(job_id=request_id, state=state, limit=limit)  # type: ignore[arg-type]
 
     entries = _with_store(settings, read)
+    if request_id is not None and state is None and not entries:
+        raise _unknown(request_id)
     if as_json:
         typer.echo(json.dumps({"webhooks": [_report(entry) for entry in entries]}, ensure_ascii=False))
     elif not entries:
@@ -83,13 +87,17 @@ def replay(
         results = await store.webhooks.replay(wanted, now=store.now())
         for job_id, result in results.items():
             if result == "unknown":
-                raise OmnireelError(f"There is no webhook of a request {job_id!r}, or it was deleted.")
+                raise _unknown(job_id)
             if result == "not_kept":
                 raise OmnireelError(f"The webhook of {job_id} was delivered, and its content was not kept.")
         return list(results)
 
     due = _with_store(settings, send_again)
     typer.echo(json.dumps({"replayed": due}) if as_json else _replayed(len(due)))
+
+
+def _unknown(request_id: str) -> OmnireelError:
+    return OmnireelError(f"There is no webhook of a request {request_id!r}, or it was deleted.")
 
 
 def _replayed(count: int) -> str:

@@ -56,7 +56,7 @@ class TaskRun:
         await self._check_ready()
         within_s = self._time_to_start(job)
         async with self.media.file(job.task.references[0], job.media, owner=job.owner) as path:
-            publish(Progress("video", f"{path.stat().st_size / 1e6:.1f} MB of video received"))
+            publish(Progress("video", f"{_shown_size(path.stat().st_size)} of video received"))
             try:
                 async with asyncio.timeout(self.max_run_s) as limit:
                     return await self._generate(job, path, _paused_while_waiting(limit, publish), within_s)
@@ -92,6 +92,12 @@ class TaskRun:
         if not isinstance(event, Answer):
             raise GenerationError("The model gave no answer.")
         return event
+
+
+def _shown_size(num_bytes: int) -> str:
+    if num_bytes < 1_000_000:
+        return f"{num_bytes / 1e3:.1f} kB"
+    return f"{num_bytes / 1e6:.1f} MB"
 
 
 def _paused_while_waiting(limit: asyncio.Timeout, publish: Publish) -> Publish:

@@ -27,7 +27,7 @@ def expected_text(expected: ExpectedTime) -> str:
         (expected.token_s, "for each token of the answer"),
     ]
     known = [f"{seconds:.2g} s {what}" for seconds, what in parts if seconds is not None]
-    return ", ".join(known) if known else "not known yet: this model has not answered on this machine"
+    return ", ".join(known) if known else "not known: no measured speed is kept yet"
 
 
 def expected_progress(expected: ExpectedTime) -> Progress:

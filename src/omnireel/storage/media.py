@@ -59,7 +59,7 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
     Raises InputError: invalid_data_uri, file_too_large, file_download_error, file_not_found; CapacityError if the disk
     is full.
     """
-    scheme = _scheme(source)
+    scheme = _scheme(source, policy)
     if scheme is None:
         yield _local_file(source, policy)
         return
@@ -95,7 +95,7 @@ async def _download(url: str, path: Path, policy: EgressPolicy, promise: Promise
         raise file_too_large(error.max_bytes, error.num_bytes) from None
 
 
-def _scheme(source: str) -> str | None:
+def _scheme(source: str, policy: FetchPolicy) -> str | None:
     """data, https or http; None if there is none. Raises InputError for any other."""
     if is_data_uri(source):
         return "data"
@@ -106,7 +106,9 @@ def _scheme(source: str) -> str | None:
             f"Addresses that begin with {scheme[:20]}:// are never fetched.",
             kind="file_download_error",
             about="media",
-            hint="Use an https address, or send the video itself as data:video/mp4;base64,...",
+            hint="Give the path of a file, or an https address."
+            if policy.takes_paths
+            else "Use an https address, or send the video itself as data:video/mp4;base64,...",
         )
     return scheme
 

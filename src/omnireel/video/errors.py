@@ -30,7 +30,7 @@ def failure_error(failure: Failure, start_s: float | None, limits: VideoLimits) 
 
 def empty() -> InputError:
     """The file has no bytes."""
-    return _error("file_empty", "The video file has 0 bytes.", hint="Check that the upload was complete.")
+    return _error("file_empty", "The video file has 0 bytes.", hint="Check that the file is complete.")
 
 
 def file_too_large(num_bytes: int, limits: VideoLimits) -> InputError:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from omnireel.api.http.body_memory import ArrivingBody, body_memory_of
 from omnireel.api.http.caller import owner_of
-from omnireel.api.http.errors import BodyError, Loc, RequestError, problem
+from omnireel.api.http.errors import JSON_ERROR, BodyError, Loc, RequestError, problem
 from omnireel.errors import Cancelled
 
 MAX_DEPTH = 64
@@ -131,7 +131,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
     try:
         value = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_parse_int)
     except json.JSONDecodeError as error:
-        item = problem(("body", error.pos), "JSON decode error", "json_invalid", ctx={"error": error.msg})
+        item = problem(("body", error.pos), JSON_ERROR, "json_invalid", ctx={"error": error.msg})
         raise BodyError([item]) from None
     except RecursionError:
         raise _too_deep() from None

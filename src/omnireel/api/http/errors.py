@@ -11,6 +11,8 @@ from omnireel.task import shortened
 Problem = dict[str, Any]
 Loc = tuple[str | int, ...]
 
+# The place of this problem is a number of characters.
+JSON_ERROR = "JSON decode error"
 _MAX_ECHO_ITEMS = 32
 _MAX_ECHO_DEPTH = 3
 
@@ -56,6 +58,8 @@ def problem(
 
 def sentence(item: Problem) -> str:
     """A problem in one line."""
+    if item["msg"] == JSON_ERROR:
+        return f"{JSON_ERROR} at character {item['loc'][-1]}: {item['ctx']['error']}"
     where = ".".join(str(part) for part in item["loc"][1:])
     return f"{where}: {item['msg']}" if where else str(item["msg"])
 

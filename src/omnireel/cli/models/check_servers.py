@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 
 import typer
@@ -25,7 +26,7 @@ def check_servers(settings: Settings, directory: Path, *, as_json: bool) -> None
 
     directory: config.json, tokenizer and template of their model
     """
-    configure_warnings()
+    configure_warnings(logging.ERROR)  # the findings say what a warning would
     facts = asyncio.run(_check(settings, directory))
     commands = {precision: start_command(settings, precision) for precision in PRECISIONS}
     if as_json:
@@ -87,16 +88,23 @@ def start_command(settings: Settings, precision: str) -> str:
 
 def _show(found: ServerFacts) -> None:
     unknown = "not stated"
-    typer.echo(f"{found.address}: {found.model or 'no model'}")
+    typer.echo(f"{found.address}: {found.model}" if found.model else found.address)
+    for problem in found.problems:
+        typer.echo(f"  FAILED  {problem}")
+    if found == ServerFacts(
+        found.address, found.model, problems=found.problems
+    ):  # it was not asked, or said nothing
+        return
+    tokens = (
+        unknown if found.prompt_tokens is None else f"{found.prompt_tokens}, expected {found.expected_tokens}"
+    )
     for name, value in (
         ("version", found.version or unknown),
         ("context", f"{found.max_context} tokens" if found.max_context else unknown),
         ("type of Mamba states", found.ssm_type or unknown),
         ("pruning", unknown if found.pruning_rate is None else f"{found.pruning_rate:g}"),
-        ("tokens of the test clip", f"{found.prompt_tokens}, expected {found.expected_tokens}"),
+        ("tokens of the test clip", tokens),
         ("reasoning parser", {True: "yes", False: "no", None: unknown}[found.has_parser]),
         ("takes the most frames", {True: "yes", False: "no", None: unknown}[found.takes_most_frames]),
     ):
         typer.echo(f"  {name}: {value}")
-    for problem in found.problems:
-        typer.echo(f"  FAILED  {problem}")

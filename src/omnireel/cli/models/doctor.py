@@ -51,8 +51,8 @@ PUBLISHED_BYTES = {"BF16": 66.03e9, "FP8": 35.2e9, "NVFP4": 22.41e9}
 _KV_BYTES, _STATE_BYTES = 6 * 2 * 2 * 128 * 2, 23 * 64 * 64 * 128 * 4
 _MAX_POSITIONS = 262_144
 _EXPLANATION = (
-    f"Context: of one sequence, beside the weights, its state and {OVERHEAD_BYTES / GB:.1f} GB for the server. "
-    "Speeds of one sequence: a limit (≤) with a GGUF, since each token of the answer reads the weights that it needs, "
+    f"Context: of one sequence, beside the weights, its state and {OVERHEAD_BYTES / GB:.1f} GB for the server.\n"
+    "Speeds of one sequence: a limit (≤) with a GGUF, since each token of the answer reads the weights that it needs,\n"
     "and each token of the prompt is multiplied with them; and what the last answers of this model had here."
 )
 

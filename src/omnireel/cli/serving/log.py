@@ -179,8 +179,10 @@ def _processors(*, is_text: bool) -> tuple[Processor, ...]:
 _CONSOLE = structlog.dev.ConsoleRenderer(pad_event_to=0)
 
 
-def configure_warnings() -> None:
+def configure_warnings(lowest: int = logging.WARNING) -> None:
     """For commands that print an answer: warnings of the program's parts on stderr, as text, and nothing else.
+
+    lowest: the level from which lines are printed
 
     They may quote a server's text, and a terminal obeys control characters.
     """
@@ -191,6 +193,6 @@ def configure_warnings() -> None:
             _printable_values,
             structlog.dev.ConsoleRenderer(colors=False),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # the stderr of the moment
     )

@@ -29,6 +29,8 @@ def store_job(db: Connection, submission: Submission, *, fingerprint: str, now: 
 
 def _check_queue(db: Connection, submission: Submission) -> None:
     """Raise CapacityError where the queue has no room for the job, or none for another one of its account."""
+    if submission.max_queued is None and submission.queue_room is None:
+        return
     waiting = num_queued(db)
     if submission.max_queued is not None and waiting > submission.max_queued:
         raise CapacityError(f"{waiting} jobs are waiting already.", after_s=1)
