@@ -12,7 +12,7 @@ import { showHistory } from "./history_view.js";
 import { newRecord, Question, UNFINISHED } from "./question.js";
 import { snippet } from "./snippets.js";
 
-const SUGGESTIONS = ["What is moving, and which way?", "How many shapes are there?", "When does the triangle appear?"];
+const SUGGESTIONS = ["What is moving, and which way?", "How many shapes are there?", "Does the square move?"];
 const WAYS = {
   stream: "The answer is shown as it is written. It ends with the connection.",
   queue: "The question waits for its turn and goes on if the connection is lost.",
