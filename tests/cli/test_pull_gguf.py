@@ -154,4 +154,4 @@ def test_only_the_id_of_a_model_is_a_hint_to_pull_it(tmp_path):
         assert "omnireel pull" not in f"{raised.value} {raised.value.hint}"
     with pytest.raises(CheckpointError) as raised:
         find_model(Settings(model=str(alone), encoders="some/model", data_dir=data))
-    assert str(raised.value.hint).endswith("omnireel pull some/model --gguf")
+    assert str(raised.value.hint).endswith(f"omnireel pull some/model --gguf --data-dir {data}")
