@@ -100,10 +100,10 @@ def test_a_clip_that_is_too_long_or_too_large_is_named_before_it_is_sent(open_pa
         playground = open_page(short)
         page = playground.page
         playground.drop(static_files()["sample.mp4"].body.content)
-        expect(page.locator(".facts").first).to_contain_text("6.0 s")
+        expect(page.locator(".facts").first).to_contain_text("10.0 s")
         page.get_by_role("textbox", name="Question").fill("what?")
         page.get_by_role("button", name="Ask", exact=True).click()
-        expect(page.locator("#video_url-error")).to_contain_text("The clip has 6.0 s. At most 4 s")
+        expect(page.locator("#video_url-error")).to_contain_text("The clip has 10.0 s. At most 4 s")
         expect(page.locator(".answer")).to_have_count(0)
         page.get_by_text("Options", exact=True).click()
         page.locator("#end_s").fill("3")
