@@ -60,13 +60,14 @@ class TaskEncoder:
             for warning in warning_progress(clip.facts):
                 report(warning)
         sent = self._sent(clip, frames, pictures, audio)
+        has_budget = task.sampling.reasoning_budget is not None
         fields = request_fields(
             task,
             sent,
             self._server,
             max_tokens=self._most_output(task, counted),
             salt=salt,
-            num_opening=self._counter.num_opening_tokens(task),
+            num_opening=self._counter.num_opening_tokens(task) if has_budget else 0,
         )
         video = replace(
             counted.video,
