@@ -50,9 +50,10 @@ class Disk:
     @contextmanager
     def promise(self, num_bytes: int = 0) -> Iterator[Promise]:
         """Keep room for bytes that will be written before the block ends. Raises CapacityError as `check`."""
-        self.check(max(1, num_bytes))
         promise = Promise(self, num_bytes)
-        self.change_promised(num_bytes)
+        with self._lock:  # or two threads get the same room
+            self.check(max(1, num_bytes))
+            self._promised_bytes += num_bytes
         try:
             yield promise
         finally:
