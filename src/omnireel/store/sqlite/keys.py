@@ -53,9 +53,9 @@ class SqliteKeys:
         rows = await self._database.read(
             lambda db: select(
                 db,
-                """SELECT at FROM failed_clips WHERE key_id = ? AND at > ? AND at <= ?
+                """SELECT at FROM failed_clips WHERE key_id = ? AND at > ?
                    ORDER BY at DESC LIMIT 1 OFFSET ?""",
-                (key.id, now - _WINDOW_S, now + _WINDOW_S, max_failed - 1),
+                (key.id, now - _WINDOW_S, max_failed - 1),
             )
         )
         if rows:
@@ -97,8 +97,7 @@ def find_key(db: Connection, key_id: str) -> Key | None:
 
 def count_failed_clip(db: Connection, key_id: str, now: float) -> None:
     """Count a clip of a key that could not be used."""
-    # Times far in the future were recorded before the clock was set back. They must not count against the key.
-    db.execute("DELETE FROM failed_clips WHERE at <= ? OR at > ?", (now - _WINDOW_S, now + _WINDOW_S))
+    db.execute("DELETE FROM failed_clips WHERE at <= ?", (now - _WINDOW_S,))
     db.execute("INSERT INTO failed_clips VALUES (?, ?)", (key_id, now))
 
 
@@ -152,7 +151,7 @@ def _spending(db: Connection, key: Key, now: float) -> KeySpending:
 
 
 def _count_request(db: Connection, key_id: str, limit: int, now: float) -> None:
-    # Times far in the future were recorded before the clock was set back. They must not count against the key.
+    # Times far in the future come from versions that followed the wall clock. They must not count against the key.
     db.execute("DELETE FROM key_requests WHERE at <= ? OR at > ?", (now - _WINDOW_S, now + _WINDOW_S))
     earlier = "SELECT at FROM key_requests WHERE key_id = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
     rows = select(db, earlier, (key_id, limit - 1))
