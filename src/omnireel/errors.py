@@ -81,8 +81,8 @@ class DeniedError(OmnireelError):
 class CapacityError(OmnireelError):
     """The server is full; `after_s` seconds from now is a sensible time to try again.
 
-    kind: what is full: "concurrent_requests_limit", "insufficient_storage", or "rate_limited" for a caller who comes
-          too often
+    kind: what is full: "concurrent_requests_limit", "insufficient_storage", "downstream_service_unavailable" where no
+          model can be asked, or "rate_limited" for a caller who comes too often
     """
 
     def __init__(

@@ -328,9 +328,9 @@ class Worker:
         is_late = deadline is not None and self.clock() + after_s > deadline
         if job.pinned_to is None and job.attempt == 1 and is_late:
             await self._finish(job, self.end_policy.not_started)
-        elif not await self._requeue(
-            job, after_s, why=full.message
-        ):  # its caller waits on an open connection
+            return
+        # A pinned job cannot wait: its caller does, on an open connection.
+        if not await self._requeue(job, after_s, why=full.message):
             await self._finish(job, failure_of(full))
 
     async def _try_again(self, job: Job, error: AttemptError) -> None:

@@ -144,7 +144,7 @@ def tubelet_reports(video: VideoFacts) -> Iterator[dict[str, int]]:
 def inspection_report(inspection: Inspection) -> dict[str, Any]:
     """The JSON of a dry run: the frames that would be chosen, the tokens of the prompt and their price.
 
-    The expected times are null where the model has not answered on this machine.
+    The expected times are null where no measured speed is kept on this machine.
     """
     return {
         "video": video_report(inspection.video) | {"frame_indices": list(inspection.video.frame_indices)},

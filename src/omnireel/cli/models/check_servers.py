@@ -91,13 +91,11 @@ def _show(found: ServerFacts) -> None:
     typer.echo(f"{found.address}: {found.model}" if found.model else found.address)
     for problem in found.problems:
         typer.echo(f"  FAILED  {problem}")
-    if found == ServerFacts(
-        found.address, found.model, problems=found.problems
-    ):  # it was not asked, or said nothing
+    nothing = ServerFacts(found.address, found.model, problems=found.problems)
+    if found == nothing:  # it was not asked, or said nothing
         return
-    tokens = (
-        unknown if found.prompt_tokens is None else f"{found.prompt_tokens}, expected {found.expected_tokens}"
-    )
+    counted = f"{found.prompt_tokens}, expected {found.expected_tokens}"
+    tokens = unknown if found.prompt_tokens is None else counted
     for name, value in (
         ("version", found.version or unknown),
         ("context", f"{found.max_context} tokens" if found.max_context else unknown),

@@ -56,7 +56,7 @@ class EstimatedVideo(ClipReport):
 
 
 class ExpectedSeconds(WireModel):
-    """How long the parts of a run take here; null where the model has not answered on this machine."""
+    """How long the parts of a run take here; null where no measured speed is kept on this machine."""
 
     encoding: float | None = Field(description="To encode the frames, without reading the clip.")
     prefill: float | None = Field(description="To read the prompt.")
