@@ -23,6 +23,9 @@ from training.vocabulary import TOKENIZER, train_tokenizer, write_text_files
 
 DEMO = Path(__file__).parents[1] / "src" / "omnireel" / "assets" / "demo"
 TOWER_STEPS = 1900
+Pictures = Annotated[
+    Path, typer.Option(help="directory of the pictures that are no simple scenes; see `pictures`")
+]
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="directory of the resumable checkpoints")]
 Workers = Annotated[int, typer.Option(help="number of single-threaded processes; one per free core")]
@@ -44,12 +47,14 @@ def tower(
     start: Annotated[
         Path | None, typer.Option(help="continue from a checkpoint of this stage or a model")
     ] = None,
+    pictures: Pictures = Path("runs/pictures"),
 ) -> None:
     """Train the vision tower on dense targets for every patch."""
     if start is None:
-        make, peak_rate = partial(TowerStage), 1.5e-3
+        make, peak_rate = partial(TowerStage, pictures=pictures), 1.5e-3
     else:
-        make = partial(TowerStage, start, name=f"tower-{digest(start)}", steps=TOWER_STEPS)
+        name = f"tower-{digest(start)}"
+        make = partial(TowerStage, start, name=name, steps=TOWER_STEPS, pictures=pictures)
         peak_rate = 7e-4
     launch(make, Schedule(steps, peak_rate=peak_rate), runs / "tower", workers)
 
@@ -69,9 +74,7 @@ def talk(
     start: Annotated[
         Path | None, typer.Option(help="continue from a checkpoint of this stage or a model")
     ] = None,
-    pictures: Annotated[
-        Path, typer.Option(help="directory of the pictures that are no simple scenes; see `pictures`")
-    ] = Path("runs/pictures"),
+    pictures: Pictures = Path("runs/pictures"),
     rate: Annotated[
         float | None, typer.Option(help="highest learning rate; default 1.2e-3, or 5e-4 with --start")
     ] = None,

@@ -66,7 +66,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Word:
-    """A short text on screen for the whole clip. x, y: its centre; height: the font size"""
+    """A text on screen for the whole clip: one word or number, or two short ones. x, y: its centre; height: the font size"""
 
     text: str
     x: float
@@ -74,6 +74,11 @@ class Word:
     height: float
     font: int  # index into paint.FONTS
     rgb: tuple[int, int, int]
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it is large enough to be read. No text is made between `SMALLEST_READ` and `LARGEST_UNREAD`."""
+        return self.height >= SMALLEST_READ
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,11 @@ class Scene:
 
 
 SIZES = (0.08, 0.30)
+# Heights of text. The model sees 128 to 176 rows of pixels: below, a character is smaller than half a patch.
+SMALLEST_READ, LARGEST_READ = 0.13, 0.28
+SMALLEST_UNREAD, LARGEST_UNREAD = 0.04, 0.085
+UNREAD = 0.1  # share of texts that are too small
+MOST_CHARACTERS = 7  # of a text that can be read, spaces included
 
 
 def make_scene(
@@ -273,27 +283,48 @@ def _overlap(a: Word, b: Word) -> bool:
 
 
 def _some_text(rng: Random, *, held_out: bool) -> str:
-    """A word or a number; in training also random characters, so that the model cannot guess words."""
+    """A word, a number, or two short ones; in training also random characters, so that the model cannot guess words."""
     kind = rng.random()
     if kind < 0.25:
-        return str(rng.randint(0, 10 ** rng.randint(1, 4) - 1))
+        return _number(rng, 4)
     if kind < 0.4:
-        drawn = "".join(rng.choice(ALPHABET) for _ in range(rng.randint(2, 6)))
-        return rng.choice(HELD_OUT_WORDS) if held_out else drawn
+        return rng.choice(HELD_OUT_WORDS) if held_out else _characters(rng, 2, 6)
+    if kind < 0.55:
+        other = _number(rng, 3) if rng.random() < 0.4 else rng.choice(_SHORT)
+        pair = [rng.choice(_SHORT) if held_out or rng.random() < 0.6 else _characters(rng, 2, 3), other]
+        rng.shuffle(pair)
+        return " ".join(pair)
     return rng.choice(WORDS)
 
 
+_SHORT = [word for word in WORDS if len(word) <= MOST_CHARACTERS // 2]
+
+
+def _number(rng: Random, digits: int) -> str:
+    return str(rng.randint(0, 10 ** rng.randint(1, digits) - 1))
+
+
+def _characters(rng: Random, fewest: int, most: int) -> str:
+    return "".join(rng.choice(ALPHABET) for _ in range(rng.randint(fewest, most)))
+
+
 def _word(rng: Random, y: float, aspect: float, background: Background, *, held_out: bool) -> Word | None:
+    is_small = rng.random() < UNREAD
     text = _some_text(rng, held_out=held_out)
+    if is_small:
+        text = " ".join([text, *rng.choices(WORDS, k=rng.randint(0, 3))])
     case = rng.random()
-    if case < 0.25:
+    if case < 0.35:
         text = text.lower()
-    elif case < 0.4:
-        text = text.capitalize()
-    height = rng.uniform(0.15, 0.28)
-    height = min(height, 0.85 * aspect / (0.68 * len(text)))
-    if height < 0.13:
+    elif case < 0.55:
+        text = text.title() if rng.random() < 0.6 else text.capitalize()
+    height = (
+        rng.uniform(SMALLEST_UNREAD, LARGEST_UNREAD) if is_small else rng.uniform(SMALLEST_READ + 0.01, LARGEST_READ)
+    )
+    fitting = 0.85 * aspect / (0.68 * len(text))
+    if fitting < (SMALLEST_UNREAD if is_small else SMALLEST_READ):
         return None
+    height = min(height, fitting)
     half = 0.36 * height * len(text)
     light = rng.randint(215, 255), rng.randint(215, 255), rng.randint(215, 255)
     dark = rng.randint(0, 50), rng.randint(0, 50), rng.randint(0, 50)

@@ -8,7 +8,6 @@ their positions from both ends of the word, and its own place. The heads are use
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,13 +18,16 @@ from omnireel.model.vision.tower import VisionTower
 from omnireel.video.patch_grid import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
-from training.paint import paint
+from training.pictures.footage import Footage, Pictures
 from training.precision import HAS_FAST_BF16, PlainAttention
 from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_spec
 from training.scenes import SIZES, Scene, make_crowded_scene, make_scene
 from training.weights import read_tower
 
 OUTLINE_BLOCK = 2  # the block after which outlines are read
+FOREIGN = 0.4  # share of scenes in which other shapes, outlines and icons are in place of half of the things
+# In the first steps of a continued run only the heads learn: gradients of untrained heads would harm the tower.
+HEADS_ONLY_STEPS = 60
 
 
 def _some_scene(rng: Random, aspect: float, smallest: float, written: float, *, easy: bool) -> Scene:
@@ -70,13 +72,20 @@ class TowerStage(nn.Module):
 
     name:  part of the random seed; a run that continues another one needs a different name, to see other clips
     steps: number of steps of earlier runs; scenes get harder with the step
+    pictures: directory of the pictures that are no simple scenes
     """
 
     def __init__(
-        self, start: Path | None = None, *, name: str = "tower", steps: int = 0, tubelets: int = 48
+        self,
+        start: Path | None = None,
+        *,
+        name: str = "tower",
+        steps: int = 0,
+        tubelets: int = 48,
+        pictures: Path | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.steps = name, steps
+        self.name, self.steps, self.pictures = name, steps, Pictures(pictures)
         config = demo_config()
         self.spec = pixel_spec(config)
         self.tubelets = tubelets
@@ -103,19 +112,23 @@ class TowerStage(nn.Module):
             written = 0.25 + 0.5 * min(1.0, step / 1900)
             scene = _some_scene(rng, aspect, smallest, written, easy=is_easy)
             times = _some_times(rng, scene, 1 if len(scene.words) > 2 else 2)
+            shown = Footage("", scene)
+            if not is_easy and rng.random() < FOREIGN:
+                shown = self.pictures.with_foreign(rng, scene)
             picture = clean_pixels if is_easy else degraded_pixels
-            frames = picture(partial(paint, scene), [t for pair in times for t in pair], grid, self.spec, rng)
+            frames = picture(shown.paint, [t for pair in times for t in pair], grid, self.spec, rng)
             pixels.append(frames.reshape(len(times), 6, *frames.shape[2:]))
-            targets += [tubelet_targets(scene, *pair, grid) for pair in times]
+            targets += [tubelet_targets(shown.scene, *pair, grid, shown.sprites) for pair in times]
         return DenseBatch(torch.cat(pixels), stacked(targets))
 
     def loss(self, batch: DenseBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """The sum of the dense losses."""
-        del step
         with torch.autocast("cpu", torch.bfloat16, enabled=HAS_FAST_BF16), PlainAttention():
             grid = self.tower(batch.pixels)
-        loss, figures = self.dense(grid, batch.targets)
         early = self.early.pop()[:, -grid.shape[1] * grid.shape[2] :].unflatten(1, grid.shape[1:3])
+        if self.steps and step < HEADS_ONLY_STEPS:
+            grid, early = grid.detach(), early.detach()
+        loss, figures = self.dense(grid, batch.targets)
         outline_loss, figures["outline"] = self.outlines(early, batch.targets["cover"])
         return loss + 4 * outline_loss, figures
 

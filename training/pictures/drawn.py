@@ -57,12 +57,24 @@ def other_shape(rng: Random, rgb: RGB, *, held_out: bool) -> Image.Image:
 
 def varied_shape(rng: Random, rgb: RGB) -> Image.Image:
     """A filled shape of random corners, waves, stars or overlapping parts, or one of those of `other_shape`, RGBA."""
-    kind = rng.choice(("named", "corners", "waves", "star", "parts", "holed"))
+    kind = rng.choice(
+        ("named", "corners", "corners", "four corners", "regular", "waves", "star", "parts", "holed", "cut", "round")
+    )
     if kind == "named":
         return other_shape(rng, rgb, held_out=False)
     canvas = Image.new("RGBA", (SIDE, SIDE))
     draw, turn = ImageDraw.Draw(canvas), rng.random()
-    if kind == "corners":
+    if kind in ("cut", "round"):
+        _random_round(rng, canvas, rgb, is_cut=kind == "cut")
+        return canvas
+    if kind == "regular":
+        count = rng.choice((6, 7, 7, 9))
+        corners = [(turn + i / count, 1.0) for i in range(count)]
+    elif kind == "four corners":
+        gaps = [rng.uniform(0.12, 0.38) for _ in range(4)]
+        radii = [1.0, rng.uniform(0.35, 0.7), rng.uniform(0.7, 1.0), rng.uniform(0.35, 1.0)]
+        corners = [(turn + sum(gaps[:i]) / sum(gaps), radii[i]) for i in range(4)]
+    elif kind == "corners":
         count = rng.choice((5, 6, 7))
         radii = [rng.uniform(0.55, 1.0) for _ in range(count)]
         radii[rng.randrange(count)], radii[rng.randrange(count)] = 1.0, 0.5
@@ -74,7 +86,7 @@ def varied_shape(rng: Random, rgb: RGB) -> Image.Image:
             for i in range(90)
         ]
     elif kind == "star":
-        count, inner = rng.choice((4, 4, 7, 8, 9)), rng.uniform(0.3, 0.55)
+        count, inner = rng.choice((3, 4, 4, 7, 7, 8, 9)), rng.uniform(0.3, 0.6)
         corners = [(turn + i / count / 2, inner if i % 2 else 1.0) for i in range(2 * count)]
     elif kind == "parts":
         for _ in range(rng.randint(2, 4)):
@@ -91,6 +103,42 @@ def varied_shape(rng: Random, rgb: RGB) -> Image.Image:
         return canvas
     draw.polygon(_points(tuple(corners), 0.49 * SIDE), fill=rgb)
     return canvas
+
+
+def _random_round(rng: Random, canvas: Image.Image, rgb: RGB, *, is_cut: bool) -> None:
+    """A circle without a random part, or an ellipse or a rectangle with round corners, that is clearly not a circle."""
+    draw, clear, end = ImageDraw.Draw(canvas), (0, 0, 0, 0), SIDE - 4
+    if not is_cut:
+        inset = SIDE * rng.uniform(0.12, 0.3)
+        box = rng.choice(((inset, 4, SIDE - inset, end), (4, inset, end, SIDE - inset)))
+        if rng.random() < 0.5:
+            draw.ellipse(box, fill=rgb)
+        else:
+            draw.rounded_rectangle(box, SIDE * rng.uniform(0.1, 0.3), fill=rgb)
+        return
+    turn = rng.uniform(0, 360)
+    kind = rng.choice(("wedge", "wedge", "bite", "side"))
+    if kind == "wedge":
+        # 270 degrees are held out.
+        draw.pieslice((4, 4, end, end), turn, turn + rng.choice((rng.uniform(100, 235), rng.uniform(295, 330))), fill=rgb)
+        return
+    draw.ellipse((4, 4, end, end), fill=rgb)
+    away = SIDE * rng.uniform(0.35, 0.5)
+    x, y = SIDE / 2 + away * math.cos(turn), SIDE / 2 + away * math.sin(turn)
+    if kind == "bite":
+        radius = SIDE * rng.uniform(0.2, 0.4)
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=clear)
+    else:
+        across = (-math.sin(turn) * SIDE, math.cos(turn) * SIDE)
+        inward = (SIDE * 0.12 * math.cos(turn), SIDE * 0.12 * math.sin(turn))
+        beyond = (math.cos(turn) * SIDE, math.sin(turn) * SIDE)
+        near = (x - inward[0], y - inward[1])
+        corners = [
+            (near[0] + across[0], near[1] + across[1]), (near[0] - across[0], near[1] - across[1]),
+            (near[0] - across[0] + beyond[0], near[1] - across[1] + beyond[1]),
+            (near[0] + across[0] + beyond[0], near[1] + across[1] + beyond[1]),
+        ]  # fmt: skip
+        draw.polygon(corners, fill=clear)
 
 
 def icon(rng: Random) -> Image.Image:

@@ -16,7 +16,7 @@ from PIL import Image
 from training.paint import Frame, paint, paint_thing
 from training.pictures import drawn
 from training.pictures.sources import SOURCES, Source
-from training.scenes import Background, Scene, make_scene, training_scene
+from training.scenes import Background, Scene, Thing, make_scene, training_scene
 
 # Kind of clip → share in training.
 KINDS = {
@@ -84,7 +84,7 @@ class Footage:
 
     def _behind(self, time_s: float, width: int, height: int) -> Frame:
         if self.picture is None:
-            empty = replace(self.scene, things=(), words=())
+            empty = replace(self.scene, things=())
             return cast(Frame, paint(empty, [time_s], width, height)[0])
         assert self.camera is not None
         box = self.camera.box(self.picture.size, self.scene.aspect, time_s / self.scene.duration_s)
@@ -204,6 +204,28 @@ class Pictures:
     ) -> Footage:
         scene, most = self._scene_with_large(rng, duration_s, aspect)
         return Footage(source, scene, sprites=tuple(sprites[:most]))
+
+    def with_foreign(self, rng: Random, scene: Scene) -> Footage:
+        """The scene with other shapes, outlines and icons in place of the first half of its larger things.
+
+        These come first in the scene that is returned.
+        """
+        large = [t for t in scene.things if t.size >= SMALLEST]
+        chosen = rng.sample(large, (len(large) + 1) // 2)
+        rest = [t for t in scene.things if all(t is not other for other in chosen)]
+        made = tuple(self._foreign(rng, thing) for thing in chosen)
+        return Footage("foreign", replace(scene, things=(*chosen, *rest)), sprites=made)
+
+    def _foreign(self, rng: Random, thing: Thing) -> Image.Image:
+        kinds = ("shape", "outline", "icon", "sprite") if self.sprites else ("shape", "outline", "icon")
+        kind = rng.choices(kinds, (5, 2, 1.5, 1.5)[: len(kinds)])[0]
+        if kind == "shape":
+            return drawn.varied_shape(rng, thing.rgb)
+        if kind == "outline":
+            return drawn.outline(rng, thing.shape, thing.rgb, held_out=False)
+        if kind == "icon":
+            return drawn.icon(rng)
+        return _open(rng.choice(self.sprites[rng.choice(list(self.sprites))]), "RGBA")
 
     def _scene(
         self, rng: Random, duration_s: float, aspect: float, *, count: int | None = None, still: bool = False
