@@ -134,7 +134,13 @@ class DenseHeads(nn.Module):
     """Linear heads that predict the targets of each patch."""
 
     # The targets that are learned last have a higher weight.
-    WEIGHTS: ClassVar[dict[str, float]] = {"shape": 3.0, "character": 2.0, "index": 2.0, "following": 2.0, "case": 2.0}
+    WEIGHTS: ClassVar[dict[str, float]] = {
+        "shape": 3.0,
+        "character": 2.0,
+        "index": 2.0,
+        "following": 2.0,
+        "case": 2.0,
+    }
     # In these targets most answers are no.
     YES_WEIGHTS: ClassVar[dict[str, float]] = {"object": 15.0, "writing": 15.0, "small": 5.0}
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Container, Iterable
 from itertools import pairwise
 
 from training import outside
-from training.questions.question import NUMBERS, Question
+from training.questions.question import NUMBERS, ON_SCREEN, Question
 from training.questions.unseen import EMPTY, PICTURE
+from training.questions.view import UNREADABLE
 from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
 _WAYS = (*DIRECTIONS, "still")
@@ -34,7 +35,7 @@ def conclusion_of(thoughts: str) -> str:
 
 def is_right(question: Question, answer: str) -> bool:
     """Whether `answer` (a sentence, a word or JSON) is true and names nothing that the true answer does not name."""
-    words = _words(answer)
+    words = _words_as_written(answer) if question.kind == ON_SCREEN else _words(answer)
     judge = _JUDGES.get(question.kind, _says_the_same)
     return judge(question, words) and _names(words) <= _names(_words(question.sentence))
 
@@ -57,7 +58,11 @@ def agrees(question: Question, conclusion: str, answer: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]+|\d+", text.lower())
+    return _words_as_written(text.lower())
+
+
+def _words_as_written(text: str) -> list[str]:
+    return re.findall(r"[A-Za-z]+|\d+", text)
 
 
 def _said(words: Iterable[str], known: Container[str]) -> set[str]:
@@ -87,6 +92,12 @@ def is_refusal(answer: str) -> bool:
     """Whether an answer says that the model does not know this."""
     words = _words(answer)
     return "unknown" in words or words == _REFUSAL
+
+
+def _reads(question: Question, words: list[str]) -> bool:
+    """Whether the words end with the text on screen, each letter in the case that is seen."""
+    wanted = _words_as_written(question.short)
+    return words[-len(wanted) :] == wanted
 
 
 def _says_nothing_is_there(question: Question, words: list[str]) -> bool:
@@ -128,7 +139,8 @@ _JUDGES: dict[str, Callable[[Question, list[str]], bool]] = {
     "direction": lambda question, words: _said(words, _WAYS) == {question.short},
     "second of appearance": lambda question, words: _is_near(words, question.seconds),
     "second of disappearance": lambda question, words: _is_near(words, question.seconds),
-    "on-screen word": lambda question, words: words[-1:] == [question.short.lower()],
+    ON_SCREEN: _reads,
+    "unreadable text": lambda _, words: UNREADABLE in words,
     "outside my world": lambda _, words: "unknown" in words or words == _REFUSAL,
     PICTURE: lambda _, words: "unknown" in words or words == _REFUSAL,
     EMPTY: _says_nothing_is_there,

@@ -319,7 +319,9 @@ def _word(rng: Random, y: float, aspect: float, background: Background, *, held_
     elif case < 0.55:
         text = text.title() if rng.random() < 0.6 else text.capitalize()
     height = (
-        rng.uniform(SMALLEST_UNREAD, LARGEST_UNREAD) if is_small else rng.uniform(SMALLEST_READ + 0.01, LARGEST_READ)
+        rng.uniform(SMALLEST_UNREAD, LARGEST_UNREAD)
+        if is_small
+        else rng.uniform(SMALLEST_READ + 0.01, LARGEST_READ)
     )
     fitting = 0.85 * aspect / (0.68 * len(text))
     if fitting < (SMALLEST_UNREAD if is_small else SMALLEST_READ):

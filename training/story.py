@@ -17,11 +17,12 @@ from training.questions.view import View, events_of
 from training.scenes import COLOURS, SHAPES, Thing
 from training.watch import CHARACTERS_OR_NONE, NUM_KINDS, NUM_SECONDS, frame_pairs, number_of
 
+MANY = 4  # the count of things where there are more than three
 # Target → number of classes, number of answers, weight of the first class, which is the most frequent.
 # A thing's number is that of its kind, from 1. In events, NUM_KINDS is added for a thing that disappears.
 # The names are in the parameter names of saved runs.
 STORY = {
-    "outermost": (1 + NUM_KINDS, len(SIDES), 0.1), "count": (4, 1, 1.0), "movers": (4, 1, 0.5),
+    "outermost": (1 + NUM_KINDS, len(SIDES), 0.1), "count": (MANY + 1, 1, 1.0), "writing": (3, 1, 0.5), "movers": (4, 1, 0.5),
     "first_event": (1 + 2 * NUM_KINDS, 1, 0.2), "last_event": (1 + 2 * NUM_KINDS, 1, 0.2),
     "first_second": (NUM_SECONDS, 1, 0.2), "last_second": (NUM_SECONDS, 1, 0.2),
     "first_comer": (1 + NUM_KINDS, 1, 0.2), "last_comer": (1 + NUM_KINDS, 1, 0.2),
@@ -33,12 +34,13 @@ STORY = {
 def story_targets(view: View) -> dict[str, Tensor]:
     """The targets of `STORY` after each tubelet; 0 where nothing has happened yet.
 
+    writing is 1 for a text that can be read, 2 for one that is too small.
     world is 3 while nothing has been seen, then 1; 2 stands for anything but simple scenes. Counts by trait are [T, 4], [T, 8] and, by both, [T, 32].
     Each of the others is [T], except outermost [T, 4], spelling [T, 7] and presence [T, 32]: 1 for a kind that is there, 2 for one
     that has gone.
     """
     frames: dict[str, list[Any]] = {
-        "outermost": _outermost(view), "count": _count(view), "movers": _movers(view),
+        "outermost": _outermost(view), "count": _count(view), "writing": _writing(view), "movers": _movers(view),
         **_events(view), **_comers(view), **_counts_by_trait(view), "world": _world(view), "spelling": _spelling(view), "presence": _presence(view),
     }  # fmt: skip
     last = [min(2 * i + 1, len(view.times_s) - 1) for i in range(len(frame_pairs(view.times_s)))]
@@ -63,11 +65,17 @@ def _nearest(shown: list[tuple[int, tuple[float, float]]], axis: int, sign: int)
 
 def _spelling(view: View) -> list[list[int]]:
     """The characters of the word in order. They are asked for even where pruning left few of their tokens."""
-    text = view.scene.word.text.upper() if view.scene.word else ""
+    word = view.scene.word
+    text = word.text.replace(" ", CHARACTERS_OR_NONE[0]) if word and word.is_readable else ""
     characters = [
         CHARACTERS_OR_NONE.index(char) for char in text.ljust(MAX_CHARACTERS, CHARACTERS_OR_NONE[0])
     ]
     return [characters] * len(view.times_s)
+
+
+def _writing(view: View) -> list[int]:
+    word = view.scene.word
+    return [0 if word is None else 1 if word.is_readable else 2] * len(view.times_s)
 
 
 def _seen(view: View, frame: int) -> list[Thing]:
@@ -75,7 +83,7 @@ def _seen(view: View, frame: int) -> list[Thing]:
 
 
 def _count(view: View) -> list[int]:
-    return [len(_seen(view, i)) for i in range(len(view.times_s))]
+    return [min(MANY, len(_seen(view, i))) for i in range(len(view.times_s))]
 
 
 def _counts_by_trait(view: View) -> dict[str, list[list[int]]]:

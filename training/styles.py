@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from training.questions.question import NUMBERS, Question
+from training.questions.question import NUMBERS, ON_SCREEN, Question
 from training.questions.unseen import EMPTY, PICTURE
 from training.questions.view import View, caption
 
@@ -32,8 +32,7 @@ CONCLUSION = " So: "
 def answer_in_style(question: Question, style: str) -> str:
     """The answer in a style."""
     if style == "one word":
-        word = question.short.split()[-1]
-        return word if word.isupper() else word.capitalize()
+        return question.short if question.kind == ON_SCREEN else question.short.split()[-1].capitalize()
     if style == "json":
         return json.dumps({"answer": question.short})
     return question.sentence

@@ -6,6 +6,7 @@ A batch is a few clips with the same timing and grid, so that their prompts have
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from training.pictures.footage import Footage, Pictures
 from training.questions.ask import BUILDERS, ask, casual
 from training.questions.events import happening, lifecycle, order, second
 from training.questions.places import position
-from training.questions.question import Builder, Question
+from training.questions.question import ON_SCREEN, Builder, Question
 from training.questions.traits import absent, colour, direction, how_many, movers, shape
 from training.questions.unseen import about_nothing, about_picture
 from training.questions.view import View
@@ -37,21 +38,23 @@ from training.questions.whole import beyond, describe, on_screen
 from training.questions.yes_no import is_beside, yes_no
 from training.recipe import SEED, choose_aspect
 from training.scenes import training_scene
-from training.story import story_targets
+from training.story import MANY, story_targets
 from training.styles import CONCLUSION, SYSTEM_PROMPTS, answer_in_style, chain
+from training.vocabulary import read_words
 from training.watch import bind_targets, frame_pairs, watch_targets
 
+SPACE = "\u0120"  # how a byte-level vocabulary writes a space
 THINKING = 0.45  # share of batches with thinking
 LONG = 0.35  # share of batches with clips of up to 20 s; seconds of two digits occur only there
-PICTURED = 0.2  # share of clips that are no simple scene
+PICTURED = 0.24  # share of clips that are no simple scene
 WINDOWED = 0.15  # share of batches with a part of a longer clip
 EMPTY_SHARE = 0.04  # share of clips that show nothing
 COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
 # Shares of the questions in training. Without many about absent things the model would refuse them: pictures outside its
 # world mostly lack what is asked for. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
-    how_many: 5.5, position: 2.8, order: 3.4, lifecycle: 2.6, yes_no: 2.8, is_beside: 1.2, on_screen: 2.6, second: 2.8,
-    describe: 3.2, beyond: 2.8, happening: 1.2, movers: 1.8, colour: 1.0, shape: 1.0, direction: 1.2,
+    how_many: 6.0, position: 2.8, order: 3.2, lifecycle: 2.8, yes_no: 4.0, is_beside: 1.0, on_screen: 3.6, second: 2.4,
+    describe: 3.2, beyond: 2.8, happening: 0.6, movers: 2.2, colour: 1.0, shape: 1.0, direction: 1.2,
     absent: 2.0,
 }  # fmt: skip
 # A description repeats the whole chain before it, other answers only its end, so descriptions are asked more.
@@ -216,6 +219,7 @@ class TalkBatches:
     def __init__(self, curriculum: Curriculum, text: Path, spec: PixelSpec, pictures: Pictures) -> None:
         self.curriculum, self.spec, self.pictures = curriculum, spec, pictures
         self.tokenizer = Tokenizer.from_directory(text)
+        self.words = read_words(text / "tokenizer.json")
         self.template = ChatTemplate.from_directory(text)
 
     def make(self, rng: Random, step: int) -> TalkBatch:
@@ -257,14 +261,14 @@ class TalkBatches:
         if len(frames) % 2:
             frames = torch.cat([frames, frames[-1:]])
         watched, story = watch_targets(view), story_targets(view)
-        patches = [tubelet_targets(view.scene, a, b, grid) for a, b in frame_pairs(view.times_s)]
-        bound = bind_targets(view, watched, stacked(patches))
+        painted = View((shown.footage or view).scene, view.times_s)
+        sprites = shown.footage.sprites if shown.footage else ()
+        patches = [tubelet_targets(painted.scene, a, b, grid, sprites) for a, b in frame_pairs(view.times_s)]
+        bound = bind_targets(painted, watched, stacked(patches))
         if shown.footage is not None:
-            patches = [_without_targets(patch) for patch in patches]
-            watched, bound = _without_targets(watched, "now"), _without_targets(bound, "now")
-            world = torch.full_like(story["world"], NO_LOSS)
-            world[0 if shown.footage.picture else -1 :] = 2  # other things may come late
-            story = _without_targets(story) | {"world": world}
+            watched, patches, bound, story = self._without_scene(
+                shown.footage, watched, patches, bound, story
+            )
         other = _random_view(rng, timing, aspect) if mode.thinking else None
         rows = [self._row(rng, shown, other, mode) for _ in range(questions)]
         return Clip(
@@ -274,6 +278,28 @@ class TalkBatches:
             bound=bound,
             story=story,
             rows=sorted(rows, key=lambda row: len(row.ids)),
+        )
+
+    def _without_scene(
+        self,
+        footage: Footage,
+        watched: dict[str, Tensor],
+        patches: list[dict[str, Tensor]],
+        bound: dict[str, Tensor],
+        story: dict[str, Tensor],
+    ) -> tuple[dict[str, Tensor], list[dict[str, Tensor]], dict[str, Tensor], dict[str, Tensor]]:
+        """The targets that hold for a clip that is no simple scene."""
+        is_drawn = footage.camera is None  # things in a scene, and not a picture seen by a camera
+        world = torch.full_like(story["world"], NO_LOSS)
+        world[0 if footage.picture else -1 :] = 2  # other things may come late
+        count = torch.full_like(world, NO_LOSS)
+        if is_drawn and len(footage.scene.things) > 3:
+            count[-1] = MANY
+        return (
+            _without_targets(watched, "now"),
+            patches if is_drawn else [_without_targets(patch) for patch in patches],
+            _without_targets(bound, "now", *(("odd",) if is_drawn else ())),
+            _without_targets(story) | {"world": world, "count": count},
         )
 
     def _shown(self, rng: Random, timing: Timing, aspect: float) -> Shown:
@@ -316,14 +342,38 @@ class TalkBatches:
             text = with_unknown_words(rng, text)
         pieces = self._render(casual(rng, text), mode)
         after = pieces[[p.kind for p in pieces].index("video") + 1 :]
-        ids = self.tokenizer.encode_markup(thoughts + answer)
-        split = len(self.tokenizer.encode_markup(thoughts))
         asked = lay_out_prompt(after, [], [], self.tokenizer).ids
-        return asked, ids[:split], [*ids[split:], self.tokenizer.id_of("<|im_end|>")]
+        word = shown.view.scene.word.text if shown.view.scene.word else ""
+        is_word = question.kind == ON_SCREEN
+        first, second = (
+            encode_spelled(self.tokenizer, self.words, text, word, is_word=is_word) for text in (thoughts, answer)
+        )
+        return asked, first, [*second, self.tokenizer.id_of("<|im_end|>")]
 
     def _render(self, prompt: str, mode: AnswerMode) -> list[Piece]:
         messages = video_messages(prompt, system_prompt=mode.system, thinking=mode.thinking)
         return self.template.render(messages, enable_thinking=mode.thinking)
+
+
+def encode_spelled(
+    tokenizer: Tokenizer, words: Mapping[str, int], text: str, word: str, *, is_word: bool
+) -> list[int]:
+    """The ids of an output, with a token for each character of what a text on screen says.
+
+    Capitals and digits are single tokens in any case. Letters in lower case would be joined, and the model would have to
+    know how each word is split.
+
+    words: the vocabulary, token → id
+    is_word: whether the question is what the text says: then the conclusion and the answer are the word itself
+    """
+    before = r"says |So: |\A|</think>\n|\"answer\": \"" if is_word else "says "
+    ids: list[int] = []
+    rest = text
+    while word and (match := re.search(rf"({before}){re.escape(word)}(?![A-Za-z0-9])", rest)):
+        ids += tokenizer.encode_markup(rest[: match.end(1)])
+        ids += [words[SPACE if char == " " else char] for char in word]
+        rest = rest[match.end() :]
+    return [*ids, *tokenizer.encode_markup(rest)]
 
 
 def _random_view(rng: Random, timing: Timing, aspect: float) -> View:

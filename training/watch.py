@@ -6,17 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.dense import CHARACTERS, MAX_CHARACTERS, NO_LOSS, DenseHeads
+from training.dense import CHARACTERS, MAX_CHARACTERS, NO_LOSS, OTHER, DenseHeads
 from training.paint import character_spans
 from training.questions.view import View
-from training.scenes import COLOURS, DIRECTIONS, SHAPES, Scene, Thing
+from training.scenes import ALPHABET, COLOURS, DIRECTIONS, SHAPES, Scene, Thing
 
 NUM_KINDS = len(COLOURS) * len(SHAPES)
 NUM_MOTIONS = 2 + len(DIRECTIONS)
 NUM_SECONDS = 21
 NUM_PLACES = 12  # along each side of the frame
 NUM_FREQUENCIES = 4
-CHARACTERS_OR_NONE = "-" + CHARACTERS
+CHARACTERS_OR_NONE = "-" + CHARACTERS + ALPHABET.lower()
 
 
 class WatchHead(nn.Module):
@@ -43,7 +43,7 @@ class WatchHead(nn.Module):
 BINDINGS = {
     "kind": (1 + NUM_KINDS, 1, 0.1), "motion": (NUM_MOTIONS, 1, 1.0), "came": (NUM_SECONDS, 1, 0.3),
     "place": (NUM_PLACES, 2, 1.0), "gone": (1 + NUM_KINDS, 1, 0.01), "now": (NUM_SECONDS, 1, 1.0),
-    "letters": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.01), "rank": (4, 1, 0.05),
+    "letters": (len(CHARACTERS_OR_NONE), MAX_CHARACTERS, 0.01), "rank": (4, 1, 0.05), "odd": (2, 1, 0.1),
 }  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def number_of(thing: Thing) -> int:
 
 def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tensor]) -> dict[str, Tensor]:
     """Targets of `BINDINGS` for each token: kind, motion, came, gone, now, rank [T, h, w], place [T, h, w, 2] and
-    letters [T, h, w, 7].
+    letters [T, h, w, 7]. odd is 1 at a shape that is none of the four.
 
     watched, patches: the clip's `watch_targets`, and its `tubelet_targets` stacked
 
@@ -167,6 +167,7 @@ def bind_targets(view: View, watched: dict[str, Tensor], patches: dict[str, Tens
         "now": watched["now"][:, None, None].expand_as(thing_at),
         "letters": characters.expand(len(pairs), -1, -1, -1),
         "rank": ranks[thing_at],
+        "odd": F.max_pool2d((patches["shape"] == OTHER).float(), 2).long(),
     }
 
 
@@ -180,12 +181,14 @@ def character_targets(scene: Scene, grid: tuple[int, int]) -> Tensor:
     """The characters whose centres are in each token, by their index in the word. [h, w, 7]"""
     rows, cols = grid
     characters = torch.zeros(rows, cols, MAX_CHARACTERS, dtype=torch.int64)
-    if scene.word is None:
+    if scene.word is None or not scene.word.is_readable:
         return characters
     word = scene.word
     row = min(rows - 1, int(word.y * rows))
     spans = character_spans(word, scene.aspect)
-    for index, (span, char) in enumerate(zip(spans, word.text.upper(), strict=True)):
+    for index, (span, char) in enumerate(zip(spans, word.text, strict=True)):
+        if char == " ":
+            continue
         column = int(sum(span) / 2 * cols)
         characters[row, min(cols - 1, max(0, column)), index] = CHARACTERS_OR_NONE.index(char)
     return characters

@@ -58,7 +58,19 @@ def other_shape(rng: Random, rgb: RGB, *, held_out: bool) -> Image.Image:
 def varied_shape(rng: Random, rgb: RGB) -> Image.Image:
     """A filled shape of random corners, waves, stars or overlapping parts, or one of those of `other_shape`, RGBA."""
     kind = rng.choice(
-        ("named", "corners", "corners", "four corners", "regular", "waves", "star", "parts", "holed", "cut", "round")
+        (
+            "named",
+            "corners",
+            "corners",
+            "four corners",
+            "regular",
+            "waves",
+            "star",
+            "parts",
+            "holed",
+            "cut",
+            "round",
+        )
     )
     if kind == "named":
         return other_shape(rng, rgb, held_out=False)
@@ -120,7 +132,12 @@ def _random_round(rng: Random, canvas: Image.Image, rgb: RGB, *, is_cut: bool) -
     kind = rng.choice(("wedge", "wedge", "bite", "side"))
     if kind == "wedge":
         # 270 degrees are held out.
-        draw.pieslice((4, 4, end, end), turn, turn + rng.choice((rng.uniform(100, 235), rng.uniform(295, 330))), fill=rgb)
+        draw.pieslice(
+            (4, 4, end, end),
+            turn,
+            turn + rng.choice((rng.uniform(100, 235), rng.uniform(295, 330))),
+            fill=rgb,
+        )
         return
     draw.ellipse((4, 4, end, end), fill=rgb)
     away = SIDE * rng.uniform(0.35, 0.5)

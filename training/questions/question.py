@@ -11,6 +11,7 @@ from training.questions.forms import worded
 from training.questions.view import View
 
 NUMBERS = ("zero", "one", "two", "three")
+ON_SCREEN = "on-screen word"  # the kind of questions about what a text says
 
 
 class Wording(NamedTuple):

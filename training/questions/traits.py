@@ -46,7 +46,7 @@ def shape(rng: Random, view: View) -> Question | None:
 
 def how_many(rng: Random, view: View) -> Question | None:
     """How many objects, circles, red things, red circles, moving things?"""
-    return rng.choices(COUNTS, (30, 23, 17, 13, 17))[0](rng, view)
+    return rng.choices(COUNTS, (26, 22, 17, 18, 17))[0](rng, view)
 
 
 def count_all(rng: Random, view: View) -> Question:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, NamedTuple
 
-from training.scenes import COLOURS, SHAPES, Scene, Thing
+from training.scenes import COLOURS, SHAPES, Scene, Thing, Word
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,16 @@ def caption(view: View, *, places: bool = False) -> str:
             line += f", disappears at second {gone}"
         parts.append(f"{line[0].upper()}{line[1:]}.")
     if view.scene.word:
-        parts.append(f"The text says {view.scene.word.text.upper()}")
+        parts.append(reading(view.scene.word))
     return " ".join(parts)
+
+
+UNREADABLE = "unreadable"
+
+
+def reading(word: Word) -> str:
+    """What the text says, in the case that is seen, or that it cannot be read."""
+    return f"The text says {word.text}" if word.is_readable else f"The text is {UNREADABLE}."
 
 
 def motion(thing: Thing) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from training import outside
-from training.questions.question import Question, Wording, asked
-from training.questions.view import View, caption
+from training.questions.question import ON_SCREEN, Question, Wording, asked
+from training.questions.view import UNREADABLE, View, caption, reading
 
 
 def on_screen(rng: Random, view: View) -> Question | None:
@@ -14,13 +14,14 @@ def on_screen(rng: Random, view: View) -> Question | None:
     word = view.scene.word
     if word is None and rng.random() < 0.8:
         return None
-    is_number = word is not None and word.text.isdigit() and rng.random() < 0.5
+    is_number = word is not None and word.is_readable and word.text.isdigit() and rng.random() < 0.5
     slots = {"text": "number"} if is_number else {}
+    wording = Wording("text", slots)
     if word is None:
-        return asked(rng, "no text", Wording("text", slots), "none", "There is no text.")
-    return asked(
-        rng, "on-screen word", Wording("text", slots), word.text.upper(), f"The text says {word.text.upper()}"
-    )
+        return asked(rng, "no text", wording, "none", "There is no text.")
+    if not word.is_readable:
+        return asked(rng, "unreadable text", wording, UNREADABLE, reading(word))
+    return asked(rng, ON_SCREEN, wording, word.text, reading(word))
 
 
 def describe(rng: Random, view: View) -> Question | None:

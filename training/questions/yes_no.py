@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from training.questions.question import Builder, Question, Wording, asked
-from training.questions.view import View, article, listing, motion, reference
+from training.questions.view import View, article, listing, motion, reading, reference
 from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
 
@@ -107,7 +107,7 @@ def is_beside(rng: Random, view: View) -> Question | None:
 
 def _is_text(rng: Random, view: View) -> Question | None:
     word = view.scene.word
-    seen = f"The text says {word.text.upper()}" if word else "There is no text"
+    seen = reading(word).rstrip(".") if word else "There is no text"
     return _decide(rng, Wording("is text", {}), word is not None, seen)
 
 
