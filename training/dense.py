@@ -100,7 +100,7 @@ def _writing_targets(scene: Scene, grid: tuple[int, int]) -> dict[str, Tensor]:
         spans = character_spans(word, scene.aspect)
         if not word.is_readable:
             left, right = spans[0][0] * cols, spans[-1][1] * cols
-            small[max(0, int(top)) : math.ceil(bottom), max(0, round(left)) : max(1, round(right))] = 1
+            small[max(0, int(top)) : math.ceil(bottom), max(0, int(left)) : math.ceil(right)] = 1
             continue
         for place, (span, char) in enumerate(zip(spans, word.text, strict=True)):
             if char == " ":

@@ -346,7 +346,8 @@ class TalkBatches:
         word = shown.view.scene.word.text if shown.view.scene.word else ""
         is_word = question.kind == ON_SCREEN
         first, second = (
-            encode_spelled(self.tokenizer, self.words, text, word, is_word=is_word) for text in (thoughts, answer)
+            encode_spelled(self.tokenizer, self.words, text, word, is_word=is_word)
+            for text in (thoughts, answer)
         )
         return asked, first, [*second, self.tokenizer.id_of("<|im_end|>")]
 

@@ -31,9 +31,13 @@ def test_characters_in_the_order_of_their_indices_spell_the_word():
         want = {i: CHARACTERS.index(char) for i, char in enumerate(text.upper()) if char != " "}
         assert spelling == want
         capitals = dict(
-            zip(targets["index"][has_character].tolist(), targets["case"][has_character].tolist(), strict=True)
+            zip(
+                targets["index"][has_character].tolist(), targets["case"][has_character].tolist(), strict=True
+            )
         )
-        assert capitals == {i: char.isupper() if char.isalpha() else NO_LOSS for i, char in enumerate(text) if char != " "}
+        assert capitals == {
+            i: char.isupper() if char.isalpha() else NO_LOSS for i, char in enumerate(text) if char != " "
+        }
         ends = (targets["index"] + targets["following"])[has_character]
         assert (ends == len(text) - 1).all()
         spelled += 1

@@ -190,14 +190,22 @@ def test_an_output_has_a_chain_and_an_answer_and_either_may_be_missing(output, p
 
 @pytest.mark.parametrize(
     ("answer", "is_right_"),
-    [("The text says Red bus", True), ("Red bus", True), ("The text says RED BUS", False), ("red bus", False), ("bus", False)],
+    [
+        ("The text says Red bus", True),
+        ("Red bus", True),
+        ("The text says RED BUS", False),
+        ("red bus", False),
+        ("bus", False),
+    ],
 )
 def test_a_text_on_screen_is_read_in_the_case_that_is_seen(answer: str, is_right_: bool):
     question = Question("on-screen word", "What does it say?", "Red bus", "The text says Red bus")
     assert is_right(question, answer) is is_right_
 
 
-@pytest.mark.parametrize(("answer", "is_right_"), [("The text is unreadable.", True), ("The text says BUS", False)])
+@pytest.mark.parametrize(
+    ("answer", "is_right_"), [("The text is unreadable.", True), ("The text says BUS", False)]
+)
 def test_a_text_too_small_to_read_is_called_unreadable(answer: str, is_right_: bool):
     question = Question("unreadable text", "What does it say?", "unreadable", "The text is unreadable.")
     assert is_right(question, answer) is is_right_
