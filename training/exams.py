@@ -25,7 +25,7 @@ from training.questions.traits import COUNTS, movers
 from training.questions.unseen import about_nothing, about_picture
 from training.questions.view import View
 from training.questions.whole import beyond, describe, on_screen
-from training.scenes import Scene, make_scene
+from training.scenes import Scene, Word, make_scene
 from training.talk_batch import Timing
 
 EVERY_KIND: dict[Builder, float] = dict.fromkeys((*BUILDERS, movers), 1.0)
@@ -84,15 +84,24 @@ def _alike(rng: Random, _number: int, _pictures: Path) -> Case:
 
 
 def _writing(rng: Random, _number: int, _pictures: Path) -> Case:
-    """Words in upper, lower and mixed case, 14 % of the height and more."""
+    """Words in upper, lower and mixed case, 14 % of the height and more, pairs of words, and text too small to read."""
     size, timing = _size(rng), _timing(rng, 4)
     while True:
         view = _view(rng, timing, size, twins=0.0)
-        if view.scene.word is not None and not view.scene.word.text.isdigit():
+        word = view.scene.word
+        if word is not None and (not word.is_readable or (word.height >= 0.14 and not word.text.isdigit())):
             break
-    text = view.scene.word.text
-    case = "upper" if text.isupper() else "lower" if text.islower() else "mixed"
-    return _case(rng, view, timing, size, [(f"{case} case", on_screen(rng, view)) for _ in range(SAME_KIND)])
+    return _case(
+        rng, view, timing, size, [(_writing_row(word), on_screen(rng, view)) for _ in range(SAME_KIND)]
+    )
+
+
+def _writing_row(word: Word) -> str:
+    if not word.is_readable:
+        return "too small to read"
+    if " " in word.text:
+        return "two words"
+    return f"{'upper' if word.text.isupper() else 'lower' if word.text.islower() else 'mixed'} case"
 
 
 def _pictures_case(rng: Random, number: int, directory: Path) -> Case:

@@ -9,6 +9,7 @@ import torch
 
 import omnireel
 from omnireel.prompting.layout import time_labels
+from omnireel.text.tokenizer import Tokenizer
 from training import talk_batch
 from training.dense import NO_LOSS
 from training.loop import Schedule, digest
@@ -17,7 +18,8 @@ from training.recipe import demo_config, pixel_spec
 from training.scenes import COLOURS, SHAPES
 from training.start import Start, move_word_rows
 from training.talk import HEADS_ONLY_STEPS, TalkStage
-from training.talk_batch import Curriculum, Row, TalkBatches, make_timing, padded, part_of
+from training.talk_batch import Curriculum, Row, TalkBatches, encode_spelled, make_timing, padded, part_of
+from training.vocabulary import read_words
 
 DEMO = Path(omnireel.__file__).parent / "assets" / "demo"
 SPEC = pixel_spec(demo_config())
@@ -163,3 +165,22 @@ def test_the_heads_do_not_change_gradients_of_the_model_in_the_first_steps():
                 parameter.mul_(3)
     torch.testing.assert_close(gradient(0), without_heads)
     assert (gradient(HEADS_ONLY_STEPS) - with_heads).norm() > 0.1 * with_heads.norm()
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "is_word"),
+    [
+        ("The text says good bus", "good bus", False),
+        ("A red star moves left. The text says red So: red\n</think>\nThe text says red", "red", True),
+        ('{"answer": "Tea 12"}', "Tea 12", True),
+        ("star", "star", True),
+        ("The star is red.", "red", False),
+    ],
+)
+def test_what_a_text_says_is_spelled_with_a_token_for_each_character(text: str, word: str, is_word: bool):
+    tokenizer, words = Tokenizer.from_directory(DEMO), read_words(DEMO / "tokenizer.json")
+    ids = encode_spelled(tokenizer, words, text, word, is_word=is_word)
+    parts = [tokenizer.token_bytes(i).decode() for i in ids]
+    assert "".join(parts) == text
+    spelled = "|".join(word)
+    assert "|".join(parts).count(spelled) == (len(re.findall(f"(says |So: ){word}", text)) or int(is_word))
