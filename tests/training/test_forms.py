@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from training.questions.ask import casual, mistyped
-from training.questions.forms import INTENTS, SYNONYMS, worded
+from training.questions.forms import worded
+from training.questions.intents import INTENTS, SYNONYMS
 
 SLOTS = {
     "ref": "the {one}", "noun": "red {objects}", "where": "on the left", "word": "first", "at": "4",

@@ -5,6 +5,7 @@ from random import Random
 
 from training import outside
 from training.questions.ask import BUILDERS
+from training.questions.forms import worded
 from training.questions.view import View
 from training.questions.whole import beyond
 from training.scenes import make_scene
@@ -23,7 +24,8 @@ def _words_about_scenes() -> set[str]:
         view = View(make_scene(rng, 10.0, 16 / 9), TIMES)
         for builder in (b for b in BUILDERS if b is not beyond and view.things):
             question = builder(rng, view)
-            known |= _words(question.text) if question else set()
+            if question is not None and question.wording is not None:
+                known |= _words(worded(rng, question.wording.intent, question.wording.slots, strange=0.0))
     return known
 
 
@@ -43,7 +45,7 @@ def test_question_words_stay_and_some_content_words_change():
         assert re.findall(r"[^A-Za-z]+", plain) == re.findall(r"[^A-Za-z]+", other)
         assert plain.split()[0] == other.split()[0] or plain.split()[0].lower() not in ("what", "who", "is")
         changed += plain != other
-    assert changed > 300
+    assert changed > 200
 
 
 def test_a_share_of_zero_changes_nothing():
