@@ -171,7 +171,7 @@ _TEMPLATES = (
     "What is the meaning of life?", "Who are you?", "How are you today?", "Are you a robot?", "What is your favourite film?", "What is the plot of the movie?",
     "Which film is this from?", "What is the stock price today?", "Should I buy this house?", "How do I lose weight?", "What is the news today?",
     "Is this video fake?", "What camera was used?", "How tall is the building?", "What kind of tree is this?", "What flowers are in the garden?",
-    "What is happening in the kitchen?", "Who is at the door?", "What is on the table?", "What are they talking about?", "What does the sign at the shop sell?",
+    "Who is cooking in the kitchen?", "Who is at the door?", "What is on the table?", "What are they talking about?", "What does the sign at the shop sell?",
     "What is the relationship between the two people?", "Is this legal?", "What illness does the {person} have?", "Give me medical advice.",
     "Who invented the {machine}?", "What is the tallest mountain in {country}?", "How many {machine}s are on the road?", "Is the {food} healthy?",
     "Why is the {person} {feeling}?", "What happens to the {animal} at the end?", "What does the {person} do with the {food}?", "Where can I buy a {machine}?",

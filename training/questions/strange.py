@@ -77,8 +77,15 @@ _SLOTS = {
     "somewhere": (" in the {s}", " on the {s}", " in this {s}"),
     "video": ("{s}", "{s} {s}"),
 }
-# Intents whose subject is the video itself or a place in it.
-_ABOUT_VIDEO = ("describe", "text", "side", "event")
+# In these intents only forms with such words are clear without the word for the video: "Describe the ..." is not.
+_CLEAR = {
+    "describe": re.compile(
+        r"\b(see|saw|happen\w*|going on|goes on|shown|visible|summar\w*|caption|recap|account|watch)\b",
+        re.IGNORECASE,
+    ),
+    "text": re.compile(r"\{text\}|written|read", re.IGNORECASE),
+    "side": re.compile(r"(?!)"),
+}
 _VERBS = {"move": ("{s}",), "moves": ("{s}s",), "moving": ("{s}ing",)}
 _NAMED = re.compile(rf"\b({'|'.join((*COLOURS, *SHAPES))})\b")
 
@@ -108,7 +115,7 @@ def _does_not_matter(intent: str, form: str, slot: str, slots: Mapping[str, str]
     if f"{{{slot}}}" not in form or slot in slots:
         return False
     if slot not in _VERBS:
-        return intent != "describe" and not (slot == "video" and intent in _ABOUT_VIDEO)
+        return intent not in _CLEAR or _CLEAR[intent].search(form) is not None
     # "Where does the star ...?" may also ask for its place.
     says_what = re.search(r"\b(way|direction)\b", form) if intent == "direction" else "{way}" in form
     return bool(says_what) and _NAMED.search(slots.get("ref", "")) is not None
