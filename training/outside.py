@@ -3,8 +3,10 @@
 import re
 from random import Random
 
-from training.questions.forms import CLAUSE_FRAMES, PHRASE_FRAMES
-from training.scenes import WORDS
+from training.questions.forms import worded
+from training.questions.intents import CLAUSE_FRAMES, PHRASE_FRAMES
+from training.questions.strange import FAMILIAR, SHARE, WHOLE, strange_frame, strange_word
+from training.scenes import COLOURS, DIRECTIONS, SHAPES
 
 ANSWER = "I only know simple scenes: coloured shapes, how they move, and short words on screen."
 
@@ -145,6 +147,7 @@ _TOPICS = {
         "art",
     ],
     "number": [str(n) for n in range(2, 100)],
+    "shape": [*SHAPES, *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)],
 }
 
 _TEMPLATES = (
@@ -164,11 +167,11 @@ _TEMPLATES = (
     "What is {number} plus {number}?", "What is {number} times {number}?", "Solve x + {number} = {number}.", "What is the square root of {number}?",
     "What is the weather like?", "Is it raining?", "Is it day or night?", "What season is it?", "Where was this filmed?", "What city is this?",
     "When was this video made?", "Who made this video?", "What music is playing?", "What song is this?", "What is the mood of the video?",
-    "Tell me a joke.", "Write a poem about love.", "Write a Python function.", "Write some code that sorts a list.", "What time is it?",
+    "Tell me a joke.", "Write a poem about love.", "Write a Python function.", "Write some code that sorts a list.", "What time is it in {country}?",
     "What is the meaning of life?", "Who are you?", "How are you today?", "Are you a robot?", "What is your favourite film?", "What is the plot of the movie?",
     "Which film is this from?", "What is the stock price today?", "Should I buy this house?", "How do I lose weight?", "What is the news today?",
     "Is this video fake?", "What camera was used?", "How tall is the building?", "What kind of tree is this?", "What flowers are in the garden?",
-    "What is happening in the kitchen?", "Who is at the door?", "What is on the table?", "What are they talking about?", "What does the sign at the shop sell?",
+    "Who is cooking in the kitchen?", "Who is at the door?", "What is on the table?", "What are they talking about?", "What does the sign at the shop sell?",
     "What is the relationship between the two people?", "Is this legal?", "What illness does the {person} have?", "Give me medical advice.",
     "Who invented the {machine}?", "What is the tallest mountain in {country}?", "How many {machine}s are on the road?", "Is the {food} healthy?",
     "Why is the {person} {feeling}?", "What happens to the {animal} at the end?", "What does the {person} do with the {food}?", "Where can I buy a {machine}?",
@@ -195,6 +198,22 @@ _MORE = (
     "What is {number} divided by {number}?", "Draw me a {animal}.", "Tell me about {country}.", "When did the {person} live?", "Compose a song about {food}.",
     "Which language is spoken in {country}?", "How long does the {sport} match last?", "Invent a riddle.", "Write a tale about the {person}.",
 )  # fmt: skip
+_EVERYDAY = (
+    "Is this AI generated?", "How much does it cost?", "What happens next, after the end of the clip?", "Who posted this?", "How many likes does this have?", "Can I download this video?",
+    "Where can I buy this?", "What software was used for this?", "Who is the author of this video?", "What is the licence of this video?", "Is there any sound?", "What can you hear?",
+    "Does anybody talk?", "What is the moral of the story?", "Is this video funny?", "Do you like this video?", "Why was this made?", "Who is the main character?", "When was it uploaded?",
+    "Is it suitable for children?", "How many views does it have?", "Is this real?", "Is anyone in danger?", "What should I do tomorrow?", "Can you edit this video?", "Add some music to this clip.",
+    "Send this to my friend.", "Open the website.", "What is your name?", "Whose voice is this?", "Who is the director of this film?", "What is the rating of this movie?", "How old are you?",
+    "Who are the people in this clip?", "Is somebody singing?", "Is it a good film?", "How was this animation made?", "What is the lesson of this video?", "How much did this film cost?", "Delete this video.",
+)  # fmt: skip
+# About things of a scene, but nothing that a scene shows.
+_ABOUT_SHAPES = (
+    "Why does the {shape} move?", "Who drew the {shape}?", "How heavy is the {shape}?", "How much does the {shape} cost?", "What is the {shape} made of?", "What does the {shape} mean?",
+    "How old is the {shape}?", "Is the {shape} {feeling}?", "Why is the {shape} there?", "What sound does the {shape} make?", "What is the {shape} good for?",
+    "Who owns the {shape}?", "What does the {shape} eat?", "Does the {shape} like {food}?", "Where was the {shape} bought?", "How does the {shape} feel?", "Why does the {shape} disappear?",
+    "Which {animal} is hidden behind the {shape}?", "Tell me why the {shape} moves.", "I'd like to know who made the {shape}.", "The price of the {shape}?", "Give me the weight of the {shape}.",
+    "Why does the {shape} appear?", "Who moves the {shape}?", "Say a joke about the {shape}.", "Does the {shape} belong to the {person}?",
+)  # fmt: skip
 # Used only in evaluation.
 _HELD_OUT = (
     "Which team does the {person} play for?", "What kind of {animal} lives here?", "How long does it take to bake {food}?",
@@ -216,52 +235,72 @@ def question(rng: Random, *, held_out: bool = False) -> str:
 
 def _framed(rng: Random) -> str:
     roll = rng.random()
-    if roll < 0.6:
-        return rng.choice(_TEMPLATES)
-    if roll < 0.75:
-        return rng.choice(_MORE)
-    frames, parts = (CLAUSE_FRAMES, _CLAUSES) if roll < 0.87 else (PHRASE_FRAMES, _PHRASES)
-    text = rng.choice(frames).replace("{0}", rng.choice(parts))
+    if roll < 0.2:
+        return _like_one_about_scenes(rng)
+    if roll < 0.74:
+        frame, text = WHOLE, rng.choice(rng.choices(_WHOLE_QUESTIONS, (5, 2, 1.5, 1))[0])
+    else:
+        frames, parts = (CLAUSE_FRAMES, _CLAUSES) if roll < 0.87 else (PHRASE_FRAMES, _PHRASES)
+        frame, text = rng.choice(frames), rng.choice(parts)
+    if rng.random() < SHARE:
+        frame = strange_frame(rng, frame)
+    text = frame.replace(WHOLE, text)
     return text[0].upper() + text[1:]
 
 
-# Words that are common in questions, and words of questions about scenes.
-_KEPT = frozenset(
-    re.findall(
-        r"\w+",
-        """a about am an and any are at be by can could did do does for from give go had has have he her him his how i
-    if in into is it its many me more much my no of on or our out say she so some tell than that the their them
-    there they this to too us was we were what when where which who whom whose why will with would you your x
-    above after black blue change circle color colour count describe disappear down event find first frame green
-    kind last left middle move name number object one orange point purple red right screen second see shape show
-    side square star still text thing time top triangle up vanish video clip white word yellow below bottom
-    bigger smaller moves moving appears appear picture identify summarise scene start later only come
-    call item pop state total travel true turn wonder
-    again body enter film form label list may movie rest run shift short work""",
-    )
-)
-_UNFAMILIAR = [word.lower() for word in WORDS if word.lower() not in _KEPT]
+_WHOLE_QUESTIONS = (_TEMPLATES, _MORE, _EVERYDAY, _ABOUT_SHAPES)
+# Intents that ask about a named thing.
+_INTENTS = (
+    "colour", "shape", "count", "count", "direction", "where", "second", "whether it comes", "is there", "is there", "is colour", "stays", "stirs",
+    "moves to", "beside",
+)  # fmt: skip
+
+
+def _like_one_about_scenes(rng: Random) -> str:
+    """A question worded like those about scenes, about a thing that no scene has: its noun must decide."""
+    topic = rng.choice(("animal", "person", "machine", "food"))
+    noun = rng.choice(_TOPICS[topic])
+    if rng.random() < 0.2:
+        noun = f"{rng.choice(list(COLOURS))} {noun}"
+    what = rng.choice(("appear", "disappear"))
+    slots = {
+        "ref": f"the {noun}",
+        "noun": noun,
+        "stem": f"{{{what}}}",
+        "what": f"{{{what}s}}",
+        "later": f"{{{what} later}}",
+        "laters": f"{{{what}s later}}",
+        "hue": rng.choice(list(COLOURS)),
+        "way": rng.choice(list(DIRECTIONS)),
+        "side": rng.choice(("to the left of", "to the right of", "above", "below")),
+        "other": f"the {rng.choice(_TOPICS['shape'])}",
+    }
+    intent = rng.choice(_INTENTS)
+    if intent == "count":
+        slots["noun"] = f"{noun}s"
+    elif intent == "is there":
+        slots["noun"] = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return worded(rng, intent, slots)
+
+
+_NAMES_A_SHAPE = re.compile(rf"\b({'|'.join(SHAPES)})s?\b")
 
 
 def with_unknown_words(rng: Random, text: str, share: float = 0.5) -> str:
     """The question with a share of its content words replaced by random words, some of them invented.
 
-    From the templates alone the model would learn their words. It has to learn that a question with unknown words is not
-    about the scene.
+    From the templates alone the model would learn their words. It has to learn that a question about an unknown thing is
+    not about the scene. A question that names a shape stays as it is: there the unknown word would not be the thing, and in
+    questions about scenes such words do not matter.
     """
+    if _NAMES_A_SHAPE.search(text.lower()):
+        return text
 
     def other(match: re.Match[str]) -> str:
         word = match[0]
-        if word.lower() in _KEPT or rng.random() > share:
+        if word.lower() in FAMILIAR or rng.random() > share:
             return word
-        replacement = rng.choice(_UNFAMILIAR) if rng.random() < 0.7 else _syllables(rng)
+        replacement = strange_word(rng)
         return replacement.capitalize() if word[0].isupper() else replacement
 
     return re.sub(r"[A-Za-z]+", other, text)
-
-
-def _syllables(rng: Random) -> str:
-    return "".join(
-        rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") + rng.choice(("", "", "l", "n", "r", "s", "t"))
-        for _ in range(rng.randint(2, 3))
-    )

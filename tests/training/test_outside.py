@@ -5,6 +5,8 @@ from random import Random
 
 from training import outside
 from training.questions.ask import BUILDERS
+from training.questions.forms import worded
+from training.questions.strange import FAMILIAR
 from training.questions.view import View
 from training.questions.whole import beyond
 from training.scenes import make_scene
@@ -23,7 +25,8 @@ def _words_about_scenes() -> set[str]:
         view = View(make_scene(rng, 10.0, 16 / 9), TIMES)
         for builder in (b for b in BUILDERS if b is not beyond and view.things):
             question = builder(rng, view)
-            known |= _words(question.text) if question else set()
+            if question is not None and question.wording is not None:
+                known |= _words(worded(rng, question.wording.intent, question.wording.slots, strange=0.0))
     return known
 
 
@@ -43,7 +46,7 @@ def test_question_words_stay_and_some_content_words_change():
         assert re.findall(r"[^A-Za-z]+", plain) == re.findall(r"[^A-Za-z]+", other)
         assert plain.split()[0] == other.split()[0] or plain.split()[0].lower() not in ("what", "who", "is")
         changed += plain != other
-    assert changed > 300
+    assert changed > 200
 
 
 def test_a_share_of_zero_changes_nothing():
@@ -51,3 +54,24 @@ def test_a_share_of_zero_changes_nothing():
     for _ in range(100):
         plain = outside.question(rng)
         assert outside.with_unknown_words(rng, plain, share=0.0) == plain
+
+
+def test_a_question_outside_its_world_always_has_a_word_that_no_question_about_scenes_has():
+    rng = Random(5)
+    telling = {"who", "whose", "why", "your", "you", "good", "film"}
+    for _ in range(3000):
+        text = outside.with_unknown_words(rng, outside.question(rng))
+        assert _words(text) - FAMILIAR or _words(text) & telling or re.search(r"\d", text), text
+
+
+def test_where_a_shape_is_named_no_word_is_replaced():
+    rng = Random(6)
+    text = "How heavy is the star?"
+    assert all(outside.with_unknown_words(rng, text) == text for _ in range(100))
+
+
+def test_nouns_of_other_worlds_are_asked_about_in_the_words_of_questions_about_scenes():
+    rng = Random(7)
+    texts = [outside.question(rng) for _ in range(3000)]
+    assert any(re.match(r"How many \w+ (are there|can you see)", text) for text in texts)
+    assert any(re.match(r"(Which way|In which direction) does the \w+ \w+", text) for text in texts)

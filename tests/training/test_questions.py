@@ -78,7 +78,7 @@ def test_a_thing_in_the_middle_is_in_the_middle_of_both_axes():
 
 
 def test_a_thing_that_is_there_from_the_start_is_not_said_to_appear_later_or_first():
-    later = re.compile(r"\bappears? (later|after the start|only later)")
+    later = re.compile(r"\bappears? (later|after the start|after a while|only later|in the middle of)")
     whether = [q.text for _, q in asked(lifecycle) if q.short in ("yes", "no") and " appear" in q.text]
     assert whether
     assert all(later.search(text) for text in whether), whether

@@ -45,11 +45,11 @@ PREAMBLES = (
     "Hi! ",
     "Look closely: ",
 )
-THANKS = (" Thanks!", " Thank you.", " Please answer.", " Please.")
+THANKS = (" Thanks!", " Thank you.", " Please answer.", " Please.", " thx", " pls", " plz", " thanks")
 
 
 def casual(rng: Random, text: str) -> str:
-    """The same question as people might type it: in lower case, without a question mark, with thanks, with a typing error."""
+    """The same question as people might type it: in lower case or capitals, without a question mark, with thanks, with a typing error."""
     if rng.random() < 0.1:
         text = rng.choice(PREAMBLES) + (text if rng.random() < 0.5 else text[0].lower() + text[1:])
     if rng.random() < 0.06:
@@ -58,7 +58,10 @@ def casual(rng: Random, text: str) -> str:
         text = mistyped(rng, text)
     if rng.random() < 0.15:
         text = text.rstrip("?.")
-    return text.lower() if rng.random() < 0.15 else text
+    if rng.random() < 0.01:
+        text = text.replace(" ", "  ", 1)
+    roll = rng.random()
+    return text.lower() if roll < 0.15 else text.upper() if roll < 0.16 else text
 
 
 def mistyped(rng: Random, text: str) -> str:
