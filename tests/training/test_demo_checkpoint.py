@@ -28,7 +28,7 @@ def test_a_newly_trained_tokenizer_has_as_many_words_and_mostly_the_same():
     vocabulary = train_tokenizer().get_vocab()
     assert len(vocabulary) == VOCAB_SIZE
     assert {vocabulary[token] for token in CONTROL_TOKENS.values()} == set(CONTROL_TOKENS)
-    assert len(vocabulary.keys() & read_words(TOKENIZER).keys()) > 0.8 * VOCAB_SIZE
+    assert len(vocabulary.keys() & read_words(TOKENIZER).keys()) > 0.7 * VOCAB_SIZE
 
 
 def test_the_checkpoint_is_small_and_loads_like_any_other():

@@ -86,5 +86,5 @@ def test_a_thing_that_is_there_from_the_start_is_not_said_to_appear_later_or_fir
         if "appears first" in question.text or "shows up first" in question.text:
             thing = next(t for t in view.things if t.name == question.short)
             assert view.appears(thing) is not None
-    answers = {q.short for _, q in asked(yes_no, 1500) if re.match("Does .* appear in the ", q.text)}
+    answers = {q.short for _, q in asked(yes_no, 3000) if re.match("Does .* appear in the ", q.text)}
     assert answers == {"yes", "no"}
