@@ -87,7 +87,7 @@ def talk(
         curriculum, usual_rate = Curriculum(), 1.2e-3
     else:
         begin = Start(start, tower)
-        curriculum = Curriculum(f"talk-{digest(start)}", tubelets=80, questions=88, short_steps=1)
+        curriculum = Curriculum(f"talk-{digest(start)}", tubelets=104, questions=116, short_steps=1)
         usual_rate = 5e-4  # at 8e-4 the model loses more than it learns
     make = partial(TalkStage, begin, runs / "demo", curriculum, pictures)
     launch(make, Schedule(steps, peak_rate=rate or usual_rate, warmup=50), runs / "talk", workers)
