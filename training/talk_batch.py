@@ -53,7 +53,7 @@ COUNTERFACTUAL = 0.3  # share of chains that contradict the clip
 # Shares of the questions in training. Without many about absent things the model would refuse them: pictures outside its
 # world mostly lack what is asked for. Tokenizer training uses `BUILDERS`; changing that would change the vocabulary.
 QUESTION_SHARES: dict[Builder, float] = BUILDERS | {
-    how_many: 6.0, position: 2.8, order: 3.2, lifecycle: 2.8, yes_no: 4.0, is_beside: 1.0, on_screen: 3.6, second: 2.4,
+    how_many: 6.0, position: 2.8, order: 3.2, lifecycle: 2.8, yes_no: 4.0, is_beside: 1.0, on_screen: 4.6, second: 2.4,
     describe: 3.2, beyond: 2.8, happening: 0.6, movers: 2.2, colour: 1.0, shape: 1.0, direction: 1.2,
     absent: 2.0,
 }  # fmt: skip

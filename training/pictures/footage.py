@@ -20,7 +20,7 @@ from training.scenes import Background, Scene, Thing, make_scene, training_scene
 
 # Kind of clip → share in training.
 KINDS = {
-    "photo": 1.6, "sprite": 2.6, "page": 0.4, "texture": 0.5, "other shapes": 4.5, "outlines": 2.2, "many things": 3.2, "pan": 2.2, "drawn icons": 1.4,
+    "photo": 1.6, "sprite": 2.2, "page": 0.4, "texture": 0.5, "other shapes": 3.4, "outlines": 1.7, "many things": 4.2, "pan": 3.4, "drawn icons": 1.2,
 }  # fmt: skip
 SMALLEST = 0.15  # smaller shapes look alike in the few pixels that the model sees
 PASTED = 0.35  # share of photographs, pages and textures with simple shapes pasted on
