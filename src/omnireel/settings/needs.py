@@ -35,7 +35,7 @@ _NEEDS = (
 
 
 def refuse_without_effect(settings: Settings, command: str) -> None:
-    """Raise SettingsError for a setting that was changed and that nothing reads, given the values of the others.
+    """Raise SettingsError for a setting that was given and that nothing reads with the values of the others.
 
     command: only settings that it takes as flags are looked at, so that a variable may be meant for others
     """
@@ -43,26 +43,32 @@ def refuse_without_effect(settings: Settings, command: str) -> None:
         value = getattr(settings, need.other)
         if value in need.values or command not in _DECLARED[need.other].commands:
             continue
-        for declared in _changed(settings, command, need.names):
+        for declared in _given(settings, command, need.names):
             raise _without_effect(declared, f"{need.other} is {value}", need.hint)
 
 
 def has_gguf_settings(settings: Settings, command: str) -> bool:
-    """Whether a setting was changed that has an effect on a GGUF only."""
-    return bool(_changed(settings, command, _ONLY_GGUF))
+    """Whether a setting was given that has an effect on a GGUF only."""
+    return bool(_given(settings, command, _ONLY_GGUF))
 
 
 def refuse_gguf_settings(settings: Settings, command: str) -> None:
     """Raise SettingsError for such a setting; the model is no GGUF."""
-    for declared in _changed(settings, command, _ONLY_GGUF):
+    for declared in _given(settings, command, _ONLY_GGUF):
         raise _without_effect(
             declared, f"the model {settings.model} is no GGUF", "Name a .gguf file with --model"
         )
 
 
-def _changed(settings: Settings, command: str, names: tuple[str, ...]) -> list[Declaration]:
+def _given(settings: Settings, command: str, names: tuple[str, ...]) -> list[Declaration]:
+    """Those of the settings that were given, be it with their default. A switch that is off asks for nothing."""
     taken = [_DECLARED[name] for name in names if command in _DECLARED[name].commands]
-    return [declared for declared in taken if getattr(settings, declared.name) != declared.default]
+    return [
+        declared
+        for declared in taken
+        if declared.name in settings.places
+        and not (declared.kind.is_switch and not getattr(settings, declared.name))
+    ]
 
 
 def _without_effect(declared: Declaration, why: str, hint: str) -> SettingsError:
