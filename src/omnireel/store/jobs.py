@@ -210,7 +210,7 @@ class JobStore(Protocol):
 
     A job ends once and is charged at most once. Its webhook is stored in the transaction that ends it. A worker whose
     lease ran out has an old lease token, so its writes about the job change nothing.
-    Raises CapacityError if the store cannot write.
+    Raises CapacityError if the disk is full, StorageError if the store cannot be written.
     """
 
     async def submit(
