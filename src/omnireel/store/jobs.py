@@ -83,6 +83,7 @@ class Job:
     """A job as it was read from the store.
 
     task:         without content if its owner had it dropped, or if the job has ended and must not be kept
+    started_at:   when its last attempt began; None before the first one
     outcome:      None until the job has ended, and after the outcome has been dropped
     num_crashes:  how many workers died while they ran it; one that has any runs alone in its worker
     failure:      why it failed; it stays when the outcome is dropped
