@@ -70,14 +70,14 @@ class Settings:
         "auto",
         "The type to compute in. auto chooses the one that is faster on this processor.",
         example="bfloat16",
-        commands=("ask", "trace", "serve", "worker"),
+        commands=("ask", "trace", "serve", "worker", "doctor"),
     )
     context: int | None = _MODEL.setting(
         integer(256, 1_048_576),
         None,
         "Maximum number of tokens in prompt and answer together.",
         example=16_384,
-        commands=("ask", "inspect", "trace", "serve", "worker"),
+        commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
         default_text="what the model takes; 32768 for a GGUF",
     )
     slots: int = _MODEL.setting(
@@ -85,6 +85,7 @@ class Settings:
         1,
         "Answers that the model writes at the same time. Each takes memory.",
         example=4,
+        commands=("serve", "worker", "doctor"),
     )
     threads: int | None = _MODEL.setting(
         integer(1, 1024),
