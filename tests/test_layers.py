@@ -46,6 +46,7 @@ MAY_IMPORT = {
 }
 EVERYTHING = {*MAY_IMPORT, "cli"}
 MAY_IMPORT["cli"] = EVERYTHING
+MAY_IMPORT["__main__"] = {"cli"}
 # library: the files that may import it
 ONLY_IN = {
     "apsw": ("store/sqlite/", "cli/models/doctor.py"),

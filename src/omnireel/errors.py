@@ -6,6 +6,7 @@ OmnireelError
  ├─ SettingsError     a flag, an OMNIREEL_* variable or omnireel.toml is wrong
  ├─ DeniedError       no valid key, or its money is used up                           never retried
  ├─ CapacityError     full, or asked too often: try again later
+ │   └─ StorageError  the store or the disk cannot be written, and not because it is full
  ├─ AttemptError      this attempt broke off, and another one may not
  ├─ UpstreamError     another host failed
  ├─ GenerationError   the model took too long, or the engine failed
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 INSUFFICIENT_STORAGE: Final = "insufficient_storage"
+STORAGE_UNAVAILABLE: Final = "storage_unavailable"
 
 
 class OmnireelError(Exception):
@@ -82,7 +84,7 @@ class CapacityError(OmnireelError):
     """The server is full; `after_s` seconds from now is a sensible time to try again.
 
     kind: what is full: "concurrent_requests_limit", "insufficient_storage", "downstream_service_unavailable" where no
-          model can be asked, or "rate_limited" for a caller who comes too often
+          model can be asked, "rate_limited" for a caller who comes too often, or that of StorageError
     """
 
     def __init__(
@@ -96,6 +98,16 @@ class CapacityError(OmnireelError):
         super().__init__(message, hint=hint)
         self.after_s = after_s
         self.kind = kind
+
+
+class StorageError(CapacityError):
+    """What has to be kept cannot be written now, although the disk has room: it is read-only, say, or locked.
+
+    what: what cannot be written; why: a clause
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} cannot be written: {why}.", after_s=5, kind=STORAGE_UNAVAILABLE)
 
 
 def disk_is_full() -> CapacityError:

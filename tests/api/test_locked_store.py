@@ -50,7 +50,8 @@ def test_answers_that_cannot_be_stored_for_a_while_come_late(tmp_path, clip_uri,
         with locked(tmp_path / "omnireel.db"):
             backend.may_end = True
             refused = httpx.post(f"{url}/queue/{ID}", json=body, timeout=30)
-            assert (refused.status_code in (429, 503), refused.headers["retry-after"]) == (True, "5")
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            assert refused.json()["error_type"] == "storage_unavailable"
             assert httpx.get(queued["status_url"]).json()["status"] == "IN_PROGRESS"
             time.sleep(LOCKED_S)
             assert not direct.done()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +172,33 @@ def test_ctrl_c_exits_with_130_at_once(clip, environment, tmp_path):
         assert process.wait(60) == 130
         assert time.monotonic() - asked < 10
         assert process.stderr.read() == b""
+
+
+# Presses Ctrl-C when a module is looked for, and then starts the program as its installed command does.
+INTERRUPTED_IMPORT = """
+import os, pkgutil, signal, sys, tomllib
+
+module, pyproject = sys.argv[1:]
+sys.argv = ["omnireel", "version"]
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+with open(pyproject, "rb") as file:
+    command = tomllib.load(file)["project"]["scripts"]["omnireel"]
+pkgutil.resolve_name(command)()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "omnireel.settings", "rich"])
+def test_ctrl_c_during_the_first_imports_exits_with_130_and_prints_nothing(module):
+    pyproject = Path(__file__).parents[2] / "pyproject.toml"
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, str(pyproject)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
 
 
 def test_a_reader_that_closes_the_pipe_causes_no_traceback(clip, environment, tmp_path):

@@ -21,7 +21,7 @@ from omnireel.model.checkpoint.encoders import encoder_bytes
 from omnireel.model.checkpoint.gguf.container import read_header
 from omnireel.model.checkpoint.load import load_checkpoint, weight_bytes
 from omnireel.model.checkpoint.model_files import ModelFiles, files_in
-from omnireel.model.config import parse_config
+from omnireel.model.config import parse_config, read_config
 from omnireel.settings import Settings
 from tools.quantize_checkpoint import quantize_checkpoint
 from tools.scaled_checkpoint import Sizes, published_config_json, write_checkpoint
@@ -99,24 +99,57 @@ def machine(gigabytes):
     [(8, set()), (23.7, set()), (24.1, {"NVFP4"}), (40, {"FP8", "NVFP4"}), (80, set(PUBLISHED_BYTES))],
 )
 def test_checkpoints_fit_according_to_the_memory(gigabytes, fitting):
-    fits = {fit.name: fit.max_context for fit in published_fits(machine(gigabytes))}
+    fits = {fit.name: fit.max_context for fit in published_fits(Settings(), machine(gigabytes))}
     assert {name for name, context in fits.items() if context} == fitting
 
 
 def test_what_does_not_fit_says_why_in_numbers():
-    problems = {fit.name: fit.problem for fit in published_fits(machine(23.6))}
+    problems = {fit.name: fit.problem for fit in published_fits(Settings(), machine(23.6))}
     assert problems["NVFP4"] == (
         "22.41 GB of weights, 0.05 GB of state and 1.50 GB of buffers are 23.96 GB; "
         "23.60 GB of memory are available"
     )
     assert problems["BF16"].endswith("are 67.58 GB; 23.60 GB of memory are available")
-    assert {fit.problem for fit in published_fits(machine(80))} == {None}
+    assert {fit.problem for fit in published_fits(Settings(), machine(80))} == {None}
 
 
 def test_the_state_of_a_sequence_is_as_large_as_the_architecture_says():
     language = parse_config(published_config_json()).language
     assert sequence_bytes(language, torch.bfloat16) == (6_144, 23 * 64 * 64 * 128 * 4)
     assert sequence_bytes(language, torch.float32) == (12_288, 23 * 64 * 64 * 128 * 4)
+
+
+def test_more_slots_leave_each_sequence_less_context_and_a_context_limits_it():
+    def contexts(gigabytes, **settings):
+        return {fit.name: fit.max_context for fit in published_fits(Settings(**settings), machine(gigabytes))}
+
+    state, token = 23 * 64 * 64 * 128 * 4, 6_144
+    left = 24_500_000_000 - int(PUBLISHED_BYTES["NVFP4"]) - 1_500_000_000
+    assert contexts(24.5)["NVFP4"] == (left - state) // token
+    assert contexts(24.5, slots=4)["NVFP4"] == (left - 4 * state) // (4 * token)
+    assert contexts(24.5, slots=64)["NVFP4"] == 0
+    assert contexts(24.5, slots=4, context=8192)["NVFP4"] == 8192
+
+
+def test_the_flags_of_serve_that_decide_about_memory_are_taken(tmp_path):
+    code, report = examined(tmp_path, "--dtype", "bfloat16", "--slots", "3", "--context", "4096")
+    (demo,) = [fit for fit in report["fits"] if fit["name"] == "demo"]
+    assert (code, demo["max_context"]) == (0, 4096)
+    assert demo["state_bytes"] == 3 * sequence_bytes(read_config(DEMO).language, torch.bfloat16)[1]
+    assert demo["weight_bytes"] == weight_bytes(DEMO, torch.bfloat16)
+
+
+def test_sequences_of_a_gguf_that_memory_cannot_hold_are_named_as_serve_does(tmp_path, monkeypatch):
+    pack_once(Settings(), tmp_path / "packed", matrices="bf16", experts=None, as_json=True)
+    flags = ("--model", str(tmp_path / "packed"))
+    assert "memory" not in problems(examined(tmp_path, *flags)[1])
+    monkeypatch.setattr(doctor, "available_memory", lambda: 500_000_000)
+    code, report = examined(tmp_path, *flags, "--slots", "64", "--context", "16384")
+    assert code >= 2
+    assert problems(report)["memory"].startswith("64 sequences of 16,384 tokens take ")
+    (hint,) = [check["hint"] for check in report["checks"] if check["name"] == "memory"]
+    assert hint == "Choose a smaller --context or fewer --slots."
+    assert "memory" not in problems(examined(tmp_path, *flags, "--slots", "1", "--context", "16384")[1])
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -81,7 +81,7 @@ def test_a_pull_without_weights_deletes_no_weights_and_a_whole_one_replaces_them
     ran = pull("--without-weights")
     assert ran.returncode == 1
     assert f"data/models/{MODEL_ID} has weights in safetensors, which this pull would delete" in ran.stderr
-    assert ran.stderr.endswith(f"omnireel pull {MODEL_ID}\n")
+    assert ran.stderr.endswith(f"omnireel pull {MODEL_ID} --data-dir data\n")
     assert f"remove the directory data/models/{MODEL_ID}," in ran.stderr
     assert (directory / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
     hub.files["model-00001-of-00001.safetensors"] = hub.files.pop(WEIGHTS)

@@ -77,13 +77,14 @@ def test_of_a_repository_with_ggufs_one_is_fetched(pull, tmp_path):
     ran, fetched = pull(files, "--gguf")
     assert (ran.returncode, fetched) == (1, set())
     assert "has several GGUFs: small-q4.gguf (0.0 GB), big-q8.gguf (0.0 GB)" in ran.stderr
+    assert f"omnireel pull {MODEL_ID} --gguf-file NAME --data-dir data\n" in ran.stderr
     ran, fetched = pull(files, "--gguf-file", "big-q8.gguf")
     assert (ran.returncode, fetched) == (0, set(parts)), ran.stderr
     settings = Settings(model=MODEL_ID, encoders=str(DEMO), data_dir=tmp_path / "data")
     assert find_model(settings).language.name == "big-q8-00001-of-00002.gguf"
     ran, _ = pull({"x.gguf": b"GGUF"})
     assert ran.returncode == 1
-    assert f"omnireel pull {MODEL_ID} --gguf" in ran.stderr
+    assert f"omnireel pull {MODEL_ID} --gguf --data-dir data\n" in ran.stderr
 
 
 def test_several_ggufs_of_a_repository_are_kept_and_a_newer_revision_replaces_its_own(pull, tmp_path):
@@ -138,6 +139,7 @@ def test_a_gguf_of_a_repository_without_any_is_named(pull):
     ran, fetched = pull(published_files(), "--gguf-file", "x.gguf")
     assert (ran.returncode, fetched) == (1, set())
     assert f"{MODEL_ID} has no GGUFs, so also no 'x.gguf'" in ran.stderr
+    assert f"omnireel pull {MODEL_ID} --gguf --data-dir data\n" in ran.stderr
 
 
 def test_only_the_id_of_a_model_is_a_hint_to_pull_it(tmp_path):

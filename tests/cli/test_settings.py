@@ -180,6 +180,9 @@ def test_a_file_of_settings_that_cannot_be_read_is_named(tmp_path, monkeypatch):
         ("worker", {"allow_any_model": True}, "allow_any_model is set and", "--backend vllm"),
         ("serve", {"echo_token_s": "1"}, "echo_token_s is set and", "--backend echo"),
         ("serve", {"tls_port": "9443"}, "tls_port is set and has no effect: tls is none", "--tls dev"),
+        ("serve", {"tls_port": "8443"}, "tls_port is set and has no effect: tls is none", "--tls dev"),
+        ("worker", {"upstream_token_s": "60"}, "upstream_token_s is set and", "--backend vllm"),
+        ("ask", {"flash_attention": "auto"}, "the model demo is no GGUF", "--model"),
         ("ask", {"gpu_layers": "1", "backend": "echo"}, "gpu_layers is set and", "--backend local"),
         ("ask", {"flash_attention": "on"}, "the model demo is no GGUF", "--model"),
         ("trace", {"repack": True}, "the model demo is no GGUF", "--model"),
@@ -209,3 +212,33 @@ def test_a_setting_without_effect_is_refused(variables, command, given, message,
 )
 def test_a_setting_with_an_effect_or_for_another_command_is_accepted(command, given):
     check_effects(read_settings(given), command)
+
+
+@pytest.mark.parametrize(
+    ("command", "other", "text", "names"),
+    [
+        ("ask", {"backend": "local"}, "backend = 'local'", {"upstream": "http://gpu:8000"}),
+        ("serve", {"tls": "none"}, "tls = 'none'", {"tls_port": "9443"}),
+        ("worker", {"backend": "echo"}, "backend = 'echo'", {"gpu_layers": "9"}),
+        ("trace", {"model": "demo"}, "model = 'demo'", {"flash_attention": "on"}),
+    ],
+)
+def test_a_flag_wins_over_variables_that_have_no_effect_with_it(variables, command, other, text, names):
+    given = {f"OMNIREEL_{name.upper()}": value for name, value in names.items()}
+    variables |= given
+    check_effects(read_settings(other), command)
+    toml(text)
+    with pytest.raises(SettingsError):
+        check_effects(read_settings({}), command)
+    with pytest.raises(SettingsError):
+        check_effects(read_settings(other | names), command)
+
+
+def test_a_variable_wins_over_lines_of_the_file_that_have_no_effect_with_it(variables):
+    toml("upstream = ['http://gpu:8000']\nbackend = 'vllm'\n")
+    variables["OMNIREEL_BACKEND"] = "local"
+    check_effects(read_settings({}), "serve")
+    toml("upstream = ['http://gpu:8000']\nbackend = 'local'\n")
+    del variables["OMNIREEL_BACKEND"]
+    with pytest.raises(SettingsError):
+        check_effects(read_settings({}), "serve")

@@ -113,7 +113,10 @@ def test_the_job_of_a_dead_worker_runs_again(tmp_path):
             job = submit(client, SHORT)
             wait_for(client, "IN_PROGRESS", job)
             worker.kill()
-        wait_for(client, "COMPLETED", job)
+            killed = time.monotonic()
+        metrics = wait_for(client, "COMPLETED", job)["metrics"]
+        # The next attempt began 2 s after the lease had run out, or later.
+        assert 0 < metrics["inference_time"] < time.monotonic() - killed - 1.5
         (line,) = [line for line in server.log() if line["event"] == "lease ran out"]
         facts = {"level": "warning", "request_id": job["request_id"], "worker": worker.name, "attempt": 1}
         assert line.items() >= (facts | {"job": "queued again"}).items()

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from omnireel.errors import CapacityError
+from omnireel.errors import CapacityError, StorageError
 from omnireel.jobs.events import JobEvents
 from omnireel.jobs.worker import Worker, WorkerPolicy
 from omnireel.storage.local_blobs import LocalBlobStore
@@ -154,7 +154,7 @@ def test_an_outcome_is_stored_late_if_the_store_cannot_be_written_for_a_while(tm
             async def refuse_twice(*arguments, **more):
                 if len(refusals) < 2:
                     refusals.append(1)
-                    raise CapacityError("The store cannot be written: BusyError.", after_s=5)
+                    raise StorageError("The store", "another program locks it")
                 return await finish(*arguments, **more)
 
             lab.worker.jobs.finish = refuse_twice

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from omnireel.errors import CapacityError
+from omnireel.errors import CapacityError, StorageError
 from omnireel.storage.local_blobs import LocalBlobStore, digest_of
 
 MIB = 1024 * 1024
@@ -181,6 +181,20 @@ def test_a_full_disk_is_an_error_that_callers_may_retry_and_leaves_nothing(tmp_p
         patched.setattr(os, call, fill_disk)
         with pytest.raises(CapacityError, match="disk is full"):
             asyncio.run(blobs.put("a", b"x"))
+    assert reads(blobs, "a") == [None]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_a_disk_that_cannot_be_written_is_an_error_that_callers_may_retry(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    blobs = LocalBlobStore(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        with pytest.raises(StorageError, match="data directory cannot be written") as raised:
+            asyncio.run(blobs.put("a", b"x"))
+    assert (raised.value.kind, raised.value.after_s) == ("storage_unavailable", 5)
     assert reads(blobs, "a") == [None]
 
 

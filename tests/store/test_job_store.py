@@ -180,6 +180,18 @@ def test_a_job_whose_workers_crash_three_times_is_lost_and_not_charged(store):
     assert charged_micro(store) == 0
 
 
+def test_the_time_of_a_job_is_that_of_the_attempt_that_answered(store):
+    submit(store)
+    take(store, now=1.0)
+    sweep(store, now=LEASE_S + 2)
+    again = take(store, now=LEASE_S + 50)
+    assert (again.attempt, again.started_at) == (2, LEASE_S + 50)
+    assert store.jobs.requeue(again, worker="w", after_s=0, counts=False, log=(), now=LEASE_S + 60)
+    assert finish(store, take(store, now=LEASE_S + 70), now=LEASE_S + 73)
+    ended = store.jobs.find("a")
+    assert (ended.started_at, ended.finished_at) == (LEASE_S + 70, LEASE_S + 73)
+
+
 def test_a_pinned_job_runs_only_in_its_server(store):
     submit(store, pinned_to="here", retries=0)
     assert take(store, "there") is None

@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 
 from omnireel.cli import key_commands, webhooks
-from omnireel.cli.flags import Json, Prompt, Video, command
+from omnireel.cli.flags import CommandGroup, Json, Prompt, Video, command
 from omnireel.cli.models import commands as checkpoint_commands
 from omnireel.settings import AskSettings, Settings
 
 app = typer.Typer(
+    cls=CommandGroup,
     help="A self-hosted video-reasoning endpoint: an mp4 and a prompt go in, text comes out.",
     epilog="Every setting is a flag, a variable (--max-tokens: OMNIREEL_MAX_TOKENS) and a line of omnireel.toml.",
     no_args_is_help=True,
@@ -94,7 +95,7 @@ def worker(*, settings: Settings) -> None:
 checkpoint_commands.add_to(app)
 
 
-@app.command()
+@command(app, "version")
 def version() -> None:
     """Print the version."""
     typer.echo(f"omnireel {installed_version('omnireel')}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from omnireel.cli.failures import reports_failures
 from omnireel.settings import (
@@ -39,11 +39,22 @@ class _Command(TyperCommand):
     """A command whose help shows no value for flags that take none."""
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  # typer has no public name for the type
-        params = super().get_params(ctx)
-        for param in params:
-            if getattr(param, "is_flag", False):
-                param.metavar = ""
-        return params
+        return _without_values(super().get_params(ctx))
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands whose help shows no value for flags that take none."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  # typer has no public name for the type
+        """The parameters, whose flags take no value in the help."""
+        return _without_values(super().get_params(ctx))
+
+
+def _without_values(params: list[Any]) -> list[Any]:
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
 
 
 def command(app: typer.Typer, path: str) -> Callable[[_Function], _Function]:

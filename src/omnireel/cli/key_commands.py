@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from omnireel.cli.flags import Json, command
+from omnireel.cli.flags import CommandGroup, Json, command
 from omnireel.settings import KeySettings, Settings
 
-app = typer.Typer(help="API keys for a server that runs with --auth keys.", no_args_is_help=True)
+app = typer.Typer(
+    cls=CommandGroup, help="API keys for a server that runs with --auth keys.", no_args_is_help=True
+)
 
 
 @command(app, "keys create")

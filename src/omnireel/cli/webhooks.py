@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from omnireel.cli.failures import printable
-from omnireel.cli.flags import Json, command
+from omnireel.cli.flags import CommandGroup, Json, command
 from omnireel.errors import OmnireelError, SettingsError
 from omnireel.settings import Settings
 from omnireel.storage.directories import unusable_directory
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _STATES = ("waiting", "delivered", "given_up")
 
-app = typer.Typer(help="Webhooks: the delivery log, sending again, the signing keys.", no_args_is_help=True)
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Webhooks: the delivery log, sending again, the signing keys.",
+    no_args_is_help=True,
+)
 
 
 @command(app, "webhooks list")

@@ -9,7 +9,7 @@ cannot be used is an error that names the setting. Each setting is declared once
 import os
 import tomllib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from omnireel.errors import SettingsError
 from omnireel.settings.api_key import KeySettings
@@ -18,7 +18,7 @@ from omnireel.settings.declaration import PREFIX, Declaration, declarations
 from omnireel.settings.deployment import Settings
 from omnireel.settings.kinds import Network
 from omnireel.settings.needs import has_gguf_settings, refuse_gguf_settings, refuse_without_effect
-from omnireel.settings.sources import FILE, Sources, closest
+from omnireel.settings.sources import FILE, Found, Sources, closest
 
 __all__ = [
     "DECLARATIONS",
@@ -44,7 +44,6 @@ TRACEBACK = PREFIX + "TRACEBACK"
 DECLARATIONS: Mapping[str, Declaration] = {
     declared.name: declared for cls in (Settings, AskSettings, KeySettings) for declared in declarations(cls)
 }
-_T = TypeVar("_T", Settings, AskSettings, KeySettings)
 
 
 def read_settings(flags: Mapping[str, Any]) -> Settings:
@@ -53,17 +52,19 @@ def read_settings(flags: Mapping[str, Any]) -> Settings:
     flags: values from the command line by the name of the setting; None means not given
     Raises SettingsError, which names the place, the value and the accepted values.
     """
-    return _read(Settings, flags)
+    found = _find(Settings, flags)
+    places = {declared.name: given.place for declared, given in found}
+    return Settings(**_parsed(found), places=places)
 
 
 def read_ask_settings(flags: Mapping[str, Any]) -> AskSettings:
     """The settings of a question on the command line. `flags` and errors: as in `read_settings`."""
-    return _read(AskSettings, flags)
+    return AskSettings(**_parsed(_find(AskSettings, flags)))
 
 
 def read_key_settings(flags: Mapping[str, Any]) -> KeySettings:
     """The settings of a new key. `flags` and errors: as in `read_settings`."""
-    return _read(KeySettings, flags)
+    return KeySettings(**_parsed(_find(KeySettings, flags)))
 
 
 def unknown_variables() -> list[str]:
@@ -83,23 +84,24 @@ def is_run_by_make() -> bool:
     return "MAKELEVEL" in os.environ
 
 
-def _read(cls: type[_T], flags: Mapping[str, Any]) -> _T:
+def _find(cls: type, flags: Mapping[str, Any]) -> list[tuple[Declaration, Found]]:
+    """The settings of a class that were given, as they were given."""
     sources = Sources(flags, os.environ, _read_file())
-    values: dict[str, Any] = {}
-    for declared in declarations(cls):
-        found = sources.find(declared)
-        if found is not None:
-            values[declared.name] = _parse(declared, *found)
-    return cls(**values)
+    found = [(declared, sources.find(declared)) for declared in declarations(cls)]
+    return [(declared, given) for declared, given in found if given is not None]
 
 
-def _parse(declared: Declaration, raw: object, place: str) -> object:
+def _parsed(found: list[tuple[Declaration, Found]]) -> dict[str, Any]:
+    return {declared.name: _parse(declared, given) for declared, given in found}
+
+
+def _parse(declared: Declaration, given: Found) -> object:
     wanted = declared.kind.wanted
     try:
-        return declared.kind.parse(raw)
+        return declared.kind.parse(given.value)
     except ValueError:
         raise SettingsError(
-            f"{place} is {raw!r}; it must be {wanted}.", hint=f"Set {place} to {wanted}."
+            f"{given.name} is {given.value!r}; it must be {wanted}.", hint=f"Set {given.name} to {wanted}."
         ) from None
 
 

@@ -96,4 +96,5 @@ class Group:
 
 def declarations(cls: type) -> list[Declaration]:
     """The settings that a dataclass declares, in order."""
-    return [Declaration(field.name, field.default, **field.metadata) for field in dataclasses.fields(cls)]
+    declared = (field for field in dataclasses.fields(cls) if field.metadata)
+    return [Declaration(field.name, field.default, **field.metadata) for field in declared]

@@ -1,6 +1,7 @@
 """The settings of a deployment: the model, where it listens, what it may fetch, and its limits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omnireel.errors import OmnireelError
@@ -26,6 +27,7 @@ from omnireel.settings.kinds import (
     one_of,
     seconds,
 )
+from omnireel.settings.sources import Place
 
 REMOTE_BACKENDS = ("vllm", "sglang", "nim", "trtllm", "llama-server")
 _KEY_COMMANDS = ("keys create", "keys list", "keys revoke")
@@ -43,7 +45,10 @@ _DECODING = Group("Video decoding", ("serve", "worker"))
 
 @dataclass(frozen=True)
 class Settings:
-    """The deployment. Each field is one setting; docs/configuration.md lists them with their help."""
+    """The deployment. Each field but the last is one setting; docs/configuration.md lists them with their help.
+
+    places: where each setting that was given comes from, by name
+    """
 
     model: str = _MODEL.setting(
         TEXT,
@@ -65,14 +70,14 @@ class Settings:
         "auto",
         "The type to compute in. auto chooses the one that is faster on this processor.",
         example="bfloat16",
-        commands=("ask", "trace", "serve", "worker"),
+        commands=("ask", "trace", "serve", "worker", "doctor"),
     )
     context: int | None = _MODEL.setting(
         integer(256, 1_048_576),
         None,
         "Maximum number of tokens in prompt and answer together.",
         example=16_384,
-        commands=("ask", "inspect", "trace", "serve", "worker"),
+        commands=("ask", "inspect", "trace", "serve", "worker", "doctor"),
         default_text="what the model takes; 32768 for a GGUF",
     )
     slots: int = _MODEL.setting(
@@ -80,6 +85,7 @@ class Settings:
         1,
         "Answers that the model writes at the same time. Each takes memory.",
         example=4,
+        commands=("serve", "worker", "doctor"),
     )
     threads: int | None = _MODEL.setting(
         integer(1, 1024),
@@ -397,6 +403,8 @@ class Settings:
     allow_weak_sandbox: bool = _DECODING.setting(
         SWITCH, False, "Decode videos although this kernel cannot confine the video decoder.", example=True
     )
+
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def data_directory(self) -> Path:

@@ -24,7 +24,8 @@ class Written:
 class BlobStore(Protocol):
     """Stores bytes. The caller makes the names and never uses one twice.
 
-    Raises CapacityError(insufficient_storage) if the disk is full, FileNotFoundError if a blob does not exist.
+    Raises CapacityError(insufficient_storage) if the disk is full, StorageError if it cannot be written,
+    FileNotFoundError if a blob does not exist.
     """
 
     def check_room(self, num_bytes: int = 1) -> None:

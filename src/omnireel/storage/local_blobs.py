@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from omnireel.errors import disk_is_full
+from omnireel.errors import StorageError, disk_is_full
 from omnireel.storage.blob_store import Written
 from omnireel.storage.directories import make_directory
 from omnireel.storage.disk import Disk
@@ -24,6 +24,7 @@ _QUICK_BYTES = 256 * 1024
 # Bytes of an upload that are promised before they come. Announced ones may never come, but must have room now.
 _PROMISED_BYTES = 16 * 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class LocalBlobStore:
@@ -113,7 +114,7 @@ class LocalBlobStore:
     @contextmanager
     def _new(self, name: str) -> Iterator[BinaryIO]:
         path = self._directory / name
-        with full_disk_reported():
+        with disk_failures_named():
             number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
                 with os.fdopen(number, "wb", buffering=0) as file:
@@ -193,13 +194,17 @@ async def digest_of(chunks: AsyncIterator[bytes], *, max_bytes: int, beyond: Exc
 
 
 @contextmanager
-def full_disk_reported() -> Iterator[None]:
-    """Raise CapacityError instead of the OSError of a disk without space or inodes."""
+def disk_failures_named() -> Iterator[None]:
+    """Raise CapacityError instead of the OSError of a disk without space or inodes, StorageError of one that cannot be
+    written.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise disk_is_full() from None
+        if error.errno in _UNWRITABLE:
+            raise StorageError("The data directory", os.strerror(error.errno).lower()) from None
         raise
 
 

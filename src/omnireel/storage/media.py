@@ -20,7 +20,7 @@ from omnireel.settings import Settings
 from omnireel.storage.data_uri import data_uri_pieces, file_too_large, is_data_uri
 from omnireel.storage.directories import make_directory
 from omnireel.storage.disk import Disk, Promise
-from omnireel.storage.local_blobs import full_disk_reported
+from omnireel.storage.local_blobs import disk_failures_named
 from omnireel.storage.work_directory import work_directory
 
 _SCHEME = re.compile(r"\s{0,8192}([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
@@ -65,7 +65,7 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
         return
     make_directory(policy.incoming_dir)
     with ExitStack() as removed:
-        with full_disk_reported():
+        with disk_failures_named():
             path = removed.enter_context(work_directory(policy.incoming_dir)) / "video"
             await _write(source, scheme, path, policy)
         yield path

@@ -83,6 +83,7 @@ class Job:
     """A job as it was read from the store.
 
     task:         without content if its owner had it dropped, or if the job has ended and must not be kept
+    started_at:   when its last attempt began; None before the first one
     outcome:      None until the job has ended, and after the outcome has been dropped
     num_crashes:  how many workers died while they ran it; one that has any runs alone in its worker
     failure:      why it failed; it stays when the outcome is dropped
@@ -210,7 +211,7 @@ class JobStore(Protocol):
 
     A job ends once and is charged at most once. Its webhook is stored in the transaction that ends it. A worker whose
     lease ran out has an old lease token, so its writes about the job change nothing.
-    Raises CapacityError if the store cannot write.
+    Raises CapacityError if the disk is full, StorageError if the store cannot be written.
     """
 
     async def submit(

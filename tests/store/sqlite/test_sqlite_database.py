@@ -10,7 +10,7 @@ import apsw
 import pytest
 from stores import POLICY, done, task
 
-from omnireel.errors import CapacityError, OmnireelError, SettingsError
+from omnireel.errors import CapacityError, OmnireelError, SettingsError, StorageError
 from omnireel.store.jobs import Claim, Submission
 from omnireel.store.keys import Caller, Grant, secret_digest
 from omnireel.store.sqlite.database import Database, check_sqlite_version, connect
@@ -95,6 +95,16 @@ def test_a_full_disk_fails_the_whole_commit_with_an_error_that_may_be_retried(da
     results, number = asyncio.run(scene())
     assert isinstance(results[1], CapacityError)
     assert number == (0 if isinstance(results[0], CapacityError) else 1)
+
+
+def test_a_store_that_is_read_only_is_an_error_of_its_own(database):
+    async def scene():
+        await database.write(lambda db: db.execute("CREATE TABLE counted (n)").fetchall())
+        await database.write(lambda db: db.pragma("query_only", True))
+        await database.write(insert(1))
+
+    with pytest.raises(StorageError, match=r"^The store cannot be written: it is read-only\.$"):
+        asyncio.run(scene())
 
 
 def test_a_file_that_is_not_a_store_is_named(tmp_path):

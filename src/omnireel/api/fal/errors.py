@@ -13,7 +13,7 @@ from typing import Any
 
 from omnireel.api.fal.prices import billable_units
 from omnireel.api.http.errors import BodyError, Loc, Problem, RequestError, problem, sentence
-from omnireel.errors import INSUFFICIENT_STORAGE, OmnireelError
+from omnireel.errors import INSUFFICIENT_STORAGE, STORAGE_UNAVAILABLE, OmnireelError
 from omnireel.task import INTERNAL, Failure, Task, failure_of
 
 # Kinds that fal's own error reference describes; each has an anchor there.
@@ -43,6 +43,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
     "concurrent_requests_limit": (429, "concurrent_requests_limit"),
     "rate_limited": (429, "rate_limited"),
     INSUFFICIENT_STORAGE: (503, INSUFFICIENT_STORAGE),
+    STORAGE_UNAVAILABLE: (503, STORAGE_UNAVAILABLE),
     "downstream_service_unavailable": (503, "downstream_service_unavailable"),
     "unauthorized": (401, "unauthorized"),
     "forbidden": (403, "forbidden"),

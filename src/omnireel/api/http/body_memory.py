@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from omnireel.shares import FairShares
 from omnireel.storage.disk import Disk
-from omnireel.storage.local_blobs import full_disk_reported, write_all
+from omnireel.storage.local_blobs import disk_failures_named, write_all
 
 # A longer body waits in a file, even if there is room: memory for few large buffers is seldom given back.
 _MAX_IN_MEMORY = 1024 * 1024
@@ -62,7 +62,7 @@ class BodyMemory:
 
     def new_file(self) -> BinaryIO:
         """A new file, which is gone once it is closed. Raises CapacityError if the disk is full."""
-        with full_disk_reported():
+        with disk_failures_named():
             return cast(BinaryIO, tempfile.TemporaryFile(dir=self._directory, buffering=0))
 
     @asynccontextmanager
@@ -133,7 +133,7 @@ class ArrivingBody:
     def _write(self) -> None:
         assert self._file is not None
         self._memory.disk.check(self._num_buffered)
-        with full_disk_reported():
+        with disk_failures_named():
             write_all(self._file, self._buffer.getvalue())
         self._buffer, self._num_buffered = io.BytesIO(), 0
 

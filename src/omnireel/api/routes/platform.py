@@ -11,7 +11,9 @@ from omnireel.api.routes.responses import unreadable
 
 _PREFIX = "/platform/v1"
 _ERRORS = ErrorModels(refusal=models.PlatformError, failure=models.PlatformError)
-_STORE_IS_BUSY = {429: ResponseSpec("The store is busy", models.PlatformError, ("retry-after",))}
+_UNWRITABLE = {
+    503: ResponseSpec("The server's disk cannot be written", models.PlatformError, ("retry-after",))
+}
 _BAD_PARAMETER = {400: ResponseSpec("A parameter cannot be used", models.PlatformError)}
 
 
@@ -41,9 +43,7 @@ def platform_routes(platform: PlatformRoutes, usage: UsageRoutes) -> Iterator[Ro
         operation_id="estimatePrice",
         summary="The price of a number of units or calls",
         body=RequestBody(models.PriceQuestion),
-        responses={200: ResponseSpec("The price", models.PriceEstimate)}
-        | unreadable(models.PlatformError)
-        | _STORE_IS_BUSY,
+        responses={200: ResponseSpec("The price", models.PriceEstimate)} | unreadable(models.PlatformError),
     )
     yield _get("models/usage", usage.usage, "usage", "Usage", models.Usage, query_model=models.UsageQuery)
     yield _get(
@@ -75,7 +75,7 @@ def platform_routes(platform: PlatformRoutes, usage: UsageRoutes) -> Iterator[Ro
             400: ResponseSpec("The job has not ended", models.PlatformError),
             404: ResponseSpec("The job is not the caller's, or was deleted", models.PlatformError),
         }
-        | _STORE_IS_BUSY,
+        | _UNWRITABLE,
     )
     yield _get("meta", platform.meta, "meta", "Facts about the service", models.Meta)
 
@@ -98,5 +98,5 @@ def _get(
         operation_id=operation_id,
         summary=summary,
         query_model=query_model,
-        responses={200: ResponseSpec(summary, model)} | refused | _STORE_IS_BUSY,
+        responses={200: ResponseSpec(summary, model)} | refused,
     )

@@ -16,7 +16,7 @@ from omnireel.api.fal.models.jobs import (
 from omnireel.api.fal.output import Nemotron3NanoOmniVideoOutput
 from omnireel.api.fal.queue import QueueRoutes
 from omnireel.api.http.route import RequestBody, ResponseSpec, Route
-from omnireel.api.routes.responses import ASK_REFUSED, EVENTS, FAL, JOB_FAILED
+from omnireel.api.routes.responses import ASK_REFUSED, EVENTS, FAL, JOB_FAILED, UNWRITABLE
 
 
 def queue_routes(queue: QueueRoutes) -> Iterator[Route]:
@@ -103,5 +103,6 @@ def _job_routes(queue: QueueRoutes) -> Iterator[Route]:
             202: ResponseSpec("The job will stop", Cancellation),
             400: ResponseSpec("The job had already ended", Cancellation),
         }
+        | UNWRITABLE
         | unknown,
     )

@@ -23,12 +23,16 @@ UNREADABLE = unreadable(AnyProblem)
 ASK_REFUSED = UNREADABLE | {
     403: ResponseSpec("The spending cap of the key could be exceeded", RequestProblem, ("x-fal-error-type",)),
     429: ResponseSpec("Too many requests at a time or per minute", RequestProblem, ("x-fal-error-type",)),
-    503: ResponseSpec("The server's disk is full", RequestProblem, ("x-fal-error-type", "retry-after")),
+    503: ResponseSpec(
+        "The server's disk is full or cannot be written", RequestProblem, ("x-fal-error-type", "retry-after")
+    ),
 }
+UNWRITABLE = {503: ResponseSpec("The server's disk cannot be written", RequestProblem, ("retry-after",))}
 JOB_FAILED = {
     502: ResponseSpec("The model server failed, or broke off its answer", AnyProblem),
     503: ResponseSpec(
-        "The server's disk is full, it stopped before the job ended, or no model server can be reached",
+        "The server's disk is full or cannot be written, it stopped before the job ended, or no model server can be "
+        "reached",
         AnyProblem,
     ),
     504: ResponseSpec("The job took too long, or did not start in time", AnyProblem),

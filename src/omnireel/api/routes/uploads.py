@@ -8,12 +8,14 @@ from omnireel.api.fal.storage import models as storage
 from omnireel.api.fal.storage.routes import StorageRoutes
 from omnireel.api.fal.storage.served_files import ServedFiles
 from omnireel.api.http.route import BYTES, Access, RequestBody, ResponseSpec, Route
-from omnireel.api.routes.responses import FAL, UNREADABLE
+from omnireel.api.routes.responses import FAL, UNREADABLE, UNWRITABLE
 from omnireel.settings import Settings
 from omnireel.storage.uploads import Uploads
 
-_FULL = {507: ResponseSpec("The server's disk is full", RequestProblem, ("retry-after",))}
-_TOO_MANY_UPLOADS = {429: ResponseSpec("Too many uploads are open", RequestProblem, ("retry-after",))} | _FULL
+_NOT_WRITTEN = UNWRITABLE | {507: ResponseSpec("The server's disk is full", RequestProblem, ("retry-after",))}
+_TOO_MANY_UPLOADS = {
+    429: ResponseSpec("Too many uploads are open", RequestProblem, ("retry-after",))
+} | _NOT_WRITTEN
 _UNKNOWN_UPLOAD = {404: ResponseSpec("The upload is unknown, or its address has expired", AnyProblem)}
 _BYTES_REFUSED = {
     400: ResponseSpec("A header or the part number is not valid, or the upload has ended", AnyProblem),
@@ -32,7 +34,7 @@ def upload_routes(uploads: Uploads, settings: Settings) -> Iterator[Route]:
         FAL,
         operation_id="cdnToken",
         summary="A token for the CDN host",
-        responses={200: ResponseSpec("The token", storage.CdnToken)},
+        responses={200: ResponseSpec("The token", storage.CdnToken)} | UNWRITABLE,
     )
     at_once = Route(
         "POST",
@@ -73,7 +75,8 @@ def _file_routes(routes: StorageRoutes, served: ServedFiles) -> Iterator[Route]:
         responses={
             204: ResponseSpec("The file is deleted", media_type=None),
             404: ResponseSpec("The caller has no such file", RequestProblem),
-        },
+        }
+        | UNWRITABLE,
     )
     yield Route(
         "GET",

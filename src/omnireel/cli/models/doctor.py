@@ -17,7 +17,7 @@ from rich.table import Table
 
 from omnireel.cli.ask import ProgressLine
 from omnireel.cli.backend import check_gguf, dtype_of, find_model, has_bf16_units
-from omnireel.cli.failures import FAILED, NO_WEIGHTS
+from omnireel.cli.failures import FAILED, NO_WEIGHTS, USAGE
 from omnireel.cli.models.gguf_sizes import (
     PUBLISHED,
     PUBLISHED_ENCODER_BYTES,
@@ -29,9 +29,11 @@ from omnireel.cli.models.gguf_sizes import (
 from omnireel.cli.models.kept_rates import load_rates
 from omnireel.cli.models.memory import OVERHEAD_BYTES, available_memory, total_memory
 from omnireel.cli.models.rates import Rates, measure_rates
+from omnireel.cli.models.runner import context_of
 from omnireel.cli.sandbox import require_linux, require_sandbox
 from omnireel.cli.serve import bound_socket, refuse_accounts_without_keys
-from omnireel.errors import CheckpointError, OmnireelError
+from omnireel.engine.runners.llama_library import load_library
+from omnireel.errors import CheckpointError, OmnireelError, SettingsError
 from omnireel.model.checkpoint.encoders import encoder_bytes, survey_encoders
 from omnireel.model.checkpoint.gguf.check import check_language
 from omnireel.model.checkpoint.load import survey_checkpoint, weight_bytes
@@ -50,8 +52,7 @@ GB = 1e9
 PUBLISHED_BYTES = {"BF16": 66.03e9, "FP8": 35.2e9, "NVFP4": 22.41e9}
 _KV_BYTES, _STATE_BYTES = 6 * 2 * 2 * 128 * 2, 23 * 64 * 64 * 128 * 4
 _MAX_POSITIONS = 262_144
-_EXPLANATION = (
-    f"Context: of one sequence, beside the weights, its state and {OVERHEAD_BYTES / GB:.1f} GB for the server.\n"
+_SPEEDS = (
     "Speeds of one sequence: a limit (≤) with a GGUF, since each token of the answer reads the weights that it needs,\n"
     "and each token of the prompt is multiplied with them; and what the last answers of this model had here."
 )
@@ -71,12 +72,25 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Sequences:
+    """What is to have room beside the weights: so many sequences at the same time as the settings have slots.
+
+    token_bytes: of a token in each of them; state_bytes: of all of them, however long they are
+    max_context: the longest that each of them may become
+    """
+
+    token_bytes: int
+    state_bytes: int
+    max_context: int
+
+
+@dataclass(frozen=True)
 class Fit:
     """How well a checkpoint fits into memory.
 
-    state_bytes:  what a sequence holds however long it is
+    state_bytes:  what the sequences hold however long they are
     buffer_bytes: what is kept free for the server and for activations
-    max_context:  0 where it does not fit
+    max_context:  of each sequence; 0 where it does not fit
     problem:      why it does not fit, in numbers; None where it does
     decode_tokens_s, prefill_tokens_s: most tokens per second by this machine's measured rates, one sequence;
                   None where the weights are not in a GGUF: torch stays far below
@@ -122,13 +136,17 @@ def examine(settings: Settings, *, as_json: bool) -> None:
     rates = measure_rates(
         machine.available_bytes, torch.bfloat16 if machine.has_bf16_units else torch.float32
     )
-    fits = [*published_fits(machine), *gguf_fits(machine, rates), *own_fit(settings, machine, rates)]
+    fits = [
+        *published_fits(settings, machine),
+        *gguf_fits(settings, machine, rates),
+        *own_fit(settings, machine, rates),
+    ]
     if as_json:
         report = {"machine": asdict(machine), "rates": asdict(rates), "fits": [asdict(f) for f in fits]}
         report["checks"] = [{"name": c.name, "problem": c.problem, "hint": c.hint} for c in checks]
         typer.echo(json.dumps(report))
     else:
-        _show(machine, rates, fits, checks)
+        _show(machine, rates, fits, checks, slots=settings.slots)
     if failed := [check.exit_code for check in checks if check.problem]:
         raise typer.Exit(max(failed))
 
@@ -149,21 +167,23 @@ def describe_machine(settings: Settings) -> Machine:
     )
 
 
-def published_fits(machine: Machine) -> Iterable[Fit]:
+def published_fits(settings: Settings, machine: Machine) -> Iterable[Fit]:
     """How the published checkpoints fit, largest first."""
     for name, size in PUBLISHED_BYTES.items():
-        yield _fit(machine, name, int(size), (_KV_BYTES, _STATE_BYTES), _MAX_POSITIONS)
+        yield _fit(machine, name, int(size), _published_sequences(settings))
 
 
-def gguf_fits(machine: Machine, rates: Rates) -> Iterable[Fit]:
+def _published_sequences(settings: Settings) -> Sequences:
+    return _sequences(settings, (_KV_BYTES, _STATE_BYTES), _MAX_POSITIONS)
+
+
+def gguf_fits(settings: Settings, machine: Machine, rates: Rates) -> Iterable[Fit]:
     """How the published model fits as `omnireel pack` would write it, with its encoders, largest first."""
     for recipe in RECIPES:
         cost = cost_of_recipe(PUBLISHED, recipe)
         experts = "" if recipe.experts == recipe.matrices else f", experts {recipe.experts}"
         size = cost.num_bytes + PUBLISHED_ENCODER_BYTES
-        fit = _fit(
-            machine, f"GGUF {recipe.matrices}{experts}", size, (_KV_BYTES, _STATE_BYTES), _MAX_POSITIONS
-        )
+        fit = _fit(machine, f"GGUF {recipe.matrices}{experts}", size, _published_sequences(settings))
         yield _with_speed(fit, cost, rates)
 
 
@@ -187,7 +207,7 @@ def own_fit(settings: Settings, machine: Machine, rates: Rates) -> Iterable[Fit]
     except CheckpointError:
         return
     sequence = sequence_bytes(language, dtype if cost is None else torch.float16)
-    fit = _fit(machine, settings.model, num_bytes, sequence, language.max_positions)
+    fit = _fit(machine, settings.model, num_bytes, _sequences(settings, sequence, language.max_positions))
     kept = load_rates(settings, files)
     decode, prefill = kept.decode.per_second(), kept.prefill.per_second()
     fit = replace(fit, measured_decode_s=decode, measured_prefill_s=prefill)
@@ -203,16 +223,20 @@ def sequence_bytes(language: LanguageConfig, dtype: torch.dtype) -> tuple[int, i
     return per_token, state
 
 
-def _fit(
-    machine: Machine, name: str, weight_bytes: int, sequence: tuple[int, int], max_positions: int
-) -> Fit:
-    """sequence: as `sequence_bytes`; max_positions: the longest context of the model."""
-    token_bytes, state_bytes = sequence
+def _sequences(settings: Settings, sequence: tuple[int, int], max_positions: int) -> Sequences:
+    """sequence: of one, as `sequence_bytes`; max_positions: the longest context of the model."""
+    token_bytes, state_bytes = (settings.slots * num_bytes for num_bytes in sequence)
+    return Sequences(token_bytes, state_bytes, min(settings.context or max_positions, max_positions))
+
+
+def _fit(machine: Machine, name: str, weight_bytes: int, sequences: Sequences) -> Fit:
+    token_bytes, state_bytes = sequences.token_bytes, sequences.state_bytes
     buffer_bytes = min(OVERHEAD_BYTES, weight_bytes)
     needed = weight_bytes + state_bytes + buffer_bytes
     left = machine.available_bytes - needed
-    room = left // token_bytes if token_bytes else max_positions  # without attention, tokens take no memory
-    context = min(max_positions, room) if left >= 0 else 0
+    # Without attention, tokens take no memory.
+    room = left // token_bytes if token_bytes else sequences.max_context
+    context = min(sequences.max_context, room) if left >= 0 else 0
     if context:
         return Fit(name, weight_bytes, state_bytes, buffer_bytes, context, None)
     problem = (
@@ -235,6 +259,7 @@ def run_checks(settings: Settings) -> Iterable[Check]:
         yield _check("port for TLS", lambda: bound_socket(settings, settings.tls_port, "--tls-port").close())
     if settings.backend == "local":
         yield _check("model", lambda: _read_model(settings), NO_WEIGHTS)
+        yield _check("memory", lambda: _check_memory(settings), USAGE)
 
 
 def _check(name: str, check: Callable[[], object], exit_code: int = FAILED) -> Check:
@@ -264,6 +289,40 @@ def _read_model(settings: Settings) -> None:
     ChatTemplate.from_directory(directory)
 
 
+def _check_memory(settings: Settings) -> None:
+    """Raise SettingsError where the sequences of a GGUF take more memory than there is: `serve` takes it at the start.
+
+    With torch, sequences take memory as they grow.
+    """
+    try:
+        files = find_model(settings)
+        if files.language is None:
+            return
+        language, dtype = read_config(files.directory).language, dtype_of(settings, files)
+        left = available_memory() - encoder_bytes(files.directory, dtype)
+    except CheckpointError:
+        return  # the check of the model says it
+    context = min(context_of(settings, files) or language.max_positions, language.max_positions)
+    token_bytes, state_bytes = sequence_bytes(language, torch.float16)
+    needed = settings.slots * (state_bytes + context * token_bytes)
+    if needed > left and not _computes_on_gpu(settings):
+        raise SettingsError(
+            f"{settings.slots} sequences of {context:,} tokens take {needed / GB:.2f} GB of memory; "
+            f"{max(left, 0) / GB:.2f} GB are available beside the encoders.",
+            hint="Choose a smaller --context or fewer --slots.",
+        )
+
+
+def _computes_on_gpu(settings: Settings) -> bool:
+    """Whether the library puts layers, and the memory of their sequences, on a GPU."""
+    if settings.gpu_layers == 0:
+        return False
+    try:
+        return bool(load_library().llama_supports_gpu_offload())
+    except CheckpointError:
+        return False
+
+
 def _verify_packed(directory: Path) -> None:
     if (directory / MANIFEST).exists():
         with ProgressLine("comparing checksums") as progress:
@@ -286,7 +345,16 @@ def _speed_text(limit: float | None, measured: float | None) -> str:
     return ", ".join(texts if measured is None else [*texts, f"had {measured:.3g}"])
 
 
-def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) -> None:
+def _explanation(slots: int) -> str:
+    whose = "one sequence" if slots == 1 else f"each of {slots} sequences"
+    states = "its state" if slots == 1 else "their states"
+    return (
+        f"Context: of {whose}, beside the weights, {states} and {OVERHEAD_BYTES / GB:.1f} GB for the server.\n"
+        f"{_SPEEDS}"
+    )
+
+
+def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check], *, slots: int) -> None:
     console = Console()
     table = Table("this machine", "", show_header=False)
     bf16 = (
@@ -314,7 +382,7 @@ def _show(machine: Machine, rates: Rates, fits: list[Fit], checks: list[Check]) 
         table.add_row(*row)
     console.print(table)
     console.print(_fit_table(machine, fits))
-    console.print(_EXPLANATION, soft_wrap=True, highlight=False)
+    console.print(_explanation(slots), soft_wrap=True, highlight=False)
     for check in checks:
         if check.problem is None:
             console.print(f"ok      {check.name}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from omnireel.cli.failures import print_message, typed
+from omnireel.cli.failures import data_dir_flag, print_message, typed
 from omnireel.cli.models.hub import HubFile, HubModel, download, find_model
 from omnireel.cli.models.pulled import RECORD, encoders_directory, partial_directory, pulled_directory
 from omnireel.errors import CheckpointError, OmnireelError, SettingsError
@@ -51,25 +51,30 @@ def pull_once(model_id: str, settings: Settings, options: PullOptions, *, as_jso
     is_encoders = options.gguf is not None and not model.ggufs
     if is_encoders:
         target = encoders_directory(settings.models_dir, model_id)
-    wanted = replace(model, files=_wanted(model, options))
+    wanted = replace(model, files=_wanted(model, options, settings))
     is_new = not _has(target, wanted, is_encoders=is_encoders)
     if is_new:
-        _refuse_loss(wanted, target)
+        _refuse_loss(wanted, target, settings)
         _ask_for_licence(model, accepts_licence=options.accepts_licence)
-        _fetch(wanted, partial_directory(target), target, is_encoders=is_encoders)
+        _fetch(wanted, target, settings, is_encoders=is_encoders)
     _report(wanted, target, is_new=is_new, is_encoders=is_encoders, as_json=as_json)
 
 
-def _wanted(model: HubModel, options: PullOptions) -> tuple[HubFile, ...]:
+def _again(settings: Settings, *arguments: str) -> str:
+    """A `pull` into the same data directory, for a hint."""
+    return typed("pull", *arguments, *data_dir_flag(settings))
+
+
+def _wanted(model: HubModel, options: PullOptions, settings: Settings) -> tuple[HubFile, ...]:
     """The files that are asked for. Of encoders alone all shards: only the index tells which ones hold them."""
     if not options.has_weights:
         return _text_files(model)
     if options.gguf is None:
-        return _checkpoint(model)
+        return _checkpoint(model, settings)
     if model.ggufs:
-        return _chosen_gguf(model, options.gguf)
+        return _chosen_gguf(model, options.gguf, settings)
     if options.gguf:
-        hint = f"For the encoders of a GGUF: {typed('pull', model.model_id, '--gguf')}"
+        hint = f"For the encoders of a GGUF: {_again(settings, model.model_id, '--gguf')}"
         raise OmnireelError(f"{model.model_id} has no GGUFs, so also no {options.gguf!r}.", hint=hint)
     return model.files
 
@@ -83,16 +88,16 @@ def _text_files(model: HubModel) -> tuple[HubFile, ...]:
     return files
 
 
-def _checkpoint(model: HubModel) -> tuple[HubFile, ...]:
+def _checkpoint(model: HubModel, settings: Settings) -> tuple[HubFile, ...]:
     if any(file.name.endswith(".safetensors") for file in model.files):
         return model.files
     hint = "Check the id on the hub."
     if model.ggufs:
-        hint = f"It has GGUFs: {typed('pull', model.model_id, '--gguf')}"
+        hint = f"It has GGUFs: {_again(settings, model.model_id, '--gguf')}"
     raise OmnireelError(f"{model.model_id} has no safetensors files.", hint=hint)
 
 
-def _chosen_gguf(model: HubModel, name: str) -> tuple[HubFile, ...]:
+def _chosen_gguf(model: HubModel, name: str, settings: Settings) -> tuple[HubFile, ...]:
     """The files of one GGUF, which may be in parts."""
     choices: dict[str, list[HubFile]] = {}
     for file in model.ggufs:
@@ -105,7 +110,7 @@ def _chosen_gguf(model: HubModel, name: str) -> tuple[HubFile, ...]:
     what = f"no {name!r}" if name else "several GGUFs"
     raise OmnireelError(
         f"{model.model_id} has {what}: {names}.",
-        hint=f"Name one: {typed('pull', model.model_id, '--gguf-file', 'NAME')}",
+        hint=f"Name one: {_again(settings, model.model_id, '--gguf-file', 'NAME')}",
     )
 
 
@@ -115,7 +120,7 @@ def _whole(name: str) -> str:
     return f"{part[1]}.gguf" if part else name
 
 
-def _refuse_loss(model: HubModel, target: Path) -> None:
+def _refuse_loss(model: HubModel, target: Path, settings: Settings) -> None:
     """Raise OmnireelError if `target` has weights that the files of `model` neither replace nor lie beside."""
     there = _weight_sets(path.name for path in target.rglob("*"))
     lost = there - _weight_sets(file.name for file in model.files)
@@ -123,7 +128,7 @@ def _refuse_loss(model: HubModel, target: Path) -> None:
         return
     hint = f"If they are no longer needed, remove the directory {target}, and pull again."
     if lost == {_CHECKPOINT} and not _is_gguf(model.files):
-        hint += f" Else pull the whole checkpoint: {typed('pull', model.model_id)}"
+        hint += f" Else pull the whole checkpoint: {_again(settings, model.model_id)}"
     raise OmnireelError(f"{target} has {', '.join(sorted(lost))}, which this pull would delete.", hint=hint)
 
 
@@ -155,12 +160,13 @@ def _ask_for_licence(model: HubModel, *, accepts_licence: bool) -> None:
         )
 
 
-def _fetch(model: HubModel, partial: Path, target: Path, *, is_encoders: bool) -> None:
+def _fetch(model: HubModel, target: Path, settings: Settings, *, is_encoders: bool) -> None:
+    partial = partial_directory(target)
     incomplete = partial / model.revision
     make_directory(_models_dir(partial))
     files = model.files
     if is_encoders:
-        files = _encoder_files(model, incomplete)
+        files = _encoder_files(model, incomplete, settings)
     _check_free_disk(model.model_id, files, incomplete)
     incomplete.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -209,11 +215,11 @@ def _models_dir(partial: Path) -> Path:
     return next(path.parent for path in (partial, *partial.parents) if path.name == ".partial")
 
 
-def _encoder_files(model: HubModel, incomplete: Path) -> tuple[HubFile, ...]:
+def _encoder_files(model: HubModel, incomplete: Path, settings: Settings) -> tuple[HubFile, ...]:
     """The text files, and of the shards those that hold tensors of the encoders; the index is fetched to know."""
     index = next((file for file in model.files if file.name == INDEX), None)
     if index is None:
-        return _checkpoint(model)
+        return _checkpoint(model, settings)
     incomplete.mkdir(parents=True, exist_ok=True)
     download(model, index, incomplete)
     try:

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 
-from omnireel.errors import CapacityError, OmnireelError, SettingsError, disk_is_full
+from omnireel.errors import CapacityError, OmnireelError, SettingsError, StorageError, disk_is_full
 from omnireel.store.private import make_private
 from omnireel.store.sqlite.clock import id_of_boot, seconds_since_boot, start_clock
 from omnireel.store.sqlite.migrations.migrate import migrate
@@ -32,6 +32,13 @@ _BUSY_TIMEOUT_MS = 5000
 # Writes wait while the log is emptied.
 _EMPTYING_TIMEOUT_MS = 200
 _MAX_SHARED = 256
+# The file or its disk fails, and not the write.
+_DISK_ERRORS = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError, apsw.CantOpenError)
+_WHY_UNWRITABLE = {
+    apsw.BusyError: "another program locks it",
+    apsw.IOError: "its disk failed",
+    apsw.ReadOnlyError: "it is read-only",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +85,7 @@ class Database:
         """What `work` returns, once its changes are on the disk. An exception in `work` undoes only its changes.
 
         deletes_content: what it deletes is removed from the write-ahead log too, unless others are reading just now
-        Raises CapacityError if the file cannot be written.
+        Raises StorageError if the file cannot be written, CapacityError if the disk is full.
         """
         return await asyncio.wrap_future(self.post(work, deletes_content=deletes_content))
 
@@ -188,8 +195,8 @@ def _in_savepoint(connection: Connection, write: _Write[Any]) -> Callable[[], No
     connection.execute("SAVEPOINT one")
     try:
         result = write.work(connection)
-    except (apsw.FullError, apsw.IOError, apsw.CorruptError):
-        raise  # the disk failed: the whole transaction is rolled back
+    except _DISK_ERRORS:
+        raise  # the whole transaction is rolled back
     except Exception as error:  # noqa: BLE001 - it is passed on to the caller
         connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
@@ -214,7 +221,7 @@ def _failed() -> RuntimeError:
 def _unavailable(error: apsw.Error) -> CapacityError:
     if isinstance(error, apsw.FullError):
         return disk_is_full()
-    return CapacityError(f"The store cannot be written: {type(error).__name__}.", after_s=5)
+    return StorageError("The store", _WHY_UNWRITABLE.get(type(error), type(error).__name__))
 
 
 def _open(path: Path) -> tuple[Connection, Connection]:

@@ -21,7 +21,7 @@ ORDER BY first.priority, num_running, last_turn, shares.owner LIMIT 1"""
 
 _TAKE = """
 UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = lease_token + 1,
-lease_owner = :worker, lease_until = :until, started_at = coalesce(started_at, wall(:now)) WHERE seq = :seq"""
+lease_owner = :worker, lease_until = :until, started_at = wall(:now) WHERE seq = :seq"""
 
 # The earlier jobs of the same owner, and as many jobs of every other owner; one more if that owner's turn comes first.
 # No count goes further than MAX_COUNTED.

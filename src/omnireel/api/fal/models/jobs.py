@@ -29,7 +29,7 @@ class QueueStatus(WireModel):
     queue_position: int | None = Field(default=None, ge=0, description="Jobs before it; only while it waits.")
     logs: list[JobLogLine] | None = Field(default=None, description="Empty unless the query says logs=1.")
     metrics: dict[str, Any] | None = Field(
-        default=None, description="Time and cost; only once the job has ended."
+        default=None, description="Time of the last attempt, and cost; only once the job has ended."
     )
     error: str | None = Field(default=None, description="Only if the job failed.")
     error_type: str | None = Field(default=None, description="Only if the job failed.")
