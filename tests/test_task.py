@@ -1,10 +1,10 @@
-"""Tasks and outcomes survive storage, and another version's are refused."""
+"""Tasks and outcomes survive storage, another version's are refused, and failures say whose they are."""
 
 import json
 
 import pytest
 
-from omnireel.errors import OmnireelError
+from omnireel.errors import CapacityError, OmnireelError
 from omnireel.task import (
     VERSION,
     Answer,
@@ -12,6 +12,7 @@ from omnireel.task import (
     FinishReason,
     MediaOptions,
     VideoFacts,
+    failure_of,
     outcome_from_json,
     outcome_to_json,
     task_from_json,
@@ -60,3 +61,17 @@ def test_another_version_is_refused_with_both_numbers(read, stored):
         OmnireelError, match=f"has version {VERSION + 1}. This program reads only version {VERSION}"
     ):
         read(stored | {"version": VERSION + 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_callers"),
+    [
+        ("concurrent_requests_limit", True),
+        ("rate_limited", True),
+        ("insufficient_storage", False),
+        ("storage_unavailable", False),
+        ("downstream_service_unavailable", False),
+    ],
+)
+def test_what_the_server_lacks_does_not_count_as_a_failure_of_the_caller(kind: str, is_callers: bool):
+    assert failure_of(CapacityError("No.", after_s=1, kind=kind)).is_callers is is_callers

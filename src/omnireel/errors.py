@@ -22,6 +22,7 @@ from typing import Any, Final
 
 INSUFFICIENT_STORAGE: Final = "insufficient_storage"
 STORAGE_UNAVAILABLE: Final = "storage_unavailable"
+MODEL_UNAVAILABLE: Final = "downstream_service_unavailable"
 
 
 class OmnireelError(Exception):
@@ -85,6 +86,7 @@ class CapacityError(OmnireelError):
 
     kind: what is full: "concurrent_requests_limit", "insufficient_storage", "downstream_service_unavailable" where no
           model can be asked, "rate_limited" for a caller who comes too often, or that of StorageError
+    is_callers: whether the caller asks too much, and not the server lacks something
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class CapacityError(OmnireelError):
         super().__init__(message, hint=hint)
         self.after_s = after_s
         self.kind = kind
+        self.is_callers = kind not in (INSUFFICIENT_STORAGE, STORAGE_UNAVAILABLE, MODEL_UNAVAILABLE)
 
 
 class StorageError(CapacityError):

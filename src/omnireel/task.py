@@ -16,8 +16,6 @@ from typing import Any, Literal
 
 from omnireel.engine.params import FinishReason, SamplingParams
 from omnireel.errors import (
-    INSUFFICIENT_STORAGE,
-    STORAGE_UNAVAILABLE,
     AttemptError,
     Cancelled,
     CapacityError,
@@ -356,9 +354,8 @@ def failure_of(error: OmnireelError, task: Task | None = None) -> Failure:
                 error.kind, error.message, error.hint, error.about, error.ctx, is_callers=True, value=value
             )
         case CapacityError():
-            is_callers = error.kind not in (INSUFFICIENT_STORAGE, STORAGE_UNAVAILABLE)
             return Failure(
-                error.kind, error.message, error.hint, after_s=error.after_s, is_callers=is_callers
+                error.kind, error.message, error.hint, after_s=error.after_s, is_callers=error.is_callers
             )
         case DeniedError():
             return Failure(error.kind, error.message, error.hint, is_callers=True)

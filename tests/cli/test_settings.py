@@ -184,6 +184,13 @@ def test_a_file_of_settings_that_cannot_be_read_is_named(tmp_path, monkeypatch):
         ("worker", {"upstream_token_s": "60"}, "upstream_token_s is set and", "--backend vllm"),
         ("ask", {"flash_attention": "auto"}, "the model demo is no GGUF", "--model"),
         ("ask", {"gpu_layers": "1", "backend": "echo"}, "gpu_layers is set and", "--backend local"),
+        ("serve", {"slots": "4", "backend": "echo"}, "slots is set and has no effect", "--backend local"),
+        (
+            "worker",
+            {"dtype": "float32", "backend": "vllm"},
+            "dtype is set and has no effect",
+            "--backend local",
+        ),
         ("ask", {"flash_attention": "on"}, "the model demo is no GGUF", "--model"),
         ("trace", {"repack": True}, "the model demo is no GGUF", "--model"),
         ("inspect", {"encoders": "x"}, "the model demo is no GGUF", "--model"),

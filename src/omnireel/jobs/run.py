@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from omnireel.backends.base import Backend
-from omnireel.errors import AttemptError, CapacityError, GenerationError, OmnireelError
+from omnireel.errors import MODEL_UNAVAILABLE, AttemptError, CapacityError, GenerationError, OmnireelError
 from omnireel.storage.incoming import IncomingMedia
 from omnireel.store.jobs import Job
 from omnireel.task import INTERNAL, Answer, Event, Outcome, Progress, failure_of
@@ -71,7 +71,7 @@ class TaskRun:
             raise CapacityError(
                 health.detail or "The model cannot be asked now.",
                 after_s=_NOT_READY_S,
-                kind="downstream_service_unavailable",
+                kind=MODEL_UNAVAILABLE,
                 hint=f"Try again in {_NOT_READY_S:g} s.",
             )
 

@@ -33,7 +33,12 @@ _NEEDS = (
         "Add --backend vllm, or the name of another kind of model server",
     ),
     _Need(("echo_token_s",), "backend", ("echo",), "Add --backend echo"),
-    _Need(("gpu_layers", "flash_attention", "repack"), "backend", ("local",), "Use --backend local"),
+    _Need(
+        ("gpu_layers", "flash_attention", "repack", "slots", "dtype"),
+        "backend",
+        ("local",),
+        "Use --backend local",
+    ),
     _Need(("encoders",), "backend", ("local", *REMOTE_BACKENDS), "Use --backend local"),
     _Need(("tls_port",), "tls", ("dev",), "Add --tls dev"),
 )

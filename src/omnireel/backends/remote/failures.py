@@ -11,7 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from omnireel.errors import AttemptError, CapacityError, GenerationError, InputError, OmnireelError
+from omnireel.errors import (
+    MODEL_UNAVAILABLE,
+    AttemptError,
+    CapacityError,
+    GenerationError,
+    InputError,
+    OmnireelError,
+)
 
 RETRY_S = 5.0
 _MAX_RETRY_S = 600.0
@@ -28,7 +35,6 @@ _LIMIT = re.compile(
     r"(?:context length|model length|max_model_len|context size)[^0-9]{0,40}([0-9]{3,8})", re.IGNORECASE
 )
 SERVER_FAILED = "downstream_service_error"
-SERVER_UNAVAILABLE = "downstream_service_unavailable"
 
 
 class UpstreamFailure(Exception):  # noqa: N818  it carries the error that is raised in the end
@@ -71,7 +77,7 @@ def no_server(after_s: float) -> CapacityError:
     return CapacityError(
         "The model server cannot be reached.",
         after_s=after_s,
-        kind=SERVER_UNAVAILABLE,
+        kind=MODEL_UNAVAILABLE,
         hint=f"Try again in {math.ceil(after_s)} s.",
     )
 
