@@ -12,12 +12,14 @@ import omnireel
 from training import outside, talk_batch
 from training.dense import NO_LOSS
 from training.judge import is_right
+from training.pictures import footage
 from training.pictures.footage import KINDS, Pictures
 from training.pictures.sources import SOURCES, reduce
 from training.questions.question import Question
 from training.questions.unseen import EMPTY, PICTURE
 from training.recipe import demo_config, pixel_spec
 from training.scenes import training_scene
+from training.story import MANY
 from training.styles import chain
 from training.talk_batch import QUESTION_SHARES, Curriculum, TalkBatches, make_timing
 
@@ -121,8 +123,29 @@ def test_another_picture_has_no_target_but_the_time_and_that_it_is_none(batches,
     batch = batches.make(Random(1), 0)
     assert (batch.story["world"][:, -1] == 2).all()
     assert (batch.watched["now"] >= 0).all()
-    others = [batch.watched["kinds"], batch.bound["kind"], batch.story["count"], batch.patches["object"]]
+    others = [batch.watched["kinds"], batch.bound["kind"], batch.story["presence"]]
     assert all((target == NO_LOSS).all() for target in others)
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "has_odd", "has_patches"),
+    [
+        ("many things", {MANY}, {False}, True),
+        ("other shapes", {NO_LOSS}, {True}, True),
+        ("texture", {NO_LOSS}, {False}, False),
+        ("pan", {NO_LOSS}, {False}, False),
+    ],
+)
+def test_targets_of_other_shapes_and_of_many_things_say_what_is_odd(
+    batches, monkeypatch, *, kind: str, counts: set[int], has_odd: set[bool], has_patches: bool
+):
+    monkeypatch.setattr(talk_batch, "PICTURED", 1.0)
+    monkeypatch.setattr(footage, "KINDS", {kind: 1.0})
+    batch = batches.make(Random(2), 0)
+    assert set(batch.story["count"][:, -1].tolist()) == counts
+    assert (batch.story["count"][:, :-1] == NO_LOSS).all()
+    assert {bool((odd > 0).any()) for odd in batch.bound["odd"]} == has_odd
+    assert bool((batch.patches["object"] > 0).any()) == has_patches
 
 
 def test_a_scene_counts_as_one_once_something_has_been_seen(batches, monkeypatch):

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from training.questions.events import lifecycle, order
+from training.questions.intents import INTENTS
 from training.questions.places import SIDES, position
 from training.questions.view import View
 from training.questions.yes_no import yes_no
@@ -86,5 +87,11 @@ def test_a_thing_that_is_there_from_the_start_is_not_said_to_appear_later_or_fir
         if "appears first" in question.text or "shows up first" in question.text:
             thing = next(t for t in view.things if t.name == question.short)
             assert view.appears(thing) is not None
-    answers = {q.short for _, q in asked(yes_no, 3000) if re.match("Does .* appear in the ", q.text)}
+    intents = {
+        name
+        for name, intent in INTENTS.items()
+        if any("appear in the {video}" in form for form in intent.asked)
+    }
+    assert intents == {"is there"}
+    answers = {q.short for _, q in asked(yes_no, 500) if q.wording and q.wording.intent in intents}
     assert answers == {"yes", "no"}
