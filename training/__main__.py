@@ -23,7 +23,7 @@ from training.vocabulary import TOKENIZER, train_tokenizer, write_text_files
 
 DEMO = Path(__file__).parents[1] / "src" / "omnireel" / "assets" / "demo"
 TOWER_STEPS = 1900
-Pictures = Annotated[
+PicturesDirectory = Annotated[
     Path, typer.Option(help="directory of the pictures that are no simple scenes; see `pictures`")
 ]
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -47,7 +47,7 @@ def tower(
     start: Annotated[
         Path | None, typer.Option(help="continue from a checkpoint of this stage or a model")
     ] = None,
-    pictures: Pictures = Path("runs/pictures"),
+    pictures: PicturesDirectory = Path("runs/pictures"),
 ) -> None:
     """Train the vision tower on dense targets for every patch."""
     if start is None:
@@ -74,7 +74,7 @@ def talk(
     start: Annotated[
         Path | None, typer.Option(help="continue from a checkpoint of this stage or a model")
     ] = None,
-    pictures: Pictures = Path("runs/pictures"),
+    pictures: PicturesDirectory = Path("runs/pictures"),
     rate: Annotated[
         float | None, typer.Option(help="highest learning rate; default 1.2e-3, or 5e-4 with --start")
     ] = None,

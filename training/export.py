@@ -21,7 +21,7 @@ A tiny Nemotron-3-Nano-Omni (every kind of layer of the 30B model: Mamba-2, atte
 two-frame tubelets, pixel shuffle, EVS), trained from random weights on rendered scenes.
 
 It sees one to three solid objects (circle, square, triangle, star; red, green, blue, yellow, orange, purple,
-white, black) on a simple background, how they move, appear and disappear, and one or two short words or numbers.
+white, black) on a simple background, how they move, appear and disappear, and one short word or number.
 Its logits are {LOGIT_SCALE:g} times the trained ones, so that at the default temperature it nearly always gives its likeliest answer.
 It knows nothing else and has no audio encoder. Asked about anything else, it says so; shown anything else, it mostly
 says so. Licence: Apache-2.0.

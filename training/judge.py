@@ -37,7 +37,7 @@ def is_right(question: Question, answer: str) -> bool:
     """Whether `answer` (a sentence, a word or JSON) is true and names nothing that the true answer does not name."""
     words = _words_as_written(answer) if question.kind == ON_SCREEN else _words(answer)
     judge = _JUDGES.get(question.kind, _says_the_same)
-    return judge(question, words) and _names(words) <= _names(_words(question.sentence))
+    return judge(question, words) and _names(_words(answer)) <= _names(_words(question.sentence))
 
 
 def dates_right(question: Question, answer: str) -> bool | None:

@@ -39,6 +39,8 @@ MALLOC_SETTINGS = {
 }
 MUON_FACTOR = 4.0
 SAVE_EVERY = 50  # steps
+# In the first steps the losses of heads train only the heads: gradients of untrained heads would harm the model.
+HEADS_ONLY_STEPS = 60
 HEAD_FACTOR = 4.0  # heads learn faster: the model learns from them only once they predict well
 
 Batch = TypeVar("Batch")

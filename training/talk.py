@@ -21,6 +21,7 @@ from omnireel.model.vision.projector import pixel_shuffle
 from omnireel.model.vision.prune import keep_mask
 from omnireel.prompting.layout import lay_out_prompt
 from training.dense import NO_LOSS
+from training.loop import HEADS_ONLY_STEPS
 from training.model_with_heads import ModelWithHeads, later_attention_layers
 from training.pictures.footage import Pictures
 from training.precision import FastProducts
@@ -35,8 +36,6 @@ BALANCE_RATE = 0.002
 STREAM_WEIGHT = 1e-3
 BIND_WEIGHT = 0.15  # of each head in `bind_heads`
 STORY_WEIGHT = 0.25
-# In the first steps the auxiliary losses train only the heads: gradients of untrained heads would harm the model.
-HEADS_ONLY_STEPS = 60
 # The figures of the token head that are printed.
 SHOWN_FIGURES = ("shape", "character", "index", "following", "spot")
 

@@ -367,7 +367,8 @@ def encode_spelled(
     words: the vocabulary, token → id
     is_word: whether the question is what the text says: then the conclusion and the answer are the word itself
     """
-    before = r"says |So: |\A|</think>\n|\"answer\": \"" if is_word else "says "
+    alone = rf"(?:\A|</think>\n)(?={re.escape(word)}\Z)"
+    before = rf"says |So: |{alone}|\"answer\": \"" if is_word else "says "
     ids: list[int] = []
     rest = text
     while word and (match := re.search(rf"({before}){re.escape(word)}(?![A-Za-z0-9])", rest)):

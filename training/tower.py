@@ -18,6 +18,7 @@ from omnireel.model.vision.tower import VisionTower
 from omnireel.video.patch_grid import target_grid
 from training.degrade import clean_pixels, degraded_pixels
 from training.dense import DenseHeads, Outlines, stacked, tubelet_targets
+from training.loop import HEADS_ONLY_STEPS
 from training.pictures.footage import Footage, Pictures
 from training.precision import HAS_FAST_BF16, PlainAttention
 from training.recipe import SEED, choose_aspect, demo_config, fresh_model, pixel_spec
@@ -26,8 +27,6 @@ from training.weights import read_tower
 
 OUTLINE_BLOCK = 2  # the block after which outlines are read
 FOREIGN = 0.4  # share of scenes in which other shapes, outlines and icons are in place of half of the things
-# In the first steps of a continued run only the heads learn: gradients of untrained heads would harm the tower.
-HEADS_ONLY_STEPS = 60
 
 
 def _some_scene(rng: Random, aspect: float, smallest: float, written: float, *, easy: bool) -> Scene:

@@ -145,7 +145,7 @@ def test_sequences_of_a_gguf_that_memory_cannot_hold_are_named_as_serve_does(tmp
     assert "memory" not in problems(examined(tmp_path, *flags)[1])
     monkeypatch.setattr(doctor, "available_memory", lambda: 500_000_000)
     code, report = examined(tmp_path, *flags, "--slots", "64", "--context", "16384")
-    assert code >= 2
+    assert code == 2
     assert problems(report)["memory"].startswith("64 sequences of 16,384 tokens take ")
     (hint,) = [check["hint"] for check in report["checks"] if check["name"] == "memory"]
     assert hint == "Choose a smaller --context or fewer --slots."
@@ -226,3 +226,10 @@ def test_a_hint_is_printed_with_its_brackets(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "find_model", fail)
     command = ["doctor", "--data-dir", str(tmp_path), "--port", "0"]
     assert "        pip install 'omnireel[gguf]'" in CliRunner().invoke(app, command).stdout
+
+
+def test_a_setting_with_which_serve_would_not_start_is_refused(tmp_path):
+    flags = ("--data-dir", str(tmp_path / "data"), "--backend", "echo", "--slots", "4")
+    result = CliRunner().invoke(app, ["doctor", *flags])
+    assert result.exit_code == 2
+    assert "slots is set and has no effect: backend is echo." in result.output

@@ -215,6 +215,7 @@ def test_a_setting_without_effect_is_refused(variables, command, given, message,
         ("ask", {"tls_port": "9443", "echo_token_s": "1"}),  # flags of other commands
         ("trace", {"upstream": "http://gpu:8000"}),
         ("serve", {"allow_any_model": False}),
+        ("serve", {"upstream": ""}),
     ],
 )
 def test_a_setting_with_an_effect_or_for_another_command_is_accepted(command, given):

@@ -1,13 +1,15 @@
 """Fetches the file for a media reference, and removes it afterwards."""
 
 import asyncio
+import errno
 import os
+from pathlib import Path
 
 import pytest
 from origin import NAME, file, repeats, says
 from served import data_uri
 
-from omnireel.errors import CapacityError, InputError
+from omnireel.errors import CapacityError, InputError, StorageError
 from omnireel.net.policy import EgressPolicy
 from omnireel.storage.disk import Disk
 from omnireel.storage.media import FetchPolicy, fetch_video
@@ -138,3 +140,14 @@ def test_a_clip_for_which_the_disk_has_no_room_can_be_tried_again_later(serve, p
             asyncio.run(read(source, policy))
         assert raised.value.kind == "insufficient_storage"
         assert list(incoming.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_a_disk_that_cannot_be_written_is_no_fault_of_the_media(incoming, policy_for, monkeypatch, number):
+    def fail(*_args, **_options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(StorageError) as raised:
+        asyncio.run(read(data_uri(CLIP), FetchPolicy(incoming, 1_000_000, policy_for())))
+    assert raised.value.kind == "storage_unavailable"

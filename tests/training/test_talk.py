@@ -12,12 +12,12 @@ from omnireel.prompting.layout import time_labels
 from omnireel.text.tokenizer import Tokenizer
 from training import talk_batch
 from training.dense import NO_LOSS
-from training.loop import Schedule, digest
+from training.loop import HEADS_ONLY_STEPS, Schedule, digest
 from training.pictures.footage import Pictures
 from training.recipe import demo_config, pixel_spec
 from training.scenes import COLOURS, SHAPES
 from training.start import Start, move_word_rows
-from training.talk import HEADS_ONLY_STEPS, TalkStage
+from training.talk import TalkStage
 from training.talk_batch import Curriculum, Row, TalkBatches, encode_spelled, make_timing, padded, part_of
 from training.vocabulary import read_words
 

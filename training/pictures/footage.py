@@ -206,7 +206,7 @@ class Pictures:
         return Footage(source, scene, sprites=tuple(sprites[:most]))
 
     def with_foreign(self, rng: Random, scene: Scene) -> Footage:
-        """The scene with other shapes, outlines and icons in place of the first half of its larger things.
+        """The scene with other shapes, outlines and icons in place of a random half of its larger things.
 
         These come first in the scene that is returned.
         """

@@ -41,7 +41,7 @@ _COUNTS_NOTICE = (
 
 
 def check_effects(settings: Settings, command: str) -> None:
-    """Raise SettingsError for a setting of `command` that was changed and has no effect with the others.
+    """Raise SettingsError for a setting of `command` that was given and has no effect with the others.
 
     Raises CheckpointError, as `find_model`.
     """

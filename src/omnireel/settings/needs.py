@@ -34,7 +34,7 @@ _NEEDS = (
     ),
     _Need(("echo_token_s",), "backend", ("echo",), "Add --backend echo"),
     _Need(
-        ("gpu_layers", "flash_attention", "repack", "slots", "dtype"),
+        ("gpu_layers", "flash_attention", "repack", "slots", "threads", "dtype"),
         "backend",
         ("local",),
         "Use --backend local",
@@ -85,7 +85,7 @@ def _for_gguf(settings: Settings, command: str) -> list[Declaration]:
 def _refused(settings: Settings, command: str, names: tuple[str, ...], other: str) -> list[Declaration]:
     """Those of the settings that were given, be it with their default, where `other` does not override them.
 
-    A switch that is off asks for nothing.
+    A switch that is off and an empty value ask for nothing.
     """
     taken = [_DECLARED[name] for name in names if command in _DECLARED[name].commands]
     other_place = settings.places.get(other, Place.DEFAULT)
@@ -93,8 +93,12 @@ def _refused(settings: Settings, command: str, names: tuple[str, ...], other: st
         declared
         for declared in taken
         if settings.places.get(declared.name, Place.DEFAULT) >= max(other_place, Place.FILE)
-        and not (declared.kind.is_switch and not getattr(settings, declared.name))
+        and not _asks_for_nothing(declared, getattr(settings, declared.name))
     ]
+
+
+def _asks_for_nothing(declared: Declaration, value: object) -> bool:
+    return value in ((), "") or (declared.kind.is_switch and not value)
 
 
 def _without_effect(declared: Declaration, why: str, hint: str) -> SettingsError:

@@ -18,10 +18,10 @@ from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressPolicy, egress_policy
 from omnireel.settings import Settings
 from omnireel.storage.data_uri import data_uri_pieces, file_too_large, is_data_uri
-from omnireel.storage.directories import make_directory
 from omnireel.storage.disk import Disk, Promise
 from omnireel.storage.local_blobs import disk_failures_named
 from omnireel.storage.work_directory import work_directory
+from omnireel.store.private import make_private
 
 _SCHEME = re.compile(r"\s{0,8192}([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
 _SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
@@ -57,15 +57,16 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
 
     source: an https address, a data: URI, or a path where the policy takes paths
     Raises InputError: invalid_data_uri, file_too_large, file_download_error, file_not_found; CapacityError if the disk
-    is full.
+    is full, StorageError if it cannot be written.
     """
     scheme = _scheme(source, policy)
     if scheme is None:
         yield _local_file(source, policy)
         return
-    make_directory(policy.incoming_dir)
     with ExitStack() as removed:
         with disk_failures_named():
+            policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(policy.incoming_dir)
             path = removed.enter_context(work_directory(policy.incoming_dir)) / "video"
             await _write(source, scheme, path, policy)
         yield path

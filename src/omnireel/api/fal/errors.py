@@ -13,7 +13,7 @@ from typing import Any
 
 from omnireel.api.fal.prices import billable_units
 from omnireel.api.http.errors import BodyError, Loc, Problem, RequestError, problem, sentence
-from omnireel.errors import INSUFFICIENT_STORAGE, STORAGE_UNAVAILABLE, OmnireelError
+from omnireel.errors import INSUFFICIENT_STORAGE, MODEL_UNAVAILABLE, STORAGE_UNAVAILABLE, OmnireelError
 from omnireel.task import INTERNAL, Failure, Task, failure_of
 
 # Kinds that fal's own error reference describes; each has an anchor there.
@@ -44,7 +44,7 @@ _REQUEST_FAILURES: Mapping[str, tuple[int, str]] = {
     "rate_limited": (429, "rate_limited"),
     INSUFFICIENT_STORAGE: (503, INSUFFICIENT_STORAGE),
     STORAGE_UNAVAILABLE: (503, STORAGE_UNAVAILABLE),
-    "downstream_service_unavailable": (503, "downstream_service_unavailable"),
+    MODEL_UNAVAILABLE: (503, MODEL_UNAVAILABLE),
     "unauthorized": (401, "unauthorized"),
     "forbidden": (403, "forbidden"),
     "spending_cap_reached": (403, "spending_cap_reached"),

@@ -182,7 +182,7 @@ class EndedRequest(WireModel):
     sent_at: Moment
     ended_at: Moment
     status_code: int
-    duration: float = Field(description="Seconds that the last attempt took.")
+    duration: float = Field(description="Seconds from the start of the last attempt to the end.")
 
 
 class EndedRequestWithPayloads(EndedRequest):

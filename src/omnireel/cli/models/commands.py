@@ -10,6 +10,7 @@ import typer
 
 from omnireel.cli.flags import Json, command
 from omnireel.settings import Settings
+from omnireel.settings.needs import refuse_without_effect
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +25,7 @@ def doctor(*, settings: Settings, as_json: Json = False) -> None:
 
     With model servers elsewhere, check them instead.
     """
+    refuse_without_effect(settings, "doctor")
     if settings.backend not in ("local", "echo"):
         from omnireel.cli.backend import checkpoint_directory
         from omnireel.cli.models.check_servers import check_servers

@@ -221,7 +221,7 @@ def _failed() -> RuntimeError:
 def _unavailable(error: apsw.Error) -> CapacityError:
     if isinstance(error, apsw.FullError):
         return disk_is_full()
-    return StorageError("The store", _WHY_UNWRITABLE.get(type(error), type(error).__name__))
+    return StorageError("The store", _WHY_UNWRITABLE.get(type(error), "its file is damaged or missing"))
 
 
 def _open(path: Path) -> tuple[Connection, Connection]:
