@@ -5,6 +5,7 @@ not checked here.
 """
 
 import asyncio
+import errno
 import os
 import re
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressPolicy, egress_policy
 from omnireel.settings import Settings
 from omnireel.storage.data_uri import data_uri_pieces, file_too_large, is_data_uri
+from omnireel.storage.directories import unusable_directory
 from omnireel.storage.disk import Disk, Promise
 from omnireel.storage.local_blobs import disk_failures_named
 from omnireel.storage.work_directory import work_directory
@@ -25,6 +27,9 @@ from omnireel.store.private import make_private
 
 _SCHEME = re.compile(r"\s{0,8192}([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
 _SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
+
+
+_DISK_FAILURES = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,21 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
         return
     with ExitStack() as removed:
         with disk_failures_named():
-            policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            make_private(policy.incoming_dir)
+            _make_directory(policy.incoming_dir)
             path = removed.enter_context(work_directory(policy.incoming_dir)) / "video"
             await _write(source, scheme, path, policy)
         yield path
+
+
+def _make_directory(path: Path) -> None:
+    """Raises OSError where the disk fails, and OmnireelError with the path where it cannot be a directory of ours."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path)
+    except OSError as error:
+        if error.errno in _DISK_FAILURES:
+            raise
+        raise unusable_directory(path, error) from None
 
 
 async def _write(source: str, scheme: str, path: Path, policy: FetchPolicy) -> None:
