@@ -142,7 +142,7 @@ def test_a_clip_for_which_the_disk_has_no_room_can_be_tried_again_later(serve, p
         assert list(incoming.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
 def test_a_disk_that_cannot_be_written_is_no_fault_of_the_media(incoming, policy_for, monkeypatch, number):
     def fail(*_args, **_options):
         raise OSError(number, os.strerror(number))

@@ -5,7 +5,6 @@ not checked here.
 """
 
 import asyncio
-import errno
 import os
 import re
 from collections.abc import AsyncIterator
@@ -19,17 +18,13 @@ from omnireel.net.errors import FetchError, TooLargeError
 from omnireel.net.policy import EgressPolicy, egress_policy
 from omnireel.settings import Settings
 from omnireel.storage.data_uri import data_uri_pieces, file_too_large, is_data_uri
-from omnireel.storage.directories import unusable_directory
+from omnireel.storage.directories import make_directory
 from omnireel.storage.disk import Disk, Promise
 from omnireel.storage.local_blobs import disk_failures_named
 from omnireel.storage.work_directory import work_directory
-from omnireel.store.private import make_private
 
 _SCHEME = re.compile(r"\s{0,8192}([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
 _SEND_AS_DATA = "Send the video itself as data:video/mp4;base64,..."
-
-
-_DISK_FAILURES = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -62,29 +57,20 @@ async def fetch_video(source: str, policy: FetchPolicy) -> AsyncIterator[Path]:
 
     source: an https address, a data: URI, or a path where the policy takes paths
     Raises InputError: invalid_data_uri, file_too_large, file_download_error, file_not_found; CapacityError if the disk
-    is full, StorageError if it cannot be written.
+    is full, StorageError if it cannot be written; where the policy takes paths, OmnireelError with the directory.
     """
     scheme = _scheme(source, policy)
     if scheme is None:
         yield _local_file(source, policy)
         return
+    if policy.takes_paths:  # who owns the machine is told which directory cannot be used
+        make_directory(policy.incoming_dir)
     with ExitStack() as removed:
         with disk_failures_named():
-            _make_directory(policy.incoming_dir)
+            policy.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = removed.enter_context(work_directory(policy.incoming_dir)) / "video"
             await _write(source, scheme, path, policy)
         yield path
-
-
-def _make_directory(path: Path) -> None:
-    """Raises OSError where the disk fails, and OmnireelError with the path where it cannot be a directory of ours."""
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        make_private(path)
-    except OSError as error:
-        if error.errno in _DISK_FAILURES:
-            raise
-        raise unusable_directory(path, error) from None
 
 
 async def _write(source: str, scheme: str, path: Path, policy: FetchPolicy) -> None:
