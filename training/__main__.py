@@ -23,12 +23,12 @@ from training.vocabulary import TOKENIZER, train_tokenizer, write_text_files
 
 DEMO = Path(__file__).parents[1] / "src" / "omnireel" / "assets" / "demo"
 TOWER_STEPS = 1900
-PicturesDirectory = Annotated[
-    Path, typer.Option(help="directory of the pictures that are no simple scenes; see `pictures`")
-]
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="directory of the resumable checkpoints")]
 Workers = Annotated[int, typer.Option(help="number of single-threaded processes; one per free core")]
+PicturesDirectory = Annotated[
+    Path, typer.Option(help="directory of the pictures that are no simple scenes; see `pictures`")
+]
 
 
 @app.command()

@@ -66,7 +66,10 @@ class Thing:
 
 @dataclass(frozen=True)
 class Word:
-    """A text on screen for the whole clip: one word or number, or two short ones. x, y: its centre; height: the font size"""
+    """A text on screen for the whole clip: one word or number, or two short ones; up to five where it cannot be read.
+
+    x, y: its centre; height: the font size
+    """
 
     text: str
     x: float

@@ -266,9 +266,7 @@ class TalkBatches:
         patches = [tubelet_targets(painted.scene, a, b, grid, sprites) for a, b in frame_pairs(view.times_s)]
         bound = bind_targets(painted, watched, stacked(patches))
         if shown.footage is not None:
-            watched, patches, bound, story = self._without_scene(
-                shown.footage, watched, patches, bound, story
-            )
+            watched, patches, bound, story = _without_scene(shown.footage, watched, patches, bound, story)
         other = _random_view(rng, timing, aspect) if mode.thinking else None
         rows = [self._row(rng, shown, other, mode) for _ in range(questions)]
         return Clip(
@@ -278,28 +276,6 @@ class TalkBatches:
             bound=bound,
             story=story,
             rows=sorted(rows, key=lambda row: len(row.ids)),
-        )
-
-    def _without_scene(
-        self,
-        footage: Footage,
-        watched: dict[str, Tensor],
-        patches: list[dict[str, Tensor]],
-        bound: dict[str, Tensor],
-        story: dict[str, Tensor],
-    ) -> tuple[dict[str, Tensor], list[dict[str, Tensor]], dict[str, Tensor], dict[str, Tensor]]:
-        """The targets that hold for a clip that is no simple scene."""
-        is_drawn = footage.camera is None  # things in a scene, and not a picture seen by a camera
-        world = torch.full_like(story["world"], NO_LOSS)
-        world[0 if footage.picture else -1 :] = 2  # other things may come late
-        count = torch.full_like(world, NO_LOSS)
-        if is_drawn and len(footage.scene.things) > 3:
-            count[-1] = MANY
-        return (
-            _without_targets(watched, "now"),
-            patches if is_drawn else [_without_targets(patch) for patch in patches],
-            _without_targets(bound, "now", *(("odd",) if is_drawn else ())),
-            _without_targets(story) | {"world": world, "count": count},
         )
 
     def _shown(self, rng: Random, timing: Timing, aspect: float) -> Shown:
@@ -354,6 +330,28 @@ class TalkBatches:
     def _render(self, prompt: str, mode: AnswerMode) -> list[Piece]:
         messages = video_messages(prompt, system_prompt=mode.system, thinking=mode.thinking)
         return self.template.render(messages, enable_thinking=mode.thinking)
+
+
+def _without_scene(
+    footage: Footage,
+    watched: dict[str, Tensor],
+    patches: list[dict[str, Tensor]],
+    bound: dict[str, Tensor],
+    story: dict[str, Tensor],
+) -> tuple[dict[str, Tensor], list[dict[str, Tensor]], dict[str, Tensor], dict[str, Tensor]]:
+    """The targets that hold for a clip that is no simple scene."""
+    is_drawn = footage.camera is None  # things in a scene, and not a picture seen by a camera
+    world = torch.full_like(story["world"], NO_LOSS)
+    world[0 if footage.picture else -1 :] = 2  # other things may come late
+    count = torch.full_like(world, NO_LOSS)
+    if is_drawn and len(footage.scene.things) > 3:
+        count[-1] = MANY
+    return (
+        _without_targets(watched, "now"),
+        patches if is_drawn else [_without_targets(patch) for patch in patches],
+        _without_targets(bound, "now", *(("odd",) if is_drawn else ())),
+        _without_targets(story) | {"world": world, "count": count},
+    )
 
 
 def encode_spelled(
