@@ -44,6 +44,7 @@ def test_a_free_worker_runs_a_job_that_the_busy_server_cannot(pair):
     status = wait_for(client, "COMPLETED", job)
     assert any("frames chosen" in line["message"] for line in status["logs"])
     assert client.get(job["response_url"]).json()["output"] == f"echo: {SHORT}"
+    worker.wait_for("job ended")  # the entry may be written after the job's end is stored
     ended = [line for line in worker.log() if line["event"] == "job ended"]
     assert [line["request_id"] for line in ended] == [job["request_id"]]
     assert not (worker.folder / "incoming" / job["request_id"]).exists()
@@ -68,7 +69,7 @@ def test_cancel_reaches_a_job_in_another_process_within_two_polls(pair):
     assert client.put(job["cancel_url"]).status_code == 202
     assert wait_for(client, "COMPLETED", job)["error_type"] == "client_cancelled"
     assert time.monotonic() - asked < 4  # renewing the lease, every five seconds, would notice it too
-    assert worker.log()[-1]["state"] == "cancelled"
+    assert worker.wait_for("job ended")["state"] == "cancelled"
 
 
 def test_an_attached_request_never_runs_in_another_process(pair):
